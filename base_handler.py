@@ -1,0 +1,75 @@
+"""What an author of a new system implements so that its tasks are created.
+
+The smallest handler implements `_process_message_impl` (see the README). A handler for many tasks at once
+overrides `handle_batch`. A handler never touches RabbitMQ: storing the result and settling the message is
+done for it, in the order that loses nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from pydantic_settings import BaseSettings
+
+from core.errors import OutcomeError, TransientError
+from core.messages import IncomingMessage
+from core.results import Accepted, Result
+
+HandlerOutcome = Result | OutcomeError
+
+
+class BaseMessageHandler:
+    """Creates tasks in one system.
+
+    `settings_class` names the system's own settings; they are validated at start together with all others.
+    `batch_size` is the most messages that `handle_batch` is given at once.
+    """
+
+    settings_class: ClassVar[type[BaseSettings] | None] = None
+    batch_size: int = 1
+
+    def __init__(self, system_name: str) -> None:
+        self.system_name = system_name
+
+    @classmethod
+    def from_settings(cls, settings: Any, stop: threading.Event) -> BaseMessageHandler:
+        """Builds the handler from its `settings_class`. Raises NotConfiguredError when the system is not in use.
+
+        `stop` is set when the daemon is stopping; long waits inside the handler must end by StoppingError then.
+        """
+        return cls()  # type: ignore[call-arg]  # an author's handler takes no arguments, as the README shows
+
+    def handle(self, message: IncomingMessage) -> Result:
+        """Does the task. Raises one of core.errors when it cannot be done now or ever."""
+        response = self._process_message_impl(dict(message.task.fields), message.properties)
+        if response is None:
+            raise TransientError(f"{self.system_name} handler returned no result")
+        return Accepted(response)
+
+    def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
+        """Yields one outcome for each message, as soon as it is known (its result is stored at once).
+
+        Messages without an outcome when the iterator ends or raises are treated as if they had raised that error.
+        """
+        for message in messages:
+            try:
+                yield message, self.handle(message)
+            except OutcomeError as error:
+                yield message, error
+
+    def probe(self) -> None:
+        """Asks a paused system, cheaply, whether it is usable again. Raises OutageError or ConfigurationError."""
+
+    def get_stats(self) -> dict[str, Any]:
+        """The system's own figures for the heartbeat line (requests, waits); counters of messages are kept for you."""
+        return {}
+
+    def _process_message_impl(self, message_data: dict[str, Any], properties: Any) -> dict[str, Any] | None:
+        """One message as the JSON object that Camunda's side sent; returns the system's answer, None = try again."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _process_message_impl or handle")
+
+    def _get_original_queue_name(self) -> str:
+        """The queue this handler serves; only consulted by older code, the daemon knows it from QUEUE_HANDLERS."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _get_original_queue_name")

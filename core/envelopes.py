@@ -1,0 +1,253 @@
+"""What the daemon writes: sent messages, responses, error reports and copies of input. The other half of core.messages.
+
+Shapes are the contract with Camunda's live worker and with external monitors of the sent queues (docs/contract.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from core.errors import OutcomeError, PermanentError
+from core.messages import (
+    HEADER_AMBIGUOUS,
+    HEADER_ATTEMPT,
+    HEADER_ERROR,
+    HEADER_EXTERNAL_ID,
+    HEADER_FIRST_SEEN,
+    HEADER_LAST_ERROR,
+    HEADER_STATE,
+    HEADER_TASK_ID,
+    CamundaTask,
+    InvalidMessageError,
+    OutgoingMessage,
+    decode_object,
+)
+from core.results import Accepted, Done, JsonObject
+
+PROCESSING_SUCCESS = "success"
+PROCESSING_COMPLETED = "completed"
+PROCESSING_COMPLETED_BY_TRACKER = "completed_by_tracker"
+
+STATE_ACCEPTED = "accepted"
+STATE_DONE = "done"
+
+ERROR_TEXT_LIMIT = 8 * 1024  # bytes; a header table over frame_max (128 KiB) closes the connection
+EMBED_LIMIT = 4 * 1024 * 1024  # bytes; a larger original stays the body of its error report, nothing wraps it
+SENT_DEPTH_LIMIT = 1000  # what we wrote ourselves around a message that had passed its limit
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message of a sent queue. `original` is the Camunda task as it came, `state` tells Accepted from Done."""
+
+    fields: Mapping[str, Any]
+    task_id: str
+    external_id: str | None
+    state: str
+
+    @property
+    def original(self) -> Mapping[str, Any]:
+        original: Mapping[str, Any] = self.fields["original_message"]
+        return original
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a message goes to the error queue and what its history was. Times are unix seconds."""
+
+    error: OutcomeError
+    source_queue: str
+    system: str
+    attempts: int
+    first_seen: float
+    failed_at: float
+
+
+def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: float) -> OutgoingMessage:
+    """The result of a handler for `<system>.sent.queue`; the original message is echoed byte for byte.
+
+    Raises PermanentError when the handler's response is nothing that JSON can hold.
+    """
+    timestamp = task.fields.get("timestamp")
+    head = {
+        "timestamp": timestamp if isinstance(timestamp, int | float) else now,
+        "original_queue": queue,
+    }
+    tail = {
+        "response_data": result.response,
+        "processing_status": PROCESSING_SUCCESS,
+        "processed_at": now,
+    }
+    body = b'%b, "original_message": %b, %b' % (_json(head)[:-1], task.body, _json(tail)[1:])
+    headers = {
+        HEADER_TASK_ID: task.task_id,
+        HEADER_STATE: STATE_DONE if isinstance(result, Done) else STATE_ACCEPTED,
+    }
+    if result.external_id is not None:
+        headers[HEADER_EXTERNAL_ID] = result.external_id
+    return OutgoingMessage(body, f"{task.task_id}:sent", headers)
+
+
+def decode_sent(body: bytes, headers: Mapping[str, Any]) -> SentMessage:
+    """A message of a sent queue, ours or the origin's (which has no headers). Raises InvalidMessageError."""
+    fields = decode_object(body, SENT_DEPTH_LIMIT)
+    original = fields.get("original_message")
+    task_id = original.get("task_id") if isinstance(original, Mapping) else None
+    if not isinstance(task_id, str) or not task_id:
+        raise InvalidMessageError("the message of a sent queue has no original_message.task_id", code="missing_task_id")
+    external_id = headers.get(HEADER_EXTERNAL_ID) or _created_task_id(fields.get("response_data"))
+    return SentMessage(fields, task_id, external_id, str(headers.get(HEADER_STATE, STATE_ACCEPTED)))
+
+
+def encode_response(
+    sent: SentMessage, response: JsonObject, *, status: str, echo_variables: bool, now: float
+) -> OutgoingMessage:
+    """The finished task for `camunda.responses.queue`, as Camunda's live worker reads it."""
+    fields = {
+        **sent.fields,
+        "original_message": _without_stale_answers(sent.original, echo_variables=echo_variables),
+        "response_data": response,
+        "processing_status": status,
+        "processed_at": now,
+    }
+    headers = {HEADER_TASK_ID: sent.task_id}
+    if sent.external_id is not None:
+        headers[HEADER_EXTERNAL_ID] = sent.external_id
+    return OutgoingMessage(_json(fields), f"{sent.task_id}:response", headers)
+
+
+def encode_failed_task(task: CamundaTask, failure: Failure) -> OutgoingMessage:
+    """A task that will not be done, for the error queue; the original is embedded byte for byte."""
+    report = _report(failure, task.task_id, task.topic)
+    message_id = f"{task.task_id}:error"
+    headers = _error_headers(failure, task.task_id, task.activity_id)
+    if len(task.body) > EMBED_LIMIT:
+        return _beside_original(task.body, message_id, headers, report)
+    body = b'%b, "original_message": %b}' % (_json(report)[:-1], task.body)
+    return OutgoingMessage(body, message_id, headers)
+
+
+def encode_unreadable(body: bytes, message_id: str, failure: Failure) -> OutgoingMessage:
+    """Bytes that are no task, for the error queue; they travel unchanged (base64, or as the body when large)."""
+    report = _report(failure, None, None)
+    headers = _error_headers(failure, None, None)
+    if len(body) > EMBED_LIMIT:
+        return _beside_original(body, message_id, headers, report)
+    report["original_body_base64"] = base64.b64encode(body).decode("ascii")
+    return OutgoingMessage(_json(report), message_id, headers)
+
+
+def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessage:
+    """A created task that will never be finished (deleted, declined), for the error queue."""
+    topic = sent.original.get("topic")
+    report = _report(failure, sent.task_id, topic if isinstance(topic, str) else None)
+    report["external_id"] = sent.external_id
+    report["original_message"] = sent.original
+    report["response_data"] = sent.fields.get("response_data")
+    activity_id = sent.original.get("activity_id")
+    headers = _error_headers(failure, sent.task_id, activity_id if isinstance(activity_id, str) else None)
+    return OutgoingMessage(_json(report), f"{sent.task_id}:error", headers)
+
+
+def retry_headers(
+    headers: Mapping[str, Any], *, attempt: int, ambiguous: int, first_seen: float, error: str
+) -> dict[str, Any]:
+    """The headers of a copy that will be tried again: the message's own, with our counts brought up to date."""
+    return {
+        **headers,
+        HEADER_ATTEMPT: attempt,
+        HEADER_AMBIGUOUS: ambiguous,
+        HEADER_FIRST_SEEN: str(first_seen),
+        HEADER_LAST_ERROR: clip(error),
+    }
+
+
+def clip(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:
+    """`text` cut to `limit` bytes of UTF-8 on a character boundary."""
+    encoded = text.encode("utf-8", "replace")
+    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
+
+
+def _report(failure: Failure, task_id: str | None, topic: str | None) -> dict[str, Any]:
+    # The first five keys and error_info are what Camunda's side writes into the same queue; the rest is ours.
+    error = failure.error
+    reason = clip(str(error))
+    return {
+        "task_id": task_id,
+        "topic": topic,
+        "error": reason,
+        "timestamp": int(failure.failed_at * 1000),
+        "type": "task_error",
+        "error_info": {
+            "type": error.code,
+            "message": reason,
+            "timestamp": _iso(failure.failed_at),
+            "source_queue": failure.source_queue,
+        },
+        "outcome": error.outcome,
+        "code": error.code,
+        "system": failure.system,
+        "attempts": failure.attempts,
+        "first_seen": _iso(failure.first_seen),
+        "last_seen": _iso(failure.failed_at),
+        "source_queue": failure.source_queue,
+    }
+
+
+def _error_headers(failure: Failure, task_id: str | None, activity_id: str | None) -> dict[str, Any]:
+    return {
+        "error_type": failure.error.code,
+        "task_id": task_id or "",
+        "activity_id": activity_id or "",
+        "source": "task-creator",
+    }
+
+
+def _beside_original(
+    original: bytes, message_id: str, headers: dict[str, Any], report: dict[str, Any]
+) -> OutgoingMessage:
+    headers[HEADER_ERROR] = clip(_json(report).decode(), 4 * ERROR_TEXT_LIMIT)
+    return OutgoingMessage(
+        original, message_id, headers, content_type="application/octet-stream", content_encoding=None
+    )
+
+
+def _without_stale_answers(original: Mapping[str, Any], *, echo_variables: bool) -> dict[str, Any]:
+    # Camunda's worker writes the answer into the variable named after the activity only if the echo does not hold it
+    # already: in a rework loop the first answer would stay for ever.
+    message = dict(original)
+    variables = message.get("variables")
+    if not isinstance(variables, Mapping):
+        return message
+    if not echo_variables:
+        message["variables"] = {}
+        return message
+    activity = message.get("activity_id") or message.get("activityId")
+    if isinstance(activity, str) and activity:
+        message["variables"] = {
+            name: value for name, value in variables.items() if name != activity and not name.startswith(f"{activity}_")
+        }
+    return message
+
+
+def _created_task_id(response: Any) -> str | None:
+    match response:
+        case {"result": {"task": {"id": str() | int() as task_id}}}:
+            return str(task_id)
+    return None
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str).encode("utf-8")
+    except (ValueError, RecursionError) as error:  # NaN, a lone surrogate, a cycle: a handler's mistake
+        raise PermanentError(f"the handler's result cannot be written as JSON: {error}", code="bad_result") from None
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,76 @@
+"""The closed vocabulary of what can go wrong with one task, and what each outcome makes the daemon do.
+
+    OutcomeError
+     ├─ BusinessError       the system refused for a reason that the process should know   -> error queue
+     ├─ PermanentError      this message can never succeed                                  -> error queue
+     ├─ TransientError      may succeed soon; an attempt is spent                           -> delayed retry
+     ├─ OutageError         the system is down or unreachable; nothing is spent             -> pause, probe
+     ├─ ConfigurationError  bad credentials, missing right or field; nothing is spent       -> pause, alert
+     └─ AmbiguousError      the request may have been executed                              -> look up again
+
+Handlers and trackers raise these; `core.policy` decides what follows. The two classes below the tree are not
+outcomes: they never concern a message, only the life of the process.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OutcomeError(Exception):
+    """The task was not done; the subclass says what that means for the message.
+
+    `code` is a short stable word for machines (`ERROR_CORE`, `unknown_topic`), `retry_after` is in seconds.
+    """
+
+    outcome: ClassVar[str]
+
+    def __init__(self, reason: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code or self.outcome
+        self.retry_after = retry_after
+
+
+class BusinessError(OutcomeError):
+    """The system refused for a business reason."""
+
+    outcome = "business"
+
+
+class PermanentError(OutcomeError):
+    """This message can never succeed."""
+
+    outcome = "permanent"
+
+
+class TransientError(OutcomeError):
+    """May succeed soon; one attempt is spent."""
+
+    outcome = "transient"
+
+
+class OutageError(OutcomeError):
+    """The system is down or unreachable; no attempt is spent."""
+
+    outcome = "outage"
+
+
+class ConfigurationError(OutcomeError):
+    """Credentials, rights or set-up of the system are wrong; no attempt is spent."""
+
+    outcome = "configuration"
+
+
+class AmbiguousError(OutcomeError):
+    """The request may have been executed; look up by the idempotency key before doing it again."""
+
+    outcome = "ambiguous"
+
+
+class NotConfiguredError(Exception):
+    """The system has no settings: its queue is not consumed."""
+
+
+class StoppingError(Exception):
+    """The daemon is stopping: the message goes back to the broker untouched."""

@@ -1,0 +1,284 @@
+"""Messages as values: the only place that knows the JSON field names of the contract.
+
+    bytes -> CamundaTask -> (handler) -> sent message -> TrackedTask -> (tracker) -> response message
+                     └────────────────> error report <─────────────────────┘
+
+This module holds the values and the way in (`decode_task`); core.envelopes holds the way out.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from core.errors import PermanentError
+
+# Our own headers carry no "x-": RabbitMQ 4 rewrites or drops that namespace on a client's re-publish.
+HEADER_ATTEMPT = "task-creator-attempt"
+HEADER_AMBIGUOUS = "task-creator-ambiguous"
+HEADER_FIRST_SEEN = "task-creator-first-seen"
+HEADER_LAST_ERROR = "task-creator-last-error"
+HEADER_EXTERNAL_ID = "task-creator-external-id"
+HEADER_TASK_ID = "task-creator-task-id"
+HEADER_STATE = "task-creator-state"
+HEADER_ERROR = "task-creator-error"
+
+# message_id is an AMQP short string (255 bytes) made of the task id and a suffix; Camunda's own ids have 36 characters.
+TASK_ID_LIMIT = 200
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class InvalidMessageError(PermanentError):
+    """The message breaks the contract; it goes to the error queue with its original bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a message may cost before any handler sees it: `max_bytes` of body, `max_depth` of nesting."""
+
+    max_bytes: int = 8 * 1024 * 1024
+    max_depth: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CamundaTask:
+    """One external task as Camunda's side published it. `fields` is the whole JSON object, unknown keys included;
+    `body` is the JSON text it came from (UTF-8, without BOM), so that it can be echoed byte for byte."""
+
+    body: bytes
+    fields: Mapping[str, Any]
+
+    @property
+    def task_id(self) -> str:
+        return str(self.fields["task_id"])
+
+    @property
+    def topic(self) -> str:
+        return str(self.fields["topic"])
+
+    @property
+    def process_instance_id(self) -> str | None:
+        return self._text("process_instance_id", "processInstanceId")
+
+    @property
+    def process_definition_key(self) -> str | None:
+        return self._text("process_definition_key", "processDefinitionKey")
+
+    @property
+    def activity_id(self) -> str | None:
+        return self._text("activity_id", "activityId")
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Process variables as plain values.
+
+        The specification shows `{"value", "type"}`; the live Camunda side sends the plain value. Both are accepted.
+        """
+        return {name: plain(value) for name, value in self._object("variables").items()}
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self._object("metadata")
+
+    def metadata_section(self, name: str) -> Mapping[str, Any]:
+        """One sub-object of `metadata` (`extensionProperties`, `inputParameters`, `activityInfo`, …) or `{}`."""
+        section = self.metadata.get(name)
+        return section if isinstance(section, Mapping) else {}
+
+    def _object(self, name: str) -> Mapping[str, Any]:
+        value = self.fields.get(name)
+        return value if isinstance(value, Mapping) else {}
+
+    def _text(self, *names: str) -> str | None:
+        for name in names:
+            value = self.fields.get(name)
+            if isinstance(value, str) and value:
+                return value
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMessage:
+    """A task together with what its delivery tells: the handler's input.
+
+    `attempt` is 1 at the first try; `redelivered` is true when a worker may have seen this delivery before
+    and died with it. `properties` are the AMQP properties for handlers of the old kind.
+    """
+
+    task: CamundaTask
+    queue: str
+    attempt: int = 1
+    redelivered: bool = False
+    properties: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedTask:
+    """One message of a sent queue: what the tracker is asked about.
+
+    `external_id` is None when the system created the task without telling its id: look up by `task_id`.
+    """
+
+    task_id: str
+    external_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """What the publisher sends: persistent, `message_id` stays the same when it is sent again."""
+
+    body: bytes
+    message_id: str
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    content_type: str | None = "application/json"
+    content_encoding: str | None = "utf-8"
+
+
+def plain(value: Any) -> Any:
+    """`{"value": x, "type": ...}` -> x; anything else as it is."""
+    if isinstance(value, Mapping) and "value" in value and ("type" in value or "valueInfo" in value):
+        return value["value"]
+    return value
+
+
+def decode_task(body: bytes, limits: Limits) -> CamundaTask:
+    """The task in a message body, or InvalidMessageError whose text a person understands.
+
+    Accepted: a UTF-8 BOM; unknown keys (kept, echoed); integers of any size up to Python's 4,300 digits (kept exactly).
+    Refused, because two readers would not agree on what was meant or the text could not be written back: duplicate
+    keys, NaN and Infinity, numbers beyond a double (1e999), lone surrogates, nesting and size over `limits`.
+    """
+    if len(body) > limits.max_bytes:
+        raise InvalidMessageError(
+            f"the message has {len(body)} bytes, MAX_MESSAGE_BYTES allows {limits.max_bytes}",
+            code="message_too_large",
+        )
+    text = body.removeprefix(codecs.BOM_UTF8)
+    fields = decode_object(text, limits.max_depth)
+    _require_identifier(fields, "task_id")
+    _require_identifier(fields, "topic")
+    return CamundaTask(text, fields)
+
+
+def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
+    """A JSON object by the strict rules of `decode_task`; raises InvalidMessageError."""
+    try:
+        value = _DECODER.decode(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidMessageError(
+            f"the message is not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}",
+            code="not_utf8",
+        ) from None
+    except json.JSONDecodeError as error:
+        raise InvalidMessageError(
+            f"the message is not JSON: {error.msg} at line {error.lineno} column {error.colno}",
+            code="not_json",
+        ) from None
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    except ValueError as error:  # an integer beyond sys.get_int_max_str_digits()
+        raise InvalidMessageError(f"the message holds an unusable number: {error}", code="bad_number") from None
+    if not isinstance(value, dict):
+        raise InvalidMessageError(
+            f"the message is a JSON {_json_type(value)}, an object is expected", code="not_an_object"
+        )
+    # Counting brackets bounds the depth from above without walking: nearly every message ends here.
+    if body.count(b"{") + body.count(b"[") > max_depth and _depth(value) > max_depth:
+        raise _too_deep(max_depth)
+    if _SURROGATE_ESCAPE.search(body):
+        _refuse_lone_surrogates(value)
+    return value
+
+
+def _require_identifier(fields: Mapping[str, Any], name: str) -> None:
+    if name not in fields:
+        raise InvalidMessageError(f"the message has no {name}", code=f"missing_{name}")
+    value = fields[name]
+    if not isinstance(value, str) or not value:
+        raise InvalidMessageError(
+            f"{name} must be a non-empty string, not {json.dumps(value)[:200]}", code=f"bad_{name}"
+        )
+    # A system that trims or drops such characters would store another key than we look up: a second task.
+    if not value.isprintable() or value != value.strip():
+        raise InvalidMessageError(
+            f"{name} {value[:TASK_ID_LIMIT]!r} has control characters or spaces around it", code=f"bad_{name}"
+        )
+    if len(value.encode()) > TASK_ID_LIMIT:
+        raise InvalidMessageError(
+            f"{name} has {len(value.encode())} bytes, {TASK_ID_LIMIT} are allowed", code=f"bad_{name}"
+        )
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise InvalidMessageError(f"the key {twice[:200]!r} stands twice in one object", code="duplicate_key")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidMessageError(f"{name} is no JSON number", code="bad_number")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise InvalidMessageError(f"the number {text[:50]} is too large", code="bad_number")
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite_float
+)
+
+
+def _depth(value: Any) -> int:
+    depth = 0
+    level = [value]
+    while level:
+        depth += 1
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+    return depth
+
+
+def _too_deep(max_depth: int) -> InvalidMessageError:
+    return InvalidMessageError(
+        f"the message is nested deeper than MAX_MESSAGE_DEPTH={max_depth}", code="message_too_deep"
+    )
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
+    # json.loads lets them pass and encoding fails later, when the outside task exists already.
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        code_point = ord(error.object[error.start])
+        raise InvalidMessageError(
+            f"the message holds half of a surrogate pair (\\u{code_point:04x}), which is no character",
+            code="lone_surrogate",
+        ) from None
+
+
+def _json_type(value: Any) -> str:
+    names = {
+        type(None): "null",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        str: "string",
+        list: "array",
+    }
+    return names[type(value)]

@@ -1,0 +1,108 @@
+"""Retry as a decision: what happens to a message whose handler did not succeed. Pure: no clock, no chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.errors import AmbiguousError, ConfigurationError, OutageError, OutcomeError, TransientError
+
+# A doubt is solved by looking up again and costs no attempt; this bound keeps a message that can never be
+# decided from circulating for ever.
+AMBIGUOUS_LIMIT = 20
+
+# Seconds. One wait queue per delay: with a TTL per message, a long wait at the head would hold back short ones behind.
+WAIT_STEPS = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    3,
+    5,
+    7,
+    10,
+    15,
+    20,
+    30,
+    45,
+    60,
+    90,
+    120,
+    180,
+    300,
+    450,
+    600,
+    900,
+    1800,
+    3600,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`attempts`: retries after the first try. `base_delay`, `max_delay`: seconds."""
+
+    attempts: int
+    base_delay: float
+    max_delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often a message was tried: `attempt` counts from 1, `ambiguous` counts the doubts so far."""
+
+    attempt: int = 1
+    ambiguous: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Send a copy to the wait queue of `delay` seconds, carrying `tries`."""
+
+    delay: float
+    tries: Tries
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop taking this system's messages; ask again after `retry_after` seconds or the usual interval."""
+
+    alert: bool
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Put it into the error queue."""
+
+
+Settlement = RetryLater | Pause | Park
+
+
+def settle(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float) -> Settlement:
+    """What to do after `error` at this try. `jitter` is a random number in [0, 1)."""
+    match error:
+        case OutageError():
+            return Pause(alert=False, retry_after=error.retry_after)
+        case ConfigurationError():
+            return Pause(alert=True, retry_after=error.retry_after)
+        case AmbiguousError() if tries.ambiguous < AMBIGUOUS_LIMIT:
+            delay = error.retry_after if error.retry_after is not None else policy.base_delay
+            return RetryLater(wait_step(delay), Tries(tries.attempt, tries.ambiguous + 1))
+        case TransientError() if tries.attempt <= policy.attempts:
+            delay = _delay(error, tries.attempt, policy, jitter)
+            return RetryLater(wait_step(delay), Tries(tries.attempt + 1, tries.ambiguous))
+    return Park()
+
+
+def wait_step(delay: float) -> float:
+    """The shortest wait queue that is not shorter than `delay` seconds (the longest one for anything beyond)."""
+    return next((step for step in WAIT_STEPS if step >= delay), WAIT_STEPS[-1])
+
+
+def _delay(error: OutcomeError, attempt: int, policy: RetryPolicy, jitter: float) -> float:
+    if error.retry_after is not None:
+        return error.retry_after * (1 + 0.1 * jitter)  # never earlier than told
+    # The exponent is bounded: a float overflows long before a patient operator's RETRY_ATTEMPTS does.
+    backoff = min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt - 1, 60))
+    return backoff * (0.5 + 0.5 * jitter)

@@ -1,0 +1,58 @@
+"""What handlers and trackers return when nothing went wrong (or when a person's decision ended the task)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+JsonObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The task was created (or found) and a person will finish it. `response` becomes `response_data`."""
+
+    response: JsonObject
+    external_id: str | None = None
+    duplicate: bool = False  # an earlier attempt had created it; nothing was created now
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Finished at once; the tracker forwards it to Camunda without asking the system."""
+
+    response: JsonObject
+    external_id: str | None = None
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A `process_message -> bool` handler said True: the message is settled, no result is stored."""
+
+
+Result = Accepted | Done | Acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A person is still working on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Finished. `response` is the system's data as of completion and becomes `response_data`."""
+
+    response: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Will never be finished (deleted, declined): people are told through the error queue."""
+
+    reason: str
+    code: str
+
+
+Verdict = Pending | Completed | Rejected
