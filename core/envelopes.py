@@ -27,6 +27,7 @@ from core.messages import (
     OutgoingMessage,
     decode_object,
 )
+from core.policy import Tries
 from core.results import Accepted, Done, JsonObject
 
 PROCESSING_SUCCESS = "success"
@@ -38,17 +39,27 @@ STATE_DONE = "done"
 
 ERROR_TEXT_LIMIT = 8 * 1024  # bytes; a header table over frame_max (128 KiB) closes the connection
 EMBED_LIMIT = 4 * 1024 * 1024  # bytes; a larger original stays the body of its error report, nothing wraps it
+FOREIGN_HEADERS_LIMIT = 32 * 1024  # characters of header names and values that a copy takes along
+_BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 SENT_DEPTH_LIMIT = 1000  # what we wrote ourselves around a message that had passed its limit
 
 
 @dataclass(frozen=True, slots=True)
+class SentHeader:
+    """What a sweep must know of a sent message; `state` tells Accepted from Done."""
+
+    task_id: str
+    external_id: str | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message of a sent queue. `original` is the Camunda task as it came, `state` tells Accepted from Done."""
+    """A message of a sent queue, read whole. `original` is the Camunda task as it came."""
 
     fields: Mapping[str, Any]
     task_id: str
     external_id: str | None
-    state: str
 
     @property
     def original(self) -> Mapping[str, Any]:
@@ -93,15 +104,26 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
     return OutgoingMessage(body, f"{task.task_id}:sent", headers)
 
 
-def decode_sent(body: bytes, headers: Mapping[str, Any]) -> SentMessage:
-    """A message of a sent queue, ours or the origin's (which has no headers). Raises InvalidMessageError."""
+def decode_sent(body: bytes) -> SentMessage:
+    """A message of a sent queue, ours or the origin's. Raises InvalidMessageError."""
     fields = decode_object(body, SENT_DEPTH_LIMIT)
     original = fields.get("original_message")
     task_id = original.get("task_id") if isinstance(original, Mapping) else None
     if not isinstance(task_id, str) or not task_id:
         raise InvalidMessageError("the message of a sent queue has no original_message.task_id", code="missing_task_id")
-    external_id = headers.get(HEADER_EXTERNAL_ID) or _created_task_id(fields.get("response_data"))
-    return SentMessage(fields, task_id, external_id, str(headers.get(HEADER_STATE, STATE_ACCEPTED)))
+    return SentMessage(fields, task_id, _created_task_id(fields.get("response_data")))
+
+
+def decode_sent_header(body: bytes, headers: Mapping[str, Any]) -> SentHeader:
+    """From the headers alone if they are ours, so that a sweep of 100,000 open tasks parses no body.
+
+    The origin's messages have no headers: theirs are read whole. Raises InvalidMessageError.
+    """
+    task_id, external_id = headers.get(HEADER_TASK_ID), headers.get(HEADER_EXTERNAL_ID)
+    if isinstance(task_id, str) and task_id and (external_id is None or isinstance(external_id, str)):
+        return SentHeader(task_id, external_id, str(headers.get(HEADER_STATE, STATE_ACCEPTED)))
+    sent = decode_sent(body)
+    return SentHeader(sent.task_id, sent.external_id, STATE_ACCEPTED)
 
 
 def encode_response(
@@ -154,17 +176,31 @@ def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessa
     return OutgoingMessage(_json(report), f"{sent.task_id}:error", headers)
 
 
-def retry_headers(
-    headers: Mapping[str, Any], *, attempt: int, ambiguous: int, first_seen: float, error: str
-) -> dict[str, Any]:
-    """The headers of a copy that will be tried again: the message's own, with our counts brought up to date."""
-    return {
-        **headers,
-        HEADER_ATTEMPT: attempt,
-        HEADER_AMBIGUOUS: ambiguous,
+def encode_copy(
+    body: bytes, message_id: str, headers: Mapping[str, Any], *, tries: Tries, first_seen: float, error: str
+) -> OutgoingMessage:
+    """The input message, byte for byte, to be tried again later: its headers with our counts brought up to date."""
+    kept = {name: value for name, value in headers.items() if not name.startswith(_BROKER_HEADERS)}
+    # Headers are not split into frames: foreign ones near frame_max (128 KiB) plus ours would close the connection.
+    if sum(len(str(name)) + len(str(value)) for name, value in kept.items()) > FOREIGN_HEADERS_LIMIT:
+        kept = {}
+    ours = {
+        HEADER_ATTEMPT: tries.attempt,
+        HEADER_AMBIGUOUS: tries.ambiguous,
         HEADER_FIRST_SEEN: str(first_seen),
         HEADER_LAST_ERROR: clip(error),
     }
+    return OutgoingMessage(body, message_id, {**kept, **ours})
+
+
+def decode_history(headers: Mapping[str, Any], now: float) -> tuple[Tries, float]:
+    """How often a message was tried and when it was first seen (unix seconds), from the headers of `encode_copy`."""
+    tries = Tries(max(1, _count(headers, HEADER_ATTEMPT)), _count(headers, HEADER_AMBIGUOUS))
+    try:
+        first_seen = float(headers.get(HEADER_FIRST_SEEN, now))
+    except (TypeError, ValueError):
+        first_seen = now
+    return tries, first_seen if 0 < first_seen <= now else now
 
 
 def clip(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:
@@ -197,6 +233,11 @@ def _report(failure: Failure, task_id: str | None, topic: str | None) -> dict[st
         "last_seen": _iso(failure.failed_at),
         "source_queue": failure.source_queue,
     }
+
+
+def _count(headers: Mapping[str, Any], name: str) -> int:
+    value = headers.get(name)
+    return value if isinstance(value, int) and 0 <= value < 1_000_000 else 0
 
 
 def _error_headers(failure: Failure, task_id: str | None, activity_id: str | None) -> dict[str, Any]:

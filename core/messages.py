@@ -103,7 +103,7 @@ class CamundaTask:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: two deliveries may hold equal tasks
 class IncomingMessage:
     """A task together with what its delivery tells: the handler's input.
 
@@ -138,6 +138,7 @@ class OutgoingMessage:
     headers: Mapping[str, Any] = field(default_factory=dict)
     content_type: str | None = "application/json"
     content_encoding: str | None = "utf-8"
+    properties: Mapping[str, Any] = field(default_factory=dict)  # further AMQP properties, by pika's names
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,53 @@
+"""From the environment to validated settings and loaded classes, the same for every command that talks to systems."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config import Settings, WorkerSettings
+from runtime.loader import load_classes, settings_classes
+from runtime.logs import LoggingHandle, setup_logging
+from runtime.secrets import Secrets
+from runtime.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """What a command begins with. `handlers` by input queue, `trackers` by sent queue."""
+
+    settings: Settings
+    secrets: Secrets
+    handlers: Mapping[str, type[Any]]
+    trackers: Mapping[str, type[Any]]
+
+
+def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
+    """Raises SettingsError, or LoadError when a class of QUEUE_HANDLERS or TRACKER_CONFIG cannot be imported."""
+    handlers: dict[str, type[Any]] = {}
+    trackers: dict[str, type[Any]] = {}
+
+    def find_classes(worker: WorkerSettings) -> list[type[Any]]:
+        handlers.update(
+            load_classes({q: (e.module, e.handler_class) for q, e in worker.queue_handlers.items()}, "QUEUE_HANDLERS")
+        )
+        trackers.update(
+            load_classes({q: (e.module, e.tracker_class) for q, e in worker.tracker_config.items()}, "TRACKER_CONFIG")
+        )
+        return settings_classes([*handlers.values(), *trackers.values()])
+
+    settings = load_settings(environ, env_file, find_classes)
+    return Startup(settings, Secrets(settings.secret_values()), handlers, trackers)
+
+
+def start_logging(startup: Startup) -> LoggingHandle:
+    """Opens the logs and writes what the settings are worth a remark about."""
+    handle = setup_logging(startup.settings.worker, startup.secrets)
+    for warning in startup.settings.warnings:
+        log.warning("%s", warning.render("en"), extra={"event": "settings.notice"})
+    return handle

@@ -1,0 +1,212 @@
+"""Builds the worker from its settings: one place where every object is made and connected."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from base_handler import BaseMessageHandler
+from base_tracker import BaseTracker
+from config import Settings
+from core.errors import NotConfiguredError
+from core.events import EventStream
+from core.policy import RetryPolicy
+from core.stats import Statistics
+from message_processor import MessageProcessor, ProcessingSettings, Route
+from rabbitmq_consumer import RabbitMQConsumer
+from rabbitmq_publisher import RabbitMQPublisher
+from runtime.amqp import Topology, connection_parameters
+from runtime.lifecycle import Lifecycle, Service, StopSignals
+from runtime.loader import make_handler, make_tracker
+from runtime.systemd import Notifier
+from runtime.tracker_thread import TrackerThread
+from runtime.tracking import Sweeper, TrackedQueue
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT = 5.0  # seconds that a connection may take to close after the work is done
+FLUSH_POLL = 0.02  # seconds between looks at the confirms that are still due
+
+
+class Worker:
+    """The running daemon: consumer, publisher, one processor per queue, one thread per tracker."""
+
+    def __init__(
+        self, settings: Settings, handlers: Mapping[str, type[Any]], trackers: Mapping[str, type[Any]]
+    ) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+        self._statistics = Statistics(time.time())
+        self._events = EventStream([self._statistics])
+        self._topology = Topology(settings.rabbitmq)
+        self._handlers = handlers
+        self._trackers = trackers
+        longest = settings.rabbitmq.reconnect_max_delay
+        self.publisher = RabbitMQPublisher(
+            connection_parameters(settings.rabbitmq, "publisher"),
+            self._topology,
+            self._events,
+            reconnect_max_delay=longest,
+        )
+        self.consumer = RabbitMQConsumer(
+            connection_parameters(settings.rabbitmq, "consumer"), self._topology, reconnect_max_delay=longest
+        )
+        self.tracker_threads = dict(self._make_trackers())
+        self.processors = dict(self._make_processors())
+
+    def get_stats(self) -> dict[str, Any]:
+        """The specification's statistics, with each system's own figures."""
+        stats = self._statistics.snapshot(time.time())
+        for processor in self.processors.values():
+            own = processor.route.handler.get_stats()
+            if own:
+                stats["systems"].setdefault(processor.route.system, {})["api"] = own
+        return stats
+
+    def run(self, signals: StopSignals, notifier: Notifier) -> bool:
+        """Until a signal comes; True after an orderly stop."""
+        services: list[Service] = [
+            self.publisher,
+            *self.processors.values(),
+            self.consumer,
+            *self.tracker_threads.values(),
+        ]
+        stop_steps = (self._stop_intake, self._finish_running, self._stop_trackers, self._flush, self._disconnect)
+        lifecycle = Lifecycle(
+            services,
+            stop_steps,
+            signals=signals,
+            notifier=notifier,
+            is_ready=lambda: self.publisher.is_ready() and self.consumer.is_consuming(),
+            age=lambda: max(self.publisher.seconds_since_tick(), self.consumer.seconds_since_tick()),
+            heartbeat=self._heartbeat,
+            heartbeat_interval=self._settings.worker.heartbeat_interval,
+            shutdown_timeout=self._settings.worker.shutdown_timeout,
+        )
+        return lifecycle.run()
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    def _make_processors(self) -> Mapping[str, MessageProcessor]:
+        worker = self._settings.worker
+        shared = ProcessingSettings(
+            errors_queue=self._topology.errors_queue,
+            limits=worker.message_limits,
+            retry=RetryPolicy(worker.retry_attempts, worker.retry_delay, worker.retry_max_delay),
+            probe_interval=worker.probe_interval,
+        )
+        processors = {}
+        for queue, cls in self._handlers.items():
+            handler = _made(queue, lambda cls=cls: make_handler(cls, self._settings_of(cls), self._stop))
+            if not isinstance(handler, BaseMessageHandler):
+                continue
+            route = Route(
+                queue=queue,
+                system=queue.removesuffix(".queue"),
+                handler=handler,
+                sent_queue=worker.sent_queue_of(queue),
+                prefetch=worker.prefetch_of(queue),
+                concurrency=worker.concurrency_of(queue),
+            )
+            processors[queue] = MessageProcessor(
+                route,
+                shared,
+                consumer=self.consumer,
+                publisher=self.publisher,
+                events=self._events,
+                stop=self._stop,
+                on_done=self._wake_tracker,
+            )
+            extra = {"event": "queue.consumed", "queue": queue}
+            log.info("%s is consumed by %s", queue, type(handler).__name__, extra=extra)
+        for queue in worker.sent_queues:
+            if queue not in self._handlers:
+                extra = {"event": "queue.skipped", "queue": queue}
+                log.info("%s is not consumed: it has no handler in QUEUE_HANDLERS", queue, extra=extra)
+        return processors
+
+    def _make_trackers(self) -> Mapping[str, TrackerThread]:
+        threads = {}
+        for queue, cls in self._trackers.items():
+            tracker = _made(queue, lambda cls=cls: make_tracker(cls, self._settings_of(cls), self._stop))
+            if not isinstance(tracker, BaseTracker):
+                continue
+            system = queue.removesuffix(".sent.queue")
+            tracked = TrackedQueue(
+                queue=queue,
+                system=system,
+                tracker=tracker,
+                responses_queue=self._topology.responses_queue,
+                errors_queue=self._topology.errors_queue,
+                echo_variables=self._settings.worker.response_echo_variables,
+            )
+            parameters = connection_parameters(self._settings.rabbitmq, f"tracker {system}")
+            sweeper = Sweeper(tracked, self._topology, parameters, self.publisher, self._stop.is_set)
+            interval = self._settings.worker.heartbeat_interval
+            threads[queue] = TrackerThread(queue, system, sweeper, self._events, interval, self._stop)
+            extra = {"event": "queue.tracked", "queue": queue}
+            log.info("%s is tracked by %s", queue, type(tracker).__name__, extra=extra)
+        return threads
+
+    def _settings_of(self, cls: type[Any]) -> Any:
+        settings_class = getattr(cls, "settings_class", None)
+        return None if settings_class is None else self._settings.for_system(settings_class)
+
+    def _wake_tracker(self, sent_queue: str) -> None:
+        if sent_queue in self.tracker_threads:
+            self.tracker_threads[sent_queue].wake()
+
+    # -- stopping, in this order ----------------------------------------------------------------------------------
+
+    def _stop_intake(self, _deadline: float) -> bool:
+        self.consumer.stop_intake()
+        self._stop.set()
+        return True
+
+    def _finish_running(self, deadline: float) -> bool:
+        finished = [processor.finish(deadline) for processor in self.processors.values()]
+        return all(finished)
+
+    def _stop_trackers(self, deadline: float) -> bool:
+        for thread in self.tracker_threads.values():
+            thread.wake()
+        ended = [thread.join(_until(deadline)) for thread in self.tracker_threads.values()]
+        return all(ended)
+
+    def _flush(self, deadline: float) -> bool:
+        while self.publisher.unconfirmed() and time.monotonic() < deadline:
+            time.sleep(FLUSH_POLL)
+        return not self.publisher.unconfirmed()
+
+    def _disconnect(self, _deadline: float) -> bool:
+        # The publisher first: its last confirms turn into the consumer's last acks.
+        self.publisher.close(CLOSE_TIMEOUT)
+        self.consumer.close(CLOSE_TIMEOUT)
+        return True
+
+    def _heartbeat(self) -> str:
+        stats = self.get_stats()
+        line = (
+            f"total={stats['total_messages']} processed={stats['processed_messages']} "
+            f"failed={stats['failed_messages']} sent={stats['sent_to_success_queue']} "
+            f"success_queue_rate={stats['success_queue_rate']}% uptime={stats['uptime_seconds']:.0f}s"
+        )
+        log.info("%s %s", line, json.dumps(stats, ensure_ascii=False), extra={"event": "heartbeat", "stats": stats})
+        return line
+
+
+def _made(queue: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except NotConfiguredError as error:
+        extra = {"event": "queue.skipped", "queue": queue}
+        log.info("%s is not consumed: %s", queue, error, extra=extra)
+        return None
+
+
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

@@ -1,0 +1,95 @@
+"""The `batch` method's own little language: one query string per command, answers in maps keyed by command.
+
+Documentation: settings/how-to-call-rest-api/batch.md and data-encoding.md of the Bitrix24 REST documentation.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus
+
+BATCH_LIMIT = 50  # commands in one request
+
+# The portal replaces such references in every decoded value of a batch, so no encoding protects a text that
+# contains one: a title could pull another task's data. The pattern is wider than the portal's on purpose.
+_REFERENCE = re.compile(r"\$(?:result|next|total|time|error)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One method call. `write` says whether executing it twice would matter."""
+
+    method: str
+    params: Mapping[str, Any]
+    write: bool = False
+
+    @property
+    def fits_batch(self) -> bool:
+        """False when a text in it would be taken for a reference to another command's result."""
+        return not any(_REFERENCE.search(text) for text in _texts(self.params))
+
+    def encode(self) -> str:
+        """`method?key=value&…`, each key and value encoded once, as PHP's parse_str expects it."""
+        pairs = "&".join(
+            f"{quote_plus(name, safe='[]', errors='replace')}={quote_plus(text, errors='replace')}"
+            for name, text in flatten(self.params)
+        )
+        return f"{self.method}?{pairs}" if pairs else self.method
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one command returned: `result` as the method's page describes it, `next` when there are more rows."""
+
+    result: Any
+    next: int | None = None
+
+
+def command_keys(count: int) -> list[str]:
+    """Unguessable names: no text written in advance can refer to a command of this batch."""
+    return [f"c{secrets.token_hex(8)}" for _ in range(count)]
+
+
+def flatten(params: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """`{"a": {"b": [1, True]}}` -> `a[b][0]=1`, `a[b][1]=1`; False is 0 and None is empty, never their names.
+
+    An empty list or map cannot be expressed in a query string; it becomes one empty value, which is how the
+    portal clears a field.
+    """
+    items = params.items() if isinstance(params, Mapping) else enumerate(params)
+    for key, value in items:
+        name = f"{prefix}[{key}]" if prefix else str(key)
+        if isinstance(value, Mapping | list | tuple) and value:
+            yield from flatten(value, name)
+        else:
+            yield name, _scalar(value)
+
+
+def section(reply: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """One map of the batch's reply; the portal sends an empty one as `[]`."""
+    part = reply.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _scalar(value: Any) -> str:
+    if value is None or isinstance(value, Mapping | list | tuple):
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

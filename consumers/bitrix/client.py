@@ -1,0 +1,203 @@
+"""Calls methods of one portal through its incoming webhook: limits kept, codes turned into outcomes.
+
+The body is read before the HTTP status is judged, since the portal sends its codes with 4xx and 5xx
+(error-codes.md). Everything goes as JSON by POST (data-encoding.md).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, command_keys, section
+from consumers.bitrix.config import BitrixSettings
+from consumers.bitrix.errors import (
+    OPERATION_TIME_LIMIT,
+    QUERY_LIMIT_EXCEEDED,
+    UnclearAnswerError,
+    outcome_of,
+)
+from consumers.bitrix.limiter import Limiter, shared_limiter
+from core.errors import (
+    AmbiguousError,
+    ConfigurationError,
+    NotConfiguredError,
+    OutageError,
+    OutcomeError,
+    StoppingError,
+    TransientError,
+)
+from runtime.http import HttpAnswer, HttpClient
+
+_LONGEST_PAUSE = 60.0  # seconds between two tries after QUERY_LIMIT_EXCEEDED
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReply:
+    """One outcome for each command, in their order, and the seconds that the portal worked on them."""
+
+    outcomes: list[Answer | OutcomeError]
+    seconds: float
+
+
+class BitrixClient:
+    """One portal, usable from any thread. `first_pause` and `patience` (seconds) rule the waits for the bucket."""
+
+    def __init__(
+        self,
+        settings: BitrixSettings,
+        stop: threading.Event,
+        *,
+        limiter: Limiter | None = None,
+        first_pause: float = 1.0,
+        patience: float = 180.0,
+    ) -> None:
+        if settings.webhook_url is None or not settings.webhook_url.get_secret_value():
+            raise NotConfiguredError("BITRIX_WEBHOOK_URL is not set")
+        self._base = settings.webhook_url.get_secret_value().rstrip("/")
+        self._secret = self._base.rsplit("/", 1)[-1]
+        self._stop = stop
+        self._first_pause = first_pause
+        self._patience = patience
+        self.limiter = limiter or shared_limiter(urlsplit(self._base).netloc, settings)
+        self._http = HttpClient(
+            "Bitrix24",
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.request_timeout,
+            verify=str(settings.ca_file) if settings.ca_file and settings.tls_verify else settings.tls_verify,
+        )
+        self._lock = threading.Lock()
+        self._stats = {"requests": 0, "refused_by_limit": 0}
+
+    def call(self, method: str, params: Mapping[str, Any] | None = None, *, write: bool = False) -> Answer:
+        """Calls one method. Raises the outcome that its error code stands for; StoppingError when asked to stop."""
+        body = self._post(method, params or {}, {method}, write=write)
+        self.limiter.note(method, body.get("time"))
+        return Answer(body["result"], _int(body.get("next")))
+
+    def batch(self, commands: Sequence[Command]) -> BatchReply:
+        """Runs the commands in as few requests as possible, each independently of the others.
+
+        Never raises an outcome: a request that fails as a whole is the outcome of each of its commands (for a read
+        inside an ambiguous batch: Outage). A command whose text the portal would rewrite goes alone.
+        """
+        outcomes: dict[int, Answer | OutcomeError] = {}
+        seconds = 0.0
+        fitting = [index for index, command in enumerate(commands) if command.fits_batch]
+        for start in range(0, len(fitting), BATCH_LIMIT):
+            chosen = fitting[start : start + BATCH_LIMIT]
+            answers, took = self._batch_request([commands[index] for index in chosen])
+            seconds += took
+            outcomes.update(zip(chosen, answers, strict=True))
+        for index, command in enumerate(commands):
+            if index not in outcomes:
+                outcomes[index] = self._single(command)
+        return BatchReply([outcomes[index] for index in range(len(commands))], seconds)
+
+    def stats(self) -> dict[str, Any]:
+        with self._lock:
+            return {**self._stats, "limit_waits_seconds": round(self.limiter.waited, 1)}
+
+    def _single(self, command: Command) -> Answer | OutcomeError:
+        try:
+            return self.call(command.method, command.params, write=command.write)
+        except OutcomeError as error:
+            return error
+
+    def _batch_request(self, commands: Sequence[Command]) -> tuple[list[Answer | OutcomeError], float]:
+        keys = command_keys(len(commands))
+        payload = {"halt": 0, "cmd": {key: command.encode() for key, command in zip(keys, commands, strict=True)}}
+        write = any(command.write for command in commands)
+        try:
+            body = self._post("batch", payload, {command.method for command in commands}, write=write)
+            reply = body["result"]
+            if not isinstance(reply, Mapping):
+                raise AmbiguousError("Bitrix24 answered a batch without its results", code="batch_shape")
+        except OutcomeError as error:
+            return [_for_command(error, command) for command in commands], 0.0
+        for key, command in zip(keys, commands, strict=True):
+            self.limiter.note(command.method, section(reply, "result_time").get(key))
+        times = body.get("time")
+        seconds = times.get("duration", 0.0) if isinstance(times, Mapping) else 0.0
+        return [self._pick(reply, *pair) for pair in zip(keys, commands, strict=True)], float(seconds)
+
+    def _pick(self, reply: Mapping[str, Any], key: str, command: Command) -> Answer | OutcomeError:
+        error = section(reply, "result_error").get(key)
+        if error is not None:
+            details = error if isinstance(error, Mapping) else {"error": "", "error_description": error}
+            return self._refusal(details, command.method, write=command.write, status=None)
+        results = section(reply, "result")
+        if key in results:
+            return Answer(results[key], _int(section(reply, "result_next").get(key)))
+        text = f"Bitrix24 left {command.method} out of its answer to a batch"
+        return (AmbiguousError if command.write else TransientError)(text, code="batch_command_missing")
+
+    def _post(self, method: str, params: Mapping[str, Any], gated: set[str], *, write: bool) -> dict[str, Any]:
+        """One request; repeated only while the portal refuses it for its rate, which means it was not executed."""
+        pause, gives_up_at = self._first_pause, time.monotonic() + self._patience
+        while True:
+            self.limiter.acquire(gated, self._stop)
+            with self._lock:
+                self._stats["requests"] += 1
+            answer = self._http.post_json(f"{self._base}/{method}", params, write=write)
+            body = _json_object(answer)
+            if str(body.get("error", "")).lower() != QUERY_LIMIT_EXCEEDED:
+                self.limiter.accepted()
+                return self._judged(answer, body, method, write=write)
+            self.limiter.refused()
+            with self._lock:
+                self._stats["refused_by_limit"] += 1
+            if time.monotonic() + pause > gives_up_at:
+                raise OutageError(
+                    "Bitrix24 keeps refusing requests as too many: other programs of this address use up its limit",
+                    code=QUERY_LIMIT_EXCEEDED,
+                    retry_after=_LONGEST_PAUSE,
+                )
+            if self._stop.wait(pause * random.uniform(0.5, 1.0)):
+                raise StoppingError
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _judged(self, answer: HttpAnswer, body: dict[str, Any], method: str, *, write: bool) -> dict[str, Any]:
+        if "error" in body:
+            raise self._refusal(body, method, write=write, status=answer.status)
+        if answer.status == 200 and "result" in body:
+            return body
+        if answer.status in {401, 403, 404}:
+            text = f"Bitrix24 answered HTTP {answer.status} without a reason: check BITRIX_WEBHOOK_URL"
+            raise ConfigurationError(text, code=f"http_{answer.status}")
+        # A proxy's 502 or 504, or a page in HTML: behind it the method may be running still.
+        text = f"Bitrix24 gave no usable answer to {method} (HTTP {answer.status})"
+        raise (AmbiguousError if write else OutageError)(text, code=f"http_{answer.status}")
+
+    def _refusal(self, details: Mapping[str, Any], method: str, *, write: bool, status: int | None) -> OutcomeError:
+        code = details.get("error")
+        # An error text may quote the request, and with it the webhook.
+        text = str(details.get("error_description") or "").replace(self._secret, "***")
+        error = outcome_of(code, text, method=method, write=write, status=status)
+        if str(code).lower() == OPERATION_TIME_LIMIT:
+            error.retry_after = self.limiter.close(method)
+        return error
+
+
+def _for_command(error: OutcomeError, command: Command) -> OutcomeError:
+    if command.write or not isinstance(error, AmbiguousError):
+        return error
+    lost = TransientError if isinstance(error, UnclearAnswerError) else OutageError
+    return lost(error.reason, code=error.code, retry_after=error.retry_after)
+
+
+def _json_object(answer: HttpAnswer) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _int(value: Any) -> int | None:
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else None

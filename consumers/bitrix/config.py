@@ -1,0 +1,149 @@
+"""Settings of the Bitrix24 system. An empty BITRIX_WEBHOOK_URL switches the system off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from config import EnvironmentSettings, PositiveCount, Seconds, missing_files
+from core.settings_errors import FieldProblem, Text, ValueProblem
+from core.settings_values import LOOPBACK_HOSTS, parse_numbers, parse_pairs
+
+
+class Rate(NamedTuple):
+    """Leaky bucket: so many requests drain per second, so many may be open."""
+
+    per_second: float
+    burst: int
+
+
+# The published limits of the cloud (b24restdocs limits.md). A self-hosted portal sets its own: ours is a start
+# that the limiter lowers when the portal objects.
+TARIFFS: Mapping[str, Rate] = {
+    "standard": Rate(2.0, 50),
+    "enterprise": Rate(5.0, 250),
+    "self_hosted": Rate(10.0, 100),
+}
+
+# https://host/rest/<user id>/<code>: b24restdocs local-integrations/local-webhooks.md
+_WEBHOOK = re.compile(r"https?://[^/\s?#@]+/rest/[0-9]+/[^/\s?#]+", re.IGNORECASE)
+_KEY_FIELD = re.compile(r"XML_ID|UF_[A-Z0-9_]+")
+
+
+def _webhook(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    url = value.get_secret_value().strip().rstrip("/")
+    if _WEBHOOK.fullmatch(url):
+        return SecretStr(url)
+    hint = Text(
+        "copy it from Bitrix24: Developer resources → Inbound webhook; it looks like https://host/rest/1/code",
+        "скопируйте его в Битрикс24: Разработчикам → Входящий вебхук; вид: https://host/rest/1/код",
+    )
+    if _WEBHOOK.match(url):
+        raise ValueProblem(
+            Text("goes on after the webhook's code", "после кода вебхука есть лишнее"),
+            Text(
+                "leave out the method's name: https://host/rest/1/code", "уберите имя метода: https://host/rest/1/код"
+            ),
+        )
+    raise ValueProblem(Text("is not the address of an inbound webhook", "это не адрес входящего вебхука"), hint)
+
+
+def _key_field(name: str) -> str:
+    if not _KEY_FIELD.fullmatch(name):
+        raise ValueProblem(
+            Text("is not a field that can hold the key", "в этом поле нельзя хранить ключ"),
+            Text("UF_… in capital letters, or XML_ID", "UF_… заглавными буквами или XML_ID"),
+        )
+    return name
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueProblem(
+            Text("is not a known time zone", "неизвестный часовой пояс"),
+            Text(
+                "an IANA name such as Europe/Moscow or UTC (a bare system needs the package tzdata)",
+                "имя IANA, например Europe/Moscow или UTC (на голой системе нужен пакет tzdata)",
+            ),
+        ) from error
+    return name
+
+
+def _numbers(value: object) -> object:
+    return parse_numbers(value) if isinstance(value, str) else value
+
+
+def _pairs(value: object) -> object:
+    return parse_pairs(value) if isinstance(value, str) else value
+
+
+class BitrixSettings(EnvironmentSettings):
+    """How to reach the portal and how tasks are made there. Times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="BITRIX_")
+
+    webhook_url: Annotated[SecretStr | None, AfterValidator(_webhook)] = None  # without a slash at the end
+    default_responsible_id: PositiveCount = 1
+    default_priority: Annotated[int, Field(ge=0, le=2)] = 1
+    # The cloud ends a request after 60 s: a client that gives up earlier doubts what the portal has decided.
+    request_timeout: Seconds = 65.0
+    connect_timeout: Seconds = 10.0
+    max_description_length: PositiveCount = 10_000
+    key_field: Annotated[str, AfterValidator(_key_field)] = "UF_CAMUNDA_ID_EXTERNAL_TASK"
+    tariff: Literal["standard", "enterprise", "self_hosted"] = "standard"
+    rate_limit_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default_factory=lambda known: TARIFFS[known["tariff"]].per_second
+    )
+    rate_limit_burst: PositiveCount = Field(default_factory=lambda known: TARIFFS[known["tariff"]].burst)
+    operating_limit_seconds: Seconds = 480.0
+    # 2 waiting, 3 in progress, 4 awaits control, 5 finished, 6 deferred, 7 declined
+    finished_statuses: Annotated[
+        frozenset[Annotated[int, Field(ge=1, le=7)]], BeforeValidator(_numbers), Field(min_length=1)
+    ] = frozenset({4, 5})
+    roles_file: Path | None = None
+    roles_cache_ttl: Seconds = 3600.0
+    fields_cache_ttl: Seconds = 3600.0
+    answer_texts: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
+        default_factory=lambda: {"26": "ДА", "27": "НЕТ"}
+    )
+    timezone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Moscow"
+    batch_size: Annotated[int, Field(ge=1, le=50)] = 50  # the portal takes no more commands in one request
+    ambiguous_wait: Seconds = 60.0
+    ca_file: Path | None = None
+    tls_verify: bool = True
+
+    def cross_check(self) -> Iterator[FieldProblem]:
+        yield from missing_files(self, "roles_file", "ca_file")
+
+    def notices(self) -> Iterator[tuple[str, Text]]:
+        if self.webhook_url is not None:
+            address = urlsplit(self.webhook_url.get_secret_value())
+            if address.scheme == "http" and address.hostname not in LOOPBACK_HOSTS:
+                yield (
+                    "webhook_url",
+                    Text(
+                        "http: the webhook's code, which is a password, crosses the network in clear",
+                        "http: код вебхука, а это пароль, передаётся по сети открытым текстом",
+                    ),
+                )
+        if self.request_timeout <= 60:
+            yield (
+                "request_timeout",
+                Text(
+                    "the portal may work for 60 s: a slow answer would be taken for a lost one",
+                    "портал может работать 60 с: медленный ответ будет принят за потерянный",
+                ),
+            )
+        if not self.tls_verify:
+            yield "tls_verify", Text("the portal's certificate is not checked", "сертификат портала не проверяется")

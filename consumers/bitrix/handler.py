@@ -1,0 +1,155 @@
+"""Handler of `bitrix24.queue`: from the topic of a message to what is done in the portal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from base_handler import BaseMessageHandler, HandlerOutcome
+from consumers.bitrix import checklists, crm, fields
+from consumers.bitrix.checklists import Checklist
+from consumers.bitrix.claims import KeyClaims
+from consumers.bitrix.client import BitrixClient
+from consumers.bitrix.config import BitrixSettings
+from consumers.bitrix.creation import TaskCreation
+from consumers.bitrix.fields import FieldRules
+from consumers.bitrix.lookup import TaskLookup, task_of
+from consumers.bitrix.portal import Portal
+from consumers.bitrix.roles import Roles
+from consumers.bitrix.userfields import UNKNOWN_CHOICE, UNKNOWN_FIELD
+from core.errors import OutageError, OutcomeError, PermanentError
+from core.messages import CamundaTask, IncomingMessage
+from core.results import Done, Result
+
+CREATE_TASK = "bitrix_create_task"
+UPDATE_TASK = "bitrix_update_task"
+SUPPORTED_TOPICS = (CREATE_TASK, UPDATE_TASK, *crm.CREATE_TOPICS, *crm.UPDATE_TOPICS)
+
+_FRESH_ENOUGH = 60.0  # seconds: how often an unknown field may make us read the portal's fields again
+
+
+class BitrixTaskHandler(BaseMessageHandler):
+    """Creates and updates tasks (followed by the tracker) and CRM items (finished at once)."""
+
+    settings_class = BitrixSettings
+    batch_size = 500
+
+    def __init__(self, settings: BitrixSettings, client: BitrixClient) -> None:
+        super().__init__("bitrix24")
+        self._settings = settings
+        self._client = client
+        self._zone = ZoneInfo(settings.timezone)
+        self._roles = Roles(settings.roles_file, settings.roles_cache_ttl)
+        self._lookup = TaskLookup(client, settings.key_field)
+        self._portal = Portal(client, self._lookup, settings.key_field, settings.fields_cache_ttl)
+        claims = KeyClaims()
+        self._creation = TaskCreation(
+            client,
+            self._lookup,
+            self._portal,
+            claims,
+            group_size=settings.batch_size,
+            ambiguous_wait=settings.ambiguous_wait,
+        )
+        self._crm = crm.CrmItems(client, claims, settings.ambiguous_wait)
+
+    @classmethod
+    def from_settings(cls, settings: BitrixSettings, stop: threading.Event) -> BitrixTaskHandler:
+        """Raises NotConfiguredError when BITRIX_WEBHOOK_URL is empty."""
+        return cls(settings, BitrixClient(settings, stop))
+
+    def handle(self, message: IncomingMessage) -> Result:
+        [(_, outcome)] = self.handle_batch([message])
+        if isinstance(outcome, OutcomeError):
+            raise outcome
+        return outcome
+
+    def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
+        """New tasks together, then the rest one by one: an update may be about a task of the same batch."""
+        created = [message for message in messages if message.task.topic == CREATE_TASK]
+        try:
+            if created:
+                self._portal.user_fields()
+        except OutcomeError as error:
+            yield from ((message, error) for message in created)
+        else:
+            yield from self._creation.create(created, self._translate)
+        for message in messages:
+            if message.task.topic != CREATE_TASK:
+                try:
+                    yield message, self._one(message)
+                except OutcomeError as error:
+                    yield message, error
+
+    def probe(self) -> None:
+        """One request: the portal answers, has our key field, honours the filter by it and lets us read all tasks."""
+        self._portal.check()
+        for method in ("tasks.task.add", "tasks.task.list"):
+            if (seconds := self._client.limiter.closed_for(method)) > 0:
+                raise OutageError(f"Bitrix24 allows no more running time for {method}", retry_after=seconds)
+
+    def get_stats(self) -> dict[str, Any]:
+        return self._client.stats()
+
+    def _get_original_queue_name(self) -> str:
+        return "bitrix24.queue"
+
+    def _one(self, message: IncomingMessage) -> Result:
+        topic = message.task.topic
+        if topic == UPDATE_TASK:
+            return self._update(message.task)
+        if topic in crm.CREATE_TOPICS:
+            return self._crm.create(message, crm.CREATE_TOPICS[topic])
+        if topic in crm.UPDATE_TOPICS:
+            return self._crm.update(message, crm.UPDATE_TOPICS[topic])
+        raise PermanentError(
+            f"Bitrix24 has no topic {topic!r}; supported are {', '.join(SUPPORTED_TOPICS)}", code="unknown_topic"
+        )
+
+    def _update(self, task: CamundaTask) -> Done:
+        """Finished at once: whoever works on the task is waited for by the message that created it."""
+        new_values = self._with_rules(task, fields.for_update)
+        task_id = self._target(task)
+        # Repeating an update changes nothing, so a doubtful one is simply done again.
+        result = self._client.call("tasks.task.update", {"taskId": task_id, "fields": new_values}).result
+        return Done(
+            {"result": {"task": dict(task_of(result) or {"id": str(task_id)})}, "success": True},
+            external_id=str(task_id),
+        )
+
+    def _target(self, task: CamundaTask) -> int:
+        target = fields.update_target(task)
+        if isinstance(target, int):
+            return target
+        found = self._lookup.find([target]).get(target)
+        if found is None:
+            raise PermanentError(
+                "There is no task to update: give its id in bitrix_task_id, or the id of the Camunda task that "
+                f"created it ({target} did not)",
+                code="task_not_found",
+            )
+        return int(found["id"])
+
+    def _translate(self, task: CamundaTask) -> tuple[dict[str, Any], list[Checklist]]:
+        return self._with_rules(task, fields.for_creation), checklists.parse(fields.checklists_of(task))
+
+    def _with_rules(self, task: CamundaTask, translate: fields.Translation) -> dict[str, Any]:
+        try:
+            return translate(task, self._rules())
+        except PermanentError as error:
+            if error.code not in {UNKNOWN_FIELD, UNKNOWN_CHOICE}:
+                raise
+        return translate(task, self._rules(max_age=_FRESH_ENOUGH))
+
+    def _rules(self, max_age: float | None = None) -> FieldRules:
+        return FieldRules(
+            key_field=self._settings.key_field,
+            default_responsible_id=self._settings.default_responsible_id,
+            default_priority=self._settings.default_priority,
+            max_description_length=self._settings.max_description_length,
+            zone=self._zone,
+            roles=self._roles.current(),
+            user_fields=self._portal.user_fields(max_age),
+        )

@@ -1,0 +1,153 @@
+"""Values as Camunda sends them -> values as Bitrix24 takes them. Pure; a nonsensical value is Permanent and named."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import date, datetime, time, tzinfo
+from typing import Any
+
+from core.errors import PermanentError
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "y", "да", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "n", "нет", "off"})
+
+_ISO_DATE_TIME = re.compile(r"[\dW-]{8,10}[T ]\d{2}.*")
+_ZONE_NAME = re.compile(r"\[[^\[\]]*\]$")  # java.time writes 2026-12-01T12:00+03:00[Europe/Moscow]
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ELLIPSIS = "…"
+
+
+class BadValueError(PermanentError):
+    """A value that cannot be meant: the text names the field and the value."""
+
+    def __init__(self, name: str, value: Any, wanted: str) -> None:
+        super().__init__(f"{name}: {shown(value)} is not {wanted}", code="bad_value")
+
+
+def shown(value: Any) -> str:
+    """The value for a person who reads the error queue."""
+    return cut(repr(value), 200)
+
+
+def is_blank(value: Any) -> bool:
+    """None, an empty text or an empty list: as good as not given."""
+    return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {}, ())
+
+
+def text(value: Any) -> str:
+    """Any JSON value as text without what the portal's JSON decoder refuses (lone surrogates, NUL)."""
+    if isinstance(value, Mapping | list):
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", str(value)).replace("\0", "").strip()
+
+
+def cut(long: str, limit: int) -> str:
+    """At most `limit` characters, never ending inside a character as people see it (accents, emoji, flags)."""
+    if len(long) <= limit:
+        return long
+    end = max(limit - len(_ELLIPSIS), 0)
+    while end > 0 and _inside_character(long, end):
+        end -= 1
+    if end == 0:  # one endless "character" of combining marks
+        end = max(limit - len(_ELLIPSIS), 0)
+    return (long[:end] + _ELLIPSIS)[:limit]
+
+
+def as_identifier(value: Any) -> int | None:
+    """A positive id, which Bitrix24 and Camunda both like to send as text; None for anything else."""
+    digits = text(value).removesuffix(".0")  # a whole number may have become a float on its way through JSON
+    if digits.isascii() and digits.isdecimal() and len(digits) < 19 and int(digits) > 0:
+        return int(digits)
+    return None
+
+
+def identifier(name: str, value: Any) -> int:
+    found = as_identifier(value)
+    if found is None:
+        raise BadValueError(name, value, "a positive id")
+    return found
+
+
+def flag(name: str, value: Any) -> int:
+    """1 or 0: the portal stores any other non-empty text, "N" included, as true."""
+    word = text(value).lower()
+    if word in TRUE_WORDS:
+        return 1
+    if word in FALSE_WORDS:
+        return 0
+    raise BadValueError(name, value, "yes or no")
+
+
+def items(value: Any) -> list[Any]:
+    """A list, a JSON list in a text, a comma separated text or one value."""
+    if isinstance(value, str):
+        try:
+            decoded = json.loads(value)
+        except ValueError:
+            decoded = None
+        value = decoded if isinstance(decoded, list) else [part.strip() for part in value.split(",")]
+    if not isinstance(value, list):
+        value = [value]
+    return [item for item in value if not is_blank(item)]
+
+
+def moment(name: str, value: Any, zone: tzinfo) -> str:
+    """`2026-12-01T12:00:00+03:00` from any ISO 8601 form; without an offset it is meant in `zone`.
+
+    A date alone means the end of that day, because a deadline at its first second would be overdue all day.
+    The offset is always written: the portal reads a text without one in the server's time zone.
+    """
+    written = _ZONE_NAME.sub("", value.strip()) if isinstance(value, str) else ""
+    try:
+        if _ISO_DATE_TIME.fullmatch(written):
+            parsed = datetime.fromisoformat(written)
+        else:
+            parsed = datetime.combine(date.fromisoformat(written), time(23, 59, 59))
+        if parsed.tzinfo is None:
+            parsed = parsed.replace(tzinfo=zone)
+        if parsed.year < 1970:
+            raise BadValueError(name, value, "a date from 1970 on")
+        return parsed.isoformat(timespec="seconds")
+    except ValueError:
+        raise BadValueError(name, value, "a date such as 2026-12-31T18:00:00+03:00 or 2026-12-31 18:00:00") from None
+
+
+def number(name: str, value: Any) -> float:
+    try:
+        parsed = float(text(value).replace(",", "."))
+    except ValueError:
+        raise BadValueError(name, value, "a number") from None
+    if not math.isfinite(parsed):
+        raise BadValueError(name, value, "a finite number")
+    return parsed
+
+
+def whole_number(name: str, value: Any) -> int:
+    parsed = number(name, value)
+    if not parsed.is_integer():
+        raise BadValueError(name, value, "a whole number")
+    return int(parsed)
+
+
+def _inside_character(long: str, position: int) -> bool:
+    before, after = long[position - 1], long[position]
+    if before == "\N{ZERO WIDTH JOINER}" or after == "\N{ZERO WIDTH JOINER}":
+        return True
+    if unicodedata.category(after).startswith("M") or "\U0001f3fb" <= after <= "\U0001f3ff":
+        return True
+    if before == "\r" and after == "\n":
+        return True
+    if _is_flag_letter(before) and _is_flag_letter(after):
+        letters = position - len(long[:position].rstrip("".join(map(chr, range(0x1F1E6, 0x1F200)))))
+        return letters % 2 == 1
+    return False
+
+
+def _is_flag_letter(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"

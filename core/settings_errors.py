@@ -1,0 +1,83 @@
+"""The vocabulary of wrong settings: every text in English and in Russian, secrets never in clear.
+
+A validator raises `ValueProblem`; the loader collects everything that is wrong into one `SettingsError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Language = Literal["en", "ru"]
+
+
+class Text(NamedTuple):
+    """One statement in both languages of the operators."""
+
+    en: str
+    ru: str
+
+    def say(self, language: Language) -> str:
+        return self.ru if language == "ru" else self.en
+
+
+class ValueProblem(ValueError):  # noqa: N818  # not an error of the program: pydantic wants a ValueError
+    """What is wrong with one value, and what to write instead."""
+
+    def __init__(self, problem: Text, hint: Text) -> None:
+        super().__init__(problem.en)
+        self.problem = problem
+        self.hint = hint
+
+
+class FieldProblem(NamedTuple):
+    """A problem that shows only beside other fields; `field` is the attribute that has to change.
+
+    It is not told when `beside`, another attribute, is wrong itself.
+    """
+
+    field: str
+    problem: Text
+    hint: Text
+    beside: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One wrong setting. `shown` is the value as it may be printed, None when there is none to show."""
+
+    variable: str
+    shown: str | None
+    problem: Text
+    hint: Text
+
+    def render(self, language: Language) -> str:
+        name = self.variable if self.shown is None else f"{self.variable}={self.shown}"
+        return f"  {name}\n      {self.problem.say(language)}\n      → {self.hint.say(language)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about a setting that is no mistake but worth a line in the start-up log."""
+
+    variable: str
+    text: Text
+
+    def render(self, language: Language) -> str:
+        return f"{self.variable}: {self.text.say(language)}"
+
+
+class SettingsError(Exception):
+    """The settings are wrong; `mistakes` lists all of them at once. The program ends with exit code 78."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return self.render("en")
+
+    def render(self, language: Language) -> str:
+        title = Text("Mistakes in the settings", "Ошибки в настройках").say(language)
+        return "\n".join([f"{title}: {len(self.mistakes)}", *(each.render(language) for each in self.mistakes)])

@@ -1,0 +1,106 @@
+"""The specification's statistics, counted from the event stream."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+from core.events import (
+    Event,
+    MessageFailed,
+    MessageParked,
+    MessageProcessed,
+    MessageReceived,
+    Published,
+    PublishFailed,
+    ResultNotStored,
+    ResultStored,
+    RetryScheduled,
+    Swept,
+    SystemPaused,
+    SystemResumed,
+)
+
+
+class Statistics:
+    """A sink of the event stream. `started_at` and `now` are unix seconds."""
+
+    def __init__(self, started_at: float) -> None:
+        self._started_at = started_at
+        self._lock = threading.Lock()
+        self._systems: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._publisher: Counter[str] = Counter()
+        self._trackers: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._last_check: dict[str, float] = {}
+        self._paused: dict[str, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._count(event)
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """All figures as plain values; `success_queue_rate` in percent, `uptime_seconds` in seconds."""
+        with self._lock:
+            totals: Counter[str] = Counter()
+            for counts in self._systems.values():
+                totals.update(counts)
+            stored, not_stored = totals["sent_to_success_queue"], totals["success_queue_failures"]
+            tries = stored + not_stored
+            return {
+                "total_messages": totals["total"],
+                "processed_messages": totals["processed"],
+                "failed_messages": totals["failed"],
+                "sent_to_success_queue": stored,
+                "success_queue_failures": not_stored,
+                "success_queue_rate": round(100.0 * stored / tries, 2) if tries else 100.0,
+                "uptime_seconds": round(now - self._started_at, 1),
+                "systems": {name: self._system(name) for name in sorted(self._systems)},
+                "publisher": {"published": self._publisher["published"], "failed": self._publisher["failed"]},
+                "trackers": {name: self._tracker(name) for name in sorted(self._trackers)},
+            }
+
+    def _count(self, event: Event) -> None:
+        match event:
+            case MessageReceived():
+                self._systems[event.system]["total"] += 1
+            case MessageProcessed():
+                self._systems[event.system]["processed"] += 1
+                self._systems[event.system]["duplicates"] += event.duplicate
+            case MessageFailed():
+                self._systems[event.system]["failed"] += 1
+            case ResultStored():
+                self._systems[event.system]["sent_to_success_queue"] += 1
+            case ResultNotStored():
+                self._systems[event.system]["success_queue_failures"] += 1
+            case RetryScheduled():
+                self._systems[event.system]["retries"] += 1
+            case MessageParked():
+                self._systems[event.system]["parked"] += 1
+            case SystemPaused():
+                self._paused[event.system] = event.reason
+            case SystemResumed():
+                self._paused.pop(event.system, None)
+            case Published():
+                self._publisher["published"] += 1
+            case PublishFailed():
+                self._publisher["failed"] += 1
+            case Swept():
+                self._trackers[event.system].update(
+                    checked=event.checked, completed=event.completed, moved=event.moved, errors=event.errors
+                )
+                self._last_check[event.system] = event.at
+
+    def _system(self, name: str) -> dict[str, Any]:
+        counts = self._systems[name]
+        names = ("total", "processed", "failed", "sent_to_success_queue", "success_queue_failures")
+        figures: dict[str, Any] = {key: counts[key] for key in (*names, "duplicates", "retries", "parked")}
+        figures["paused"] = self._paused.get(name)
+        return figures
+
+    def _tracker(self, name: str) -> dict[str, Any]:
+        counts = self._trackers[name]
+        figures: dict[str, Any] = {key: counts[key] for key in ("checked", "completed", "moved", "errors")}
+        figures["last_check"] = datetime.fromtimestamp(self._last_check[name], UTC).isoformat(timespec="seconds")
+        return figures

@@ -1,0 +1,75 @@
+"""The entry point: reads the settings, runs the worker until it is told to stop, returns a named exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.settings_errors import Language, SettingsError
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h; systemd: RestartPreventExitStatus=78
+EXIT_INTERRUPTED = 130
+
+ENV_FILE = Path(".env")
+
+
+def main(arguments: Sequence[str]) -> int:
+    from cli.texts import language
+
+    lang = language(os.environ)
+    options = _parser(lang).parse_args(arguments)
+    if options.command == "demo":
+        from cli.demo import run_demo
+
+        return run_demo(keep=options.keep, lang=lang)
+    if options.command == "bitrix":
+        from cli.bitrix import init_fields
+
+        return init_fields(os.environ, ENV_FILE, lang)
+    return run_worker(lang)
+
+
+def run_worker(lang: Language) -> int:
+    from cli.startup import read_configuration, start_logging
+    from cli.worker import Worker
+    from runtime.lifecycle import StopSignals
+    from runtime.loader import LoadError
+    from runtime.systemd import Notifier
+
+    try:
+        startup = read_configuration(os.environ, ENV_FILE)
+    except SettingsError as error:
+        print(error.render(lang), file=sys.stderr)
+        return EXIT_BAD_CONFIGURATION
+    except LoadError as error:
+        print(error, file=sys.stderr)
+        return EXIT_BAD_CONFIGURATION
+    signals = StopSignals()
+    signals.install()
+    with start_logging(startup):
+        worker = Worker(startup.settings, startup.handlers, startup.trackers)
+        orderly = worker.run(signals, Notifier.from_environment(os.environ))
+    return EXIT_OK if orderly else EXIT_INTERRUPTED
+
+
+def _parser(lang: Language) -> argparse.ArgumentParser:
+    from cli.texts import TEXTS
+
+    texts = TEXTS[lang]
+    parser = argparse.ArgumentParser(prog="main.py", description=texts["about"])
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("run", help=texts["run"])
+    demo = commands.add_parser("demo", help=texts["demo"])
+    demo.add_argument("--keep", action="store_true", help=texts["keep"])
+    bitrix = commands.add_parser("bitrix", help=texts["bitrix"]).add_subparsers(dest="action", required=True)
+    bitrix.add_parser("init-fields", help=texts["init_fields"])
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,257 @@
+"""Deliveries out, settlements in: one connection, one channel per queue, each with its own prefetch.
+
+Knows no handler. An acknowledgement is bound to the channel it came from: a delivery tag of an earlier channel would
+make the broker close the present one, and the message is already on its way again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pika
+from pika.channel import Channel
+from pika.frame import Method
+from pika.spec import Basic
+
+from runtime.amqp import Topology, describe
+from runtime.amqp_thread import ConnectionThread
+
+log = logging.getLogger(__name__)
+
+RESUBSCRIBE_DELAY = 1.0  # seconds between tries to get a lost queue or channel back
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One message as it came. `generation` names the channel it came through."""
+
+    queue: str
+    generation: int
+    tag: int
+    redelivered: bool
+    properties: pika.BasicProperties
+    body: bytes
+
+
+OnDelivery = Callable[[Delivery], None]
+
+
+class _Subscription:
+    """One queue's channel and what is unsettled on it. Touched by the I/O thread only, but for `generation`."""
+
+    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
+        self.queue = queue
+        self.prefetch = prefetch
+        self.on_delivery = on_delivery
+        self.wanted = True  # False while the queue's system is paused
+        self.generation = 0
+        self.channel: Channel | None = None
+        self.consumer_tag: str | None = None
+        self.unsettled: dict[int, bool] = {}  # delivery tag -> acked by us but not yet told to the broker
+
+    def forget_channel(self) -> None:
+        self.generation += 1  # from now on every tag of the old channel is stale
+        self.channel = None
+        self.consumer_tag = None
+        self.unsettled = {}
+
+
+class RabbitMQConsumer:
+    """`subscribe` before `start`; the other public methods from any thread."""
+
+    def __init__(
+        self, parameters: Sequence[pika.ConnectionParameters], topology: Topology, *, reconnect_max_delay: float
+    ) -> None:
+        self._thread = ConnectionThread(
+            "rabbitmq-consumer",
+            parameters,
+            topology,
+            reconnect_max_delay=reconnect_max_delay,
+            on_open=self._on_connection_open,
+            on_lost=self._on_connection_lost,
+        )
+        self._subscriptions: dict[str, _Subscription] = {}
+        self._acked: deque[Delivery] = deque()
+        self._flush_is_due = False
+        self._intake = threading.Event()
+        self._intake.set()
+
+    # -- any thread -----------------------------------------------------------------------------------------------
+
+    def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
+        """Before start(): `on_delivery` is called in the I/O thread and must only hand the delivery on."""
+        self._subscriptions[queue] = _Subscription(queue, prefetch, on_delivery)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def seconds_since_tick(self) -> float:
+        """Age of the I/O thread's last sign of life."""
+        return self._thread.seconds_since_tick()
+
+    def is_consuming(self) -> bool:
+        """True while every queue that should be read has a live consumer."""
+        return all(not each.wanted or each.consumer_tag is not None for each in self._subscriptions.values())
+
+    def is_current(self, delivery: Delivery) -> bool:
+        """False when the channel is gone: the broker delivers the message again, working on it would be in vain."""
+        return self._subscriptions[delivery.queue].generation == delivery.generation
+
+    def ack(self, delivery: Delivery) -> None:
+        self._acked.append(delivery)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._thread.call(self._flush)
+
+    def pause(self, queue: str) -> None:
+        """Takes no more messages from the queue; those already delivered stay unsettled."""
+        self._set_wanted(queue, wanted=False)
+
+    def resume(self, queue: str) -> None:
+        self._set_wanted(queue, wanted=True)
+
+    def stop_intake(self) -> None:
+        """Cancels every consumer; running work may still be acked."""
+        self._intake.clear()
+        self._thread.call(self._cancel_all)
+
+    def close(self, timeout: float) -> None:
+        """Sends the acks that are due and closes; whatever is unsettled goes back to its queue."""
+        self._thread.close(timeout, last=self._flush)
+
+    def _set_wanted(self, queue: str, *, wanted: bool) -> None:
+        subscription = self._subscriptions[queue]
+        subscription.wanted = wanted  # kept while there is no connection, applied when there is one
+        self._thread.call(partial(self._consume_or_cancel, subscription))
+
+    # -- I/O thread -----------------------------------------------------------------------------------------------
+
+    def _on_connection_open(self, _connection: pika.SelectConnection) -> None:
+        self._flush()  # an ack that came while there was no loop has set the flag and woken nobody
+        for subscription in self._subscriptions.values():
+            self._open_channel(subscription)
+
+    def _on_connection_lost(self) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.forget_channel()
+        self._acked.clear()
+
+    def _open_channel(self, subscription: _Subscription) -> None:
+        if not self._thread.is_open() or subscription.channel is not None:
+            return
+        if not self._thread.ensure_queues((subscription.queue,)):
+            self._open_channel_later(subscription)  # the other queues go on
+        elif self._thread.connection is not None:
+            self._thread.connection.channel(on_open_callback=partial(self._on_channel_open, subscription))
+
+    def _open_channel_later(self, subscription: _Subscription) -> None:
+        self._thread.call_later(RESUBSCRIBE_DELAY, partial(self._open_channel, subscription))
+
+    def _on_channel_open(self, subscription: _Subscription, channel: Channel) -> None:
+        subscription.channel = channel
+        channel.add_on_close_callback(partial(self._on_channel_closed, subscription))
+        channel.add_on_cancel_callback(partial(self._on_cancelled_by_broker, subscription))
+        channel.basic_qos(prefetch_count=subscription.prefetch)
+        self._consume(subscription)
+
+    def _consume(self, subscription: _Subscription) -> None:
+        channel = subscription.channel
+        if channel is None or not channel.is_open or subscription.consumer_tag is not None:
+            return
+        if subscription.wanted and self._intake.is_set():
+            on_message = partial(self._on_message, subscription, subscription.generation)
+            subscription.consumer_tag = channel.basic_consume(subscription.queue, on_message)
+
+    def _on_message(
+        self,
+        subscription: _Subscription,
+        generation: int,
+        _channel: Channel,
+        method: Basic.Deliver,
+        properties: pika.BasicProperties,
+        body: bytes,
+    ) -> None:
+        tag = method.delivery_tag or 0
+        subscription.unsettled[tag] = False
+        subscription.on_delivery(
+            Delivery(subscription.queue, generation, tag, bool(method.redelivered), properties, body)
+        )
+
+    def _on_channel_closed(self, subscription: _Subscription, channel: Channel, reason: Exception) -> None:
+        if subscription.channel is not channel:
+            return
+        subscription.forget_channel()
+        if self._thread.is_open():
+            log.warning(
+                "channel of %s closed: %s",
+                subscription.queue,
+                describe(reason),
+                extra={"event": "channel.closed", "queue": subscription.queue},
+            )
+            self._open_channel_later(subscription)
+
+    def _on_cancelled_by_broker(self, subscription: _Subscription, _frame: Method[Any]) -> None:
+        # The queue was deleted or moved, or RabbitMQ 4.3 timed the consumer out. pika keeps the channel open and
+        # raises nothing. A fresh channel returns what is unsettled and declares the queue again.
+        log.warning(
+            "RabbitMQ cancelled the consumer of %s",
+            subscription.queue,
+            extra={"event": "consumer.cancelled", "queue": subscription.queue},
+        )
+        channel = subscription.channel
+        if channel is not None and channel.is_open:
+            channel.close()
+
+    def _consume_or_cancel(self, subscription: _Subscription) -> None:
+        if subscription.wanted:
+            self._consume(subscription)
+        else:
+            self._cancel(subscription)
+
+    def _cancel_all(self) -> None:
+        for subscription in self._subscriptions.values():
+            self._cancel(subscription)
+
+    def _cancel(self, subscription: _Subscription) -> None:
+        channel, consumer_tag = subscription.channel, subscription.consumer_tag
+        if channel is not None and channel.is_open and consumer_tag is not None:
+            subscription.consumer_tag = None
+            channel.basic_cancel(consumer_tag)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False  # before draining: an ack that comes now wakes the loop again
+        touched: set[str] = set()
+        while self._acked:
+            delivery = self._acked.popleft()
+            subscription = self._subscriptions[delivery.queue]
+            if delivery.generation == subscription.generation and delivery.tag in subscription.unsettled:
+                subscription.unsettled[delivery.tag] = True
+                touched.add(delivery.queue)
+        for queue in touched:
+            self._send_acks(self._subscriptions[queue])
+
+    def _send_acks(self, subscription: _Subscription) -> None:
+        channel = subscription.channel
+        if channel is None or not channel.is_open:
+            return
+        unsettled = subscription.unsettled
+        acked_in_order = 0
+        for tag, acked in unsettled.items():
+            if not acked:
+                break
+            acked_in_order = tag
+        if acked_in_order:
+            channel.basic_ack(acked_in_order, multiple=True)
+        out_of_order = [tag for tag, acked in unsettled.items() if acked and tag > acked_in_order]
+        for tag in out_of_order:
+            channel.basic_ack(tag)
+        subscription.unsettled = {tag: False for tag, acked in unsettled.items() if not acked}

@@ -1,0 +1,270 @@
+"""Confirmed, mandatory, persistent publish from any thread: `publish(queue, message) -> Future`.
+
+One connection of its own: RabbitMQ blocks a publishing connection under memory or disk alarm, acks included, and the
+consumer's acks must not wait for that. Confirms are pipelined. A publish without a confirm has perhaps happened, so
+it is sent again with the same message id until the broker confirms it: duplicates are possible, losses are not.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import pika
+from pika.channel import Channel
+from pika.frame import Method
+from pika.spec import Basic
+
+from core.events import EventStream, Published, PublishFailed
+from core.messages import OutgoingMessage
+from runtime.amqp import Backoff, Topology, describe
+from runtime.amqp_thread import ConnectionThread
+
+log = logging.getLogger(__name__)
+
+WINDOW = 1000  # unconfirmed publishes in flight; bounds what is sent twice after a lost connection
+
+_TOO_LARGE = re.compile(r"message size \d+ (?:is larger than|larger than) (?:configured )?max size (?P<limit>\d+)")
+
+
+class PublisherClosedError(Exception):
+    """The publisher was closed before the broker confirmed the message; it may or may not be in the queue."""
+
+
+class MessageTooLargeError(Exception):
+    """The broker refuses messages of this size (its max_message_size)."""
+
+
+class _Publication:
+    __slots__ = ("confirmed", "message", "queue")
+
+    def __init__(self, queue: str, message: OutgoingMessage) -> None:
+        self.queue = queue
+        self.message = message
+        self.confirmed: Future[None] = Future()
+
+
+class RabbitMQPublisher:
+    """`publish`, `is_ready` and `close` from any thread; everything else runs in the I/O thread."""
+
+    def __init__(
+        self,
+        parameters: Sequence[pika.ConnectionParameters],
+        topology: Topology,
+        events: EventStream,
+        *,
+        reconnect_max_delay: float,
+    ) -> None:
+        self._thread = ConnectionThread(
+            "rabbitmq-publisher",
+            parameters,
+            topology,
+            reconnect_max_delay=reconnect_max_delay,
+            on_open=self._on_connection_open,
+            on_lost=self._on_connection_lost,
+        )
+        self._events = events
+        self._repair_backoff = Backoff(0.2, reconnect_max_delay)
+        self._outbox: deque[_Publication] = deque()
+        self._unconfirmed: dict[int, _Publication] = {}  # by delivery tag, in the order of publishing
+        self._delayed: deque[_Publication] = deque()  # refused by the broker, waiting for their next try
+        self._returned: list[tuple[str, str]] = []  # queue and message id of what came back as unroutable
+        self._next_tag = 1
+        self._drain_is_due = False
+        self._ready = threading.Event()
+        self._blocked = False
+        self._channel: Channel | None = None
+
+    # -- any thread -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def seconds_since_tick(self) -> float:
+        """Age of the I/O thread's last sign of life."""
+        return self._thread.seconds_since_tick()
+
+    def is_ready(self) -> bool:
+        """True while the broker takes messages: no outside task should be created whose result cannot be stored."""
+        return self._ready.is_set()
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        return self._ready.wait(timeout)
+
+    def publish(self, queue: str, message: OutgoingMessage) -> Future[None]:
+        """Sends to the queue through the default exchange. The future is done when the broker has confirmed.
+
+        It fails with MessageTooLargeError, or PublisherClosedError when the daemon stops first. A missing queue is
+        created and a full one waited for, however long it takes.
+        """
+        publication = _Publication(queue, message)
+        if self._thread.is_closing():
+            publication.confirmed.set_exception(PublisherClosedError())
+            return publication.confirmed
+        self._outbox.append(publication)
+        if not self._drain_is_due:
+            self._drain_is_due = True
+            self._thread.call(self._drain)
+        return publication.confirmed
+
+    def unconfirmed(self) -> int:
+        """How many publishes wait for their confirm."""
+        return len(self._outbox) + len(self._unconfirmed) + len(self._delayed)
+
+    def close(self, timeout: float) -> None:
+        """Closes the connection; what is not confirmed by then fails with PublisherClosedError."""
+        self._thread.close(timeout, last=self._drain)
+        self._put_back_unconfirmed()
+        while self._outbox:
+            self._outbox.popleft().confirmed.set_exception(PublisherClosedError())
+
+    # -- I/O thread -----------------------------------------------------------------------------------------------
+
+    def _on_connection_open(self, connection: pika.SelectConnection) -> None:
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        self._blocked = False
+        self._open_channel()
+
+    def _on_connection_lost(self) -> None:
+        self._forget_channel()
+
+    def _open_channel(self) -> None:
+        if self._thread.is_open() and self._thread.connection is not None:
+            self._thread.connection.channel(on_open_callback=self._on_channel_open)
+
+    def _on_channel_open(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_returned)
+        channel.confirm_delivery(self._on_confirm, callback=partial(self._on_confirms_on, channel))
+
+    def _on_confirms_on(self, channel: Channel, _frame: Method[Any]) -> None:
+        self._channel = channel
+        self._next_tag = 1
+        self._set_ready()
+        self._drain()
+
+    def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
+        if self._channel is not None and self._channel is not channel:
+            return
+        if match := _TOO_LARGE.search(str(reason)):
+            self._fail_larger_than(int(match["limit"]))
+        self._forget_channel()
+        if self._thread.is_open():
+            log.warning("publisher channel closed: %s", describe(reason), extra={"event": "publisher.channel_closed"})
+            self._thread.call_later(self._repair_backoff.delay(), self._open_channel)
+
+    def _forget_channel(self) -> None:
+        self._ready.clear()
+        self._channel = None
+        for publication in self._unconfirmed.values():
+            self._events.emit(PublishFailed(publication.queue))
+        self._put_back_unconfirmed()
+        self._returned = []
+
+    def _put_back_unconfirmed(self) -> None:
+        # What was not confirmed has an unknown fate: it goes out again, before everything newer.
+        self._outbox.extendleft(reversed([*self._delayed, *self._unconfirmed.values()]))
+        self._delayed.clear()
+        self._unconfirmed = {}
+
+    def _on_blocked(self, _connection: pika.SelectConnection, frame: Method[Any]) -> None:
+        self._blocked = True
+        self._ready.clear()
+        log.warning("RabbitMQ blocks publishing: %s", frame.method.reason, extra={"event": "publisher.blocked"})
+
+    def _on_unblocked(self, _connection: pika.SelectConnection, _frame: Method[Any]) -> None:
+        self._blocked = False
+        self._set_ready()
+        log.info("RabbitMQ takes messages again", extra={"event": "publisher.unblocked"})
+        self._drain()
+
+    def _set_ready(self) -> None:
+        if self._channel is not None and not self._blocked:
+            self._ready.set()
+
+    def _drain(self) -> None:
+        self._drain_is_due = False  # before draining: a publish that comes now wakes the loop again
+        while self._outbox and self._channel is not None and not self._blocked and len(self._unconfirmed) < WINDOW:
+            self._send(self._channel, self._outbox.popleft())
+
+    def _send(self, channel: Channel, publication: _Publication) -> None:
+        message = publication.message
+        self._unconfirmed[self._next_tag] = publication
+        self._next_tag += 1
+        properties = pika.BasicProperties(
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            delivery_mode=pika.DeliveryMode.Persistent.value,
+            message_id=message.message_id,
+            headers=dict(message.headers),
+            **message.properties,
+        )
+        channel.basic_publish("", publication.queue, message.body, properties, mandatory=True)
+
+    def _on_returned(
+        self, _channel: Channel, method: Basic.Return, properties: pika.BasicProperties, _body: bytes
+    ) -> None:
+        # The broker sends the return before the confirm of the same message, which follows in _on_confirm.
+        self._returned.append((method.routing_key or "", properties.message_id or ""))
+
+    def _on_confirm(self, frame: Method[Any]) -> None:
+        method = frame.method
+        tags = [method.delivery_tag]
+        if method.multiple:
+            tags = [tag for tag in self._unconfirmed if tag <= method.delivery_tag]
+        for tag in tags:
+            publication = self._unconfirmed.pop(tag)
+            if isinstance(method, Basic.Nack):
+                self._publish_later(publication, "the broker refused it (queue full?)")
+            elif self._was_returned(publication):
+                self._publish_later(publication, "the queue does not exist")
+            else:
+                self._repair_backoff.reset()
+                self._events.emit(Published(publication.queue))
+                publication.confirmed.set_result(None)
+        self._drain()
+
+    def _was_returned(self, publication: _Publication) -> bool:
+        returned = (publication.queue, publication.message.message_id)
+        if returned not in self._returned:
+            return False
+        self._returned.remove(returned)
+        return True
+
+    def _publish_later(self, publication: _Publication, reason: str) -> None:
+        self._events.emit(PublishFailed(publication.queue))
+        log.warning(
+            "a message for %s is not stored yet: %s",
+            publication.queue,
+            reason,
+            extra={"event": "publish.failed", "queue": publication.queue},
+        )
+        self._delayed.append(publication)
+        if len(self._delayed) == 1:
+            self._thread.call_later(self._repair_backoff.delay(), self._publish_delayed)
+
+    def _publish_delayed(self) -> None:
+        if self._delayed and self._thread.ensure_queues({publication.queue for publication in self._delayed}):
+            self._outbox.extendleft(reversed(self._delayed))
+            self._delayed.clear()
+            self._drain()
+        elif self._delayed:
+            self._thread.call_later(self._repair_backoff.delay(), self._publish_delayed)
+
+    def _fail_larger_than(self, limit: int) -> None:
+        for tag, publication in list(self._unconfirmed.items()):
+            size = len(publication.message.body)
+            if size > limit:
+                del self._unconfirmed[tag]
+                reason = f"the message has {size} bytes, RabbitMQ takes at most {limit} (max_message_size)"
+                publication.confirmed.set_exception(MessageTooLargeError(reason))

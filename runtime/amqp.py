@@ -1,0 +1,220 @@
+"""RabbitMQ as this daemon uses it: connection parameters, the topology of the contract, passive-first declares.
+
+The queues and exchanges are shared with a live Camunda side and exist already, durable and without arguments;
+declaring them differently would close the channel (406). So everything is asked for passively first and only what
+is missing is created, exactly as in docs/contract.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
+
+from config import RabbitMQSettings
+
+log = logging.getLogger(__name__)
+
+ERRORS_QUEUE = "errors.camunda_tasks.queue"
+NOT_FOUND = 404
+
+_WAIT_QUEUE = re.compile(r"^(?P<source>.+)\.retry\.(?P<milliseconds>\d+)ms$")
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSpec:
+    name: str
+    type: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """A queue as it is created when it is missing; `bindings` are pairs of exchange and routing key."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    bindings: Sequence[tuple[str, str]] = ()
+
+
+class TopologyError(Exception):
+    """The broker refused a queue or exchange; the text names it and the broker's reason."""
+
+
+class Topology:
+    """Names and declarations of the contract (docs/contract.md, table "Topology")."""
+
+    def __init__(self, settings: RabbitMQSettings) -> None:
+        self.responses_queue = settings.responses_queue
+        self.errors_queue = ERRORS_QUEUE
+        self._queue_arguments = {"x-queue-type": "quorum"} if settings.queue_type == "quorum" else {}
+        tasks, unrouted, responses = settings.tasks_exchange, settings.alternate_exchange, settings.responses_exchange
+        self.exchanges = (
+            ExchangeSpec(unrouted, "fanout"),
+            ExchangeSpec(tasks, "topic", {"alternate-exchange": unrouted}),
+            ExchangeSpec(responses, "direct"),
+        )
+        python_services = ("python", "email", "telegram", "yandex", "user", "file", "data")
+        self._bindings: dict[str, tuple[tuple[str, str], ...]] = {
+            "bitrix24.queue": ((tasks, "bitrix24.*"),),
+            "openproject.queue": ((tasks, "openproject.*"),),
+            "1c.queue": ((tasks, "1c.*"),),
+            "python-services.queue": tuple((tasks, f"{word}.*") for word in python_services),
+            "default.queue": ((unrouted, ""),),
+            ERRORS_QUEUE: ((tasks, "errors.camunda_tasks"),),
+            self.responses_queue: ((responses, self.responses_queue),),
+        }
+
+    def queue(self, name: str) -> QueueSpec:
+        """How the queue is created if it is missing."""
+        if match := _WAIT_QUEUE.match(name):
+            return _wait_queue(name, match["source"], int(match["milliseconds"]))
+        return QueueSpec(name, self._queue_arguments, self._bindings.get(name, ()))
+
+
+def wait_queue_name(source: str, delay: float) -> str:
+    """The queue in which a copy waits `delay` seconds before the broker puts it back into `source`."""
+    return f"{source}.retry.{round(delay * 1000)}ms"
+
+
+def _wait_queue(name: str, source: str, milliseconds: int) -> QueueSpec:
+    # Dead-lettering from a classic queue is at most once. Quorum queues can do it at least once
+    # (https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering), RabbitMQ >= 3.10.
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-message-ttl": milliseconds,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": source,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    return QueueSpec(name, arguments)
+
+
+def connection_parameters(settings: RabbitMQSettings, role: str) -> list[pika.ConnectionParameters]:
+    """One entry per configured host; `role` appears as the connection's name in RabbitMQ's own tools."""
+    credentials = pika.PlainCredentials(settings.username, settings.password.get_secret_value())
+    context = _ssl_context(settings) if settings.tls else None
+    return [
+        pika.ConnectionParameters(
+            host=host,
+            port=port,
+            virtual_host=settings.virtual_host,
+            credentials=credentials,
+            heartbeat=settings.heartbeat,
+            ssl_options=pika.SSLOptions(context, host) if context else None,
+            socket_timeout=settings.connection_timeout,
+            stack_timeout=settings.connection_timeout,
+            blocked_connection_timeout=settings.blocked_connection_timeout,
+            client_properties={"connection_name": f"task-creator {role}"},
+        )
+        for host, port in settings.endpoints
+    ]
+
+
+def _ssl_context(settings: RabbitMQSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.cert_file:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    if not settings.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def connect(
+    parameters: Sequence[pika.ConnectionParameters],
+) -> tuple[pika.BlockingConnection, pika.ConnectionParameters]:
+    """A connection to the first host that answers, and its parameters. Raises AMQPConnectionError or OSError."""
+    failure: Exception = AMQPConnectionError("no RabbitMQ host is configured")
+    for candidate in parameters:
+        try:
+            return pika.BlockingConnection(candidate), candidate
+        except (AMQPConnectionError, OSError) as error:
+            failure = error
+    raise failure
+
+
+def ensure_queues(topology: Topology, parameters: Sequence[pika.ConnectionParameters], names: Iterable[str]) -> None:
+    """Creates what is missing of the named queues, their exchanges and bindings.
+
+    Raises AMQPConnectionError or OSError when no broker answers, TopologyError when it refuses a declaration.
+    """
+    connection, _ = connect(parameters)
+    try:
+        for name in names:
+            _ensure_queue(connection, topology, topology.queue(name))
+    except AMQPConnectionError:
+        raise
+    except AMQPError as error:
+        raise TopologyError(describe(error)) from error
+    finally:
+        if connection.is_open:
+            connection.close()
+
+
+def _ensure_queue(connection: pika.BlockingConnection, topology: Topology, queue: QueueSpec) -> None:
+    if _exists(connection, queue.name, lambda channel: channel.queue_declare(queue.name, passive=True)):
+        return
+    for exchange in topology.exchanges:
+        if any(source == exchange.name for source, _ in queue.bindings):
+            _ensure_exchange(connection, topology, exchange)
+    channel = connection.channel()
+    channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+    for source, routing_key in queue.bindings:
+        channel.queue_bind(queue.name, source, routing_key)
+    channel.close()
+    log.info("queue %s was missing and has been created", queue.name, extra={"event": "queue.created"})
+
+
+def _ensure_exchange(connection: pika.BlockingConnection, topology: Topology, exchange: ExchangeSpec) -> None:
+    if _exists(connection, exchange.name, lambda channel: channel.exchange_declare(exchange.name, passive=True)):
+        return
+    channel = connection.channel()
+    channel.exchange_declare(exchange.name, exchange.type, durable=True, arguments=dict(exchange.arguments))
+    channel.close()
+    log.info("exchange %s was missing and has been created", exchange.name, extra={"event": "exchange.created"})
+
+
+def _exists(
+    connection: pika.BlockingConnection, name: str, declare_passively: Callable[[BlockingChannel], object]
+) -> bool:
+    channel = connection.channel()
+    try:
+        declare_passively(channel)
+    except ChannelClosedByBroker as error:
+        if error.reply_code == NOT_FOUND:
+            return False
+        raise TopologyError(f"RabbitMQ refused {name}: {error.reply_code} {error.reply_text}") from error
+    channel.close()
+    return True
+
+
+def describe(error: BaseException) -> str:
+    """An AMQP error in one line; pika's connection errors often have an empty text."""
+    return str(error) or repr(error)
+
+
+class Backoff:
+    """Growing pauses between tries to reconnect, in seconds, with jitter so that many workers do not come at once."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._next = first
+
+    def delay(self) -> float:
+        delay = self._next * random.uniform(0.5, 1.0)
+        self._next = min(self._longest, self._next * 2)
+        return delay
+
+    def reset(self) -> None:
+        self._next = self._first

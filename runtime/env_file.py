@@ -1,0 +1,59 @@
+"""Reads `.env` so that nothing in it is lost silently."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from core.settings_errors import Mistake, Notice, Text
+
+
+@dataclass
+class EnvFile:
+    """What one `.env` holds, and what is wrong with it. Empty values count as not set."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+def read_env_file(path: Path | None) -> EnvFile:
+    """A missing file is an empty one. `$` is an ordinary character: passwords contain it."""
+    result = EnvFile()
+    if path is None:
+        return result
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        return result
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        result.mistakes.append(
+            Mistake(
+                str(path),
+                None,
+                Text(f"cannot be read: {reason}", f"не читается: {reason}"),
+                Text("it must be a UTF-8 text that the worker's user may read", "нужен текст в UTF-8 с правом чтения"),
+            )
+        )
+        return result
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            # The line itself is not shown: it may hold a password.
+            result.mistakes.append(
+                Mistake(
+                    f"{path}, line {binding.original.line}",
+                    None,
+                    Text("is not NAME=value", "это не ИМЯ=значение"),
+                    Text('put the value in quotes: NAME="value"', 'возьмите значение в кавычки: ИМЯ="значение"'),
+                )
+            )
+        elif binding.key is not None and binding.value:
+            if binding.key in result.values:
+                text_ = Text("is given twice in .env; the last one counts", "задано в .env дважды; действует последнее")
+                result.notices.append(Notice(binding.key, text_))
+            result.values[binding.key] = binding.value
+    return result

@@ -1,0 +1,248 @@
+"""HTTP for every outside system: mandatory time-outs, capped bodies, no redirects, outcomes instead of exceptions.
+
+What may be concluded when no answer came is decided by one fact: whether the request's body was handed to the
+socket. Before that nothing can have been executed (Outage, or Configuration for an untrusted certificate); after
+that a write is Ambiguous, while a read has changed nothing and counts as Outage, so that a portal that hangs for
+hours spends nobody's attempts. Nothing is ever sent twice, except a read whose connection was dropped.
+
+No text raised here contains the URL: for many systems (a Bitrix24 webhook) the URL is the secret. The exceptions
+of requests do contain it, therefore they are cut off (`from None`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from core.errors import AmbiguousError, ConfigurationError, OutageError
+
+DEFAULT_MAX_BODY = 10 * 1024 * 1024  # bytes, after decompression
+_READ_CHUNK = 64 * 1024
+# Servers close idle connections without a word (Apache after 5 s). Writing into one that is just being closed
+# would make a write ambiguous for nothing, so an idle connection is given up before the server does it.
+_IDLE_LIMIT = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A complete answer: `status` 200-299 or 400-599, `body` in bytes, `seconds` from sending to the last byte."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+    def json(self) -> Any:
+        """The decoded body. Raises ValueError when it is no JSON in UTF-8."""
+        return json.loads(self.body.decode("utf-8-sig"))
+
+
+class HttpClient:
+    """One outside system over HTTP; usable from any thread, each has its own keep-alive session.
+
+    All times are in seconds. `read_timeout` bounds one silence of the server, `total_timeout` the whole answer
+    (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        total_timeout: float | None = None,
+        max_body: int = DEFAULT_MAX_BODY,
+        verify: bool | str = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._system = system
+        self._timeouts = (connect_timeout, read_timeout)
+        self._total_timeout = total_timeout or connect_timeout + 2 * read_timeout
+        self._max_body = max_body
+        self._verify = verify
+        self._headers = dict(headers or {})
+        self._local = threading.local()
+
+    def post_json(self, url: str, payload: Any, *, write: bool) -> HttpAnswer:
+        """POSTs `payload` as JSON; the rest is as in `send`."""
+        body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return self.send("POST", url, body=body, headers=headers, write=write)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        write: bool,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        """Sends one request. `write` says whether executing it twice would matter.
+
+        Raises OutageError (certainly not executed, or only a read), AmbiguousError (a write that may have been
+        executed), ConfigurationError (redirect, untrusted certificate, unusable address).
+        """
+        try:
+            return self._attempt(method, url, body, headers, write)
+        except _DroppedError as dropped:
+            if write:
+                raise AmbiguousError(dropped.reason, code="connection_dropped") from None
+        try:
+            return self._attempt(method, url, body, headers, write)
+        except _DroppedError as dropped:
+            raise OutageError(dropped.reason, code="connection_dropped") from None
+
+    def close(self) -> None:
+        """Closes the calling thread's connections."""
+        session = getattr(self._local, "session", None)
+        if session is not None:
+            session.close()
+
+    def _attempt(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None, write: bool
+    ) -> HttpAnswer:
+        upload = _Upload(body or b"")
+        started = time.monotonic()
+        try:
+            with self._session().request(
+                method,
+                url,
+                data=upload if body is not None else None,
+                headers=dict(headers or {}),
+                timeout=self._timeouts,
+                allow_redirects=False,
+                stream=True,
+                verify=self._verify,
+            ) as response:
+                self._refuse_redirect(response)
+                content = b"".join(self._pieces(response, started + self._total_timeout, write))
+                return HttpAnswer(response.status_code, response.headers, content, time.monotonic() - started)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            # A request without a body counts as sent: only a failed connect proves the contrary there.
+            sent = upload.started or (body is None and not isinstance(error, requests.ConnectionError))
+            raise self._outcome(error, sent=sent, write=write) from None
+        finally:
+            self._local.last_used = time.monotonic()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.headers.update(self._headers)
+            session.auth = _keep_headers  # else requests would send credentials that it finds in ~/.netrc
+        elif time.monotonic() - self._local.last_used > _IDLE_LIMIT:
+            session.close()
+        return session
+
+    def _refuse_redirect(self, response: requests.Response) -> None:
+        if 300 <= response.status_code < 400:
+            target = urlsplit(response.headers.get("Location", ""))
+            host = f"{target.scheme}://{target.netloc}" if target.netloc else "another address"
+            raise ConfigurationError(
+                f"{self._system} redirects to {host} (HTTP {response.status_code}): set that address in the "
+                "configuration; requests are not sent on, since a redirected POST may lose its body",
+                code="redirect",
+            )
+
+    def _pieces(self, response: requests.Response, deadline: float, write: bool) -> Iterator[bytes]:
+        size = 0
+        while piece := response.raw.read1(_READ_CHUNK, decode_content=True):
+            size += len(piece)
+            if size > self._max_body:
+                raise self._unanswered(f"answered more than {self._max_body} bytes", "body_too_large", write)
+            if time.monotonic() > deadline:
+                raise self._unanswered(f"did not finish its answer in {self._total_timeout:g} s", "timeout", write)
+            yield piece
+
+    def _outcome(self, error: Exception, *, sent: bool, write: bool) -> Exception:
+        causes = list(_causes(error))
+        timed_out = any(_is_timeout(cause) for cause in causes)
+        if not sent:
+            return self._unsent(error, causes, timed_out)
+        if timed_out:
+            return self._unanswered("did not answer in time", "timeout", write)
+        return _DroppedError(
+            f"{self._system} dropped the connection before its answer was complete: {_describe(causes)}"
+        )
+
+    def _unsent(self, error: Exception, causes: list[BaseException], timed_out: bool) -> Exception:
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            text = f"The certificate of {self._system} is not trusted: give its CA in the configuration"
+            return ConfigurationError(text, code="certificate")
+        if isinstance(error, ValueError):
+            return ConfigurationError(f"The address of {self._system} is unusable", code="address")
+        if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+            # requests wraps every error of a socket; a bare OSError comes from reading the CA bundle.
+            return ConfigurationError(f"The CA file for {self._system} cannot be read", code="ca_file")
+        if timed_out:
+            return OutageError(f"{self._system} did not accept a connection in time", code="connect_timeout")
+        return OutageError(f"{self._system} cannot be reached: {_describe(causes)}", code="unreachable")
+
+    def _unanswered(self, what: str, code: str, write: bool) -> AmbiguousError | OutageError:
+        text = f"{self._system} {what}"
+        return AmbiguousError(text, code=code) if write else OutageError(text, code=code)
+
+
+class _DroppedError(Exception):
+    """The connection ended between sending the request and the last byte of the answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Upload(io.BytesIO):
+    """A request body that remembers whether it was handed to the socket (connect and TLS are over by then)."""
+
+    started = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.started = True
+        return super().read(size)
+
+
+def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and everything it wraps: requests and urllib3 keep the cause in `args` or `reason`."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        current = pending.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        wrapped = [getattr(current, "reason", None), *current.args, current.__cause__, current.__context__]
+        pending.extend(cause for cause in wrapped if isinstance(cause, BaseException))
+
+
+def _is_timeout(cause: BaseException) -> bool:
+    # urllib3 counts a refused connection and an unknown name among its time-outs.
+    return isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) and not isinstance(
+        cause, urllib3.exceptions.NewConnectionError
+    )
+
+
+def _describe(causes: list[BaseException]) -> str:
+    """The innermost operating system text, or the kind of error; never `str(error)`, which contains the URL."""
+    for cause in reversed(causes):
+        if isinstance(cause, socket.gaierror):
+            return "its name cannot be resolved"
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+            return cause.strerror
+    return type(causes[-1]).__name__

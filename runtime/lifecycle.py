@@ -1,0 +1,144 @@
+"""Start-up, main loop and shutdown of the process on one screen. The main thread is the monitor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Protocol
+
+from runtime.systemd import Notifier
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds between looks at the threads
+HUNG = 60.0  # seconds without a sign of life after which the process counts as unhealthy
+READY_PATIENCE = 30.0  # seconds after which systemd is told READY although RabbitMQ does not answer yet
+
+
+class Service(Protocol):
+    """A part with threads of its own; start() also replaces what has died."""
+
+    def start(self) -> None: ...
+
+    def is_alive(self) -> bool: ...
+
+
+class StopSignals:
+    """SIGTERM and Ctrl+C. The handlers only note the signal and wake the main thread.
+
+    A pipe instead of threading.Event: a handler that runs while its own thread holds the event's lock would wait
+    for ever.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def wait(self, seconds: float) -> None:
+        """Returns after `seconds`, earlier when a signal comes."""
+        readable, _, _ = select.select([self._read_end], [], [], seconds)
+        if readable:
+            os.read(self._read_end, 1024)
+
+    def close(self) -> None:
+        os.close(self._read_end)
+        os.close(self._write_end)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        os.write(self._write_end, b"!")
+
+
+class Lifecycle:
+    """Runs the services until a signal comes, then stops them in order.
+
+    `stop_steps` are called one after the other with the deadline (monotonic seconds); each returns False when it
+    had to give up. `age` tells the seconds since the slowest service's last sign of life.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        stop_steps: Sequence[Callable[[float], bool]],
+        *,
+        signals: StopSignals,
+        notifier: Notifier,
+        is_ready: Callable[[], bool],
+        age: Callable[[], float],
+        heartbeat: Callable[[], str],
+        heartbeat_interval: float,
+        shutdown_timeout: float,
+    ) -> None:
+        self._services = services
+        self._stop_steps = stop_steps
+        self._signals = signals
+        self._notifier = notifier
+        self._is_ready = is_ready
+        self._age = age
+        self._heartbeat = heartbeat
+        self._heartbeat_interval = heartbeat_interval
+        self._shutdown_timeout = shutdown_timeout
+
+    def run(self) -> bool:
+        """True after an orderly stop, False when a second signal cut it short."""
+        for service in self._services:
+            service.start()
+        self._watch()
+        return self._stop()
+
+    def _watch(self) -> None:
+        started = time.monotonic()
+        next_heartbeat = started + self._heartbeat_interval
+        announced = False
+        while not self._signals.count:
+            self._signals.wait(TICK)
+            now = time.monotonic()
+            self._revive()
+            if not announced and (self._is_ready() or now - started > READY_PATIENCE):
+                self._notifier.ready()
+                announced = True
+            if self._age() < HUNG:
+                self._notifier.watchdog()
+            if now >= next_heartbeat:
+                self._notifier.status(self._heartbeat())
+                next_heartbeat = now + self._heartbeat_interval
+
+    def _revive(self) -> None:
+        for service in self._services:
+            if not service.is_alive():
+                name = type(service).__name__
+                log.error("a thread of %s has died and is started again", name, extra={"event": "thread.died"})
+                service.start()
+
+    def _stop(self) -> bool:
+        log.info("stopping", extra={"event": "worker.stopping"})
+        self._notifier.stopping()
+        deadline = time.monotonic() + self._shutdown_timeout
+        # In a thread of its own, so that a second signal can end the wait at any point.
+        stopping = threading.Thread(target=self._take_stop_steps, args=(deadline,), name="shutdown", daemon=True)
+        stopping.start()
+        while stopping.is_alive():
+            if self._signals.count > 1:
+                log.warning("stopped at once; unfinished work is with RabbitMQ", extra={"event": "worker.aborted"})
+                return False
+            self._signals.wait(0.05)
+        log.info("stopped", extra={"event": "worker.stopped"})
+        return True
+
+    def _take_stop_steps(self, deadline: float) -> None:
+        for step in self._stop_steps:
+            if not step(deadline):
+                log.warning(
+                    "shutdown time-out: unfinished work goes back to RabbitMQ", extra={"event": "worker.unfinished"}
+                )

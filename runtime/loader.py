@@ -1,0 +1,87 @@
+"""Handlers and trackers by the names in QUEUE_HANDLERS and TRACKER_CONFIG."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from base_handler import BaseMessageHandler
+from base_tracker import BaseTracker
+from core.errors import TransientError
+from core.messages import IncomingMessage
+from core.results import Acknowledged, Result
+
+
+class LoadError(Exception):
+    """One or more configured classes cannot be used; the text lists every one with its reason."""
+
+
+class SimpleHandlerAdapter(BaseMessageHandler):
+    """A handler of the old kind: `process_message(message_data, properties) -> bool`, no result is stored."""
+
+    def __init__(self, name: str, handler: Any) -> None:
+        super().__init__(name)
+        self._handler = handler
+
+    def handle(self, message: IncomingMessage) -> Result:
+        if not self._handler.process_message(dict(message.task.fields), message.properties):
+            raise TransientError(f"{type(self._handler).__name__}.process_message returned False")
+        return Acknowledged()
+
+    def get_stats(self) -> dict[str, Any]:
+        get_stats = getattr(self._handler, "get_stats", None)
+        return dict(get_stats()) if callable(get_stats) else {}
+
+
+def load_classes(wanted: Mapping[str, tuple[str, str]], setting: str) -> dict[str, type[Any]]:
+    """queue -> (module, class name) to queue -> class. Raises LoadError naming all that cannot be imported."""
+    classes: dict[str, type[Any]] = {}
+    problems = []
+    for queue, (module, name) in wanted.items():
+        try:
+            classes[queue] = _load_class(module, name)
+        except LoadError as error:
+            problems.append(f'{setting}["{queue}"]: {error}')
+    if problems:
+        raise LoadError("\n".join(problems))
+    return classes
+
+
+def make_handler(cls: type[Any], settings: Any, stop: threading.Event) -> BaseMessageHandler:
+    """An instance behind the one interface that the processor knows. Raises NotConfiguredError or LoadError."""
+    if issubclass(cls, BaseMessageHandler):
+        return cls.from_settings(settings, stop)
+    if callable(getattr(cls, "process_message", None)):
+        return SimpleHandlerAdapter(cls.__name__, cls())
+    raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseMessageHandler and has no process_message")
+
+
+def make_tracker(cls: type[Any], settings: Any, stop: threading.Event) -> BaseTracker:
+    """Raises NotConfiguredError or LoadError."""
+    if issubclass(cls, BaseTracker):
+        return cls.from_settings(settings, stop)
+    raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseTracker")
+
+
+def settings_classes(classes: Iterable[type[Any]]) -> list[type[Any]]:
+    """The systems' own settings classes, each once, in order."""
+    found = (getattr(cls, "settings_class", None) for cls in classes)
+    return list(dict.fromkeys(each for each in found if each is not None))
+
+
+def _load_class(module_name: str, class_name: str) -> type[Any]:
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Absent is not broken: a module that exists and misses one of its own imports needs another cure.
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise LoadError(f"there is no module {module_name!r}") from error
+        raise LoadError(f"module {module_name!r} needs {error.name!r}, which is not installed") from error
+    except Exception as error:
+        raise LoadError(f"module {module_name!r} fails on import: {type(error).__name__}: {error}") from error
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        raise LoadError(f"module {module_name!r} has no class {class_name!r}")
+    return found

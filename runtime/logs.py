@@ -1,0 +1,175 @@
+"""Logging of the whole process: the console, `worker.log`, and `worker_errors.log` for errors alone.
+
+Modules log in the standard way:
+
+    log = logging.getLogger(__name__)
+    with log_context(task_id=task.task_id, system="bitrix24"):
+        log.info("task created", extra={"event": "task.created", "external_id": "48211"})
+
+`extra={"throttle": "some.key"}` lets one record of that key through per minute; the next one that passes tells in
+`suppressed` how many did not.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TextIO
+
+from config import WorkerSettings
+from runtime.log_files import Failed, LogFile, Recovered
+from runtime.log_format import THROTTLE_FIELD, JsonFormatter, LineFormatter, TextFormatter, log_context
+from runtime.secrets import Secrets
+
+__all__ = ["LoggingHandle", "log_context", "setup_logging"]
+
+REPEAT_INTERVAL = 60.0  # seconds between two records of one throttle key
+_KEYS_LIMIT = 1000
+# Their debug lines hold whole URLs and frames, their info lines repeat what ours say.
+_NOISY_LIBRARIES = ("urllib3", "requests", "pika", "asyncio")
+
+
+class RepeatFilter(logging.Filter):
+    """Passes one record of each throttle key per interval and counts the others."""
+
+    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._interval = interval
+        self._clock = clock
+        self._seen: dict[str, tuple[float, int]] = {}  # key -> (passes again at, suppressed since)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = getattr(record, THROTTLE_FIELD, None)
+        if key is None:
+            return True
+        now = self._clock()
+        passes_at, suppressed = self._seen.get(key, (now, 0))
+        if now < passes_at:
+            self._seen[key] = (passes_at, suppressed + 1)
+            return False
+        self._seen.pop(key, None)
+        while len(self._seen) >= _KEYS_LIMIT:  # the oldest first; keys made of data must not fill the memory
+            self._seen.pop(next(iter(self._seen)))
+        self._seen[key] = (now + self._interval, 0)
+        if suppressed:
+            record.suppressed = suppressed
+        return True
+
+
+class WorkerLogHandler(logging.Handler):
+    """Formats each record once and writes the line to all places. Never raises, never lets a place stop another."""
+
+    def __init__(
+        self, console: TextIO, log_file: LogFile, error_file: LogFile, formatter: LineFormatter, repeats: RepeatFilter
+    ) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._console = console
+        self._log_file = log_file
+        self._error_file = error_file
+        self._repeats = repeats
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._repeats.filter(record):
+            return
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001  # a value that cannot be printed must not stop the work it describes
+            line = self.format(_own_record("log.unprintable", f"a record of {record.name}", error=type(error).__name__))
+        self._write_console(line)
+        self._write_file(self._log_file, line)
+        if record.levelno >= logging.ERROR:
+            self._write_file(self._error_file, line)
+
+    def close(self) -> None:
+        self.acquire()
+        try:
+            self._log_file.close()
+            self._error_file.close()
+        finally:
+            self.release()
+        super().close()
+
+    def _write_file(self, file: LogFile, line: str) -> None:
+        match file.write(line):
+            case Failed(path, error):
+                text = "the log file cannot be written; its lines are dropped until it can"
+                self._write_console(
+                    self.format(_own_record("log.file_failed", text, path=str(path), error=error.strerror))
+                )
+            case Recovered(path, dropped):
+                record = _own_record(
+                    "log.file_recovered", "the log file is written again", path=str(path), dropped=dropped
+                )
+                self._write_console(self.format(record))
+                file.write(self.format(record))
+
+    def _write_console(self, line: str) -> None:
+        try:
+            self._console.write(f"{line}\n")
+            self._console.flush()
+        except (OSError, ValueError):
+            # A closed terminal or pipe. There is no place left to tell it, and the files have the line.
+            return
+
+
+class LoggingHandle:
+    """Undoes `setup_logging`."""
+
+    def __init__(self, handler: WorkerLogHandler, levels: dict[str | None, int]) -> None:
+        self._handler = handler
+        self._levels = levels
+
+    def close(self) -> None:
+        """Gives the loggers back as they were and closes the files. May be called twice."""
+        logging.getLogger().removeHandler(self._handler)
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
+        self._handler.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def setup_logging(
+    settings: WorkerSettings,
+    secrets: Secrets,
+    *,
+    console: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> LoggingHandle:
+    """Sends every record of the process to `console` (None: stderr) and to the files in LOG_DIR. Raises nothing:
+    a folder that cannot be written is told on the console."""
+    formatter = JsonFormatter(secrets) if settings.log_format == "json" else TextFormatter(secrets)
+
+    def file(name: str) -> LogFile:
+        return LogFile(settings.log_dir / name, settings.log_max_bytes, settings.log_backups, clock=clock)
+
+    handler = WorkerLogHandler(
+        console or sys.stderr,
+        file("worker.log"),
+        file("worker_errors.log"),
+        formatter,
+        RepeatFilter(REPEAT_INTERVAL, clock),
+    )
+    levels: dict[str | None, int] = {name: logging.getLogger(name).level for name in (None, *_NOISY_LIBRARIES)}
+    root = logging.getLogger()
+    root.setLevel(settings.log_level)
+    for name in _NOISY_LIBRARIES:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    root.addHandler(handler)
+    return LoggingHandle(handler, levels)
+
+
+def _own_record(event: str, text: str, **fields: object) -> logging.LogRecord:
+    return logging.makeLogRecord(
+        {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text, "event": event, **fields}
+    )

@@ -1,0 +1,164 @@
+"""From the environment and `.env` to validated settings, with everything that is wrong told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from config import EnvironmentSettings, RabbitMQSettings, Settings, WorkerSettings
+from core.settings_errors import Mistake, Notice, SettingsError, Text
+from runtime.env_file import EnvFile, read_env_file
+from runtime.log_format import escape
+from runtime.secrets import MASK, MIN_LENGTH, Secrets
+from runtime.settings_names import closest_name, is_somebody_elses, secret_fields, variables_of
+from runtime.settings_texts import default_text, explain
+
+SystemClasses = Sequence[type[BaseSettings]] | Callable[[WorkerSettings], Sequence[type[BaseSettings]]]
+
+SHOWN_LENGTH = 80  # characters of a wrong value that are repeated to the reader
+SECRET_FILE_LIMIT = 64 * 1024  # bytes
+
+_SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
+
+
+def load_settings(environ: Mapping[str, str], env_file: Path | None, system_classes: SystemClasses = ()) -> Settings:
+    """Settings from the environment, which wins, and from `.env`, which may be missing.
+
+    `system_classes` are the systems' own settings classes, or a function that finds them by the worker's settings
+    (the handlers are named there); what that function raises is passed on. Raises SettingsError with all mistakes.
+    """
+    return _Loader(environ, read_env_file(env_file)).load(system_classes)
+
+
+class _Loader:
+    def __init__(self, environ: Mapping[str, str], env_file: EnvFile) -> None:
+        self._environ = {name: value for name, value in environ.items() if value.strip()}
+        self._env_file = env_file.values
+        self._values = {**env_file.values, **self._environ}
+        self._mistakes = list(env_file.mistakes)
+        self._notices = list(env_file.notices)
+        self._mask = Secrets().mask
+
+    def load(self, system_classes: SystemClasses) -> Settings:
+        rabbitmq = self._settings(RabbitMQSettings) or RabbitMQSettings()
+        worker = self._settings(WorkerSettings) or WorkerSettings()
+        classes = system_classes if isinstance(system_classes, Sequence) else system_classes(worker)
+        systems = {each: self._settings(each) for each in dict.fromkeys(classes)}
+        self._judge_unknown_names([RabbitMQSettings, WorkerSettings, *systems])
+        if self._mistakes:
+            raise SettingsError(self._mistakes)
+        valid = {cls: settings for cls, settings in systems.items() if settings is not None}
+        return Settings(rabbitmq, worker, valid, tuple(self._notices))
+
+    def _settings(self, cls: type[_SettingsT]) -> _SettingsT | None:
+        """An instance. Where a value is wrong its default stands in, so that the cross-checks are heard as well."""
+        variables, values, bad = variables_of(cls), self._raw_values(cls), set[str]()
+        try:
+            settings = cls(**values)
+        except ValidationError as error:
+            for each in error.errors(include_url=False):
+                field = str(each["loc"][0]) if each["loc"] else ""
+                bad.add(field)
+                if each["type"] == "default_factory_not_called":
+                    continue  # it hangs on another field, whose mistake is told
+                info = cls.model_fields.get(field, FieldInfo())
+                variable = variables.get(field, cls.__name__)
+                self._mistake(variable, self._shown(cls, field, variable), *explain(each, info, variable))
+            try:
+                settings = cls(**{field: value for field, value in values.items() if field not in bad})
+            except ValidationError:  # a value without a default; its mistake is told already
+                return None
+        if isinstance(settings, EnvironmentSettings):
+            for problem in settings.cross_check():
+                if problem.field not in bad and problem.beside not in bad:
+                    variable = variables[problem.field]
+                    shown = self._shown(cls, problem.field, variable) or default_text(cls.model_fields[problem.field])
+                    self._mistake(variable, shown, problem.problem, problem.hint)
+            self._notices += [Notice(variables[field], text) for field, text in settings.notices() if field not in bad]
+        return settings
+
+    def _raw_values(self, cls: type[BaseSettings]) -> dict[str, Any]:
+        values = {}
+        secrets = secret_fields(cls)
+        for field, variable in variables_of(cls).items():
+            value = self._secret(variable) if field in secrets else self._values.get(variable, "").strip()
+            if value:
+                values[field] = value
+        return values
+
+    def _secret(self, variable: str) -> str:
+        value, file = self._values.get(variable, ""), self._values.get(f"{variable}_FILE", "").strip()
+        if value and file:
+            self._mistake(
+                f"{variable}_FILE",
+                file,
+                Text(f"{variable} is set as well", f"{variable} тоже задана"),
+                Text("set only one of the two", "задайте только одну из двух"),
+            )
+        elif file:
+            value = self._secret_file(f"{variable}_FILE", Path(file))
+        if value and len(value) < MIN_LENGTH:
+            text = Text(
+                f"shorter than {MIN_LENGTH} characters: logs cannot mask it",
+                f"короче {MIN_LENGTH} символов: в журналах её не скрыть",
+            )
+            self._notices.append(Notice(variable, text))
+        return value
+
+    def _secret_file(self, variable: str, path: Path) -> str:
+        hint = Text(
+            "the file must hold the secret alone, as UTF-8 text, readable by the worker's user",
+            "в файле должен быть только секрет, текст UTF-8, с правом чтения у пользователя воркера",
+        )
+        try:
+            with path.open("rb") as file:
+                content = file.read(SECRET_FILE_LIMIT + 1)
+            text = content.decode().rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            self._mistake(variable, str(path), Text(f"cannot be read: {reason}", f"не читается: {reason}"), hint)
+            return ""
+        if not text or len(content) > SECRET_FILE_LIMIT:
+            self._mistake(variable, str(path), Text("is empty or far too large", "пуст или слишком велик"), hint)
+            return ""
+        return text
+
+    def _judge_unknown_names(self, classes: Sequence[type[BaseSettings]]) -> None:
+        known = {variable for cls in classes for variable in variables_of(cls).values()}
+        known |= {f"{variables_of(cls)[field]}_FILE" for cls in classes for field in secret_fields(cls)}
+        for name in self._values:
+            if name in known or is_somebody_elses(name):
+                continue
+            in_file = name in self._env_file
+            close = closest_name(name, known, in_file=in_file)
+            # In the environment a name beside the right one is more likely another program's than a slip.
+            if close and (in_file or close not in self._values):
+                self._mistake(
+                    name,
+                    None,
+                    Text("is not a known setting", "неизвестная настройка"),
+                    Text(f"did you mean {close}?", f"возможно, вы имели в виду {close}?"),
+                )
+            elif in_file or close:
+                text = Text("is not a known setting; it is ignored", "неизвестная настройка; она не учитывается")
+                self._notices.append(Notice(name, text))
+
+    def _shown(self, cls: type[BaseSettings], field: str, variable: str) -> str | None:
+        if field in secret_fields(cls):
+            return MASK
+        return self._values.get(variable)
+
+    def _mistake(self, variable: str, shown: str | None, problem: Text, hint: Text) -> None:
+        self._mistakes.append(Mistake(variable, shown and self._printable(shown), self._clean(problem), hint))
+
+    def _clean(self, text: Text) -> Text:
+        return Text(*(escape(self._mask(each)) for each in text))
+
+    def _printable(self, value: str) -> str:
+        value = escape(self._mask(value))
+        return value if len(value) <= SHOWN_LENGTH else f"{value[:SHOWN_LENGTH]}…"

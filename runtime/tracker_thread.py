@@ -1,0 +1,80 @@
+"""One thread per tracker: a sweep every interval, or at once when a result is there that needs no waiting."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from pika.exceptions import AMQPError
+
+from core.errors import OutcomeError, StoppingError
+from core.events import EventStream, Swept
+from runtime.amqp import TopologyError, describe
+from runtime.tracking import Sweeper, SweepInterruptedError, SweepResult
+
+log = logging.getLogger(__name__)
+
+
+class TrackerThread:
+    """Sweeps until `stop` is set. `interval` in seconds."""
+
+    def __init__(
+        self,
+        queue: str,
+        system: str,
+        sweeper: Sweeper,
+        *,
+        events: EventStream,
+        interval: float,
+        stop: threading.Event,
+    ) -> None:
+        self.queue = queue
+        self._system = system
+        self._sweeper = sweeper
+        self._events = events
+        self._interval = interval
+        self._stop = stop
+        self._due = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"tracker-{self.queue}", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Asks for a sweep now; also the way to end the wait after `stop` is set."""
+        self._due.set()
+
+    def join(self, timeout: float) -> bool:
+        """After `stop` is set and wake(): True when the thread has ended within `timeout` seconds."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return not self.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._due.clear()
+            self._sweep_once()
+            self._due.wait(self._interval)
+
+    def _sweep_once(self) -> None:
+        result = SweepResult()
+        try:
+            self._sweeper.sweep(result)
+        except (StoppingError, SweepInterruptedError):
+            return
+        except (OutcomeError, AMQPError, OSError, TopologyError) as error:
+            result.errors += 1
+            extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
+            log.warning("tracking of %s must wait: %s", self._system, describe(error), extra=extra)
+        except Exception:  # one of the four borders: a tracker is foreign code
+            result.errors += 1
+            extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
+            log.exception("tracking of %s failed", self._system, extra=extra)
+        self._events.emit(
+            Swept(self._system, result.checked, result.completed, result.moved, result.errors, at=time.time())
+        )

@@ -1,0 +1,220 @@
+"""A private RabbitMQ node for the demo and the tests: loopback, free ports, own data, random password.
+
+    with RabbitNode(find_server()) as node:
+        connection = pika.BlockingConnection(node.address.amqp_parameters())
+
+No system service is touched and nothing is left behind, however the owner ends (see sandbox.node_guard).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from sandbox.address import BrokerAddress
+from sandbox.node_guard import GuardedFolder
+from sandbox.ports import LOOPBACK, free_port
+from sandbox.rabbitmq_server import CONFIG_FILE, LOG_FOLDER, NodeSpec, Server
+
+START_TIMEOUT = 90.0  # seconds; a quiet machine needs 5
+STOP_TIMEOUT = 30.0
+CTL_TIMEOUT = 60.0
+
+_START_ATTEMPTS = 3
+_MEMORY_LIMIT = "512MB"
+_LOG_TAIL = 4000  # characters
+_PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+
+class NodeError(Exception):
+    """The private RabbitMQ node did not do what it was told; the text ends with what it said."""
+
+
+class RabbitNode:
+    """One node with one user. `config` is lines of rabbitmq.conf on top of ours, e.g. {"consumer_timeout": "5000"}."""
+
+    def __init__(self, server: Server, config: Mapping[str, str] | None = None) -> None:
+        self._server = server
+        self._config = dict(config or {})
+        self._folder = GuardedFolder()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._spec = self._new_spec()
+        self._user, self._password = "sandbox", secrets.token_urlsafe(24)
+        self._started_once = False
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Its default virtual host; valid after the first start, the same after every later one."""
+        return BrokerAddress(LOOPBACK, self._spec.amqp_port, self._user, self._password)
+
+    @property
+    def folder(self) -> Path:
+        """Its data, logs and configuration; removed by `close`."""
+        return self._folder.path
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def __enter__(self) -> RabbitNode:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Returns when the node answers AMQP. Raises NodeError with the end of its log when it does not.
+
+        Later starts keep port, password and data; the very first one tries other ports when one was just taken.
+        """
+        if self.running:
+            return
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                self._start()
+            except NodeError:
+                self.kill()
+                if self._started_once or attempt == _START_ATTEMPTS or not self._lost_a_port():
+                    raise
+                self._folder.close()
+                self._folder = GuardedFolder()
+                self._spec = self._new_spec()
+            else:
+                return
+
+    def stop(self) -> None:
+        """Ends the node in order, as an administrator would; messages stay. Raises NodeError if it would not end."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise NodeError(f"RabbitMQ did not stop within {STOP_TIMEOUT:.0f} s\n{self._log()}") from None
+        self.kill()  # epmd stays when its node goes
+
+    def kill(self) -> None:
+        """SIGKILL: the node crashes."""
+        self._server.kill(self._spec)
+        if self._process is not None:
+            self._process.wait(STOP_TIMEOUT)
+            self._process = None
+
+    def close(self) -> None:
+        """Ends the node without grace and deletes its data."""
+        self.kill()
+        self._folder.close()
+
+    def ctl(self, *args: str, stdin: str = "") -> str:
+        """Output of `rabbitmqctl` (about 0.5 s a call). Raises NodeError when it fails."""
+        command = self._server.ctl_command(self._spec, ("--silent", *args))
+        done = subprocess.run(
+            command.argv,
+            env=command.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=CTL_TIMEOUT,
+            check=False,
+            cwd=self._folder.path,
+        )
+        if done.returncode != 0:
+            raise NodeError(f"rabbitmqctl {' '.join(args)}: exit code {done.returncode}\n{done.stderr}{done.stdout}")
+        return done.stdout
+
+    def add_vhost(self, name: str) -> BrokerAddress:
+        """A virtual host in which our user may do everything."""
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        permission = {"user": self._user, "vhost": name, **everything}
+        # One call of rabbitmqctl instead of two (add_vhost, set_permissions).
+        self.ctl("import_definitions", stdin=json.dumps({"vhosts": [{"name": name}], "permissions": [permission]}))
+        return self.address.at(name)
+
+    def delete_vhost(self, name: str) -> None:
+        """With its queues; connections to it are closed by the broker."""
+        self.ctl("delete_vhost", name)
+
+    def list_queues(self, vhost: str = "/") -> dict[str, int]:
+        """Messages in each queue, delivered but unsettled ones included."""
+        rows = json.loads(self.ctl("list_queues", "--vhost", vhost, "--formatter", "json", "name", "messages"))
+        return {row["name"]: row["messages"] for row in rows}
+
+    def set_memory_alarm(self, on: bool) -> None:
+        """With the alarm on, the broker blocks every connection that publishes."""
+        self.ctl("set_vm_memory_high_watermark", *(["0.000001"] if on else ["absolute", _MEMORY_LIMIT]))
+
+    def close_all_connections(self, reason: str = "closed by the sandbox") -> None:
+        """Every client gets connection.close 320 CONNECTION_FORCED."""
+        self.ctl("close_all_connections", "--global", reason)
+
+    def _new_spec(self) -> NodeSpec:
+        return NodeSpec(self._folder.path, free_port(), free_port(), free_port())
+
+    def _start(self) -> None:
+        if not (self._spec.folder / CONFIG_FILE).exists():
+            self._write_config()
+            self._server.prepare(self._spec)
+        command = self._server.start_command(self._spec)
+        with (self._spec.folder / "startup.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command.argv,
+                env=command.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl+C is for the owner, who ends the node in order
+                cwd=self._spec.folder,
+            )
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise NodeError(f"RabbitMQ ended with code {self._process.returncode} while starting\n{self._log()}")
+            if time.monotonic() > deadline:
+                raise NodeError(f"RabbitMQ gave no answer within {START_TIMEOUT:.0f} s\n{self._log()}")
+            time.sleep(0.05)
+        self._started_once = True
+
+    def _write_config(self) -> None:
+        lines = {
+            "listeners.tcp.default": self._server.listener(self._spec),
+            "default_user": self._user,
+            "default_pass": self._password,
+            "vm_memory_high_watermark.absolute": _MEMORY_LIMIT,
+            "disk_free_limit.absolute": "50MB",
+        }
+        text = "".join(f"{name} = {value}\n" for name, value in (lines | self._config).items())
+        path = self._spec.folder / CONFIG_FILE
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection((LOOPBACK, self._spec.amqp_port), timeout=2) as connection:
+                connection.sendall(_PROTOCOL_HEADER)
+                return connection.recv(1) == b"\x01"  # a method frame: connection.start
+        except OSError:
+            return False
+
+    def _lost_a_port(self) -> bool:
+        log = self._log()
+        return any(sign in log for sign in ("eaddrinuse", "already in use", "port is already allocated"))
+
+    def _log(self) -> str:
+        folder = self._spec.folder
+        texts = [
+            path.read_text(errors="replace") for path in (folder / "startup.log", *folder.glob(f"{LOG_FOLDER}/*.log"))
+        ]
+        return "\n".join(text[-_LOG_TAIL:] for text in texts)

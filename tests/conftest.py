@@ -1,0 +1,78 @@
+"""Real RabbitMQ nodes for the tests: one for the whole run, and one that may be broken.
+
+`broker` is what most tests need: a fresh virtual host on the common node, and the test's own view of it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.address import BrokerAddress
+from sandbox.proxy import TcpProxy
+from sandbox.rabbitmq import RabbitNode
+from sandbox.rabbitmq_install import find_server
+from sandbox.rabbitmq_server import Server
+from tests.broker import Broker
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    return find_server()
+
+
+@pytest.fixture(scope="session")
+def node(server: Server) -> Iterator[RabbitNode]:
+    """The common node. Nobody stops it, blocks it or closes all its connections: see `destructive_node`."""
+    with RabbitNode(server) as node:
+        yield node
+
+
+@pytest.fixture
+def vhost(node: RabbitNode) -> Iterator[BrokerAddress]:
+    """A virtual host for one test."""
+    yield from _fresh_vhost(node)
+
+
+@pytest.fixture
+def broker(vhost: BrokerAddress) -> Broker:
+    """The test's own view of its virtual host."""
+    return Broker(vhost)
+
+
+@pytest.fixture
+def proxy(vhost: BrokerAddress) -> Iterator[TcpProxy]:
+    """A cuttable wire to the common node: `vhost.through(proxy.port)` is the way over it."""
+    with TcpProxy(vhost.host, vhost.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def _second_node(server: Server) -> Iterator[RabbitNode]:
+    with RabbitNode(server) as node:
+        yield node
+
+
+@pytest.fixture
+def destructive_node(_second_node: RabbitNode) -> Iterator[RabbitNode]:
+    """A node to stop, kill and block; it is whole again after each test."""
+    _second_node.start()
+    yield _second_node
+    _second_node.start()
+    _second_node.set_memory_alarm(False)
+
+
+@pytest.fixture
+def destructive_broker(destructive_node: RabbitNode) -> Iterator[Broker]:
+    """A fresh virtual host on the node that may be broken."""
+    for address in _fresh_vhost(destructive_node):
+        yield Broker(address)
+
+
+def _fresh_vhost(node: RabbitNode) -> Iterator[BrokerAddress]:
+    name = uuid.uuid4().hex
+    yield node.add_vhost(name)
+    node.start()  # a test may have left it down; what is deleted must be asked of a running node
+    node.delete_vhost(name)

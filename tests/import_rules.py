@@ -1,0 +1,132 @@
+"""Which part of the program may import which: imports point down, and a few things are nobody's business.
+
+`violations(root)` reads the source as text; nothing is imported. Late imports inside functions, relative imports,
+`if TYPE_CHECKING` and `import_module("literal")` count like any other.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# From the bottom up. A part imports its own row and the rows before it.
+LAYERS = (
+    {"core"},
+    {"config"},
+    {"base_handler", "base_tracker"},
+    {"rabbitmq_consumer", "rabbitmq_publisher", "runtime", "consumers"},
+    {"message_processor"},
+    {"main", "cli", "simple_test", "test_bitrix_worker"},
+)
+BESIDE_THE_LAYERS = {"sandbox", "tests", "benchmarks"}
+
+PIKA_USERS = {
+    *("runtime.amqp", "runtime.amqp_thread", "runtime.tracking", "rabbitmq_consumer", "rabbitmq_publisher"),
+    *("simple_test", "test_bitrix_worker", "sandbox", "tests", "benchmarks"),
+}
+SANDBOX_USERS = {"main", "cli", "sandbox", "tests", "benchmarks"}
+CONSUMERS_USERS = {"cli", "tests", "benchmarks"}  # the daemon loads them by name
+CLOSED_TO_CONSUMERS = {
+    *("runtime.amqp", "runtime.amqp_thread", "runtime.tracking", "runtime.loader", "runtime.lifecycle"),
+    *("rabbitmq_consumer", "rabbitmq_publisher", "message_processor"),
+}
+
+_LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`importer` and `target` are dotted module names; `target` is a module of the project as far as it is one."""
+
+    importer: str
+    target: str
+    place: str  # "path:line"
+
+
+def violations(root: Path) -> list[str]:
+    """One line for each import that breaks a rule, e.g. `core/policy.py:3: core.policy imports pika: core is ...`."""
+    project = {_part(module) for module in _modules(root)}
+    return [
+        f"{found.place}: {found.importer} imports {found.target}: {rule}"
+        for found in imports(root)
+        for rule in _broken_rules(found, project)
+    ]
+
+
+def imports(root: Path) -> Iterator[Import]:
+    """Every import of every module of the project, in the order of paths and lines."""
+    modules = _modules(root)
+    for importer, path in modules.items():
+        package = importer if path.name == "__init__.py" else importer.rpartition(".")[0]
+        for line, target in _targets(ast.parse(path.read_bytes()), package, modules):
+            yield Import(importer, target, f"{path.relative_to(root)}:{line}")
+
+
+def _broken_rules(found: Import, project: set[str]) -> Iterator[str]:
+    part, target = _part(found.importer), _part(found.target)
+    if part not in _LEVEL and part not in BESIDE_THE_LAYERS:
+        yield f"{part} has no layer yet: give it one in tests/import_rules.py"
+    if target in _LEVEL and part in _LEVEL and _LEVEL[target] > _LEVEL[part]:
+        yield f"imports point down, and {target} is above {part}"
+    if part == "core" and target != "core" and target not in sys.stdlib_module_names:
+        yield "core is standard library only"
+    if part == "sandbox" and target in project - {"sandbox", "core"}:
+        yield "the sandbox stands for the outside world and shares no code with the daemon"
+    if target == "pika" and not _within(found.importer, PIKA_USERS):
+        yield "pika is for the modules that own a connection"
+    if target == "sandbox" and part not in SANDBOX_USERS:
+        yield "the sandbox is for demo and tests"
+    if target == "tests" and part not in {"tests", "benchmarks"}:
+        yield "tests are for tests"
+    if target == "consumers" and part not in CONSUMERS_USERS and _system(found.importer) != _system(found.target):
+        yield "a system is loaded by name and knows no other system"
+    if part == "consumers" and _within(found.target, CLOSED_TO_CONSUMERS):
+        yield "a system knows nothing of RabbitMQ or of the daemon's life"
+
+
+def _part(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _system(module: str) -> str:
+    """`consumers.bitrix.client` -> `consumers.bitrix`"""
+    return ".".join(module.split(".")[:2])
+
+
+def _within(module: str, allowed: Iterable[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in allowed)
+
+
+def _modules(root: Path) -> dict[str, Path]:
+    """The project's modules by dotted name; folders that begin with a dot (.venv) are somebody else's."""
+    tops = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
+    files = [file for top in tops for file in ([top] if top.suffix == ".py" else sorted(top.rglob("*.py")))]
+    return {_module_name(file.relative_to(root)): file for file in files}
+
+
+def _module_name(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _targets(tree: ast.AST, package: str, modules: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                for alias in names:
+                    yield node.lineno, alias.name
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = ".".join(filter(None, [_ancestor(package, level - 1) if level else "", module]))
+                for alias in names:
+                    submodule = f"{base}.{alias.name}"
+                    yield node.lineno, submodule if submodule in modules else base
+            case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__")):
+                if node.args and isinstance(node.args[0], ast.Constant):
+                    yield node.lineno, str(node.args[0].value)
+
+
+def _ancestor(package: str, levels: int) -> str:
+    return ".".join(package.split(".")[: len(package.split(".")) - levels])

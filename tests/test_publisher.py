@@ -1,0 +1,132 @@
+"""A publish is done when the broker has confirmed it, and not before."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+
+import pytest
+
+from core.messages import OutgoingMessage
+from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError
+from sandbox.address import BrokerAddress
+from sandbox.proxy import TcpProxy
+from sandbox.rabbitmq import RabbitNode
+from tests.broker import Broker
+from tests.harness import Bench, wait_until
+
+
+def message(number: int) -> OutgoingMessage:
+    return OutgoingMessage(f'{{"number": {number}}}'.encode(), f"message-{number}")
+
+
+def test_a_confirmed_message_is_persistent_and_in_its_queue(vhost: BrokerAddress, broker: Broker) -> None:
+    with Bench(vhost).running() as bench:
+        bench.publisher.publish("bitrix24.sent.queue", message(1)).result(20)
+
+    [(properties, body)] = broker.get_all("bitrix24.sent.queue")
+    assert body == b'{"number": 1}'
+    assert properties.delivery_mode == 2
+    assert properties.message_id == "message-1"
+    assert properties.content_type == "application/json"
+    assert properties.content_encoding == "utf-8"
+
+
+def test_a_missing_queue_is_created_and_the_message_gets_there(vhost: BrokerAddress, broker: Broker) -> None:
+    with Bench(vhost).running() as bench:
+        bench.publisher.publish("camunda.responses.queue", message(1)).result(20)
+        with broker.channel() as channel:
+            channel.queue_delete("camunda.responses.queue")
+        bench.publisher.publish("camunda.responses.queue", message(2)).result(20)
+
+    assert [body for _, body in broker.get_all("camunda.responses.queue")] == [b'{"number": 2}']
+    with broker.channel() as channel:  # created as Camunda's side declares it, or this would be refused
+        channel.queue_declare("camunda.responses.queue", durable=True)
+        channel.basic_publish("camunda.task.responses", "camunda.responses.queue", b"{}")
+    broker.wait_for_count("camunda.responses.queue", 1)
+
+
+def test_a_full_queue_is_waited_for(vhost: BrokerAddress, broker: Broker) -> None:
+    broker.declare("full.sent.queue", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    with Bench(vhost).running() as bench:
+        bench.publisher.publish("full.sent.queue", message(1)).result(20)
+        second = bench.publisher.publish("full.sent.queue", message(2))
+        wait_until(lambda: bench.statistics.snapshot(0)["publisher"]["failed"] > 0, what="a refused publish")
+        assert not second.done()
+        broker.get_all("full.sent.queue")
+        second.result(20)
+
+    assert [body for _, body in broker.get_all("full.sent.queue")] == [b'{"number": 2}']
+
+
+def test_cut_connections_lose_no_message(vhost: BrokerAddress, proxy: TcpProxy, broker: Broker) -> None:
+    bench = Bench(vhost.through(proxy.port))
+    with bench.running():
+        futures = []
+        for number in range(3000):
+            futures.append(bench.publisher.publish("bitrix24.sent.queue", message(number)))
+            if number % 600 == 300:
+                wait(futures[:number])
+                proxy.cut()
+        done, _ = wait(futures, timeout=60)
+        assert len(done) == 3000
+
+    ids = {properties.message_id for properties, _ in broker.get_all("bitrix24.sent.queue")}
+    assert len(ids) == 3000, f"lost: {3000 - len(ids)}"
+
+
+def test_a_message_that_the_broker_finds_too_large_fails_alone(destructive_node: RabbitNode) -> None:
+    limit = 1_000_000
+    destructive_node.ctl("eval", f"application:set_env(rabbit, max_message_size, {limit}).")
+    try:
+        bench = Bench(destructive_node.address)
+        with bench.running():
+            before = bench.publisher.publish("a.sent.queue", message(1))
+            large = bench.publisher.publish("a.sent.queue", OutgoingMessage(b"x" * (limit + 1), "large"))
+            after = bench.publisher.publish("a.sent.queue", message(2))
+            before.result(20)
+            after.result(20)
+            with pytest.raises(MessageTooLargeError, match="1000001 bytes"):
+                large.result(20)
+    finally:
+        destructive_node.ctl("eval", "application:set_env(rabbit, max_message_size, 134217728).")
+
+
+def test_a_memory_alarm_holds_messages_back_and_ends_by_itself(
+    destructive_node: RabbitNode, destructive_broker: Broker
+) -> None:
+    with Bench(destructive_broker.address).running() as bench:
+        bench.publisher.publish("a.sent.queue", message(0)).result(20)
+        destructive_node.set_memory_alarm(True)
+        waiting = [bench.publisher.publish("a.sent.queue", message(number)) for number in range(1, 50)]
+        wait_until(lambda: not bench.publisher.is_ready(), what="connection.blocked")
+        assert not waiting[-1].done()
+        destructive_node.set_memory_alarm(False)
+        for future in waiting:
+            future.result(30)
+        assert bench.publisher.is_ready()
+    assert destructive_broker.count("a.sent.queue") == 50
+
+
+def test_a_broker_killed_in_the_middle_loses_no_confirmed_message(
+    destructive_node: RabbitNode, destructive_broker: Broker
+) -> None:
+    with Bench(destructive_broker.address).running() as bench:
+        futures = [bench.publisher.publish("a.sent.queue", message(number)) for number in range(500)]
+        futures[0].result(20)
+        destructive_node.kill()
+        futures += [bench.publisher.publish("a.sent.queue", message(number)) for number in range(500, 600)]
+        destructive_node.start()
+        for future in futures:
+            future.result(60)
+    ids = {properties.message_id for properties, _ in destructive_broker.get_all("a.sent.queue")}
+    assert len(ids) == 600
+
+
+def test_after_close_nothing_pretends_to_be_stored(vhost: BrokerAddress) -> None:
+    bench = Bench(vhost)
+    unsent = bench.publisher.publish("a.sent.queue", message(1))  # never started
+    bench.publisher.close(1)
+    with pytest.raises(PublisherClosedError):
+        unsent.result(1)
+    with pytest.raises(PublisherClosedError):
+        bench.publisher.publish("a.sent.queue", message(2)).result(1)
