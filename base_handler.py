@@ -24,11 +24,13 @@ class BaseMessageHandler:
     """Creates tasks in one system.
 
     `settings_class` names the system's own settings; they are validated at start together with all others.
-    `batch_size` is the most messages that `handle_batch` is given at once.
+    `batch_size` is the most messages that `handle_batch` is given at once. `exclusive` is for a system that cannot
+    refuse a second object with the same key: of several workers only one consumes the queue, the others stand by.
     """
 
     settings_class: ClassVar[type[BaseSettings] | None] = None
     batch_size: int = 1
+    exclusive: bool = False
 
     def __init__(self, system_name: str) -> None:
         self.system_name = system_name

@@ -8,25 +8,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_INTERRUPTED, EXIT_OK
 from core.settings_errors import Language, SettingsError
-
-EXIT_OK = 0
-EXIT_FAILURE = 1
-EXIT_BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h; systemd: RestartPreventExitStatus=78
-EXIT_INTERRUPTED = 130
 
 ENV_FILE = Path(".env")
 
 
 def main(arguments: Sequence[str]) -> int:
-    from cli.texts import language
+    from cli.texts import language, make_streams_forgiving
 
+    make_streams_forgiving()
     lang = language(os.environ)
     options = _parser(lang).parse_args(arguments)
     if options.command == "demo":
-        from cli.demo import run_demo
+        from cli.demo import DemoOptions, run_demo
 
-        return run_demo(keep=options.keep, lang=lang)
+        return run_demo(DemoOptions(options.keep, options.tasks, options.json), os.environ, lang)
     if options.command == "bitrix":
         from cli.bitrix import init_fields
 
@@ -66,9 +63,19 @@ def _parser(lang: Language) -> argparse.ArgumentParser:
     commands.add_parser("run", help=texts["run"])
     demo = commands.add_parser("demo", help=texts["demo"])
     demo.add_argument("--keep", action="store_true", help=texts["keep"])
+    demo.add_argument("--tasks", type=_task_count, default=30, metavar="N", help=texts["tasks"])
+    demo.add_argument("--json", metavar="FILE", help=texts["json"])
     bitrix = commands.add_parser("bitrix", help=texts["bitrix"]).add_subparsers(dest="action", required=True)
     bitrix.add_parser("init-fields", help=texts["init_fields"])
     return parser
+
+
+def _task_count(text: str) -> int:
+    from cli.demo_tasks import FEWEST_TASKS, MOST_TASKS
+
+    if not (text.isascii() and text.isdecimal() and FEWEST_TASKS <= int(text[:6]) <= MOST_TASKS):
+        raise argparse.ArgumentTypeError(f"{text!r}: {FEWEST_TASKS}..{MOST_TASKS}")
+    return int(text)
 
 
 if __name__ == "__main__":

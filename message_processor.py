@@ -19,7 +19,14 @@ from typing import Any
 
 from base_handler import BaseMessageHandler, HandlerOutcome
 from core.envelopes import Failure, decode_history, encode_copy, encode_failed_task, encode_sent, encode_unreadable
-from core.errors import OutageError, OutcomeError, PermanentError, StoppingError, TransientError
+from core.errors import (
+    ConfigurationError,
+    OutageError,
+    OutcomeError,
+    PermanentError,
+    StoppingError,
+    TransientError,
+)
 from core.events import (
     EventStream,
     MessageFailed,
@@ -98,7 +105,7 @@ class MessageProcessor:
             events=events,
             stop=stop,
         )
-        consumer.subscribe(route.queue, route.prefetch, self._deliveries.put)
+        consumer.subscribe(route.queue, route.prefetch, self._deliveries.put, exclusive=route.handler.exclusive)
 
     def start(self) -> None:
         """Starts the threads that are missing; also the way to replace a dead one."""
@@ -190,7 +197,7 @@ class MessageProcessor:
             log.exception("handler failed", extra={"event": "handler.failed", "queue": self.route.queue})
             failure = TransientError(f"{type(error).__name__}: {error}", code="handler_failed")
         for remaining in work.values():
-            self._fail(remaining, failure)
+            self._fail(remaining, failure, blame=False)
 
     # -- settlement -----------------------------------------------------------------------------------------------
 
@@ -234,8 +241,9 @@ class MessageProcessor:
         external_id = None if isinstance(result, Acknowledged) else result.external_id
         work.log(logging.INFO, "task.found" if duplicate else "task.accepted", "task done", external_id=external_id)
 
-    def _fail(self, work: _Work, error: OutcomeError) -> None:
-        if isinstance(error, OutageError) and self.gate.is_suspect(work.task_id):
+    def _fail(self, work: _Work, error: OutcomeError, *, blame: bool = True) -> None:
+        # An error raised for the whole batch says nothing about one of its messages.
+        if blame and isinstance(error, OutageError | ConfigurationError) and self.gate.is_suspect(work.task_id):
             error = TransientError(f"only this message meets it: {error}", code=error.code)
         self._events.emit(MessageFailed(self.route.system, error.outcome))
         decision = settle(error, work.tries, self._settings.retry, random.random())

@@ -16,6 +16,7 @@ from typing import Any
 
 import pika
 from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
@@ -45,10 +46,12 @@ OnDelivery = Callable[[Delivery], None]
 class _Subscription:
     """One queue's channel and what is unsettled on it. Touched by the I/O thread only, but for `generation`."""
 
-    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
+    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, exclusive: bool) -> None:
         self.queue = queue
         self.prefetch = prefetch
         self.on_delivery = on_delivery
+        self.exclusive = exclusive
+        self.standing_by = False  # another worker has the exclusive queue
         self.wanted = True  # False while the queue's system is paused
         self.generation = 0
         self.channel: Channel | None = None
@@ -84,9 +87,12 @@ class RabbitMQConsumer:
 
     # -- any thread -----------------------------------------------------------------------------------------------
 
-    def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        """Before start(): `on_delivery` is called in the I/O thread and must only hand the delivery on."""
-        self._subscriptions[queue] = _Subscription(queue, prefetch, on_delivery)
+    def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, exclusive: bool = False) -> None:
+        """Before start(): `on_delivery` is called in the I/O thread and must only hand the delivery on.
+
+        `exclusive`: of several workers one consumes the queue, the others stand by and take over when it ends.
+        """
+        self._subscriptions[queue] = _Subscription(queue, prefetch, on_delivery, exclusive=exclusive)
 
     def start(self) -> None:
         self._thread.start()
@@ -99,8 +105,11 @@ class RabbitMQConsumer:
         return self._thread.seconds_since_tick()
 
     def is_consuming(self) -> bool:
-        """True while every queue that should be read has a live consumer."""
-        return all(not each.wanted or each.consumer_tag is not None for each in self._subscriptions.values())
+        """True while every queue that should be read has a live consumer, here or in the worker it is left to."""
+        return all(
+            not each.wanted or each.standing_by or each.consumer_tag is not None
+            for each in self._subscriptions.values()
+        )
 
     def is_current(self, delivery: Delivery) -> bool:
         """False when the channel is gone: the broker delivers the message again, working on it would be in vain."""
@@ -169,7 +178,18 @@ class RabbitMQConsumer:
             return
         if subscription.wanted and self._intake.is_set():
             on_message = partial(self._on_message, subscription, subscription.generation)
-            subscription.consumer_tag = channel.basic_consume(subscription.queue, on_message)
+            subscription.consumer_tag = channel.basic_consume(
+                subscription.queue,
+                on_message,
+                exclusive=subscription.exclusive,
+                callback=partial(self._on_consuming, subscription),
+            )
+
+    def _on_consuming(self, subscription: _Subscription, _frame: Method[Any]) -> None:
+        if subscription.standing_by:
+            subscription.standing_by = False
+            extra = {"event": "queue.taken_over", "queue": subscription.queue}
+            log.info("%s is taken over from another worker", subscription.queue, extra=extra)
 
     def _on_message(
         self,
@@ -190,7 +210,9 @@ class RabbitMQConsumer:
         if subscription.channel is not channel:
             return
         subscription.forget_channel()
-        if self._thread.is_open():
+        if _is_in_exclusive_use(reason):
+            self._stand_by(subscription)
+        elif self._thread.is_open():
             log.warning(
                 "channel of %s closed: %s",
                 subscription.queue,
@@ -198,6 +220,13 @@ class RabbitMQConsumer:
                 extra={"event": "channel.closed", "queue": subscription.queue},
             )
             self._open_channel_later(subscription)
+
+    def _stand_by(self, subscription: _Subscription) -> None:
+        if not subscription.standing_by:
+            subscription.standing_by = True
+            extra = {"event": "queue.standby", "queue": subscription.queue}
+            log.info("%s is consumed by another worker, standing by", subscription.queue, extra=extra)
+        self._open_channel_later(subscription)
 
     def _on_cancelled_by_broker(self, subscription: _Subscription, _frame: Method[Any]) -> None:
         # The queue was deleted or moved, or RabbitMQ 4.3 timed the consumer out. pika keeps the channel open and
@@ -255,3 +284,9 @@ class RabbitMQConsumer:
         for tag in out_of_order:
             channel.basic_ack(tag)
         subscription.unsettled = {tag: False for tag, acked in unsettled.items() if not acked}
+
+
+def _is_in_exclusive_use(reason: Exception) -> bool:
+    return (
+        isinstance(reason, ChannelClosedByBroker) and reason.reply_code == 403 and "exclusive use" in reason.reply_text
+    )

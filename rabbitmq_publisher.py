@@ -60,7 +60,9 @@ class RabbitMQPublisher:
         events: EventStream,
         *,
         reconnect_max_delay: float,
+        queues: Sequence[str] = (),
     ) -> None:
+        """`queues` are made sure of at every connect; any other is created when a message comes back from it."""
         self._thread = ConnectionThread(
             "rabbitmq-publisher",
             parameters,
@@ -70,6 +72,7 @@ class RabbitMQPublisher:
             on_lost=self._on_connection_lost,
         )
         self._events = events
+        self._queues = queues
         self._repair_backoff = Backoff(0.2, reconnect_max_delay)
         self._outbox: deque[_Publication] = deque()
         self._unconfirmed: dict[int, _Publication] = {}  # by delivery tag, in the order of publishing
@@ -133,6 +136,7 @@ class RabbitMQPublisher:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         self._blocked = False
+        self._thread.ensure_queues(self._queues)
         self._open_channel()
 
     def _on_connection_lost(self) -> None:
@@ -247,7 +251,7 @@ class RabbitMQPublisher:
             "a message for %s is not stored yet: %s",
             publication.queue,
             reason,
-            extra={"event": "publish.failed", "queue": publication.queue},
+            extra={"event": "publish.failed", "queue": publication.queue, "throttle": f"publish {publication.queue}"},
         )
         self._delayed.append(publication)
         if len(self._delayed) == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Mapping
 
 from core.settings_errors import Language
@@ -13,6 +15,8 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "run": "run the worker (what happens without a command)",
         "demo": "show the closed loop with a private RabbitMQ and a Bitrix24 sandbox",
         "keep": "leave everything running until Ctrl+C",
+        "tasks": "how many tasks Camunda sends (4 to 5000, default 30)",
+        "json": "write the account of all tasks to this file as JSON (- is stdout)",
         "bitrix": "commands for Bitrix24",
         "init_fields": "create the user fields that the worker needs on the portal",
     },
@@ -22,6 +26,8 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "run": "запустить воркер (то же, что без команды)",
         "demo": "показать замкнутый цикл на собственном RabbitMQ и песочнице Bitrix24",
         "keep": "не останавливаться до Ctrl+C",
+        "tasks": "сколько задач отправит Camunda (от 4 до 5000, по умолчанию 30)",
+        "json": "записать учёт всех задач в этот файл в виде JSON (- означает stdout)",
         "bitrix": "команды для Bitrix24",
         "init_fields": "создать на портале пользовательские поля, нужные воркеру",
     },
@@ -34,3 +40,10 @@ def language(environ: Mapping[str, str]) -> Language:
         if environ.get(name):
             return "ru" if environ[name].lower().startswith("ru") else "en"
     return "en"
+
+
+def make_streams_forgiving() -> None:
+    """A terminal that cannot show a letter gets a question mark instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

@@ -7,10 +7,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from base_handler import BaseMessageHandler
-from base_tracker import BaseTracker
 from config import Settings
 from core.errors import NotConfiguredError
 from core.events import EventStream
@@ -27,6 +26,8 @@ from runtime.tracker_thread import TrackerThread
 from runtime.tracking import Sweeper, TrackedQueue
 
 log = logging.getLogger(__name__)
+
+_Made = TypeVar("_Made")
 
 CLOSE_TIMEOUT = 5.0  # seconds that a connection may take to close after the work is done
 FLUSH_POLL = 0.02  # seconds between looks at the confirms that are still due
@@ -51,12 +52,17 @@ class Worker:
             self._topology,
             self._events,
             reconnect_max_delay=longest,
+            queues=(
+                *(settings.worker.sent_queue_of(queue) for queue in handlers),
+                self._topology.responses_queue,
+                self._topology.errors_queue,
+            ),
         )
         self.consumer = RabbitMQConsumer(
             connection_parameters(settings.rabbitmq, "consumer"), self._topology, reconnect_max_delay=longest
         )
-        self.tracker_threads = dict(self._make_trackers())
-        self.processors = dict(self._make_processors())
+        self.tracker_threads = self._make_trackers()
+        self.processors = self._make_processors()
 
     def get_stats(self) -> dict[str, Any]:
         """The specification's statistics, with each system's own figures."""
@@ -91,7 +97,7 @@ class Worker:
 
     # -- building -------------------------------------------------------------------------------------------------
 
-    def _make_processors(self) -> Mapping[str, MessageProcessor]:
+    def _make_processors(self) -> dict[str, MessageProcessor]:
         worker = self._settings.worker
         shared = ProcessingSettings(
             errors_queue=self._topology.errors_queue,
@@ -101,8 +107,8 @@ class Worker:
         )
         processors = {}
         for queue, cls in self._handlers.items():
-            handler = _made(queue, lambda cls=cls: make_handler(cls, self._settings_of(cls), self._stop))
-            if not isinstance(handler, BaseMessageHandler):
+            handler = _made_or_skipped(queue, partial(make_handler, cls, self._settings_of(cls), self._stop))
+            if handler is None:
                 continue
             route = Route(
                 queue=queue,
@@ -129,11 +135,11 @@ class Worker:
                 log.info("%s is not consumed: it has no handler in QUEUE_HANDLERS", queue, extra=extra)
         return processors
 
-    def _make_trackers(self) -> Mapping[str, TrackerThread]:
+    def _make_trackers(self) -> dict[str, TrackerThread]:
         threads = {}
         for queue, cls in self._trackers.items():
-            tracker = _made(queue, lambda cls=cls: make_tracker(cls, self._settings_of(cls), self._stop))
-            if not isinstance(tracker, BaseTracker):
+            tracker = _made_or_skipped(queue, partial(make_tracker, cls, self._settings_of(cls), self._stop))
+            if tracker is None:
                 continue
             system = queue.removesuffix(".sent.queue")
             tracked = TrackedQueue(
@@ -147,7 +153,9 @@ class Worker:
             parameters = connection_parameters(self._settings.rabbitmq, f"tracker {system}")
             sweeper = Sweeper(tracked, self._topology, parameters, self.publisher, self._stop.is_set)
             interval = self._settings.worker.heartbeat_interval
-            threads[queue] = TrackerThread(queue, system, sweeper, self._events, interval, self._stop)
+            threads[queue] = TrackerThread(
+                queue, system, sweeper, events=self._events, interval=interval, stop=self._stop
+            )
             extra = {"event": "queue.tracked", "queue": queue}
             log.info("%s is tracked by %s", queue, type(tracker).__name__, extra=extra)
         return threads
@@ -199,7 +207,7 @@ class Worker:
         return line
 
 
-def _made(queue: str, make: Callable[[], Any]) -> Any:
+def _made_or_skipped(queue: str, make: Callable[[], _Made]) -> _Made | None:
     try:
         return make()
     except NotConfiguredError as error:

@@ -49,6 +49,9 @@ class TopologyError(Exception):
     """The broker refused a queue or exchange; the text names it and the broker's reason."""
 
 
+BROKER_ERRORS = (AMQPError, OSError, TopologyError)  # all that an unusable broker raises here
+
+
 class Topology:
     """Names and declarations of the contract (docs/contract.md, table "Topology")."""
 

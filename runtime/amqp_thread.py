@@ -13,9 +13,8 @@ from functools import partial
 
 import pika
 from pika.adapters.select_connection import IOLoop
-from pika.exceptions import AMQPError
 
-from runtime.amqp import Backoff, Topology, TopologyError, connect, describe, ensure_queues
+from runtime.amqp import BROKER_ERRORS, Backoff, Topology, connect, describe, ensure_queues
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ class ConnectionThread:
         names = tuple(names)
         try:
             ensure_queues(self._topology, self._parameters, names)
-        except (AMQPError, OSError, TopologyError) as error:
+        except BROKER_ERRORS as error:
             reason = describe(error)
             log.error("%s cannot be used: %s", ", ".join(names), reason, extra={"event": "queue.unusable"})
             return False
@@ -110,8 +109,9 @@ class ConnectionThread:
             self._last_tick = time.monotonic()
             try:
                 self._connect_and_loop()
-            except (AMQPError, OSError) as error:
-                log.warning("RabbitMQ is not reachable: %s", describe(error), extra={"event": "rabbitmq.unreachable"})
+            except BROKER_ERRORS as error:
+                extra = {"event": "rabbitmq.unreachable", "throttle": f"{self._name} unreachable"}
+                log.warning("RabbitMQ is not reachable: %s", describe(error), extra=extra)
             if not self._closing.is_set():
                 self._closing.wait(self._backoff.delay())
 

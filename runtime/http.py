@@ -130,8 +130,7 @@ class HttpClient:
                 content = b"".join(self._pieces(response, started + self._total_timeout, write))
                 return HttpAnswer(response.status_code, response.headers, content, time.monotonic() - started)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            # A request without a body counts as sent: only a failed connect proves the contrary there.
-            sent = upload.started or (body is None and not isinstance(error, requests.ConnectionError))
+            sent = upload.started if body is not None else _may_be_sent(error)
             raise self._outcome(error, sent=sent, write=write) from None
         finally:
             self._local.last_used = time.monotonic()
@@ -229,6 +228,19 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         yield current
         wrapped = [getattr(current, "reason", None), *current.args, current.__cause__, current.__context__]
         pending.extend(cause for cause in wrapped if isinstance(cause, BaseException))
+
+
+def _may_be_sent(error: Exception) -> bool:
+    """For a request without a body, which leaves no trace of being sent: anything but a failed connect."""
+    if isinstance(error, ValueError) or not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+        return False
+    unsent = (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+        urllib3.exceptions.ProxyError,
+        ssl.SSLCertVerificationError,
+    )
+    return not any(isinstance(cause, unsent) for cause in _causes(error))
 
 
 def _is_timeout(cause: BaseException) -> bool:

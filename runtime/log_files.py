@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class LogFile:
         file = self._opened()
         size = os.fstat(file).st_size
         if size and size + len(data) > self._max_bytes:
-            self._rotate()
+            self._rotate(file)
             file = self._opened()
         # A disk that is nearly full takes a part; the attempt to write the rest says why.
         while data:
@@ -101,16 +102,29 @@ class LogFile:
         if size and os.pread(file, 1, size - 1) != b"\n":
             os.write(file, b"\n")
 
-    def _rotate(self) -> None:
-        # A folder that forbids renaming must not cost lines: the file then grows beyond its size.
-        with contextlib.suppress(PermissionError):
-            if self._backups == 0:
-                os.truncate(self._path, 0)
-                return
-            for number in range(self._backups, 1, -1):
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(self._backup(number - 1), self._backup(number))
-            os.replace(self._path, self._backup(1))
+    def _rotate(self, file: int) -> None:
+        """Moves the file aside, unless another process does it or has done it."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        try:
+            # A folder that forbids renaming must not cost lines: the file then grows beyond its size.
+            with contextlib.suppress(PermissionError):
+                if self._is_current(file):
+                    self._shift()
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _shift(self) -> None:
+        if self._backups == 0:
+            os.truncate(self._path, 0)
+            return
+        for number in range(self._backups, 1, -1):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self._backup(number - 1), self._backup(number))
+        # Last: until then no other process can have a new file that it would want to move as well.
+        os.replace(self._path, self._backup(1))
 
     def _backup(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")

@@ -28,8 +28,14 @@ __all__ = ["LoggingHandle", "log_context", "setup_logging"]
 
 REPEAT_INTERVAL = 60.0  # seconds between two records of one throttle key
 _KEYS_LIMIT = 1000
-# Their debug lines hold whole URLs and frames, their info lines repeat what ours say.
-_NOISY_LIBRARIES = ("urllib3", "requests", "pika", "asyncio")
+# Their debug lines hold whole URLs and frames, their info lines repeat what ours say. pika writes a refused
+# connection as several errors with a traceback, which is one line of ours.
+_NOISY_LIBRARIES = {
+    "urllib3": logging.WARNING,
+    "requests": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "pika": logging.CRITICAL,
+}
 
 
 class RepeatFilter(logging.Filter):
@@ -163,8 +169,8 @@ def setup_logging(
     levels: dict[str | None, int] = {name: logging.getLogger(name).level for name in (None, *_NOISY_LIBRARIES)}
     root = logging.getLogger()
     root.setLevel(settings.log_level)
-    for name in _NOISY_LIBRARIES:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name, level in _NOISY_LIBRARIES.items():
+        logging.getLogger(name).setLevel(max(level, root.level))
     root.addHandler(handler)
     return LoggingHandle(handler, levels)
 

@@ -17,10 +17,11 @@ MASK = "***"
 MIN_LENGTH = 6  # characters; a shorter value would be found inside ordinary words and numbers
 
 # PHP prints "/" as "\/", a query string as %2F, a query string inside another one as %252F.
-_SLASH = r"(?:\\*/|%(?:25)*2F)"
+_SLASH = r"(?:\\{0,4}/|%(?:25){0,3}2F)"
 _WEBHOOK_CODE = re.compile(rf"({_SLASH}rest{_SLASH}\d+{_SLASH})((?:(?!{_SLASH})[^\s\"'<>&?#,)\]}}])+)", re.IGNORECASE)
 
-# Every repetition that may fail to find its end is bounded: a hostile text must not cost quadratic time.
+# Every repetition that may fail to find its end is bounded: a hostile text must not cost quadratic time. (In
+# _SLASH too: unbounded, it would try a long row of backslashes anew from each of them.)
 _PATTERNS = (
     (_WEBHOOK_CODE, rf"\1{MASK}"),
     (re.compile(r"(bot\d+(?::|%3A))[\w-]+", re.IGNORECASE), rf"\1{MASK}"),
@@ -30,7 +31,7 @@ _PATTERNS = (
     (
         re.compile(
             r"((?:password|passwd|passphrase|пароль|secret|token|api[_-]?key|\bauth|\bpwd)[\\\"']{0,4}\s{0,4}[:=]\s{0,4})"
-            r"(?:\"[^\"\r\n]*\"|'[^'\r\n]*'|\\+\"[^\"\r\n]*\"|[^\s&,;\"'}\])]+)",
+            r"(?:\\{0,4}\"[^\"\r\n]*\"?|\\{0,4}'[^'\r\n]*'?|[^\s&,;\"'}\])]+)",
             re.IGNORECASE,
         ),
         rf"\1{MASK}",

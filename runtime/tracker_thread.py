@@ -6,11 +6,9 @@ import logging
 import threading
 import time
 
-from pika.exceptions import AMQPError
-
 from core.errors import OutcomeError, StoppingError
 from core.events import EventStream, Swept
-from runtime.amqp import TopologyError, describe
+from runtime.amqp import BROKER_ERRORS, describe
 from runtime.tracking import Sweeper, SweepInterruptedError, SweepResult
 
 log = logging.getLogger(__name__)
@@ -67,7 +65,7 @@ class TrackerThread:
             self._sweeper.sweep(result)
         except (StoppingError, SweepInterruptedError):
             return
-        except (OutcomeError, AMQPError, OSError, TopologyError) as error:
+        except (OutcomeError, *BROKER_ERRORS) as error:
             result.errors += 1
             extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
             log.warning("tracking of %s must wait: %s", self._system, describe(error), extra=extra)

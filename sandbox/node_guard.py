@@ -77,7 +77,10 @@ class GuardedFolder:
 
 
 def base_folder() -> Path:
-    """Where this user's private servers live, e.g. `/tmp/tc-1000`. Raises GuardError when it is not ours alone."""
+    """Where this user's private servers live: `tc-<uid>` in the system's temporary folder.
+
+    Raises GuardError when it is not ours alone.
+    """
     base = tempfile.gettempdir()
     if any(character.isspace() for character in base):  # RabbitMQ's scripts split words
         base = "/tmp"  # noqa: S108  # made private and checked below

@@ -3,7 +3,8 @@
     with RabbitNode(find_server()) as node:
         connection = pika.BlockingConnection(node.address.amqp_parameters())
 
-No system service is touched and nothing is left behind, however the owner ends (see sandbox.node_guard).
+Raises NodeError when the node does not do what it is told. No system service is touched and
+nothing is left behind, however the owner ends (see sandbox.node_guard).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from types import TracebackType
 from sandbox.address import BrokerAddress
 from sandbox.node_guard import GuardedFolder
 from sandbox.ports import LOOPBACK, free_port
-from sandbox.rabbitmq_server import CONFIG_FILE, LOG_FOLDER, NodeSpec, Server
+from sandbox.rabbitmq_server import CONFIG_FILE, LOG_FOLDER, NodeError, NodeSpec, Server
 
 START_TIMEOUT = 90.0  # seconds; a quiet machine needs 5
 STOP_TIMEOUT = 30.0
@@ -31,10 +32,6 @@ _START_ATTEMPTS = 3
 _MEMORY_LIMIT = "512MB"
 _LOG_TAIL = 4000  # characters
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
-
-
-class NodeError(Exception):
-    """The private RabbitMQ node did not do what it was told; the text ends with what it said."""
 
 
 class RabbitNode:

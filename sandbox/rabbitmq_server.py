@@ -17,6 +17,10 @@ CONFIG_FILE = "rabbitmq.conf"
 LOG_FOLDER = "log"
 
 
+class NodeError(Exception):
+    """The private RabbitMQ node did not do what it was told; the text ends with what it said."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
     """One node: its folder (short, without spaces, guarded) and its three ports on loopback."""
@@ -138,7 +142,7 @@ class DockerServer:
         ports = ["--publish", f"{LOOPBACK}:{spec.amqp_port}:5672"]
         files = ["--volume", f"{config}:/etc/rabbitmq/{CONFIG_FILE}:ro"]
         names = ["--name", spec.name, "--hostname", "localhost"]  # the data belong to the host name
-        subprocess.run(["docker", "create", *names, *ports, *files, self.image], check=True, stdout=subprocess.DEVNULL)
+        _docker("create", *names, *ports, *files, self.image)
 
     def start_command(self, spec: NodeSpec) -> Command:
         return Command(["docker", "start", "--attach", spec.name], dict(os.environ))
@@ -147,6 +151,12 @@ class DockerServer:
         return Command(["docker", "exec", "--interactive", spec.name, "rabbitmqctl", *args], dict(os.environ))
 
     def kill(self, spec: NodeSpec) -> None:
-        running = ["docker", "ps", "--quiet", "--filter", f"name=^{spec.name}$"]
-        if subprocess.run(running, check=True, capture_output=True).stdout.strip():
-            subprocess.run(["docker", "kill", spec.name], check=True, stdout=subprocess.DEVNULL)
+        if _docker("ps", "--quiet", "--filter", f"name=^{spec.name}$").strip():
+            _docker("kill", spec.name)
+
+
+def _docker(*args: str) -> str:
+    done = subprocess.run(["docker", *args], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise NodeError(f"docker {args[0]}: exit code {done.returncode}\n{done.stderr}")
+    return done.stdout

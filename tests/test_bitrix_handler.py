@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -341,7 +342,8 @@ def test_a_field_created_a_moment_ago_is_known_without_a_restart() -> None:
         handler = handler_for(portal)
         handler.handle(message())
         portal.state.user_fields.add(UserField("UF_NEW", "string"))
-        handler._portal._clock = lambda: 10_000_000.0  # a minute and more later
+        later = time.monotonic() + 100  # more than a minute, less than the cache's hour
+        handler._portal._clock = lambda: later
         result = accepted(handler.handle(message(extensions={"UF_NEW": "значение"})))
         assert portal.task(str(result.external_id))["UF_NEW"] == "значение"
 

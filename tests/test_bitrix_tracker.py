@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,8 +16,6 @@ from core.results import Completed, Pending, Rejected, Verdict
 from sandbox.bitrix24 import BARE_USER_FIELDS, BitrixSandbox, UserField, faults
 from tests.bitrix_support import client_for, settings_for
 
-KEY = "UF_CAMUNDA_ID_EXTERNAL_TASK"
-
 
 def tracker_for(portal: BitrixSandbox, **changes: Any) -> BitrixTaskTracker:
     return BitrixTaskTracker(settings_for(portal, **changes), client_for(portal, **changes))
@@ -25,7 +25,7 @@ def tasks(portal: BitrixSandbox, count: int) -> list[TrackedTask]:
     tracked = []
     for number in range(count):
         key = f"key-{number}"
-        tracked.append(TrackedTask(key, str(portal.create_task(f"Задача {number}", **{KEY: key}))))
+        tracked.append(TrackedTask(key, str(portal.create_task(f"Задача {number}", UF_CAMUNDA_ID_EXTERNAL_TASK=key))))
     return tracked
 
 
@@ -154,6 +154,17 @@ def test_only_finished_tasks_are_read_in_full() -> None:
         assert portal.requests.http == 3  # the statuses, the user fields, the finished tasks
 
 
+def test_a_task_taken_up_again_while_it_is_read_stays_open() -> None:
+    with BitrixSandbox() as portal, ThreadPoolExecutor(1) as pool:
+        [task] = tasks(portal, 1)
+        portal.finish(bitrix_id(task))
+        reading = portal.inject(faults.delay(0.5), "tasks.task.get")
+        verdicts = pool.submit(tracker_for(portal).check, [task])
+        assert reading.wait(10)
+        portal.set_status(bitrix_id(task), 3)
+        assert list(verdicts.result()) == [Pending()]
+
+
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
@@ -207,7 +218,8 @@ def test_a_choice_added_later_is_read_and_an_unknown_one_falls_back_to_the_confi
         assert answer_of(portal, tracker, UF_RESULT_ANSWER=99) == "99"
         [later] = answer_field(_1="ДА", _99="ПОЗЖЕ")
         portal.state.user_fields._by_name["UF_RESULT_ANSWER"] = later
-        tracker._answers._clock = lambda: 10_000_000.0  # more than the pause between two reads later
+        soon = time.monotonic() + 100  # more than a minute, less than the cache's hour
+        tracker._answers._clock = lambda: soon
         assert answer_of(portal, tracker, UF_RESULT_ANSWER=99) == "ПОЗЖЕ"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consumers.bitrix.handler import BitrixTaskHandler
+from consumers.bitrix.lookup import TaskLookup
 from consumers.bitrix.tracker import BitrixTaskTracker
 from core.errors import (
     AmbiguousError,
@@ -35,6 +36,15 @@ def test_trap_1_a_foreign_row_is_never_taken_for_the_task() -> None:
         portal.create_task("Чужая задача", UF_CAMUNDA_ID_EXTERNAL_TASK="другая")
         with pytest.raises(ConfigurationError):
             handler.handle(message(key="наша"))
+
+
+def test_trap_1_of_a_page_of_strangers_only_the_own_task_is_taken() -> None:
+    with BitrixSandbox(honours_key_filter=False) as portal:
+        portal.create_task("Чужая задача", UF_CAMUNDA_ID_EXTERNAL_TASK="другая")
+        ours = portal.create_task("Наша", UF_CAMUNDA_ID_EXTERNAL_TASK="наша")
+        portal.create_task("Копия нашей", UF_CAMUNDA_ID_EXTERNAL_TASK="наша")
+        found = TaskLookup(client_for(portal), "UF_CAMUNDA_ID_EXTERNAL_TASK").find(["наша"])
+        assert {key: row["id"] for key, row in found.items()} == {"наша": str(ours)}
 
 
 def test_trap_2_a_webhook_that_cannot_read_the_tasks_of_others_is_refused_before_it_creates_any() -> None:

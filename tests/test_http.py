@@ -171,6 +171,18 @@ def test_a_write_is_never_sent_twice_when_the_connection_drops() -> None:
         assert len(server.requests) == 1
 
 
+def test_a_write_without_a_body_that_is_cut_off_is_ambiguous_too() -> None:
+    with serving(hang_up) as server:
+        with pytest.raises(AmbiguousError):
+            client().send("DELETE", server.url, write=True)
+        assert len(server.requests) == 1
+    for url in (f"http://127.0.0.1:{unused_port()}/", "http://no-such-host.invalid/"):
+        with pytest.raises(OutageError):
+            client().send("DELETE", url, write=True)
+    with pytest.raises(ConfigurationError):
+        client().send("DELETE", "http://[::1", write=True)
+
+
 def test_a_read_whose_connection_drops_is_asked_once_more() -> None:
     with serving(hang_up_once) as server:
         assert client().post_json(server.url, {}, write=False).json() == {}

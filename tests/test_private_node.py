@@ -17,9 +17,9 @@ import pytest
 from pika.exceptions import ConnectionClosedByBroker
 
 from sandbox.node_guard import base_folder
-from sandbox.rabbitmq import NodeError, RabbitNode
+from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import NoServerError, find_installed, find_server
-from sandbox.rabbitmq_server import LocalServer, Server
+from sandbox.rabbitmq_server import LocalServer, NodeError, Server
 from tests.broker import Broker
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -38,6 +38,14 @@ with RabbitNode(find_server()) as node:
 """
 
 needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="the rootless way is for Debian and Ubuntu")
+
+
+@pytest.fixture
+def local_server(server: Server) -> LocalServer:
+    """For what is seen in this machine's processes; a container hides them."""
+    if not isinstance(server, LocalServer):
+        pytest.skip("only Docker on this machine")
+    return server
 
 
 def start_owner() -> tuple[subprocess.Popen[str], Path]:
@@ -112,6 +120,7 @@ def test_two_nodes_live_side_by_side(
     assert destructive_node.list_queues(destructive_broker.vhost) == {"q": 0}
 
 
+@pytest.mark.usefixtures("local_server")
 def test_the_node_listens_on_loopback_only(node: RabbitNode) -> None:
     inodes = set()
     for pid in commands_naming(node.folder):
@@ -178,6 +187,7 @@ def test_a_failed_control_command_says_what_rabbitmqctl_said(node: RabbitNode) -
         node.delete_vhost("never-made")
 
 
+@pytest.mark.usefixtures("local_server")
 def test_ctrl_c_on_the_owner_leaves_nothing_behind() -> None:
     owner, folder = start_owner()
     assert_running(folder)
@@ -186,6 +196,7 @@ def test_ctrl_c_on_the_owner_leaves_nothing_behind() -> None:
     assert_gone(folder)
 
 
+@pytest.mark.usefixtures("local_server")
 def test_kill_9_of_the_owner_leaves_nothing_behind() -> None:
     owner, folder = start_owner()
     assert_running(folder)
@@ -194,7 +205,7 @@ def test_kill_9_of_the_owner_leaves_nothing_behind() -> None:
     assert_gone(folder)
 
 
-def test_what_survived_even_its_watcher_is_removed_by_the_next_start(server: Server) -> None:
+def test_what_survived_even_its_watcher_is_removed_by_the_next_start(local_server: LocalServer) -> None:
     owner, folder = start_owner()
     watchers = [pid for pid, command in commands_naming(folder).items() if WATCHER in command]
     for pid in (*watchers, owner.pid):
@@ -204,16 +215,15 @@ def test_what_survived_even_its_watcher_is_removed_by_the_next_start(server: Ser
     wait_until(lambda: watchers[0] not in commands_naming(folder), "the watcher has ended")
     assert_running(folder)
 
-    RabbitNode(server).close()
+    RabbitNode(local_server).close()
 
     assert_gone(folder)
 
 
 def test_an_installed_server_is_preferred_and_works(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local_server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not isinstance(server, LocalServer):
-        pytest.skip("only Docker on this machine")
+    server = local_server
     if server.erlang:  # make the unpacked server look like an installed one, Erlang being on PATH
         erl = tmp_path / "erl"
         erl.write_text(f'#!/bin/sh\nERL_ROOTDIR="{server.erlang}" exec "{server.erlang}/bin/erl" "$@"\n')
@@ -227,17 +237,17 @@ def test_an_installed_server_is_preferred_and_works(
 
 
 def test_the_system_command_of_debian_is_seen_through(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local_server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not isinstance(server, LocalServer) or not server.erlang:
+    if local_server.erlang is None:
         pytest.skip("needs the unpacked Debian packages")
-    packages = server.erlang.parent.parent  # the tree's /usr
+    packages = local_server.erlang.parent.parent  # the tree's /usr
     for folder in ("bin", "sbin"):
         (tmp_path / folder).symlink_to(packages / folder)
     monkeypatch.setenv("PATH", f"{tmp_path / 'sbin'}:{tmp_path / 'bin'}:{os.environ['PATH']}")
     found = find_installed([])
     assert found is not None
-    assert found.home == server.home
+    assert found.home == local_server.home
 
 
 def test_a_machine_without_any_way_is_told_the_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

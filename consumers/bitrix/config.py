@@ -120,6 +120,8 @@ class BitrixSettings(EnvironmentSettings):
     timezone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Moscow"
     batch_size: Annotated[int, Field(ge=1, le=50)] = 50  # the portal takes no more commands in one request
     ambiguous_wait: Seconds = 60.0
+    # Only an administrator sees everybody's tasks; a lookup that misses one makes it twice.
+    require_admin: bool = True
     ca_file: Path | None = None
     tls_verify: bool = True
 
@@ -145,5 +147,11 @@ class BitrixSettings(EnvironmentSettings):
                     "портал может работать 60 с: медленный ответ будет принят за потерянный",
                 ),
             )
+        if not self.require_admin:
+            text = Text(
+                "a webhook of an ordinary employee is allowed: tasks that it cannot see may be created twice",
+                "разрешён вебхук обычного сотрудника: задачи, которых он не видит, могут быть созданы дважды",
+            )
+            yield "require_admin", text
         if not self.tls_verify:
             yield "tls_verify", Text("the portal's certificate is not checked", "сертификат портала не проверяется")

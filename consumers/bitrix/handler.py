@@ -35,6 +35,8 @@ class BitrixTaskHandler(BaseMessageHandler):
 
     settings_class = BitrixSettings
     batch_size = 500
+    # The portal has no unique constraint: of two workers at once both could look, find nothing and create.
+    exclusive = True
 
     def __init__(self, settings: BitrixSettings, client: BitrixClient) -> None:
         super().__init__("bitrix24")
@@ -43,7 +45,13 @@ class BitrixTaskHandler(BaseMessageHandler):
         self._zone = ZoneInfo(settings.timezone)
         self._roles = Roles(settings.roles_file, settings.roles_cache_ttl)
         self._lookup = TaskLookup(client, settings.key_field)
-        self._portal = Portal(client, self._lookup, settings.key_field, settings.fields_cache_ttl)
+        self._portal = Portal(
+            client,
+            self._lookup,
+            settings.key_field,
+            settings.fields_cache_ttl,
+            require_admin=settings.require_admin,
+        )
         claims = KeyClaims()
         self._creation = TaskCreation(
             client,

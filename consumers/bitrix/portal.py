@@ -30,12 +30,15 @@ class Portal:
         lookup: TaskLookup,
         key_field: str,
         ttl: float,
+        *,
+        require_admin: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._lookup = lookup
         self._key_field = key_field
         self._ttl = ttl
+        self._require_admin = require_admin
         self._clock = clock
         self._lock = threading.Lock()
         self._checked_at: float | None = None
@@ -75,12 +78,12 @@ class Portal:
         self._require_key_field()
         self._lookup.read([unknown], _answer(rows))
         # Only who manages the portal reads the tasks of all people (tasks-task-get.md); a portal that does not
-        # tell (an inactive user gets an empty object) is left to the check of unreadable tasks.
-        who = _answer(profile).result
-        if isinstance(who, Mapping) and who.get("ADMIN") is False:
+        # tell (no such right, an empty object for an inactive user) is left to the check of unreadable tasks.
+        who = {} if isinstance(profile, ConfigurationError) else _answer(profile).result
+        if self._require_admin and isinstance(who, Mapping) and who.get("ADMIN") is False:
             raise ConfigurationError(
                 "The webhook's user is not an administrator and does not see the tasks of others: lookups would miss "
-                f"tasks and create them again; {_ADMINISTRATOR}",
+                f"tasks and create them again; {_ADMINISTRATOR}, or set BITRIX_REQUIRE_ADMIN=false",
                 code="webhook_not_administrator",
             )
         self._require_readable_tasks()

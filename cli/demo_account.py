@@ -1,0 +1,202 @@
+"""The demo's books: what became of every message, by task id, from the queues and the portal alone. Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from cli.demo_tasks import Kind, Sample
+from sandbox.camunda import StoredMessage
+
+_T = TypeVar("_T")
+
+IN_ERROR_QUEUE: frozenset[Kind] = frozenset({"unknown_responsible", "broken"})  # where they belong
+
+
+@dataclass(frozen=True, slots=True)
+class PortalState:
+    """What the portal holds: ids by Camunda task id, ids by title, and people's answers by Camunda task id."""
+
+    tasks: Mapping[str, Sequence[int]]
+    deals: Mapping[str, Sequence[int]]
+    titles: Mapping[str, Sequence[int]]
+    answers: Mapping[str, str | None]
+    finished: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that is counted. The queues' messages are those found there at the end."""
+
+    published: Sequence[Sample]
+    portal: PortalState
+    responses: Sequence[StoredMessage]
+    errors: Sequence[StoredMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One task (or the message that is none): how often it was sent, its ids in Bitrix24, its responses and errors.
+
+    `expected_answer` is what the person said at the portal, `answers` what the responses tell Camunda.
+    """
+
+    kind: Kind
+    key: str
+    title: str
+    copies: int
+    bitrix_ids: list[int]
+    answers: list[str | None]
+    errors: list[str]
+    expected_answer: str | None
+
+    @property
+    def is_lost(self) -> bool:
+        return not self.answers and not self.errors
+
+    @property
+    def is_created_twice(self) -> bool:
+        return len(self.bitrix_ids) > 1
+
+    @property
+    def is_answered_twice(self) -> bool:
+        return len(self.answers) + len(self.errors) > 1
+
+    @property
+    def is_surprising(self) -> bool:
+        """It ended, but not as it should have: in the wrong queue, without its task, or with a wrong answer."""
+        if self.is_lost:
+            return False
+        if self.kind in IN_ERROR_QUEUE:
+            return bool(self.answers or self.bitrix_ids)
+        return not self.answers or not self.bitrix_ids or self.answers[0] != self.expected_answer
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The rows in the order of publishing, and the sums that the summary shows."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def sent(self) -> int:
+        return sum(row.copies for row in self.rows)
+
+    @property
+    def created(self) -> int:
+        return sum(len(row.bitrix_ids) for row in self.rows if row.kind == "task")
+
+    @property
+    def deals(self) -> int:
+        return sum(len(row.bitrix_ids) for row in self.rows if row.kind == "deal")
+
+    @property
+    def updated(self) -> int:
+        return sum(len(row.bitrix_ids) for row in self.rows if row.kind == "update")
+
+    @property
+    def duplicates_avoided(self) -> int:
+        return sum(row.copies - 1 for row in self.rows if len(row.bitrix_ids) == 1)
+
+    @property
+    def completed(self) -> int:
+        return sum(1 for row in self.rows if row.answers)
+
+    @property
+    def given_answers(self) -> dict[str, int]:
+        return dict(Counter(row.answers[0] for row in self.rows if row.answers and row.answers[0] is not None))
+
+    @property
+    def in_error_queue(self) -> list[Row]:
+        return [row for row in self.rows if row.errors]
+
+    @property
+    def lost(self) -> list[Row]:
+        return [row for row in self.rows if row.is_lost]
+
+    @property
+    def faults(self) -> list[Row]:
+        """What must not happen, losses apart."""
+        return [row for row in self.rows if row.is_created_twice or row.is_answered_twice or row.is_surprising]
+
+    @property
+    def is_perfect(self) -> bool:
+        return not self.lost and not self.faults
+
+    def as_json(self) -> dict[str, Any]:
+        """The sums, and the rows from which anybody can count them again."""
+        return {
+            "sent": self.sent,
+            "created": self.created,
+            "deals": self.deals,
+            "updated": self.updated,
+            "duplicates_avoided": self.duplicates_avoided,
+            "completed": self.completed,
+            "answers": self.given_answers,
+            "in_error_queue": [{"key": row.key, "reason": row.errors[0]} for row in self.in_error_queue],
+            "lost": len(self.lost),
+            "created_twice": sum(row.is_created_twice for row in self.rows),
+            "answered_twice": sum(row.is_answered_twice for row in self.rows),
+            "surprising": sum(row.is_surprising for row in self.rows),
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+
+def make_account(evidence: Evidence) -> Account:
+    answers = _by_key(evidence.responses, _answer)
+    errors = _by_key(evidence.errors, _error_of(evidence.published))
+    copies = Counter(sample.key for sample in evidence.published)
+    rows: dict[str, Row] = {}
+    for sample in evidence.published:
+        if sample.key not in rows:
+            kind: Kind = "task" if sample.kind == "duplicate" else sample.kind
+            rows[sample.key] = Row(
+                kind,
+                sample.key,
+                sample.title,
+                copies[sample.key],
+                _bitrix_ids(kind, sample, evidence.portal),
+                answers[sample.key],
+                errors[sample.key],
+                evidence.portal.answers.get(sample.key),
+            )
+    return Account(list(rows.values()))
+
+
+def _bitrix_ids(kind: Kind, sample: Sample, portal: PortalState) -> list[int]:
+    if kind == "deal":
+        return list(portal.deals.get(sample.key, ()))
+    if kind == "update":
+        return list(portal.titles.get(sample.title, ()))
+    return list(portal.tasks.get(sample.key, ()))
+
+
+def _by_key(
+    messages: Iterable[StoredMessage], read: Callable[[dict[str, Any]], tuple[str, _T]]
+) -> defaultdict[str, list[_T]]:
+    found: defaultdict[str, list[_T]] = defaultdict(list)
+    for message in messages:
+        key, value = read(json.loads(message.body))
+        found[key].append(value)
+    return found
+
+
+def _answer(response: dict[str, Any]) -> tuple[str, str | None]:
+    task = response["response_data"].get("result", {}).get("task", {})
+    return response["original_message"]["task_id"], task.get("ufResultAnswer_text")
+
+
+def _error_of(published: Sequence[Sample]) -> Callable[[dict[str, Any]], tuple[str, str]]:
+    keys = {sample.body: sample.key for sample in published}
+
+    def read(report: dict[str, Any]) -> tuple[str, str]:
+        if report["task_id"] is not None:
+            return report["task_id"], report["error"]
+        # What is no task has no id: it is known by its bytes, which must have come through unchanged.
+        return keys.get(base64.b64decode(report["original_body_base64"]), "unknown bytes"), report["error"]
+
+    return read

@@ -1,0 +1,119 @@
+"""The RabbitMQ of the demo: the one that the environment names, else a private node.
+
+A named broker is somebody's: the demo works only in a virtual host without queues of the contract, which it leaves
+as it found it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from cli.demo_texts import say
+from config import RabbitMQSettings
+from core.policy import WAIT_STEPS
+from core.settings_errors import Language
+from runtime.amqp import connection_parameters, wait_queue_name
+from runtime.secrets import MASK
+from runtime.settings import load_settings
+from runtime.settings_names import secret_fields, variables_of
+from sandbox.camunda import CamundaSide
+from sandbox.rabbitmq import RabbitNode
+from sandbox.rabbitmq_install import find_server
+
+INPUT_QUEUE = "bitrix24.queue"
+SENT_QUEUE = "bitrix24.sent.queue"
+WAIT_QUEUES = tuple(wait_queue_name(INPUT_QUEUE, seconds) for seconds in WAIT_STEPS)
+
+_NAMES_OF_THE_CONTRACT = {"tasks_exchange", "alternate_exchange", "responses_exchange", "responses_queue", "queue_type"}
+
+
+class ForeignQueuesError(Exception):
+    """The named virtual host holds queues or exchanges of the contract: somebody may be using them."""
+
+    def __init__(self, vhost: str, found: Sequence[str]) -> None:
+        super().__init__(f"the virtual host {vhost} holds {', '.join(found)}")
+        self.vhost = vhost
+        self.found = tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoBroker:
+    """`environment` is how the worker finds it, `url` how a person does (a foreign password is masked).
+
+    `private_environment` is what another terminal needs for a private node; who named a broker has it there already.
+    """
+
+    parameters: Sequence[Any]  # pika's, which the sandbox uses
+    environment: Mapping[str, str]
+    private_environment: Mapping[str, str]
+    url: str
+    description: str
+
+
+@contextlib.contextmanager
+def open_broker(
+    environ: Mapping[str, str], lang: Language, progress: Callable[[str], None] = lambda text: None
+) -> Iterator[DemoBroker]:
+    """A broker with the topology of the contract, gone after the block.
+
+    Raises SettingsError (wrong RABBITMQ_*), CamundaSideError (no connection), ForeignQueuesError; NoServerError,
+    NodeError or GuardError when no private node can be had.
+    """
+    given = rabbitmq_variables(environ)
+    with _named_broker(given, lang) if given else _private_node(lang, progress) as broker:
+        yield broker
+
+
+def rabbitmq_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The daemon's own RABBITMQ_* variables that are set; names that RabbitMQ's server uses do not count."""
+    variables = variables_of(RabbitMQSettings)
+    names = {variable for field, variable in variables.items() if field not in _NAMES_OF_THE_CONTRACT}
+    names |= {f"{variables[field]}_FILE" for field in secret_fields(RabbitMQSettings)}
+    return {name: environ[name] for name in sorted(names) if environ.get(name, "").strip()}
+
+
+@contextlib.contextmanager
+def _private_node(lang: Language, progress: Callable[[str], None]) -> Iterator[DemoBroker]:
+    server = find_server(progress=lambda step: progress(say(lang, f"server_{step}")))
+    progress(say(lang, "node_starts"))
+    with RabbitNode(server) as node:
+        address = node.address
+        parameters = [address.amqp_parameters()]
+        with CamundaSide(parameters) as camunda:
+            camunda.declare_topology()
+        yield DemoBroker(
+            parameters,
+            address.environment(),
+            address.environment(),
+            f"amqp://{address.username}:{address.password}@{address.host}:{address.port}/%2F",
+            say(lang, "private_node", place=f"{address.host}:{address.port}"),
+        )
+
+
+@contextlib.contextmanager
+def _named_broker(given: Mapping[str, str], lang: Language) -> Iterator[DemoBroker]:
+    settings = load_settings(given, None).rabbitmq
+    parameters = connection_parameters(settings, "demo")
+    vhost = settings.virtual_host
+    with CamundaSide(parameters) as camunda:
+        if found := camunda.present():
+            raise ForeignQueuesError(vhost, found)
+    place = ",".join(f"{host}:{port}" for host, port in settings.endpoints)
+    scheme = "amqps" if settings.tls else "amqp"
+    try:
+        with CamundaSide(parameters) as camunda:
+            camunda.declare_topology()
+        yield DemoBroker(
+            parameters,
+            given,
+            {},
+            f"{scheme}://{settings.username}:{MASK}@{place}/{quote(vhost, safe='')}",
+            say(lang, "named_broker", place=place, vhost=vhost),
+        )
+    finally:
+        with CamundaSide(parameters) as camunda:
+            camunda.delete_topology(WAIT_QUEUES)

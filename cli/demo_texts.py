@@ -1,0 +1,156 @@
+"""What the demo says to people, in English and in Russian."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.settings_errors import Language, Text
+
+_TEXTS: Mapping[str, Text] = {
+    "title": Text(
+        "Task Creator: the closed loop Camunda → Bitrix24 → people → Camunda, for real",
+        "Task Creator: замкнутый цикл Camunda → Битрикс24 → люди → Camunda, вживую",
+    ),
+    # steps
+    "server_index": Text("looking up the RabbitMQ packages…", "ищу пакеты RabbitMQ…"),
+    "server_download": Text(
+        "downloading RabbitMQ and Erlang, 35 MB, once; nothing is installed…",
+        "скачиваю RabbitMQ и Erlang, 35 МБ, один раз; в систему ничего не ставится…",
+    ),
+    "server_unpack": Text("unpacking RabbitMQ…", "распаковываю RabbitMQ…"),
+    "server_check": Text("trying Erlang…", "проверяю Erlang…"),
+    "node_starts": Text("starting a private RabbitMQ node…", "запускаю собственный узел RabbitMQ…"),
+    "private_node": Text("private RabbitMQ node on {place}", "собственный узел RabbitMQ на {place}"),
+    "named_broker": Text(
+        "RabbitMQ at {place}, virtual host {vhost}, as RABBITMQ_* say",
+        "RabbitMQ на {place}, виртуальный хост {vhost}, по переменным RABBITMQ_*",
+    ),
+    "portal": Text(
+        "Bitrix24 sandbox on {place}, {people} people", "песочница Битрикс24 на {place}, сотрудников: {people}"
+    ),
+    "worker_starts": Text("starting the worker…", "запускаю воркер…"),
+    "worker": Text(
+        "worker, process {pid}, looks for finished tasks every {seconds} s",
+        "воркер, процесс {pid}, проверяет готовность задач каждые {seconds} с",
+    ),
+    "sending": Text(
+        "Camunda sends {messages} messages; one comes twice, one is broken, one is for nobody",
+        "Camunda шлёт сообщений: {messages}; одно повторно, одно испорчено, одно никому",
+    ),
+    "stopping": Text("stopping the worker…", "останавливаю воркер…"),
+    # board
+    "stage_sent": Text("sent by Camunda", "отправлено из Camunda"),
+    "stage_waiting": Text("waiting in bitrix24.queue", "ждут в bitrix24.queue"),
+    "stage_created": Text("created in Bitrix24", "создано в Битрикс24"),
+    "stage_tracked": Text("waiting in bitrix24.sent.queue", "ждут в bitrix24.sent.queue"),
+    "stage_finished": Text("finished by people", "завершено людьми"),
+    "stage_responses": Text("in camunda.responses.queue", "в camunda.responses.queue"),
+    "stage_errors": Text("in errors.camunda_tasks.queue", "в errors.camunda_tasks.queue"),
+    "plain_line": Text(
+        "sent {sent} → bitrix24.queue {waiting} → created {created} → bitrix24.sent.queue {tracked} → finished "
+        "{finished} → camunda.responses.queue {responses}; in the error queue {errors}",
+        "отправлено {sent} → bitrix24.queue {waiting} → создано {created} → bitrix24.sent.queue {tracked} → завершено "
+        "{finished} → camunda.responses.queue {responses}; в очереди ошибок {errors}",
+    ),
+    "elapsed": Text("{seconds} s", "{seconds} с"),
+    "latest": Text("{person}: {answer} – {title}", "{person}: {answer} – {title}"),
+    "no_latest": Text("nobody has finished a task yet", "пока никто не завершил задачу"),
+    # summary
+    "summary": Text("Summary", "Итог"),
+    "sent": Text("messages sent", "отправлено сообщений"),
+    "created": Text("created in Bitrix24", "создано в Битрикс24"),
+    "created_note": Text(
+        "tasks {tasks}, CRM deals {deals}; updates {updated}",
+        "задачи {tasks}, сделки {deals}; изменения {updated}",
+    ),
+    "duplicates": Text("duplicates avoided", "предотвращено дублей"),
+    "completed": Text("completed, answered to Camunda", "завершено, ответ отдан Camunda"),
+    "errors": Text("in the error queue", "в очереди ошибок"),
+    "created_twice": Text("created twice", "создано дважды"),
+    "answered_twice": Text("answered twice", "отвечено дважды"),
+    "lost": Text("lost", "потеряно"),
+    "counted": Text(
+        "Counted by task id from the queues and the portal, not from the worker's own counters. {seconds} s in all.",
+        "Посчитано по id задач из очередей и портала, а не по счётчикам воркера. Всего {seconds} с.",
+    ),
+    "broken_title": Text("a message cut off in the middle", "сообщение, оборванное на середине"),
+    "faults": Text("NOT AS IT SHOULD BE:", "НЕ ТАК, КАК ДОЛЖНО БЫТЬ:"),
+    "fault": Text(
+        "{key} «{title}»: Bitrix24 ids {ids}, responses {answers}, errors {errors}",
+        "{key} «{title}»: id в Битрикс24 {ids}, ответов {answers}, ошибок {errors}",
+    ),
+    "missing": Text(
+        "Not finished in {seconds} s; where each task is:", "Не завершилось за {seconds} с; где каждая задача:"
+    ),
+    "missing_row": Text("{key} «{title}»: {where}", "{key} «{title}»: {where}"),
+    "in_queue": Text("in {queue}", "в {queue}"),
+    "nowhere": Text("NOWHERE", "НИГДЕ"),
+    "unpublished": Text("not sent: it waited for another task", "не отправлено: ждало другую задачу"),
+    "at_portal": Text("Bitrix24 task {ids}", "задача Битрикс24 {ids}"),
+    # the end
+    "next": Text("What next", "Что дальше"),
+    "next_env": Text(
+        "cp config.env.example .env     then set RABBITMQ_… and BITRIX_WEBHOOK_URL in it",
+        "cp config.env.example .env     и впишите туда RABBITMQ_… и BITRIX_WEBHOOK_URL",
+    ),
+    "next_fields": Text(
+        "./run bitrix init-fields       once per portal",
+        "./run bitrix init-fields       один раз для портала",
+    ),
+    "next_run": Text(
+        "./run                          runs the worker from now on",
+        "./run                          теперь запускает воркер",
+    ),
+    "next_keep": Text(
+        "./run --keep                   (without .env) leaves the demo running",
+        "./run --keep                   (без .env) оставит демо работать",
+    ),
+    "kept": Text(
+        "Everything is left running until Ctrl+C. In another terminal:",
+        "Всё остаётся работать до Ctrl+C. В другом терминале:",
+    ),
+    "webhook": Text("Bitrix24 webhook", "Вебхук Битрикс24"),
+    "amqp": Text("RabbitMQ", "RabbitMQ"),
+    "log": Text("worker's log", "журнал воркера"),
+    "stopped": Text("Stopped; nothing is left running.", "Остановлено; ничего не осталось запущенным."),
+    # what can go wrong
+    "foreign": Text(
+        "The virtual host {vhost} at RABBITMQ_HOST already holds {found}. The demo does not touch queues that "
+        "somebody may be using. Choose one:",
+        "В виртуальном хосте {vhost} на RABBITMQ_HOST уже есть {found}. Демо не трогает очереди, которыми кто-то "
+        "может пользоваться. Выберите:",
+    ),
+    "foreign_1": Text(
+        "unset RABBITMQ_*: the demo then starts a node of its own", "уберите RABBITMQ_*: демо запустит собственный узел"
+    ),
+    "foreign_2": Text(
+        "name an empty virtual host in RABBITMQ_VIRTUAL_HOST", "укажите пустой виртуальный хост в RABBITMQ_VIRTUAL_HOST"
+    ),
+    "no_connection": Text("RabbitMQ cannot be used: {reason}", "RabbitMQ недоступен: {reason}"),
+    "no_server": Text(
+        "No RabbitMQ server can be had here: {reasons}. Choose one:",
+        "Сервера RabbitMQ здесь не получить: {reasons}. Выберите:",
+    ),
+    "choice_0": Text(
+        "set RABBITMQ_HOST (and the other RABBITMQ_* variables) to a RabbitMQ that you have",
+        "укажите в RABBITMQ_HOST (и других RABBITMQ_*) RabbitMQ, который у вас есть",
+    ),
+    "choice_1": Text("install one: apt install rabbitmq-server", "установите его: apt install rabbitmq-server"),
+    "choice_2": Text(
+        "on Debian or Ubuntu, let apt-get reach its package mirror: the server is then unpacked without root",
+        "в Debian или Ubuntu откройте apt-get доступ к зеркалу пакетов: сервер распакуется без прав root",
+    ),
+    "choice_3": Text(
+        "install Docker and let this user reach its engine",
+        "установите Docker и дайте этому пользователю доступ к нему",
+    ),
+    "worker_died": Text("The worker has ended: {reason}", "Воркер завершился: {reason}"),
+    "worker_not_ready": Text(
+        "The worker does not take messages after {seconds} s.",
+        "Воркер не берёт сообщения уже {seconds} с.",
+    ),
+}
+
+
+def say(lang: Language, name: str, **values: object) -> str:
+    return _TEXTS[name].say(lang).format(**values)

@@ -1,0 +1,208 @@
+"""How the demo looks: a board that moves on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from typing import IO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from cli.demo_account import Account, Row
+from cli.demo_texts import say
+from core.settings_errors import Language
+
+STEPS = 4
+PLAIN_INTERVAL = 2.0  # seconds between two lines of the board where it cannot be redrawn
+
+_STYLES = {"errors": "red", "responses": "green", "finished": "green", "created": "cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """How many messages or tasks are at each stage, in the order of their way."""
+
+    sent: int = 0
+    waiting: int = 0
+    created: int = 0
+    tracked: int = 0
+    finished: int = 0
+    responses: int = 0
+    errors: int = 0
+
+
+class DemoView:
+    """Writes to `file`. Colours and redrawing only on a terminal; NO_COLOR and TERM=dumb are respected by rich."""
+
+    def __init__(self, file: IO[str], lang: Language) -> None:
+        self._console = Console(file=file, highlight=False)
+        self._lang = lang
+        self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._status: Status | None = None
+        self._live: Live | None = None
+        self._total = 0
+        self._board_started = 0.0
+        self._last_line: tuple[float, Stages] = (0.0, Stages())
+
+    def title(self) -> None:
+        self._write(say(self._lang, "title"), "bold")
+        self._write("")
+
+    def progress(self, text: str) -> None:
+        """What is going on now; replaced by the next step where that can be done."""
+        if not self._is_live:
+            self._write(f"      {text}")
+        elif self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def step(self, number: int, text: str) -> None:
+        """One of STEPS is done."""
+        self._end_progress()
+        self._write(f" {number}/{STEPS}  ✔ {text}", "green" if self._is_live else "")
+
+    @contextmanager
+    def board(self, total: int) -> Iterator[None]:
+        """The time in which `stages` may be called; `total` messages are on their way."""
+        self._total, self._board_started = total, time.monotonic()
+        self._write("")
+        if not self._is_live:
+            yield
+            return
+        with Live(console=self._console, auto_refresh=False) as self._live:
+            yield
+
+    def stages(self, now: Stages, latest: str) -> None:
+        """Shows the board; `latest` is what a person did last."""
+        if self._live is not None:
+            self._live.update(self._table(now, latest), refresh=True)
+            return
+        shown_at, shown = self._last_line
+        if now != shown and time.monotonic() - shown_at >= PLAIN_INTERVAL:
+            self._write(self._line(now))
+            self._last_line = (time.monotonic(), now)
+
+    def final_stages(self, now: Stages, latest: str) -> None:
+        """The last state is shown in any case."""
+        self._last_line = (0.0, self._last_line[1])
+        self.stages(now, latest)
+
+    def summary(self, account: Account, seconds: float) -> None:
+        lang = self._lang
+        note = say(lang, "created_note", tasks=account.created, deals=account.deals, updated=account.updated)
+        answers = ", ".join(f"{answer} {count}" for answer, count in account.given_answers.items())
+        rows = account.rows
+        self._heading("summary")
+        self._figure("sent", account.sent)
+        self._figure("created", account.created + account.deals, note)
+        self._figure("duplicates", account.duplicates_avoided)
+        self._figure("completed", account.completed, answers)
+        self._figure("errors", len(account.in_error_queue))
+        for row in account.in_error_queue:
+            self._write(f"     • {self._name(row)}", "yellow")
+            self._write_below(row.errors[0], indent=7)
+        self._figure("created_twice", sum(row.is_created_twice for row in rows), bad=True)
+        self._figure("answered_twice", sum(row.is_answered_twice for row in rows), bad=True)
+        self._figure("lost", len(account.lost), bad=True)
+        if account.faults:
+            self._heading("faults")
+        for row in account.faults:
+            text = say(
+                lang,
+                "fault",
+                key=row.key,
+                title=self._name(row),
+                ids=row.bitrix_ids,
+                answers=row.answers,
+                errors=row.errors,
+            )
+            self._write(f"   {text}", "bold red")
+        self._write("")
+        self._write(f" {say(lang, 'counted', seconds=round(seconds))}")
+
+    def missing(self, places: list[tuple[Row, str]], seconds: float) -> None:
+        """Where every task is that has not come through."""
+        self._write("")
+        self._write(f" {say(self._lang, 'missing', seconds=round(seconds))}", "bold red")
+        for row, where in places:
+            self._write(f"   {say(self._lang, 'missing_row', key=row.key, title=self._name(row), where=where)}")
+
+    def next_steps(self) -> None:
+        self._heading("next")
+        for name in ("next_env", "next_fields", "next_run", "next_keep"):
+            self._write(f"   {say(self._lang, name)}")
+
+    def kept(self, commands: list[str], places: list[tuple[str, str]]) -> None:
+        """How to reach what was left running."""
+        self._heading("kept")
+        for command in commands:
+            self._write(f"   {command}")
+        self._write("")
+        for name, place in places:
+            self._write(f"   {say(self._lang, name)}: {place}")
+
+    def say(self, text: str) -> None:
+        self._end_progress()
+        self._write(text)
+
+    def close(self) -> None:
+        """Gives the terminal back, whatever was shown."""
+        self._end_progress()
+
+    def _heading(self, name: str) -> None:
+        self._write("")
+        self._write(f" {say(self._lang, name)}", "bold")
+
+    def _figure(self, name: str, number: int, note: str = "", *, bad: bool = False) -> None:
+        style = ("bold red" if number else "bold green") if bad else ""
+        text = f"   {say(self._lang, name):<31}{number:>4}"
+        self._write(f"{text}  {note}" if note else text, style)
+
+    def _name(self, row: Row) -> str:
+        return row.title or say(self._lang, "broken_title")
+
+    def _write(self, text: str, style: str = "") -> None:
+        # Beside a terminal nobody knows a width: lines stay whole.
+        self._console.print(Text(text, style=style), soft_wrap=not self._is_live)
+
+    def _write_below(self, text: str, indent: int) -> None:
+        if self._is_live:
+            self._console.print(Padding(Text(text, style="dim"), (0, 0, 0, indent)))
+        else:
+            self._write(" " * indent + text)
+
+    def _end_progress(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _seconds(self) -> str:
+        return say(self._lang, "elapsed", seconds=int(time.monotonic() - self._board_started))
+
+    def _line(self, now: Stages) -> str:
+        return f"{self._seconds():>6}  {say(self._lang, 'plain_line', **asdict(now))}"
+
+    def _label(self, stage: str) -> str:
+        return say(self._lang, f"stage_{stage}")
+
+    def _table(self, now: Stages, latest: str) -> RenderableType:
+        table = Table(box=None, padding=(0, 1), show_header=False)
+        table.add_column(min_width=32)
+        table.add_column(justify="right", min_width=5)
+        table.add_column()
+        for field in fields(now):
+            count, style = getattr(now, field.name), _STYLES.get(field.name, "blue")
+            bar = ProgressBar(max(self._total, 1), count, width=32, complete_style=style, finished_style=style)
+            table.add_row(self._label(field.name), str(count), bar)
+        line = Text(f" {self._seconds()}   {latest}", style="dim", no_wrap=True, overflow="ellipsis")
+        return Group(table, line)

@@ -1,0 +1,84 @@
+"""The worker of the demo: the real one, in a process of its own that cannot outlive the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from cli.demo_tasks import ROLES
+from sandbox.node_guard import GuardedFolder
+
+SWEEP_INTERVAL = 2  # seconds between two looks at the open tasks
+STOP_TIMEOUT = 15.0  # seconds
+
+_MAIN = Path(__file__).resolve().parent.parent / "main.py"
+# Nothing else of the caller's environment reaches the worker: no settings, no proxy between it and the sandbox.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_MESSAGES", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_LOG_TAIL = 15  # lines
+
+
+class WorkerDiedError(Exception):
+    """The worker ended by itself; the text is the end of what it said."""
+
+
+class WorkerProcess:
+    """`python main.py run` in `folder`, where no .env is found."""
+
+    def __init__(self, folder: GuardedFolder, broker: Mapping[str, str], webhook_url: str) -> None:
+        self.log = folder.path / "console.log"  # unlike a log file it holds what an interpreter says when it dies, too
+        roles = folder.path / "roles.json"
+        roles.write_text(json.dumps({"mappings": ROLES}))
+        environment = {
+            **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+            **folder.environment,
+            **broker,
+            "BITRIX_WEBHOOK_URL": webhook_url,
+            "BITRIX_ROLES_FILE": str(roles),
+            "BITRIX_RATE_LIMIT_PER_SECOND": "200",  # the sandbox has no limit
+            "BITRIX_RATE_LIMIT_BURST": "1000",
+            "BITRIX_AMBIGUOUS_WAIT": "1",  # nobody has to wait for a cloud that may still be at work
+            "HEARTBEAT_INTERVAL": str(SWEEP_INTERVAL),
+            "PROBE_INTERVAL": "1",
+            "RETRY_DELAY": "1",
+            "LOG_DIR": str(folder.path / "logs"),
+        }
+        with self.log.open("wb") as console:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, str(_MAIN), "run"],
+                cwd=folder.path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,  # Ctrl+C is for the demo, which stops the worker in order
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def check(self) -> None:
+        """Raises WorkerDiedError when it runs no more."""
+        if (code := self._process.poll()) is not None:
+            raise WorkerDiedError(f"exit code {code}\n{self.last_words()}")
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_TAIL:])
+
+    def stop(self) -> None:
+        """SIGTERM, as systemd would; SIGKILL when that is not enough. Safe to call twice."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
