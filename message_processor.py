@@ -48,6 +48,7 @@ from runtime.gate import SystemGate
 log = logging.getLogger(__name__)
 
 LINGER = 0.02  # seconds that a batch handler waits for more messages of a burst
+FAILURE_PAUSE = 1.0  # seconds between two tries when processing itself fails
 READY_POLL = 0.5  # seconds between looks at the stop flag while the broker takes no messages
 
 
@@ -136,8 +137,13 @@ class MessageProcessor:
                 self._process(batch)
             except StoppingError:
                 return  # what was not settled goes back to the broker when the channel closes
-            except Exception:  # one of the four borders: a mistake of ours must not end the thread
+            except BaseException as error:  # one of the four borders: what this thread held must not stay with it
                 log.exception("processing failed", extra={"event": "processor.failed", "queue": self.route.queue})
+                for delivery in batch:
+                    self._consumer.give_back(delivery)
+                if not isinstance(error, Exception):
+                    raise
+                self._stop.wait(FAILURE_PAUSE)
 
     def _next_batch(self) -> list[Delivery]:
         first = self._deliveries.get()
@@ -193,7 +199,7 @@ class MessageProcessor:
             raise
         except OutcomeError as error:
             failure = error
-        except Exception as error:  # one of the four borders: a handler is foreign code
+        except (Exception, SystemExit) as error:  # one of the four borders: a handler is foreign code
             log.exception("handler failed", extra={"event": "handler.failed", "queue": self.route.queue})
             failure = TransientError(f"{type(error).__name__}: {error}", code="handler_failed")
         for remaining in work.values():

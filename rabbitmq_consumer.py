@@ -80,7 +80,7 @@ class RabbitMQConsumer:
             on_lost=self._on_connection_lost,
         )
         self._subscriptions: dict[str, _Subscription] = {}
-        self._acked: deque[Delivery] = deque()
+        self._settled: deque[tuple[Delivery, bool]] = deque()  # True: acked, False: given back
         self._flush_is_due = False
         self._intake = threading.Event()
         self._intake.set()
@@ -116,7 +116,14 @@ class RabbitMQConsumer:
         return self._subscriptions[delivery.queue].generation == delivery.generation
 
     def ack(self, delivery: Delivery) -> None:
-        self._acked.append(delivery)
+        self._settle(delivery, acked=True)
+
+    def give_back(self, delivery: Delivery) -> None:
+        """Returns a delivery that nobody works on any more; does nothing when it is settled already."""
+        self._settle(delivery, acked=False)
+
+    def _settle(self, delivery: Delivery, *, acked: bool) -> None:
+        self._settled.append((delivery, acked))
         if not self._flush_is_due:
             self._flush_is_due = True
             self._thread.call(self._flush)
@@ -152,7 +159,7 @@ class RabbitMQConsumer:
     def _on_connection_lost(self) -> None:
         for subscription in self._subscriptions.values():
             subscription.forget_channel()
-        self._acked.clear()
+        self._settled.clear()
 
     def _open_channel(self, subscription: _Subscription) -> None:
         if not self._thread.is_open() or subscription.channel is not None:
@@ -259,12 +266,17 @@ class RabbitMQConsumer:
     def _flush(self) -> None:
         self._flush_is_due = False  # before draining: an ack that comes now wakes the loop again
         touched: set[str] = set()
-        while self._acked:
-            delivery = self._acked.popleft()
+        while self._settled:
+            delivery, acked = self._settled.popleft()
             subscription = self._subscriptions[delivery.queue]
-            if delivery.generation == subscription.generation and delivery.tag in subscription.unsettled:
+            if delivery.generation != subscription.generation or subscription.unsettled.get(delivery.tag) is not False:
+                continue  # the channel is gone, or it is settled already
+            if acked:
                 subscription.unsettled[delivery.tag] = True
                 touched.add(delivery.queue)
+            elif subscription.channel is not None and subscription.channel.is_open:
+                del subscription.unsettled[delivery.tag]
+                subscription.channel.basic_nack(delivery.tag, requeue=True)
         for queue in touched:
             self._send_acks(self._subscriptions[queue])
 

@@ -31,8 +31,6 @@ from sandbox.node_guard import GuardedFolder, GuardError
 from sandbox.rabbitmq_install import NoServerError
 from sandbox.rabbitmq_server import NodeError
 
-DEFAULT_TASKS = 30
-
 WORKING = 6.0  # seconds that a person needs for a task
 READY_TIMEOUT = 30.0
 TIMEOUT = 120.0  # seconds for the whole loop, more for many tasks
@@ -43,9 +41,9 @@ TIMEOUT_PER_TASK = 0.2
 class DemoOptions:
     """`json_file`: where the account goes as JSON, "-" is stdout."""
 
-    keep: bool = False
-    tasks: int = DEFAULT_TASKS
-    json_file: str | None = None
+    keep: bool
+    tasks: int
+    json_file: str | None
 
 
 def run_demo(options: DemoOptions, environ: Mapping[str, str], lang: Language) -> int:

@@ -54,6 +54,10 @@ class Row:
     errors: list[str]
     expected_answer: str | None
 
+    @classmethod
+    def unsent(cls, sample: Sample) -> Row:
+        return cls(sample.kind, sample.key, sample.title, 0, [], [], [], None)
+
     @property
     def is_lost(self) -> bool:
         return not self.answers and not self.errors

@@ -19,6 +19,7 @@ from sandbox.camunda import ERRORS_QUEUE, RESPONSES_QUEUE, CamundaSide
 
 PUBLISHING = 9.0  # seconds over which Camunda sends its messages
 TICK = 0.2  # seconds between two looks at the queues
+RETURN_TIMEOUT = 5.0  # seconds that the broker may take to notice a killed worker
 SETTLED = 1.0  # seconds without a message on its way after which the loop counts as closed
 
 _DEAL = 2  # entityTypeId of deals
@@ -111,20 +112,31 @@ class ClosedLoop:
 
     def places(self, account: Account, lang: Language) -> list[tuple[Row, str]]:
         """Where the lost ones are. Only after the worker has stopped: what it holds is nowhere to be seen."""
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        for queue in (INPUT_QUEUE, *WAIT_QUEUES, SENT_QUEUE):
-            for message in self._camunda.peek(queue):
-                for row in account.lost:
-                    if row.key.encode() in message.body:
-                        found[row.key].append(say(lang, "in_queue", queue=queue))
+        deadline = time.monotonic() + RETURN_TIMEOUT
+        queues = self._queues_of(account.lost)
+        while any(row.key not in queues for row in account.lost) and time.monotonic() < deadline:
+            time.sleep(TICK)
+            queues = self._queues_of(account.lost)
+        places = []
         for row in account.lost:
+            where = [say(lang, "in_queue", queue=queue) for queue in queues.get(row.key, ())]
             if row.bitrix_ids:
-                found[row.key].append(say(lang, "at_portal", ids=row.bitrix_ids))
-        unpublished = [
-            (Row(each.kind, each.key, each.title, 0, [], [], [], None), say(lang, "unpublished"))
-            for _, each in self._due
-        ]
-        return [(row, ", ".join(found[row.key]) or say(lang, "nowhere")) for row in account.lost] + unpublished
+                where.append(say(lang, "at_portal", ids=row.bitrix_ids))
+            places.append((row, ", ".join(where) or say(lang, "nowhere")))
+        for _, sample in self._due:
+            places.append((Row.unsent(sample), say(lang, "unpublished")))
+        return places
+
+    def _queues_of(self, rows: Sequence[Row]) -> Mapping[str, list[str]]:
+        """The worker echoes a message byte for byte into whatever it makes of it: by its bytes it is found."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        originals = {sample.key: sample.body for sample in self._published}
+        for queue in (INPUT_QUEUE, *WAIT_QUEUES, SENT_QUEUE) if rows else ():
+            bodies = [message.body for message in self._camunda.peek(queue)]
+            for row in rows:
+                if any(originals[row.key] in body for body in bodies):
+                    found[row.key].append(queue)
+        return found
 
     def latest(self, lang: Language) -> str:
         """What a person did last."""
@@ -138,11 +150,9 @@ class ClosedLoop:
         return sum(map(self._camunda.count, WAIT_QUEUES))
 
     def _portal_state(self) -> PortalState:
-        tasks, titles, deals = (
-            defaultdict[str, list[int]](list),
-            defaultdict[str, list[int]](list),
-            defaultdict[str, list[int]](list),
-        )
+        tasks: defaultdict[str, list[int]] = defaultdict(list)
+        titles: defaultdict[str, list[int]] = defaultdict(list)
+        deals: defaultdict[str, list[int]] = defaultdict(list)
         answers: dict[str, str | None] = {}
         finished = []
         for task in self._portal.tasks:
@@ -150,7 +160,7 @@ class ClosedLoop:
             tasks[key].append(task["ID"])
             titles[task["TITLE"]].append(task["ID"])
             answers[key] = self._answer_of(task)
-            if task["STATUS"] == 5:
+            if task["STATUS"] == _FINISHED:
                 finished.append(task)
         for deal in self._portal.crm_items(_DEAL):
             deals[deal["originId"]].append(deal["id"])
@@ -158,6 +168,6 @@ class ClosedLoop:
         return PortalState(tasks, deals, titles, answers, len(finished))
 
     def _answer_of(self, task: Mapping[str, Any]) -> str | None:
-        field_ = self._portal.state.user_fields.get("UF_RESULT_ANSWER")
-        options = field_.options if field_ else None
-        return (options or {}).get(task.get("UF_RESULT_ANSWER") or 0)
+        field = self._portal.state.user_fields.get("UF_RESULT_ANSWER")
+        options = (field.options if field else None) or {}
+        return options.get(task.get("UF_RESULT_ANSWER") or 0)

@@ -85,7 +85,7 @@ _TEXTS: Mapping[str, Text] = {
     "missing_row": Text("{key} «{title}»: {where}", "{key} «{title}»: {where}"),
     "in_queue": Text("in {queue}", "в {queue}"),
     "nowhere": Text("NOWHERE", "НИГДЕ"),
-    "unpublished": Text("not sent: it waited for another task", "не отправлено: ждало другую задачу"),
+    "unpublished": Text("not sent yet", "ещё не отправлено"),
     "at_portal": Text("Bitrix24 task {ids}", "задача Битрикс24 {ids}"),
     # the end
     "next": Text("What next", "Что дальше"),

@@ -39,9 +39,10 @@ STATE_DONE = "done"
 
 ERROR_TEXT_LIMIT = 8 * 1024  # bytes; a header table over frame_max (128 KiB) closes the connection
 EMBED_LIMIT = 4 * 1024 * 1024  # bytes; a larger original stays the body of its error report, nothing wraps it
-FOREIGN_HEADERS_LIMIT = 32 * 1024  # characters of header names and values that a copy takes along
+FOREIGN_HEADERS_LIMIT = 32 * 1024  # bytes of header names and values, as text, that a copy takes along
 _BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
-SENT_DEPTH_LIMIT = 1000  # what we wrote ourselves around a message that had passed its limit
+SENT_DEPTH_LIMIT = 900  # Python's JSON reader goes deeper than its writer: what is read here must be answered
+HEADER_TEXT_LIMIT = 255  # bytes; for header values that come from outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Failure:
 def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: float) -> OutgoingMessage:
     """The result of a handler for `<system>.sent.queue`; the original message is echoed byte for byte.
 
-    Raises PermanentError when the handler's response is nothing that JSON can hold.
+    Raises PermanentError when the handler's response is nothing that JSON can hold, or its external id no header.
     """
     timestamp = task.fields.get("timestamp")
     head = {
@@ -100,7 +101,10 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
         HEADER_STATE: STATE_DONE if isinstance(result, Done) else STATE_ACCEPTED,
     }
     if result.external_id is not None:
-        headers[HEADER_EXTERNAL_ID] = result.external_id
+        external_id = str(result.external_id)  # a handler is foreign code: it may have passed the system's number on
+        if clip(external_id, HEADER_TEXT_LIMIT) != external_id:  # not cut: a part of an id is another task's
+            raise PermanentError("the handler's external_id cannot be written into a header", code="bad_result")
+        headers[HEADER_EXTERNAL_ID] = external_id
     return OutgoingMessage(body, f"{task.task_id}:sent", headers)
 
 
@@ -145,7 +149,7 @@ def encode_response(
 
 def encode_failed_task(task: CamundaTask, failure: Failure) -> OutgoingMessage:
     """A task that will not be done, for the error queue; the original is embedded byte for byte."""
-    report = _report(failure, task.task_id, task.topic)
+    report = _report(failure, task.task_id, task.topic, task.activity_id)
     message_id = f"{task.task_id}:error"
     headers = _error_headers(failure, task.task_id, task.activity_id)
     if len(task.body) > EMBED_LIMIT:
@@ -156,7 +160,7 @@ def encode_failed_task(task: CamundaTask, failure: Failure) -> OutgoingMessage:
 
 def encode_unreadable(body: bytes, message_id: str, failure: Failure) -> OutgoingMessage:
     """Bytes that are no task, for the error queue; they travel unchanged (base64, or as the body when large)."""
-    report = _report(failure, None, None)
+    report = _report(failure, None, None, None)
     headers = _error_headers(failure, None, None)
     if len(body) > EMBED_LIMIT:
         return _beside_original(body, message_id, headers, report)
@@ -166,13 +170,12 @@ def encode_unreadable(body: bytes, message_id: str, failure: Failure) -> Outgoin
 
 def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessage:
     """A created task that will never be finished (deleted, declined), for the error queue."""
-    topic = sent.original.get("topic")
-    report = _report(failure, sent.task_id, topic if isinstance(topic, str) else None)
+    topic, activity_id = (_text_or_none(sent.original.get(name)) for name in ("topic", "activity_id"))
+    report = _report(failure, sent.task_id, topic, activity_id)
     report["external_id"] = sent.external_id
     report["original_message"] = sent.original
     report["response_data"] = sent.fields.get("response_data")
-    activity_id = sent.original.get("activity_id")
-    headers = _error_headers(failure, sent.task_id, activity_id if isinstance(activity_id, str) else None)
+    headers = _error_headers(failure, sent.task_id, activity_id)
     return OutgoingMessage(_json(report), f"{sent.task_id}:error", headers)
 
 
@@ -182,7 +185,7 @@ def encode_copy(
     """The input message, byte for byte, to be tried again later: its headers with our counts brought up to date."""
     kept = {name: value for name, value in headers.items() if not name.startswith(_BROKER_HEADERS)}
     # Headers are not split into frames: foreign ones near frame_max (128 KiB) plus ours would close the connection.
-    if sum(len(str(name)) + len(str(value)) for name, value in kept.items()) > FOREIGN_HEADERS_LIMIT:
+    if sum(len(str(part).encode()) for header in kept.items() for part in header) > FOREIGN_HEADERS_LIMIT:
         kept = {}
     ours = {
         HEADER_ATTEMPT: tries.attempt,
@@ -198,21 +201,24 @@ def decode_history(headers: Mapping[str, Any], now: float) -> tuple[Tries, float
     tries = Tries(max(1, _count(headers, HEADER_ATTEMPT)), _count(headers, HEADER_AMBIGUOUS))
     try:
         first_seen = float(headers.get(HEADER_FIRST_SEEN, now))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         first_seen = now
     return tries, first_seen if 0 < first_seen <= now else now
 
 
 def clip(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:
-    """`text` cut to `limit` bytes of UTF-8 on a character boundary."""
+    """`text` cut to `limit` bytes of UTF-8 on a character boundary; half of a surrogate pair becomes "?"."""
     encoded = text.encode("utf-8", "replace")
-    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
+    if len(encoded) > limit:
+        return encoded[: limit - 3].decode("utf-8", "ignore") + "..."
+    return encoded.decode("utf-8")
 
 
-def _report(failure: Failure, task_id: str | None, topic: str | None) -> dict[str, Any]:
-    # The first five keys and error_info are what Camunda's side writes into the same queue; the rest is ours.
+def _report(failure: Failure, task_id: str | None, topic: str | None, activity_id: str | None) -> dict[str, Any]:
+    # Down to error_timestamp these are the keys of the two reports that Camunda's side writes into the same queue
+    # (with original_message, which follows); the rest is ours.
     error = failure.error
-    reason = clip(str(error))
+    reason, code = clip(str(error)), clip(error.code, HEADER_TEXT_LIMIT)
     return {
         "task_id": task_id,
         "topic": topic,
@@ -220,19 +226,25 @@ def _report(failure: Failure, task_id: str | None, topic: str | None) -> dict[st
         "timestamp": int(failure.failed_at * 1000),
         "type": "task_error",
         "error_info": {
-            "type": error.code,
+            "type": code,
             "message": reason,
             "timestamp": _iso(failure.failed_at),
             "source_queue": failure.source_queue,
         },
+        "activity_id": None if activity_id is None else clip(activity_id, HEADER_TEXT_LIMIT),
+        "error_timestamp": int(failure.failed_at * 1000),
         "outcome": error.outcome,
-        "code": error.code,
+        "code": code,
         "system": failure.system,
         "attempts": failure.attempts,
         "first_seen": _iso(failure.first_seen),
         "last_seen": _iso(failure.failed_at),
         "source_queue": failure.source_queue,
     }
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _count(headers: Mapping[str, Any], name: str) -> int:
@@ -242,9 +254,9 @@ def _count(headers: Mapping[str, Any], name: str) -> int:
 
 def _error_headers(failure: Failure, task_id: str | None, activity_id: str | None) -> dict[str, Any]:
     return {
-        "error_type": failure.error.code,
+        "error_type": clip(failure.error.code, HEADER_TEXT_LIMIT),
         "task_id": task_id or "",
-        "activity_id": activity_id or "",
+        "activity_id": clip(activity_id or "", HEADER_TEXT_LIMIT),
         "source": "task-creator",
     }
 
@@ -286,7 +298,7 @@ def _created_task_id(response: Any) -> str | None:
 def _json(value: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str).encode("utf-8")
-    except (ValueError, RecursionError) as error:  # NaN, a lone surrogate, a cycle: a handler's mistake
+    except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, NaN, a lone surrogate, a cycle
         raise PermanentError(f"the handler's result cannot be written as JSON: {error}", code="bad_result") from None
 
 

@@ -193,7 +193,7 @@ def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
     if body.count(b"{") + body.count(b"[") > max_depth and _depth(value) > max_depth:
         raise _too_deep(max_depth)
     if _SURROGATE_ESCAPE.search(body):
-        _refuse_lone_surrogates(value)
+        _refuse_lone_surrogates(value, max_depth)
     return value
 
 
@@ -261,7 +261,7 @@ def _too_deep(max_depth: int) -> InvalidMessageError:
     )
 
 
-def _refuse_lone_surrogates(value: Any) -> None:
+def _refuse_lone_surrogates(value: Any, max_depth: int) -> None:
     # json.loads lets them pass and encoding fails later, when the outside task exists already.
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -271,6 +271,8 @@ def _refuse_lone_surrogates(value: Any) -> None:
             f"the message holds half of a surrogate pair (\\u{code_point:04x}), which is no character",
             code="lone_surrogate",
         ) from None
+    except RecursionError:  # the writer gives up a few levels before the reader
+        raise _too_deep(max_depth) from None
 
 
 def _json_type(value: Any) -> str:

@@ -102,7 +102,8 @@ def wait_step(delay: float) -> float:
 
 def _delay(error: OutcomeError, attempt: int, policy: RetryPolicy, jitter: float) -> float:
     if error.retry_after is not None:
-        return error.retry_after * (1 + 0.1 * jitter)  # never earlier than told
+        # Never earlier than told, as far as the wait queues reach; a foreign number may be too large to multiply.
+        return min(error.retry_after, WAIT_STEPS[-1]) * (1 + 0.1 * jitter)
     # The exponent is bounded: a float overflows long before a patient operator's RETRY_ATTEMPTS does.
     backoff = min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt - 1, 60))
     return backoff * (0.5 + 0.5 * jitter)

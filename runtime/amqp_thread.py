@@ -19,6 +19,7 @@ from runtime.amqp import BROKER_ERRORS, Backoff, Topology, connect, describe, en
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between signs of life of the I/O loop
+ABANDON_TIMEOUT = 2.0  # seconds that a broken loop gets to close its connection
 
 Callback = Callable[[], None]
 
@@ -129,11 +130,23 @@ class ConnectionThread:
         self._ioloop = connection.ioloop
         try:
             connection.ioloop.start()
+        except BaseException:
+            self._abandon(connection)
+            raise
         finally:
             self._ioloop = None
             self.connection = None
             self._on_lost()
             connection.ioloop.close()
+
+    def _abandon(self, connection: pika.SelectConnection) -> None:
+        # A mistake in a callback has ended the loop. The socket must not stay behind: the broker would go on
+        # delivering to a connection that nobody reads, and keep an exclusive queue from the next one.
+        self._ioloop = None
+        if connection.is_open:
+            connection.close()
+            connection.ioloop.call_later(ABANDON_TIMEOUT, connection.ioloop.stop)
+            connection.ioloop.start()
 
     def _on_connection_open(self, connection: pika.SelectConnection) -> None:
         if self._closing.is_set():

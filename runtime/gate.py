@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 STRIKES = 3
 REMEMBERED_SUSPECTS = 1000
+LONGEST_WAIT = 24 * 3600.0  # seconds; what a system asks for beyond this is taken for its mistake
 
 
 class SystemGate:
@@ -71,12 +72,12 @@ class SystemGate:
             if self._closed:
                 return
             self._closed = True
-        self._on_close()
+            self._on_close()
         self._events.emit(SystemPaused(self._system, str(error), pause.alert))
         level = logging.ERROR if pause.alert else logging.WARNING
         extra = {"event": "system.paused", "system": self._system, "outcome": error.outcome, "code": error.code}
         log.log(level, "%s is not usable, its messages wait: %s", self._system, error, extra=extra)
-        first_wait = max(self._probe_interval, pause.retry_after or 0.0)
+        first_wait = self._wait_before_probe(pause.retry_after)
         threading.Thread(
             target=self._probe_until_usable, args=(first_wait,), name=f"probe-{self._system}", daemon=True
         ).start()
@@ -87,7 +88,7 @@ class SystemGate:
                 self._probe()
                 break
             except (OutageError, ConfigurationError) as error:
-                wait = max(self._probe_interval, error.retry_after or 0.0)
+                wait = self._wait_before_probe(error.retry_after)
                 extra = {"event": "system.probe", "system": self._system, "outcome": error.outcome}
                 log.info("%s is still not usable: %s", self._system, error, extra=extra)
             except Exception:  # a probe with a mistake in it must not end the probing
@@ -95,8 +96,11 @@ class SystemGate:
                 log.exception("probe of %s failed", self._system, extra={"event": "system.probe"})
         else:
             return
-        with self._lock:
+        with self._lock:  # a failure at this very moment must find the intake open, or its pause would be undone
             self._closed = False
+            self._on_open()
         self._events.emit(SystemResumed(self._system))
         log.info("%s is usable again", self._system, extra={"event": "system.resumed", "system": self._system})
-        self._on_open()
+
+    def _wait_before_probe(self, retry_after: float | None) -> float:
+        return min(max(self._probe_interval, retry_after or 0.0), LONGEST_WAIT)

@@ -30,7 +30,7 @@ class Service(Protocol):
 
 
 class StopSignals:
-    """SIGTERM and Ctrl+C. The handlers only note the signal and wake the main thread.
+    """SIGTERM, Ctrl+C and the end of the terminal. The handlers only note the signal and wake the main thread.
 
     A pipe instead of threading.Event: a handler that runs while its own thread holds the event's lock would wait
     for ever.
@@ -42,8 +42,9 @@ class StopSignals:
         os.set_blocking(self._write_end, False)
 
     def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: the terminal's end is not ours
+                signal.signal(number, self._on_signal)
 
     def wait(self, seconds: float) -> None:
         """Returns after `seconds`, earlier when a signal comes."""
@@ -111,8 +112,14 @@ class Lifecycle:
             if self._age() < HUNG:
                 self._notifier.watchdog()
             if now >= next_heartbeat:
-                self._notifier.status(self._heartbeat())
+                self._beat()
                 next_heartbeat = now + self._heartbeat_interval
+
+    def _beat(self) -> None:
+        try:
+            self._notifier.status(self._heartbeat())
+        except Exception:  # main's border: figures come from foreign handlers too and must not end the daemon
+            log.exception("no heartbeat line", extra={"event": "heartbeat.failed"})
 
     def _revive(self) -> None:
         for service in self._services:
@@ -138,7 +145,12 @@ class Lifecycle:
 
     def _take_stop_steps(self, deadline: float) -> None:
         for step in self._stop_steps:
-            if not step(deadline):
+            try:
+                finished = step(deadline)
+            except Exception:  # main's border: the steps that follow save work, a failed one must not take them along
+                log.exception("a stop step failed", extra={"event": "worker.unfinished"})
+                continue
+            if not finished:
                 log.warning(
                     "shutdown time-out: unfinished work goes back to RabbitMQ", extra={"event": "worker.unfinished"}
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
@@ -35,13 +35,17 @@ class SimpleHandlerAdapter(BaseMessageHandler):
         return dict(get_stats()) if callable(get_stats) else {}
 
 
-def load_classes(wanted: Mapping[str, tuple[str, str]], setting: str) -> dict[str, type[Any]]:
-    """queue -> (module, class name) to queue -> class. Raises LoadError naming all that cannot be imported."""
+def load_classes(
+    wanted: Mapping[str, tuple[str, str]], setting: Literal["QUEUE_HANDLERS", "TRACKER_CONFIG"]
+) -> dict[str, type[Any]]:
+    """queue -> (module, class name) to queue -> class. Raises LoadError naming all that cannot be used."""
+    require = _require_handler if setting == "QUEUE_HANDLERS" else _require_tracker
     classes: dict[str, type[Any]] = {}
     problems = []
     for queue, (module, name) in wanted.items():
         try:
             classes[queue] = _load_class(module, name)
+            require(classes[queue])
         except LoadError as error:
             problems.append(f'{setting}["{queue}"]: {error}')
     if problems:
@@ -51,24 +55,33 @@ def load_classes(wanted: Mapping[str, tuple[str, str]], setting: str) -> dict[st
 
 def make_handler(cls: type[Any], settings: Any, stop: threading.Event) -> BaseMessageHandler:
     """An instance behind the one interface that the processor knows. Raises NotConfiguredError or LoadError."""
+    _require_handler(cls)
     if issubclass(cls, BaseMessageHandler):
         return cls.from_settings(settings, stop)
-    if callable(getattr(cls, "process_message", None)):
-        return SimpleHandlerAdapter(cls.__name__, cls())
-    raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseMessageHandler and has no process_message")
+    return SimpleHandlerAdapter(cls.__name__, cls())
 
 
 def make_tracker(cls: type[Any], settings: Any, stop: threading.Event) -> BaseTracker:
     """Raises NotConfiguredError or LoadError."""
-    if issubclass(cls, BaseTracker):
-        return cls.from_settings(settings, stop)
-    raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseTracker")
+    _require_tracker(cls)
+    tracker: BaseTracker = cls.from_settings(settings, stop)
+    return tracker
 
 
 def settings_classes(classes: Iterable[type[Any]]) -> list[type[Any]]:
     """The systems' own settings classes, each once, in order."""
     found = (getattr(cls, "settings_class", None) for cls in classes)
     return list(dict.fromkeys(each for each in found if each is not None))
+
+
+def _require_handler(cls: type[Any]) -> None:
+    if not issubclass(cls, BaseMessageHandler) and not callable(getattr(cls, "process_message", None)):
+        raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseMessageHandler and has no process_message")
+
+
+def _require_tracker(cls: type[Any]) -> None:
+    if not issubclass(cls, BaseTracker):
+        raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseTracker")
 
 
 def _load_class(module_name: str, class_name: str) -> type[Any]:
@@ -79,7 +92,7 @@ def _load_class(module_name: str, class_name: str) -> type[Any]:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise LoadError(f"there is no module {module_name!r}") from error
         raise LoadError(f"module {module_name!r} needs {error.name!r}, which is not installed") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # SystemExit: a script that runs on import
         raise LoadError(f"module {module_name!r} fails on import: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):

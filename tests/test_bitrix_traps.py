@@ -57,6 +57,17 @@ def test_trap_2_a_webhook_that_cannot_read_the_tasks_of_others_is_refused_before
         assert portal.tasks == []
 
 
+def test_trap_2_an_ordinary_employees_webhook_may_be_allowed_and_sees_the_tasks_it_created() -> None:
+    with BitrixSandbox(admin=False) as portal:
+        handler = handler_for(portal, require_admin=False)
+        created = message()
+        first, again = handler.handle(created), handler.handle(created)
+        assert isinstance(first, Accepted)
+        assert isinstance(again, Accepted)
+        assert (first.duplicate, again.duplicate, first.external_id == again.external_id) == (False, True, True)
+        assert len(portal.tasks) == 1
+
+
 def test_trap_2_a_created_task_that_cannot_be_read_is_neither_lost_nor_created_again() -> None:
     with BitrixSandbox() as portal:
         handler = handler_for(portal)

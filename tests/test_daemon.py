@@ -288,6 +288,137 @@ def test_the_same_task_published_twice_becomes_one_task(
     assert ids(broker, RESPONSES) == Counter(task_ids), "one answer each"
 
 
+def test_of_two_workers_one_works_and_the_other_takes_over_when_it_is_killed(
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    broker.declare(QUEUE)
+    portal.inject(faults.delay(0.3), "batch", count=1000)
+    variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url}
+    with Daemon(vhost, tmp_path / "a", variables) as first, Daemon(vhost, tmp_path / "b", variables) as second:
+        wait_until(lambda: "queue.standby" in first.output() + second.output(), 60, "the standby")
+        working, waiting = (second, first) if "queue.standby" in first.output() else (first, second)
+        # Every task is published twice: two workers at once could both look, find nothing and create.
+        task_ids = publish(broker, 200)
+        publish(broker, 200)
+        wait_until(lambda: portal.task_count >= 20, 60, "the first tasks")
+        working.kill()
+        wait_until(lambda: nothing_is_waiting(node, broker), 90, "an empty input queue")
+        assert "queue.taken_over" in waiting.output()
+        assert waiting.stop() == 0
+    assert created_times(portal) == {1: 200}
+    assert set(ids(broker, SENT)) == set(task_ids)
+
+
+def test_a_slow_portal_does_not_slow_another_queue_down(
+    vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    publish(broker, 50)
+    broker.declare("other.queue")
+    slow = portal.inject(faults.delay(30), "*", count=1000)
+    handlers = {"other.queue": {"module": "tests.other_system", "handler_class": "OtherHandler"}}
+    variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "QUEUE_HANDLERS": json.dumps(handlers)}
+    with Daemon(vhost, tmp_path, variables) as daemon:
+        wait_until(lambda: slow.hits > 0, 60, "a hanging request")
+        broker.publish_all("other.queue", [camunda_message(f"other-{number}") for number in range(500)])
+        broker.wait_for_count("other.sent.queue", 500)
+        assert broker.count(SENT) == 0, "Bitrix24 has not answered once meanwhile"
+        daemon.kill()
+
+
+def test_everything_works_on_quorum_queues(
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    broker.declare(QUEUE, arguments={"x-queue-type": "quorum"})
+    task_ids = [f"task-{number}" for number in range(100)]
+    broker.publish_all(QUEUE, [camunda_message(task_id) for task_id in task_ids])
+    variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "RABBITMQ_QUEUE_TYPE": "quorum", "HEARTBEAT_INTERVAL": "0.2"}
+    with Daemon(vhost, tmp_path, variables) as daemon:
+        wait_until(lambda: portal.task_count == 100, 60, "100 tasks")
+        # Far more sweeps than RabbitMQ 4 allows returns.
+        wait_until(lambda: daemon.output().count("heartbeat") > 30, 60, "30 sweeps")
+        finish_all(portal)
+        broker.wait_for_at_least(RESPONSES, 100, 60)
+        assert daemon.stop() == 0
+    assert ids(broker, RESPONSES) == Counter(task_ids)
+    assert created_times(portal) == {1: 100}
+
+
+def test_logs_that_cannot_be_written_do_not_stop_the_work(
+    vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    publish(broker, 20)
+    (tmp_path / "not-a-folder").write_text("")
+    variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "LOG_DIR": str(tmp_path / "not-a-folder" / "logs")}
+    with Daemon(vhost, tmp_path, variables) as daemon:
+        broker.wait_for_count(SENT, 20)
+        assert daemon.stop() == 0
+
+
+def test_no_secret_appears_in_logs_or_messages(
+    vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    publish(broker, 5)
+    broker.publish(QUEUE, b"no json")
+    portal.go_down()
+    variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "LOG_LEVEL": "DEBUG"}
+    with Daemon(vhost, tmp_path, variables) as daemon:
+        wait_until(lambda: "system.probe" in daemon.output(), 60, "a failed probe")
+        portal.come_back()
+        portal.revoke_webhook()
+        wait_until(lambda: daemon.output().count("system.probe") > 5, 60, "refused probes")
+        portal.restore_webhook()
+        broker.wait_for_count(SENT, 5)
+        broker.wait_for_count(ERRORS, 1)
+        daemon.stop()
+    secret = portal.webhook_token
+    code = secret.rsplit("/", 1)[-1]
+    everything = daemon.output() + "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
+    for queue in (SENT, ERRORS):
+        everything += "".join(f"{properties}{body.decode()}" for properties, body in broker.get_all(queue))
+    assert vhost.password not in everything
+    assert code not in everything
+
+
+def test_sigterm_while_the_broker_is_gone_ends_with_code_0(
+    vhost: BrokerAddress, broker: Broker, proxy: TcpProxy, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    publish(broker, 10)
+    with Daemon(vhost.through(proxy.port), tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}) as daemon:
+        broker.wait_for_count(SENT, 10)
+        proxy.refuse()
+        proxy.cut()
+        wait_until(lambda: "rabbitmq.unreachable" in daemon.output(), 60, "the loss of the broker")
+        assert daemon.stop() == 0
+
+
+def test_sigterm_during_an_outage_ends_with_code_0_and_the_messages_wait(
+    vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    publish(broker, 150)
+    portal.go_down()
+    with Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}) as daemon:
+        wait_until(lambda: "system.probe" in daemon.output(), 60, "a failed probe")
+        assert daemon.stop() == 0
+    broker.wait_for_count(QUEUE, 150)
+
+
+def test_a_half_open_link_to_the_broker_is_noticed_and_replaced(
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, proxy: TcpProxy, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    task_ids = publish(broker, 20)
+    variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "RABBITMQ_HEARTBEAT": "2"}
+    with Daemon(vhost.through(proxy.port), tmp_path, variables) as daemon:
+        broker.wait_for_count(SENT, 20)
+        proxy.stall(True)  # every byte is swallowed, no socket is closed
+        wait_until(lambda: daemon.output().count("rabbitmq.disconnected") >= 2, 60, "both missed heartbeats")
+        proxy.restore()
+        task_ids += publish(broker, 20, prefix="later")
+        wait_until(lambda: nothing_is_waiting(node, broker), 60, "an empty input queue")
+        assert daemon.stop() == 0
+    assert set(ids(broker, SENT)) == set(task_ids)
+    assert created_times(portal) == {1: 40}
+
+
 def test_an_unconfigured_system_is_not_consumed_and_the_log_says_so(
     vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:

@@ -1,0 +1,35 @@
+"""Commands of the program as a person starts them: in a process of their own, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT = 180.0  # seconds; a busy machine needs its time
+
+_OURS = ("RABBITMQ_", "BITRIX_", "LC_", "LANG")
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without settings and languages, and these variables."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return {**inherited, "LANG": "C.UTF-8", **variables}
+
+
+def run(
+    script: str, arguments: Sequence[str], variables: Mapping[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """`script` is main.py or one of the smoke scripts; `folder` is where it looks for .env."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        env=environment(variables),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )

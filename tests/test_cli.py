@@ -1,0 +1,104 @@
+"""The commands of main.py beside the worker and the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.texts import TEXTS, language
+from sandbox.bitrix24 import BARE_USER_FIELDS, BitrixSandbox, UserField
+from tests.commands import run
+
+INIT = ["bitrix", "init-fields"]
+
+
+def test_init_fields_makes_a_bare_portal_usable_and_may_be_run_again(tmp_path: Path) -> None:
+    with BitrixSandbox(user_fields=BARE_USER_FIELDS) as portal:
+        (tmp_path / ".env").write_text(f"BITRIX_WEBHOOK_URL={portal.webhook_url}\n")
+        first, second = (run("main.py", INIT, {}, tmp_path) for _ in range(2))
+        names = {field.name for field in portal.state.user_fields}
+    assert (first.returncode, second.returncode) == (0, 0)
+    created = [line.split()[-1] for line in first.stdout.splitlines() if line.startswith("created")]
+    assert "UF_CAMUNDA_ID_EXTERNAL_TASK" in created
+    assert set(created) <= names
+    assert [line.split()[-1] for line in second.stdout.splitlines() if line.startswith("present")] == created
+    assert "created" not in second.stdout
+    for done in (first, second):
+        assert "BY HAND  UF_RESULT_ANSWER" in done.stdout, "a list of choices cannot be made over REST"
+
+
+def test_init_fields_speaks_russian_where_the_locale_does(tmp_path: Path) -> None:
+    with BitrixSandbox(user_fields=BARE_USER_FIELDS) as portal:
+        variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "LANG": "ru_RU.UTF-8"}
+        done = run("main.py", INIT, variables, tmp_path)
+    assert done.returncode == 0
+    assert "создано  UF_ELEMENT_ID" in done.stdout
+    assert "ВРУЧНУЮ  UF_RESULT_ANSWER" in done.stdout
+
+
+def test_a_field_of_another_type_fails_the_command(tmp_path: Path) -> None:
+    with BitrixSandbox(user_fields=[UserField("UF_RESULT_EXPECTED", "string")]) as portal:
+        done = run("main.py", INIT, {"BITRIX_WEBHOOK_URL": portal.webhook_url}, tmp_path)
+    assert done.returncode == 3
+    assert "WRONG    UF_RESULT_EXPECTED: it exists with another type than boolean" in done.stdout
+
+
+def test_a_portal_that_refuses_is_told_without_its_secret(tmp_path: Path) -> None:
+    with BitrixSandbox(user_fields=BARE_USER_FIELDS) as portal:
+        portal.revoke_webhook()
+        revoked = run("main.py", INIT, {"BITRIX_WEBHOOK_URL": portal.webhook_url}, tmp_path)
+    unreachable = run("main.py", INIT, {"BITRIX_WEBHOOK_URL": portal.webhook_url}, tmp_path)
+    assert "BITRIX_WEBHOOK_URL" in revoked.stderr, "the advice"
+    for done in (revoked, unreachable):
+        assert done.returncode == 3
+        assert done.stderr.startswith("Bitrix24: ")
+        assert portal.webhook_token not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "BITRIX_WEBHOOK_URL is not set"),
+        ({"LANG": "ru_RU.UTF-8"}, "BITRIX_WEBHOOK_URL не задана"),
+        ({"BITRIX_WEBHOOK_URL": "https://portal.example/"}, "is not the address of an inbound webhook"),
+    ],
+)
+def test_init_fields_without_a_usable_webhook_is_a_mistake_in_the_settings(
+    tmp_path: Path, variables: dict[str, str], words: str
+) -> None:
+    done = run("main.py", INIT, variables, tmp_path)
+    assert done.returncode == 78
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(("lang", "words"), [("C", "show the closed loop"), ("ru_RU.UTF-8", "показать замкнутый цикл")])
+def test_help_speaks_the_language_of_the_locale(tmp_path: Path, lang: str, words: str) -> None:
+    done = run("main.py", ["--help"], {"LANG": lang}, tmp_path)
+    assert done.returncode == 0
+    assert words in done.stdout
+
+
+def test_a_terminal_without_cyrillic_letters_gets_question_marks_and_no_traceback(tmp_path: Path) -> None:
+    done = run("main.py", INIT, {"LANG": "ru_RU.UTF-8", "PYTHONIOENCODING": "ascii"}, tmp_path)
+    assert done.returncode == 78
+    assert "BITRIX_WEBHOOK_URL ??" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "en"),
+        ({"LANG": "ru_RU.UTF-8"}, "ru"),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "ru_RU.UTF-8"}, "ru"),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": ""}, "ru"),
+    ],
+)
+def test_the_language_is_that_of_the_locale(environ: dict[str, str], expected: str) -> None:
+    assert language(environ) == expected
+
+
+def test_every_text_exists_in_both_languages() -> None:
+    assert TEXTS["en"].keys() == TEXTS["ru"].keys()

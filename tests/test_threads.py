@@ -1,0 +1,92 @@
+"""Invariant 8: no thread ends silently; what dies is started again and the work goes on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from pydantic import SecretStr
+
+from cli.worker import Worker
+from config import Settings, WorkerSettings
+from consumers.bitrix import BitrixTaskHandler, BitrixTaskTracker
+from consumers.bitrix.config import BitrixSettings
+from runtime.lifecycle import StopSignals
+from runtime.systemd import Notifier
+from sandbox.address import BrokerAddress
+from sandbox.bitrix24 import BitrixSandbox
+from tests.broker import Broker
+from tests.harness import camunda_message, rabbitmq_settings, wait_until
+
+QUEUE = "bitrix24.queue"
+SENT = "bitrix24.sent.queue"
+RESPONSES = "camunda.responses.queue"
+
+
+@pytest.fixture
+def portal() -> Iterator[BitrixSandbox]:
+    with BitrixSandbox() as portal:
+        yield portal
+
+
+@pytest.fixture
+def worker(vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Iterator[Worker]:
+    bitrix = BitrixSettings(webhook_url=SecretStr(portal.webhook_url), rate_limit_per_second=1000, ambiguous_wait=1)
+    settings = Settings(
+        rabbitmq_settings(vhost),
+        WorkerSettings(heartbeat_interval=0.5, log_dir=tmp_path, concurrency=1),
+        {BitrixSettings: bitrix},
+    )
+    worker = Worker(settings, {QUEUE: BitrixTaskHandler}, {SENT: BitrixTaskTracker})
+    signals = StopSignals()
+    running = threading.Thread(target=worker.run, args=(signals, Notifier()))
+    running.start()
+    yield worker
+    signals.count = 1
+    running.join(30)
+    signals.close()
+
+
+def end_this_thread() -> NoReturn:
+    raise SystemExit("killed by the test")
+
+
+@pytest.mark.parametrize("name", ["rabbitmq-consumer", "rabbitmq-publisher", f"{QUEUE}-0", f"tracker-{SENT}"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
+    worker: Worker, broker: Broker, portal: BitrixSandbox, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.declare(QUEUE)
+    wait_until(lambda: worker.publisher.is_ready() and worker.consumer.is_consuming(), what="the start")
+    victim = next(thread for thread in threading.enumerate() if thread.name == name)
+    if name == "rabbitmq-consumer":
+        worker.consumer._thread.call(end_this_thread)
+    elif name == "rabbitmq-publisher":
+        worker.publisher._thread.call(end_this_thread)
+    elif name.startswith("tracker"):
+        worker.tracker_threads[SENT].__dict__["_sweep_once"] = end_this_thread
+    else:
+        worker.processors[QUEUE].__dict__["_process"] = lambda _batch: end_this_thread()
+        broker.publish(QUEUE, camunda_message("held-by-the-thread"))
+    victim.join(30)
+    assert not victim.is_alive()
+    worker.tracker_threads[SENT].__dict__.pop("_sweep_once", None)
+    worker.processors[QUEUE].__dict__.pop("_process", None)
+
+    broker.publish(QUEUE, camunda_message("task-1"))
+    expected = 2 if name == f"{QUEUE}-0" else 1  # what the dead thread held is not stuck with it
+    wait_until(lambda: portal.task_count == expected, what="the task")
+    for task in portal.tasks:
+        portal.finish(int(task["ID"]))
+    broker.wait_for_at_least(RESPONSES, expected)
+    assert "thread.died" in {getattr(record, "event", "") for record in caplog.records}
+
+
+def test_every_thread_of_the_worker_has_a_name(worker: Worker) -> None:
+    wait_until(lambda: worker.publisher.is_ready(), what="the start")
+    nameless = [thread.name for thread in threading.enumerate() if thread.name.startswith("Thread-")]
+    assert [name for name in nameless if "run" not in name and "serve" not in name] == [], os.getpid()
