@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from base_handler import BaseMessageHandler, HandlerOutcome
-from core.envelopes import Failure, decode_history, encode_copy, encode_failed_task, encode_sent, encode_unreadable
+from core.envelopes import Failure, encode_failed_task, encode_sent, encode_unreadable
 from core.errors import (
     ConfigurationError,
     OutageError,
@@ -37,13 +36,14 @@ from core.events import (
     ResultStored,
     RetryScheduled,
 )
-from core.messages import CamundaTask, IncomingMessage, InvalidMessageError, Limits, OutgoingMessage, decode_task
-from core.policy import Park, Pause, RetryLater, RetryPolicy, Tries, settle
+from core.messages import IncomingMessage, InvalidMessageError, Limits, OutgoingMessage, decode_task
+from core.policy import Park, Pause, RetryLater, RetryPolicy, settle
 from core.results import Accepted, Acknowledged, Done
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, RabbitMQPublisher
 from runtime.amqp import wait_queue_name
 from runtime.gate import SystemGate
+from runtime.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -164,13 +164,13 @@ class MessageProcessor:
         while not self._publisher.wait_until_ready(READY_POLL):
             if self._stop.is_set():
                 return
-        work: dict[IncomingMessage, _Work] = {}
+        work: dict[IncomingMessage, Work] = {}
         for delivery in batch:
             if self._stop.is_set():
                 return
             if not self._consumer.is_current(delivery):
                 continue  # the broker has it back already
-            started = _Work.begin(delivery, self.route)
+            started = Work.begin(delivery, self.route.system)
             if not self.gate.is_open():
                 self._hand_back(started, "its system is paused")
             elif (message := self._decode(started)) is not None:
@@ -178,7 +178,7 @@ class MessageProcessor:
         if work:
             self._handle(work)
 
-    def _decode(self, work: _Work) -> IncomingMessage | None:
+    def _decode(self, work: Work) -> IncomingMessage | None:
         self._events.emit(MessageReceived(self.route.system, work.delivery.redelivered))
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
@@ -189,7 +189,7 @@ class MessageProcessor:
             work.task, self.route.queue, work.tries.attempt, work.delivery.redelivered, work.delivery.properties
         )
 
-    def _handle(self, work: dict[IncomingMessage, _Work]) -> None:
+    def _handle(self, work: dict[IncomingMessage, Work]) -> None:
         """Runs the handler over the messages and settles each as soon as its outcome is known."""
         failure: OutcomeError = TransientError(f"{self.route.system} handler gave no outcome", code="no_outcome")
         try:
@@ -207,7 +207,7 @@ class MessageProcessor:
 
     # -- settlement -----------------------------------------------------------------------------------------------
 
-    def _settle(self, work: _Work, outcome: HandlerOutcome) -> None:
+    def _settle(self, work: Work, outcome: HandlerOutcome) -> None:
         match outcome:
             case Acknowledged():
                 self._on_handled(work, outcome)
@@ -219,7 +219,7 @@ class MessageProcessor:
             case OutcomeError():
                 self._fail(work, outcome)
 
-    def _store_result(self, work: _Work, result: Accepted | Done) -> None:
+    def _store_result(self, work: Work, result: Accepted | Done) -> None:
         if self.route.sent_queue is None:
             self._on_handled(work, result)
             return
@@ -227,7 +227,7 @@ class MessageProcessor:
         stored = self._publisher.publish(self.route.sent_queue, message)
         stored.add_done_callback(partial(self._on_stored, work, result))
 
-    def _on_stored(self, work: _Work, result: Accepted | Done, stored: Future[None]) -> None:
+    def _on_stored(self, work: Work, result: Accepted | Done, stored: Future[None]) -> None:
         error = stored.exception()
         if error is None:
             self._events.emit(ResultStored(self.route.system))
@@ -239,7 +239,7 @@ class MessageProcessor:
         if isinstance(error, MessageTooLargeError):
             self._fail(work, PermanentError(f"the result cannot be stored: {error}", code="result_too_large"))
 
-    def _on_handled(self, work: _Work, result: Accepted | Done | Acknowledged) -> None:
+    def _on_handled(self, work: Work, result: Accepted | Done | Acknowledged) -> None:
         self._consumer.ack(work.delivery)
         duplicate = not isinstance(result, Acknowledged) and result.duplicate
         self.gate.succeeded(work.task_id)
@@ -247,7 +247,7 @@ class MessageProcessor:
         external_id = None if isinstance(result, Acknowledged) else result.external_id
         work.log(logging.INFO, "task.found" if duplicate else "task.accepted", "task done", external_id=external_id)
 
-    def _fail(self, work: _Work, error: OutcomeError, *, blame: bool = True) -> None:
+    def _fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self.gate.is_suspect(work.task_id):
             error = TransientError(f"only this message meets it: {error}", code=error.code)
@@ -262,18 +262,18 @@ class MessageProcessor:
             case Park():
                 self._park(work, error)
 
-    def _retry_later(self, work: _Work, error: OutcomeError, retry: RetryLater) -> None:
+    def _retry_later(self, work: Work, error: OutcomeError, retry: RetryLater) -> None:
         work.log(logging.WARNING, "task.retry", str(error), code=error.code, retry_in=retry.delay)
         copy = work.copy(retry.tries, str(error))
         self._send_and_ack(wait_queue_name(self.route.queue, retry.delay), copy, work)
         self._events.emit(RetryScheduled(self.route.system))
 
-    def _hand_back(self, work: _Work, reason: str) -> None:
+    def _hand_back(self, work: Work, reason: str) -> None:
         # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,
         # and a delivery that is merely held closes its channel after 30 minutes.
         self._send_and_ack(self.route.queue, work.copy(work.tries, reason), work)
 
-    def _park(self, work: _Work, error: OutcomeError) -> None:
+    def _park(self, work: Work, error: OutcomeError) -> None:
         failure = Failure(
             error, self.route.queue, self.route.system, work.tries.attempt, work.first_seen, failed_at=time.time()
         )
@@ -285,70 +285,13 @@ class MessageProcessor:
         self._send_and_ack(self._settings.errors_queue, message, work)
         self._events.emit(MessageParked(self.route.system, error.code))
 
-    def _send_and_ack(self, queue: str, message: OutgoingMessage, work: _Work) -> None:
+    def _send_and_ack(self, queue: str, message: OutgoingMessage, work: Work) -> None:
         self._publisher.publish(queue, message).add_done_callback(partial(self._ack_if_confirmed, work))
 
-    def _ack_if_confirmed(self, work: _Work, confirmed: Future[None]) -> None:
+    def _ack_if_confirmed(self, work: Work, confirmed: Future[None]) -> None:
         error = confirmed.exception()
         if error is None:
             self._consumer.ack(work.delivery)
         elif not isinstance(error, PublisherClosedError):
             # Stays unacked: the broker delivers it again when the channel closes; a person is told.
             work.log(logging.ERROR, "task.stuck", str(error))
-
-
-@dataclass(slots=True)
-class _Work:
-    """One delivery on its way to its settlement."""
-
-    delivery: Delivery
-    system: str
-    tries: Tries
-    first_seen: float
-    task: CamundaTask | None = None
-
-    @classmethod
-    def begin(cls, delivery: Delivery, route: Route) -> _Work:
-        tries, first_seen = decode_history(delivery.properties.headers or {}, time.time())
-        return cls(delivery, route.system, tries, first_seen)
-
-    @property
-    def task_id(self) -> str:
-        return self.task.task_id if self.task else ""
-
-    @property
-    def message_id(self) -> str:
-        return self.delivery.properties.message_id or f"{self.task_id or 'unreadable'}:task"
-
-    def require_task(self) -> CamundaTask:
-        if self.task is None:
-            raise ValueError("only a decoded message has a result")
-        return self.task
-
-    def copy(self, tries: Tries, error: str) -> OutgoingMessage:
-        properties = self.delivery.properties
-        copy = encode_copy(
-            self.delivery.body,
-            self.message_id,
-            properties.headers or {},
-            tries=tries,
-            first_seen=self.first_seen,
-            error=error,
-        )
-        kept = ("timestamp", "correlation_id", "type", "app_id", "reply_to", "priority")
-        further = {name: value for name in kept if (value := getattr(properties, name)) is not None}
-        return OutgoingMessage(
-            copy.body, copy.message_id, copy.headers, properties.content_type, properties.content_encoding, further
-        )
-
-    def log(self, level: int, event: str, text: str, **fields: Any) -> None:
-        extra = {
-            "event": event,
-            "system": self.system,
-            "queue": self.delivery.queue,
-            "task_id": self.task_id,
-            "process_instance_id": self.task.process_instance_id if self.task else None,
-            "attempt": self.tries.attempt,
-            **fields,
-        }
-        log.log(level, text, extra={name: value for name, value in extra.items() if value is not None})

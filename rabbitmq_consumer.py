@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from pika.spec import Basic
 
 from runtime.amqp import Topology, describe
 from runtime.amqp_thread import ConnectionThread
+from runtime.inbox import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +80,7 @@ class RabbitMQConsumer:
             on_lost=self._on_connection_lost,
         )
         self._subscriptions: dict[str, _Subscription] = {}
-        self._settled: deque[tuple[Delivery, bool]] = deque()  # True: acked, False: given back
-        self._flush_is_due = False
+        self._settled: Inbox[tuple[Delivery, bool]] = Inbox(self._thread, self._flush)  # True: acked
         self._intake = threading.Event()
         self._intake.set()
 
@@ -123,10 +122,7 @@ class RabbitMQConsumer:
         self._settle(delivery, acked=False)
 
     def _settle(self, delivery: Delivery, *, acked: bool) -> None:
-        self._settled.append((delivery, acked))
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            self._thread.call(self._flush)
+        self._settled.put((delivery, acked))
 
     def pause(self, queue: str) -> None:
         """Takes no more messages from the queue; those already delivered stay unsettled."""
@@ -152,14 +148,14 @@ class RabbitMQConsumer:
     # -- I/O thread -----------------------------------------------------------------------------------------------
 
     def _on_connection_open(self, _connection: pika.SelectConnection) -> None:
-        self._flush()  # an ack that came while there was no loop has set the flag and woken nobody
+        self._settled.look()
         for subscription in self._subscriptions.values():
             self._open_channel(subscription)
 
     def _on_connection_lost(self) -> None:
         for subscription in self._subscriptions.values():
             subscription.forget_channel()
-        self._settled.clear()
+        self._settled.items.clear()
 
     def _open_channel(self, subscription: _Subscription) -> None:
         if not self._thread.is_open() or subscription.channel is not None:
@@ -264,10 +260,9 @@ class RabbitMQConsumer:
             channel.basic_cancel(consumer_tag)
 
     def _flush(self) -> None:
-        self._flush_is_due = False  # before draining: an ack that comes now wakes the loop again
         touched: set[str] = set()
-        while self._settled:
-            delivery, acked = self._settled.popleft()
+        while self._settled.items:
+            delivery, acked = self._settled.items.popleft()
             subscription = self._subscriptions[delivery.queue]
             if delivery.generation != subscription.generation or subscription.unsettled.get(delivery.tag) is not False:
                 continue  # the channel is gone, or it is settled already

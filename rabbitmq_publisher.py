@@ -25,6 +25,7 @@ from core.events import EventStream, Published, PublishFailed
 from core.messages import OutgoingMessage
 from runtime.amqp import Backoff, Topology, describe
 from runtime.amqp_thread import ConnectionThread
+from runtime.inbox import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +75,12 @@ class RabbitMQPublisher:
         self._events = events
         self._queues = queues
         self._repair_backoff = Backoff(0.2, reconnect_max_delay)
-        self._outbox: deque[_Publication] = deque()
+        self._inbox: Inbox[_Publication] = Inbox(self._thread, self._drain)
+        self._outbox = self._inbox.items
         self._unconfirmed: dict[int, _Publication] = {}  # by delivery tag, in the order of publishing
         self._delayed: deque[_Publication] = deque()  # refused by the broker, waiting for their next try
         self._returned: list[tuple[str, str]] = []  # queue and message id of what came back as unroutable
         self._next_tag = 1
-        self._drain_is_due = False
         self._ready = threading.Event()
         self._blocked = False
         self._channel: Channel | None = None
@@ -113,10 +114,7 @@ class RabbitMQPublisher:
         if self._thread.is_closing():
             publication.confirmed.set_exception(PublisherClosedError())
             return publication.confirmed
-        self._outbox.append(publication)
-        if not self._drain_is_due:
-            self._drain_is_due = True
-            self._thread.call(self._drain)
+        self._inbox.put(publication)
         return publication.confirmed
 
     def unconfirmed(self) -> int:
@@ -155,7 +153,7 @@ class RabbitMQPublisher:
         self._channel = channel
         self._next_tag = 1
         self._set_ready()
-        self._drain()
+        self._inbox.look()
 
     def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if self._channel is not None and self._channel is not channel:
@@ -197,7 +195,6 @@ class RabbitMQPublisher:
             self._ready.set()
 
     def _drain(self) -> None:
-        self._drain_is_due = False  # before draining: a publish that comes now wakes the loop again
         while self._outbox and self._channel is not None and not self._blocked and len(self._unconfirmed) < WINDOW:
             self._send(self._channel, self._outbox.popleft())
 

@@ -178,7 +178,7 @@ def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
         ) from None
     except json.JSONDecodeError as error:
         raise InvalidMessageError(
-            f"the message is not JSON: {error.msg} at line {error.lineno} column {error.colno}",
+            f"the message is not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
             code="not_json",
         ) from None
     except RecursionError:

@@ -87,14 +87,18 @@ def _require_tracker(cls: type[Any]) -> None:
 def _load_class(module_name: str, class_name: str) -> type[Any]:
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # Absent is not broken: a module that exists and misses one of its own imports needs another cure.
-        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise LoadError(f"there is no module {module_name!r}") from error
-        raise LoadError(f"module {module_name!r} needs {error.name!r}, which is not installed") from error
     except (Exception, SystemExit) as error:  # SystemExit: a script that runs on import
-        raise LoadError(f"module {module_name!r} fails on import: {type(error).__name__}: {error}") from error
+        raise LoadError(_import_problem(module_name, error)) from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise LoadError(f"module {module_name!r} has no class {class_name!r}")
     return found
+
+
+def _import_problem(module_name: str, error: BaseException) -> str:
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return f"module {module_name!r} fails on import: {type(error).__name__}: {error}"
+    # Absent is not broken: a module that exists and misses one of its own imports needs another cure.
+    if f"{module_name}.".startswith(f"{error.name}."):
+        return f"there is no module {module_name!r}"
+    return f"module {module_name!r} needs {error.name!r}, which is not installed"

@@ -1,6 +1,6 @@
 """What the daemon writes is what Camunda's worker and the monitors of the sent queues read, byte for byte.
 
-tests/data/camunda_task.json is one task message as the live Camunda side writes it: UTF-8, Cyrillic unescaped, one line.
+tests/data/camunda_task.json is a task message as the live Camunda side writes it: UTF-8, Cyrillic unescaped, one line.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class TestSentMessage:
             + ', "response_data": {"result": {"task": {"id": "42", "title": "Согласовать"}}, "success": true}, '
             '"processing_status": "success", "processed_at": 1795416839.5}'.encode()
         )
-        assert '"retries": null'.encode() in message.body
+        assert b'"retries": null' in message.body
         assert "Согласовать договор".encode() in message.body
         assert (message.content_type, message.content_encoding) == ("application/json", "utf-8")
         assert message.message_id == f"{TASK_ID}:sent"

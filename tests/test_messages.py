@@ -1,10 +1,11 @@
-"""The way in: a message is read by rules on which two readers agree, or refused with a reason that a person understands."""
+"""The way in: a message is read by rules on which two readers agree, or refused with a reason for people."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -51,6 +52,16 @@ def refusal(body: bytes, **limits: int) -> InvalidMessageError:
     with pytest.raises(InvalidMessageError) as refused:
         decode(body, **limits)
     return refused.value
+
+
+def refusal_code(read: Callable[[], object]) -> str | None:
+    """None when nothing is refused; an error of any other kind is the test's failure."""
+    try:
+        read()
+    except InvalidMessageError as error:
+        error.reason.encode("utf-8")  # the reason itself is going to be written
+        return error.code
+    return None
 
 
 class TestWhatIsAccepted:
@@ -185,10 +196,7 @@ def test_a_huge_duplicate_key_or_wrong_id_makes_no_huge_reason() -> None:
 @pytest.mark.parametrize("depth", [*range(880, 1000, 7), *range(985, 1001), 5000])
 def test_no_depth_escapes_as_another_error_when_surrogates_are_looked_for(depth: int) -> None:
     body = b'{"x": ' + b"[" * depth + b'"\\ud83d\\ude00"' + b"]" * depth + b"}"
-    try:
-        decode_object(body, 10_000)
-    except InvalidMessageError as error:
-        assert error.code == "message_too_deep"
+    assert refusal_code(lambda: decode_object(body, 10_000)) in {None, "message_too_deep"}
 
 
 class TestTheTaskAsAHandlerSeesIt:
@@ -249,7 +257,8 @@ class TestTheTaskAsAHandlerSeesIt:
 
         assert read(**{snake: "s", camel: "c"}) == "s"
         assert read(**{camel: "c"}) == "c"
-        for nothing in (None, "", 7, {}):
+        no_texts: list[Any] = [None, "", 7, {}]
+        for nothing in no_texts:
             assert read(**{snake: nothing, camel: "c"}) == "c"
         assert read() is None
 
@@ -299,11 +308,7 @@ class TestAnyMessage:
 
 
 def assert_task_or_refusal(body: bytes) -> None:
-    try:
-        task = decode(body)
-    except InvalidMessageError as error:
-        error.reason.encode("utf-8")
-        assert error.outcome == "permanent"
-    else:
-        assert task.task_id
-        json.dumps(task.fields, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    def read_and_write() -> None:
+        json.dumps(decode(body).fields, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+    assert refusal_code(read_and_write) != "", "a refusal has a code"

@@ -1,0 +1,72 @@
+"""One delivery on its way to its settlement: its history, its copy for a later try, its line in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from core.envelopes import decode_history, encode_copy
+from core.messages import CamundaTask, OutgoingMessage
+from core.policy import Tries
+from rabbitmq_consumer import Delivery
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Work:
+    """One delivery on its way to its settlement."""
+
+    delivery: Delivery
+    system: str
+    tries: Tries
+    first_seen: float
+    task: CamundaTask | None = None
+
+    @classmethod
+    def begin(cls, delivery: Delivery, system: str) -> Work:
+        tries, first_seen = decode_history(delivery.properties.headers or {}, time.time())
+        return cls(delivery, system, tries, first_seen)
+
+    @property
+    def task_id(self) -> str:
+        return self.task.task_id if self.task else ""
+
+    @property
+    def message_id(self) -> str:
+        return self.delivery.properties.message_id or f"{self.task_id or 'unreadable'}:task"
+
+    def require_task(self) -> CamundaTask:
+        if self.task is None:
+            raise ValueError("only a decoded message has a result")
+        return self.task
+
+    def copy(self, tries: Tries, error: str) -> OutgoingMessage:
+        properties = self.delivery.properties
+        copy = encode_copy(
+            self.delivery.body,
+            self.message_id,
+            properties.headers or {},
+            tries=tries,
+            first_seen=self.first_seen,
+            error=error,
+        )
+        kept = ("timestamp", "correlation_id", "type", "app_id", "reply_to", "priority")
+        further = {name: value for name in kept if (value := getattr(properties, name)) is not None}
+        return OutgoingMessage(
+            copy.body, copy.message_id, copy.headers, properties.content_type, properties.content_encoding, further
+        )
+
+    def log(self, level: int, event: str, text: str, **fields: Any) -> None:
+        extra = {
+            "event": event,
+            "system": self.system,
+            "queue": self.delivery.queue,
+            "task_id": self.task_id,
+            "process_instance_id": self.task.process_instance_id if self.task else None,
+            "attempt": self.tries.attempt,
+            **fields,
+        }
+        log.log(level, text, extra={name: value for name, value in extra.items() if value is not None})

@@ -1,0 +1,383 @@
+"""The documents say what the program does: every list, table, example and command in them is held against it."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import subprocess
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from cli.demo_texts import say
+from cli.exit_codes import EXIT_BAD_CONFIGURATION
+from config import RabbitMQSettings, WorkerSettings
+from core import envelopes, errors, messages
+from core.messages import IncomingMessage, InvalidMessageError, Limits, TrackedTask, decode_task
+from core.policy import WAIT_STEPS
+from core.results import Accepted, Acknowledged, Completed, Pending, Rejected
+from core.settings_errors import Language
+from runtime.amqp import Topology
+from runtime.loader import make_handler, make_tracker
+from sandbox import camunda
+from sandbox.address import BrokerAddress
+from tests import documents
+from tests.broker import Broker
+from tests.daemon import ROOT
+from tests.harness import ERRORS, camunda_message
+
+READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
+DOCUMENTS = ["README.md", "README.ru.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md", "docs/contract.md"]
+CONTRACT = "docs/contract.md"
+
+FOREIGN_NAMES = {"ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"}
+FILE = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w-]+\.(?:py|md|txt|toml|lock|example|sh)")
+NOT_IN_THE_PROJECT = re.compile(r"newsystem|^logs/|^\.venv/|^task_creator/$")
+# A machine's own folders, and the folder that lies beside this project on one of them.
+FOREIGN_PATH = re.compile(r"(?<![\w.>}])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/\w|\.\./shared")
+
+everyone = pytest.mark.parametrize("name", [name for name, _ in READMES])
+
+
+# -- both languages -----------------------------------------------------------------------------------------------
+
+
+def test_both_readmes_have_the_same_sections_in_the_same_order() -> None:
+    english, russian = documents.headings("README.md"), documents.headings("README.ru.md")
+    assert [each.split(" ")[0] for each in english] == [each.split(" ")[0] for each in russian]
+    assert [documents.code_spans(each) for each in english] == [documents.code_spans(each) for each in russian]
+
+
+def test_both_readmes_give_the_same_commands_and_examples() -> None:
+    english, russian = documents.blocks("README.md"), documents.blocks("README.ru.md")
+    assert [language for language, _ in english] == [language for language, _ in russian]
+    assert [each for each in english if each[0] != "text"] == [each for each in russian if each[0] != "text"]
+
+
+def test_both_readmes_name_the_same_things() -> None:
+    english, russian = (set(documents.code_spans(documents.prose(name))) for name, _ in READMES)
+    assert english ^ russian == set()
+
+
+@pytest.mark.parametrize(("name", "language"), READMES)
+def test_the_demos_output_is_in_the_demos_own_words(name: str, language: Language) -> None:
+    output = documents.block_with(name, "text", "camunda.responses.queue")
+    figures = ("sent", "created", "duplicates", "completed", "errors", "created_twice", "answered_twice", "lost")
+    words = ("title", "summary", "broken_title", "next", "next_env", "next_fields", "next_run", "next_keep")
+    assert [each for each in (*figures, *words) if say(language, each) not in output] == []
+    assert re.search(rf"{say(language, 'lost')} +0$", output, re.M)
+
+
+# -- files, links, versions ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_inside_the_project_leads_somewhere(name: str) -> None:
+    for target in documents.links(name):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        assert file.is_file(), target
+        assert not anchor or anchor in documents.anchors(str(file.relative_to(ROOT))), target
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_that_is_mentioned_exists(name: str) -> None:
+    files = [f"/{path.as_posix()}" for path in documents.project_files()]
+    spans = {span.split(" ")[0].removeprefix("./") for span in documents.code_spans(documents.prose(name))}
+    mentioned = {span for span in spans if FILE.fullmatch(span) and not NOT_IN_THE_PROJECT.search(span)}
+    ends = {
+        f"/{span}": any(f"/{span}" in file if span.endswith("/") else file.endswith(f"/{span}") for file in files)
+        for span in mentioned
+    }
+    assert [span for span, exists in ends.items() if not exists] == []
+
+
+def test_the_changelog_has_this_version() -> None:
+    version = tomllib.loads(documents.read("pyproject.toml"))["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)}\b", documents.read("CHANGELOG.md"), re.M)
+
+
+def test_every_dependency_is_accounted_for() -> None:
+    wanted = documents.read("requirements.txt") + documents.read("requirements-dev.txt")
+    names = set(re.findall(r"^[A-Za-z][\w-]*", wanted, re.M))
+    header = ("package", "licence", "why")
+    explained = re.split(r"^Development", documents.prose("docs/decisions.md"), flags=re.M)
+    assert len(explained) == 2, "one table each"
+    told = {
+        name
+        for part in explained
+        for row in re.findall(r"^\| ([^|]+) \|", part, re.M)
+        for name in row.split(", ")
+        if name not in header
+    }
+    assert names - told == set()
+
+
+def test_no_file_holds_a_path_of_somebodys_machine() -> None:
+    found = {}
+    for path in documents.project_files():
+        text = (ROOT / path).read_bytes().decode("utf-8", "replace")
+        # The one place that may look beside the project.
+        if path.as_posix() != ".ci/run" and (match := FOREIGN_PATH.search(text)):
+            found[path.as_posix()] = match[0]
+    assert found == {}
+
+
+# -- what the README lists ----------------------------------------------------------------------------------------
+
+
+@everyone
+def test_every_variable_that_is_named_exists(name: str) -> None:
+    known = documents.example_variables().keys()
+    text = documents.prose(name) + "".join(text for kind, text in documents.blocks(name) if kind == "sh")
+    names = set(re.findall(r"\b(?!UF_)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!\*)", text))
+    assert names - known - FOREIGN_NAMES == {"ERRORS_QUEUE"}, "a name of the script that puts a message back"
+
+
+@everyone
+def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
+    header = ("variable", "default") if name == "README.md" else ("переменная", "по умолчанию")
+    shown = {row[0].strip("`"): row[1].strip("`").replace("–", "") for row in documents.table(name, *header)}
+    known = documents.example_variables()
+    assert shown == {variable: known[variable] for variable in shown}
+
+
+@everyone
+def test_the_list_of_events_is_complete_and_has_no_other(name: str) -> None:
+    rows = documents.table(name, "event" if name == "README.md" else "событие")
+    listed = [row[0].strip("`") for row in rows]
+    assert len(listed) == len(set(listed))
+    assert set(listed) ^ documents.event_codes() == set()
+
+
+@everyone
+def test_the_list_of_refusals_is_complete_and_has_no_other(name: str) -> None:
+    rows = documents.table(name, *(("refused", "code") if name == "README.md" else ("отказ", "код")))
+    listed = {code for row in rows for code in documents.code_spans(row[1])}
+    assert listed ^ documents.refusal_codes() == set()
+
+
+@everyone
+def test_the_list_of_outcomes_is_the_vocabulary(name: str) -> None:
+    rows = documents.table(name, "outcome" if name == "README.md" else "итог")
+    raised = [each.outcome for each in errors.OutcomeError.__subclasses__() if each.__module__ == "core.errors"]
+    assert sorted(row[0] for row in rows) == sorted(["accepted", "done", *raised])
+
+
+@everyone
+def test_every_command_is_valid_shell(name: str) -> None:
+    for kind, text in documents.blocks(name):
+        if kind == "sh":
+            done = subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True, check=False)
+            assert done.returncode == 0, f"{text}\n{done.stderr}"
+
+
+def test_the_systemd_unit_fits_the_program() -> None:
+    unit = configparser.ConfigParser()
+    unit.read_string(next(text for kind, text in documents.blocks("README.md") if kind == "ini"))
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert int(service["RestartPreventExitStatus"]) == EXIT_BAD_CONFIGURATION
+    assert int(service["TimeoutStopSec"]) > WorkerSettings().shutdown_timeout + 10
+    assert service["ExecStart"].startswith(service["WorkingDirectory"])
+
+
+# -- what the README lets people do -------------------------------------------------------------------------------
+
+
+def test_the_sample_message_of_the_readme_is_accepted() -> None:
+    task = decode_task(documents.block_with("README.md", "json", "extensionProperties").encode(), Limits())
+    assert task.variables == {"title": "Approve the contract", "priority": "2"}
+
+
+def test_the_samples_of_the_readme_have_the_shapes_of_the_contract() -> None:
+    for part in ('"processing_status": "success"', '"error_info"'):
+        short, full = (json.loads(documents.block_with(name, "json", part)) for name in ("README.md", CONTRACT))
+        assert list(short) == list(full)
+
+
+@pytest.mark.parametrize("size", [0, 5 * 1024 * 1024], ids=["embedded", "beside its report"])
+def test_a_message_is_put_back_by_the_script_of_the_readme(vhost: BrokerAddress, broker: Broker, size: int) -> None:
+    command = documents.block_with("README.md", "sh", "ERRORS_QUEUE")
+    [task_id] = set(re.findall(r"python - (\S+) <<", command))
+    task = decode_task(camunda_message(task_id, variables={"x": "я" * (size // 2)}), Limits())
+    failure = envelopes.Failure(errors.PermanentError("no"), "bitrix24.queue", "bitrix24", 1, 1.0, 2.0)
+    report = envelopes.encode_failed_task(task, failure)
+    for queue in ("bitrix24.queue", ERRORS):
+        broker.declare(queue)
+    broker.publish(ERRORS, b"{}")
+    broker.publish(ERRORS, report.body, headers=dict(report.headers), content_type=report.content_type)
+
+    environment = {**os.environ, **vhost.environment()}
+    for expected in (0, 1):  # the second time there is nothing to put back
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == expected, done.stderr
+    [(properties, body)] = broker.get_all("bitrix24.queue")
+    assert json.loads(body) == task.fields
+    assert (properties.content_type, properties.delivery_mode, properties.headers) == ("application/json", 2, None)
+    assert [body for _, body in broker.get_all(ERRORS)] == [b"{}"], "what is not ours stays"
+
+
+class Tickets(BaseHTTPRequestHandler):
+    """The ticket service of the README's examples."""
+
+    tickets: ClassVar[dict[str, dict[str, Any]]]
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer: Any = list(self.tickets.values())
+        if self.path == "/tickets":
+            answer = self.tickets.setdefault(asked["key"], {"id": len(self.tickets) + 7, "status": "open", **asked})
+        body = json.dumps(answer).encode()
+        self.send_response(400 if asked.get("title") == "refuse" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def tickets() -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+    Tickets.tickets = {}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tickets) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", Tickets.tickets
+        server.shutdown()
+
+
+def example(part: str, **names: Any) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "example", **names}
+    exec(documents.block_with("README.md", "python", part), namespace)
+    return namespace
+
+
+def incoming(title: str) -> IncomingMessage:
+    return IncomingMessage(decode_task(camunda_message(f"task-{title}", variables={"title": title}), Limits()), "q")
+
+
+def test_the_smallest_handlers_of_the_readme_work() -> None:
+    api = SimpleNamespace(create_task=lambda message: {"created": message["task_id"]} if message else None)
+    handler = make_handler(example("_process_message_impl", new_system_api=api)["NewSystemHandler"], None, _stop())
+    assert handler.handle(incoming("one")) == Accepted({"created": "task-one"})
+    assert handler._get_original_queue_name() == "newsystem.queue"
+    simple = make_handler(example("class SimpleHandler")["SimpleHandler"], None, _stop())
+    assert simple.handle(incoming("one")) == Acknowledged()
+
+
+def test_the_handler_with_settings_of_the_readme_works(tickets: tuple[str, dict[str, Any]]) -> None:
+    names = example("class TicketHandler")
+    with pytest.raises(errors.NotConfiguredError):
+        make_handler(names["TicketHandler"], names["TicketSettings"](), _stop())
+    handler = make_handler(names["TicketHandler"], names["TicketSettings"](url=tickets[0]), _stop())
+    result = handler.handle(incoming("one"))
+    assert isinstance(result, Accepted)
+    assert result.external_id == "7"
+    with pytest.raises(errors.PermanentError):
+        handler.handle(incoming("refuse"))
+    vars(handler)["_http"].close()
+
+
+def test_the_tracker_of_the_readme_works(tickets: tuple[str, dict[str, Any]]) -> None:
+    names = example("class TicketTracker")
+    tracker = make_tracker(names["TicketTracker"], names["TicketSettings"](url=tickets[0]), _stop())
+    tickets[1].update(a={"id": 7, "status": "closed"}, b={"id": 8, "status": "open"})
+    verdicts = tracker.check([TrackedTask("a", "7"), TrackedTask("b", "8"), TrackedTask("c", "9")])
+    assert [type(each) for each in verdicts] == [Completed, Pending, Rejected]
+    vars(tracker)["_http"].close()
+
+
+def test_the_map_entries_of_the_readme_are_accepted() -> None:
+    maps = example("QUEUE_HANDLERS = {")
+    lines = documents.block_with("README.md", "sh", "QUEUE_HANDLERS=").splitlines()
+    variables = {name.lower(): value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
+    settings = WorkerSettings(**variables)  # type: ignore[arg-type] # texts, as from the environment
+    entry = maps["QUEUE_HANDLERS"]["newsystem.queue"]
+    assert settings.queue_handlers["newsystem.queue"].handler_class == entry["handler_class"]
+    assert "bitrix24.queue" in settings.queue_handlers, "merged, not replaced"
+    assert settings.tracker_config["newsystem.sent.queue"].tracker_class == "NewSystemTracker"
+
+
+def _stop() -> threading.Event:
+    return threading.Event()
+
+
+# -- the contract -------------------------------------------------------------------------------------------------
+
+
+def test_the_contracts_topology_is_what_the_daemon_and_the_sandbox_declare() -> None:
+    topology = Topology(RabbitMQSettings())
+    exchanges = {row[0].strip("`"): row[1] for row in documents.table(CONTRACT, "exchange", "type")}
+    assert exchanges == {each.name: each.type for each in topology.exchanges}
+    assert exchanges == {name: kind for name, kind, _ in camunda.EXCHANGES}
+    queues = {}
+    for row in documents.table(CONTRACT, "queue", "bound to"):
+        [name], sources = documents.code_spans(row[0]), documents.code_spans(row[1])
+        keys = [""] if row[2] == "(empty)" else documents.code_spans(row[2])
+        queues[name] = tuple((source, key) for source in sources for key in keys)
+    assert queues == {name: tuple(topology.queue(name).bindings) for name in queues}
+    assert queues == {name: tuple(bindings) for name, bindings in camunda.QUEUES.items()}
+
+
+def test_the_contracts_wait_queues_are_those_of_the_daemon() -> None:
+    shown = json.loads(documents.block_with(CONTRACT, "json", "x-message-ttl"))
+    assert shown == Topology(RabbitMQSettings()).queue("bitrix24.queue.retry.5000ms").arguments
+    steps = ", ".join(f"{step:g}" for step in WAIT_STEPS)
+    assert f"Delays in seconds: {steps}." in documents.prose(CONTRACT)
+
+
+def test_the_contract_names_all_our_headers() -> None:
+    listed = {row[0].strip("`") for row in documents.table(CONTRACT, "header", "on")}
+    assert listed == {value for name, value in vars(messages).items() if name.startswith("HEADER_")}
+
+
+def test_the_contracts_messages_are_what_the_daemon_writes() -> None:
+    text = documents.block_with(CONTRACT, "json", '"worker_id"')
+    task = decode_task(text.encode(), Limits())
+    answered = {**task.fields, "variables": {k: v for k, v in task.variables.items() if k != task.activity_id}}
+    assert answered != task.fields, "the sample shows a stale answer"
+
+    def shown(part: str) -> Any:
+        filled = documents.block_with(CONTRACT, "json", part)
+        for name, value in (("@TASK", task.fields), ("@TASK_WITHOUT_ANSWER", answered)):
+            filled = filled.replace(f'"{name}"', json.dumps(value))
+        return json.loads(filled)
+
+    result = Accepted({"result": {"task": {"id": "42", "title": "Согласовать договор"}}, "success": True}, "42")
+    sent = envelopes.encode_sent(task, "bitrix24.queue", result, 1795158902.5)
+    assert json.loads(sent.body) == shown('"processing_status": "success"')
+    finished = shown("completed_by_tracker")
+    response = envelopes.encode_response(
+        envelopes.decode_sent(sent.body),
+        finished["response_data"],
+        status=envelopes.PROCESSING_COMPLETED_BY_TRACKER,
+        echo_variables=True,
+        now=finished["processed_at"],
+    )
+    assert json.loads(response.body) == finished
+    report = shown('"error_info"')
+    error = errors.PermanentError(report["error"], code="bad_value")
+    failure = envelopes.Failure(error, "bitrix24.queue", "bitrix24", 1, 1795158901.0, 1795158902.5)
+    failed = envelopes.encode_failed_task(task, failure)
+    assert json.loads(failed.body) == report
+    ids = [each.message_id.removeprefix(task.task_id) for each in (sent, response, failed)]
+    told = [row[1] for row in documents.table(CONTRACT, "message", "`message_id`")]
+    assert [f"`<task_id>{end}`" for end in ids] == told[:3]
+
+
+def test_a_message_of_the_contract_that_is_cut_off_is_refused() -> None:
+    text = documents.block_with(CONTRACT, "json", '"worker_id"')
+    with pytest.raises(InvalidMessageError):
+        decode_task(text[: len(text) // 2].encode(), Limits())

@@ -1,0 +1,470 @@
+"""The queues and exchanges that are shared with a live Camunda side: created as that side would, never changed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+from pika.exceptions import AMQPConnectionError
+from pydantic import SecretStr
+
+from base_handler import BaseMessageHandler
+from config import RabbitMQSettings
+from core.messages import IncomingMessage, OutgoingMessage
+from core.policy import WAIT_STEPS
+from core.results import Accepted, Result
+from runtime.amqp import (
+    Topology,
+    TopologyError,
+    connect,
+    connection_parameters,
+    ensure_queues,
+    wait_queue_name,
+)
+from sandbox.address import BrokerAddress
+from sandbox.bitrix24.certificate import Certificate, make_certificate
+from sandbox.camunda import CamundaSide
+from sandbox.ports import LOOPBACK, free_port
+from sandbox.proxy import TcpProxy
+from sandbox.rabbitmq import RabbitNode
+from sandbox.rabbitmq_server import LocalServer, Server
+from tests.broker import Broker
+from tests.harness import Bench, camunda_message, rabbitmq_settings, wait_until
+
+TASKS, UNROUTED, RESPONSES = "camunda.external.tasks", "camunda.unrouted.tasks", "camunda.task.responses"
+
+# The contract's table, as rabbitmqctl tells it: exchange -> type and arguments, binding -> (exchange, queue, key).
+EXCHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    TASKS: ("topic", {"alternate-exchange": UNROUTED}),
+    UNROUTED: ("fanout", {}),
+    RESPONSES: ("direct", {}),
+}
+BINDINGS = {
+    (TASKS, "bitrix24.queue", "bitrix24.*"),
+    (TASKS, "openproject.queue", "openproject.*"),
+    (TASKS, "1c.queue", "1c.*"),
+    (TASKS, "python-services.queue", "python.*"),
+    (TASKS, "python-services.queue", "email.*"),
+    (TASKS, "python-services.queue", "telegram.*"),
+    (TASKS, "python-services.queue", "yandex.*"),
+    (TASKS, "python-services.queue", "user.*"),
+    (TASKS, "python-services.queue", "file.*"),
+    (TASKS, "python-services.queue", "data.*"),
+    (UNROUTED, "default.queue", ""),
+    (TASKS, "errors.camunda_tasks.queue", "errors.camunda_tasks"),
+    (RESPONSES, "camunda.responses.queue", "camunda.responses.queue"),
+}
+BOUND_QUEUES = {queue for _, queue, _ in BINDINGS}
+SENT_QUEUES = {f"{system}.sent.queue" for system in ("bitrix24", "openproject", "1c", "python-services", "default")}
+QUEUES = BOUND_QUEUES | SENT_QUEUES
+
+
+class View:
+    """One virtual host as rabbitmqctl shows it; what the broker itself puts there is left out."""
+
+    def __init__(self, node: RabbitNode, vhost: str) -> None:
+        self._node = node
+        self._vhost = vhost
+
+    def queues(self) -> dict[str, dict[str, Any]]:
+        rows = self._rows("list_queues", "name", "type", "durable", "auto_delete", "exclusive", "arguments")
+        return {row.pop("name"): row for row in rows}
+
+    def exchanges(self) -> dict[str, dict[str, Any]]:
+        rows = self._rows("list_exchanges", "name", "type", "durable", "auto_delete", "internal", "arguments")
+        return {row.pop("name"): row for row in rows if row["name"] and not row["name"].startswith("amq.")}
+
+    def bindings(self) -> set[tuple[str, str, str]]:
+        rows = self._rows("list_bindings", "source_name", "destination_name", "routing_key", "arguments")
+        assert all(_plain_arguments(row["arguments"]) == {} for row in rows)
+        return {(row["source_name"], row["destination_name"], row["routing_key"]) for row in rows if row["source_name"]}
+
+    def _rows(self, command: str, *columns: str) -> list[dict[str, Any]]:
+        text = self._node.ctl(command, "--vhost", self._vhost, "--formatter", "json", *columns)
+        rows: list[dict[str, Any]] = json.loads(text)
+        return [{**row, **({"arguments": _plain_arguments(row["arguments"])})} for row in rows]
+
+
+def _plain_arguments(arguments: Any) -> dict[str, Any]:
+    """rabbitmqctl 3.x shows an empty table as [], and a row as [name, type, value]."""
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
+    return {row[0]: row[-1] for row in arguments}
+
+
+@pytest.fixture
+def view(node: RabbitNode, vhost: BrokerAddress) -> View:
+    return View(node, vhost.vhost)
+
+
+def ensure(address: BrokerAddress, names: Sequence[str], **settings: Any) -> None:
+    chosen = rabbitmq_settings(address, **settings)
+    ensure_queues(Topology(chosen), connection_parameters(chosen, "test"), names)
+
+
+def camunda_declares(address: BrokerAddress) -> None:
+    """Raises when anything is there with other arguments (406 PRECONDITION_FAILED)."""
+    with CamundaSide([address.amqp_parameters()]) as camunda:
+        camunda.declare_topology()
+
+
+class TestTheContract:
+    def test_on_an_empty_broker_exactly_the_contract_s_table_is_created(self, vhost: BrokerAddress, view: View) -> None:
+        ensure(vhost, sorted(QUEUES))
+
+        plain = {"type": "classic", "durable": True, "auto_delete": False, "exclusive": False, "arguments": {}}
+        assert view.queues() == dict.fromkeys(QUEUES, plain)
+        assert view.exchanges() == {
+            name: {"type": kind, "durable": True, "auto_delete": False, "internal": False, "arguments": arguments}
+            for name, (kind, arguments) in EXCHANGES.items()
+        }
+        assert view.bindings() == BINDINGS
+        camunda_declares(vhost)  # before our start or after it: no 406
+        assert view.bindings() == BINDINGS
+
+    def test_what_camunda_s_side_has_declared_is_left_as_it_is(
+        self, vhost: BrokerAddress, view: View, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        camunda_declares(vhost)
+        before = (view.queues(), view.exchanges(), view.bindings())
+        ensure(vhost, sorted(QUEUES))
+        assert (view.queues(), view.exchanges(), view.bindings()) == before
+        assert [record for record in caplog.records if record.name == "runtime.amqp"] == []
+
+    def test_only_what_is_asked_for_and_missing_is_created(
+        self, vhost: BrokerAddress, view: View, broker: Broker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        broker.declare("bitrix24.queue")
+        ensure(vhost, ["bitrix24.queue", "default.queue", "default.sent.queue"])
+        assert set(view.queues()) == {"bitrix24.queue", "default.queue", "default.sent.queue"}
+        assert set(view.exchanges()) == {UNROUTED}
+        assert view.bindings() == {(UNROUTED, "default.queue", "")}, "an existing queue gets no binding either"
+        created = [record.getMessage() for record in caplog.records if record.name == "runtime.amqp"]
+        assert len(created) == 3
+        assert all("was missing and has been created" in line for line in created)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"x-queue-type": "quorum"}, {"x-max-length": 100_000}, {"x-dead-letter-exchange": "somewhere"}],
+    )
+    def test_a_queue_that_an_administrator_made_otherwise_is_used_as_it_is(
+        self, vhost: BrokerAddress, view: View, broker: Broker, arguments: dict[str, Any]
+    ) -> None:
+        broker.declare("bitrix24.queue", arguments=arguments)
+        before = view.queues()
+        ensure(vhost, ["bitrix24.queue"])
+        ensure(vhost, ["bitrix24.queue"], queue_type="quorum")
+        assert view.queues() == before
+        assert before["bitrix24.queue"]["arguments"] == arguments
+
+    def test_an_exchange_that_is_there_already_is_used_as_it_is(
+        self, vhost: BrokerAddress, view: View, broker: Broker
+    ) -> None:
+        with broker.channel() as channel:
+            channel.exchange_declare(TASKS, "topic", durable=True, arguments={"alternate-exchange": "another"})
+        before = view.exchanges()
+        ensure(vhost, ["1c.queue"])
+        assert view.exchanges() == before
+        assert view.bindings() == {(TASKS, "1c.queue", "1c.*")}
+
+    def test_names_that_camunda_s_side_has_changed_are_followed(self, vhost: BrokerAddress, view: View) -> None:
+        names = {
+            "tasks_exchange": "t",
+            "alternate_exchange": "a",
+            "responses_exchange": "r",
+            "responses_queue": "answers",
+        }
+        ensure(vhost, ["1c.queue", "default.queue", "answers"], **names)
+        assert view.bindings() == {("t", "1c.queue", "1c.*"), ("a", "default.queue", ""), ("r", "answers", "answers")}
+        assert view.exchanges()["t"]["arguments"] == {"alternate-exchange": "a"}
+
+    # What a routing key really meets: the bindings of python-services.queue match no topic of that system, because
+    # "*" stands for one word and "python-services" is one, so all of them arrive in default.queue.
+    @pytest.mark.parametrize(
+        ("exchange", "routing_key", "queue"),
+        [
+            (TASKS, "bitrix24.bitrix_create_task", "bitrix24.queue"),
+            (TASKS, "openproject.op_create_task", "openproject.queue"),
+            (TASKS, "1c.1c_sync_data", "1c.queue"),
+            (TASKS, "errors.camunda_tasks", "errors.camunda_tasks.queue"),
+            (TASKS, "python-services.send_email", "default.queue"),
+            (TASKS, "python-services.python", "default.queue"),
+            (TASKS, "default.xyz", "default.queue"),
+            (TASKS, "bitrix24.a.b", "default.queue"),
+            (TASKS, "python.script", "python-services.queue"),
+            (RESPONSES, "camunda.responses.queue", "camunda.responses.queue"),
+            ("", "camunda.responses.queue", "camunda.responses.queue"),
+        ],
+    )
+    def test_a_task_arrives_where_the_contract_says(
+        self, vhost: BrokerAddress, broker: Broker, exchange: str, routing_key: str, queue: str
+    ) -> None:
+        ensure(vhost, sorted(QUEUES))
+        with broker.channel() as channel:
+            channel.confirm_delivery()
+            channel.basic_publish(exchange, routing_key, b"{}", mandatory=True)
+        assert [name for name in QUEUES if broker.count(name)] == [queue]
+
+
+class TestQuorum:
+    def test_with_quorum_only_what_is_missing_becomes_quorum(
+        self, vhost: BrokerAddress, view: View, broker: Broker
+    ) -> None:
+        broker.declare("bitrix24.queue")
+        ensure(vhost, ["bitrix24.queue", "1c.queue", "1c.sent.queue"], queue_type="quorum")
+        assert {name: queue["type"] for name, queue in view.queues().items()} == {
+            "bitrix24.queue": "classic",
+            "1c.queue": "quorum",
+            "1c.sent.queue": "quorum",
+        }
+
+
+class TestWaitQueues:
+    def test_a_copy_waits_and_comes_back_to_its_own_queue(
+        self, vhost: BrokerAddress, view: View, broker: Broker
+    ) -> None:
+        broker.declare("1c.queue")
+        ensure(vhost, [wait_queue_name("1c.queue", 0.1), wait_queue_name("1c.queue", 3600)])
+        assert {name: queue["arguments"] for name, queue in view.queues().items() if "retry" in name} == {
+            f"1c.queue.retry.{milliseconds}ms": {
+                "x-queue-type": "quorum",
+                "x-message-ttl": milliseconds,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": "1c.queue",
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+            }
+            for milliseconds in (100, 3_600_000)
+        }
+        broker.publish("1c.queue.retry.3600000ms", b"long")
+        broker.publish("1c.queue.retry.100ms", b"short", headers={"task-creator-attempt": 2})
+        broker.wait_for_count("1c.queue", 1)
+        [(properties, body)] = broker.get_all("1c.queue")
+        assert body == b"short", "a long wait holds no short one back"
+        assert properties.headers is not None
+        assert properties.headers["task-creator-attempt"] == 2
+        assert broker.count("1c.queue.retry.3600000ms") == 1
+
+    def test_every_delay_has_a_queue_that_knows_its_own_delay_and_source(self, vhost: BrokerAddress) -> None:
+        topology = Topology(rabbitmq_settings(vhost))
+        for step in WAIT_STEPS:
+            for source in ("1c.queue", "a.retry.5ms.queue", "очередь"):
+                arguments = topology.queue(wait_queue_name(source, step)).arguments
+                assert arguments["x-message-ttl"] == step * 1000
+                assert arguments["x-dead-letter-routing-key"] == source
+
+    @pytest.mark.parametrize("name", ["1c.queue", "1c.retry.queue", "retry.100ms", "1c.queue.retry.xms"])
+    def test_a_queue_that_only_looks_like_one_is_none(self, vhost: BrokerAddress, name: str) -> None:
+        assert "x-message-ttl" not in Topology(rabbitmq_settings(vhost)).queue(name).arguments
+
+
+class Collector(BaseMessageHandler):
+    """Remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.seen: Counter[str] = Counter()
+
+    def handle(self, message: IncomingMessage) -> Result:
+        self.seen[message.task.task_id] += 1
+        return Accepted({})
+
+
+class TestRights:
+    @pytest.fixture
+    def guest(self, node: RabbitNode, vhost: BrokerAddress) -> Iterator[BrokerAddress]:
+        """A user who may read and write everything and create nothing."""
+        name = f"guest-{vhost.vhost}"
+        node.ctl("add_user", name, "secret")
+        node.ctl("set_permissions", "--vhost", vhost.vhost, name, "^$", ".*", ".*")
+        yield BrokerAddress(vhost.host, vhost.port, name, "secret", vhost.vhost)
+        node.ctl("delete_user", name)
+
+    def test_who_may_create_nothing_uses_what_is_there(self, vhost: BrokerAddress, guest: BrokerAddress) -> None:
+        camunda_declares(vhost)
+        ensure(guest, sorted(QUEUES))
+
+    @pytest.mark.parametrize("queue", ["1c.queue", "1c.sent.queue", "1c.queue.retry.100ms"])
+    def test_a_refusal_names_the_object_and_the_right(self, guest: BrokerAddress, queue: str) -> None:
+        with pytest.raises(TopologyError, match=r"403.*ACCESS_REFUSED.*refused for user"):
+            ensure(guest, [queue])
+
+    def test_a_queue_that_may_not_be_created_is_told_and_the_others_go_on(
+        self,
+        node: RabbitNode,
+        guest: BrokerAddress,
+        broker: Broker,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        for queue in ("bitrix24.queue", "sent"):
+            broker.declare(queue)
+        bench, forbidden, allowed = Bench(guest), Collector(), Collector()
+        bench.add("1c.queue", forbidden)
+        bench.add("bitrix24.queue", allowed)
+        broker.publish("bitrix24.queue", camunda_message("task-1"))
+        with bench.running():
+            broker.wait_for_count("sent", 1)
+            wait_until(lambda: "1c.queue cannot be used" in caplog.text, what="the complaint")
+            assert "refused for user" in caplog.text
+            assert not bench.consumer.is_consuming()
+            # The administrator repairs it while the daemon runs.
+            node.ctl("set_permissions", "--vhost", guest.vhost, guest.username, ".*", ".*", ".*")
+            wait_until(bench.consumer.is_consuming, what="the queue")
+            broker.publish("1c.queue", camunda_message("task-2"))
+            broker.wait_for_count("sent", 2)
+        assert (allowed.seen, forbidden.seen) == ({"task-1": 1}, {"task-2": 1})
+
+
+def settings_for(address: BrokerAddress, hosts: Sequence[int], **changes: Any) -> RabbitMQSettings:
+    """Several hosts, which are ports of this machine here."""
+    host = ",".join(f"{LOOPBACK}:{port}" for port in hosts)
+    return rabbitmq_settings(address, **changes).model_copy(update={"host": host})
+
+
+class TestSeveralHosts:
+    def test_the_first_host_that_answers_is_taken(self, vhost: BrokerAddress) -> None:
+        settings = settings_for(vhost, [free_port(), vhost.port])
+        connection, chosen = connect(connection_parameters(settings, "test"))
+        connection.close()
+        assert chosen.port == vhost.port
+
+    def test_a_host_that_accepts_and_says_nothing_is_given_up(self, vhost: BrokerAddress, proxy: TcpProxy) -> None:
+        proxy.stall()
+        settings = settings_for(vhost, [proxy.port, vhost.port], connection_timeout=0.5)
+        connection, chosen = connect(connection_parameters(settings, "test"))
+        connection.close()
+        assert proxy.accepted == 1
+        assert chosen.port == vhost.port
+
+    def test_when_none_answers_the_reason_is_told(self, vhost: BrokerAddress) -> None:
+        settings = settings_for(vhost, [free_port(), free_port()])
+        with pytest.raises((AMQPConnectionError, OSError)):
+            connect(connection_parameters(settings, "test"))
+
+    def test_consumer_and_publisher_move_to_the_next_host_when_theirs_dies(
+        self, vhost: BrokerAddress, broker: Broker, proxy: TcpProxy
+    ) -> None:
+        broker.declare("1c.queue")
+        bench, handler = Bench(vhost), Collector()
+        parameters = connection_parameters(settings_for(vhost, [proxy.port, vhost.port]), "test")
+        bench.parameters[:] = parameters  # before anything is started: consumer and publisher share this list
+        bench.add("1c.queue", handler)
+        with bench.running():
+            broker.publish("1c.queue", camunda_message("task-1"))
+            broker.wait_for_count("sent", 1)
+            assert proxy.open_connections >= 2
+            proxy.refuse()
+            proxy.cut()
+            broker.publish("1c.queue", camunda_message("task-2"))
+            wait_until(lambda: handler.seen["task-2"] > 0, what="the second task")
+            wait_until(lambda: bench.publisher.unconfirmed() == 0 and broker.count("sent") >= 2, what="its result")
+            assert proxy.open_connections == 0
+
+    def test_each_connection_says_in_rabbitmq_s_own_tools_what_it_is_for(
+        self, node: RabbitNode, vhost: BrokerAddress
+    ) -> None:
+        connection, _ = connect(connection_parameters(rabbitmq_settings(vhost), "publisher"))
+        shown = node.ctl("list_connections", "vhost", "client_properties")
+        connection.close()
+        [line] = [line for line in shown.splitlines() if line.startswith(vhost.vhost)]
+        assert "task-creator publisher" in line
+
+
+class TestTls:
+    """A node that speaks TLS only to clients with a certificate it trusts."""
+
+    @pytest.fixture(scope="class")
+    def certificates(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Certificate]:
+        names = ("server", "client", "stranger")
+        return {name: make_certificate(tmp_path_factory.mktemp(name)) for name in names}
+
+    @pytest.fixture(scope="class")
+    def tls_node(self, server: Server, certificates: dict[str, Certificate]) -> Iterator[tuple[RabbitNode, int]]:
+        if not isinstance(server, LocalServer):
+            pytest.skip("the certificates are files of this machine: no container sees them")
+        port = free_port()
+        config = {
+            "listeners.ssl.default": f"{LOOPBACK}:{port}",
+            "ssl_options.certfile": str(certificates["server"].ca_file),
+            "ssl_options.keyfile": str(certificates["server"].key_file),
+            "ssl_options.cacertfile": str(certificates["client"].ca_file),
+            "ssl_options.verify": "verify_peer",
+            "ssl_options.fail_if_no_peer_cert": "true",
+        }
+        with RabbitNode(server, config) as node:
+            yield node, port
+
+    @pytest.fixture
+    def settings(
+        self, tls_node: tuple[RabbitNode, int], certificates: dict[str, Certificate]
+    ) -> Iterator[RabbitMQSettings]:
+        node, port = tls_node
+        address = node.address
+        yield RabbitMQSettings(
+            host=LOOPBACK,
+            port=port,
+            username=address.username,
+            password=SecretStr(address.password),
+            tls=True,
+            ca_file=certificates["server"].ca_file,
+            cert_file=certificates["client"].ca_file,
+            key_file=certificates["client"].key_file,
+        )
+
+    def refused(self, settings: RabbitMQSettings, **changes: Any) -> str:
+        with pytest.raises((AMQPConnectionError, OSError)) as refusal:
+            connect(connection_parameters(settings.model_copy(update=changes), "test"))
+        return repr(refusal.value)
+
+    def test_with_the_right_certificates_messages_flow_both_ways(
+        self, settings: RabbitMQSettings, tls_node: tuple[RabbitNode, int]
+    ) -> None:
+        node, _ = tls_node
+        broker, handler = Broker(node.address), Collector()
+        broker.declare("1c.queue")
+        bench = Bench(node.address)
+        bench.parameters[:] = connection_parameters(settings, "test")
+        bench.add("1c.queue", handler)
+        with bench.running():
+            bench.publisher.publish("1c.queue", OutgoingMessage(camunda_message("task-1"), "id")).result(20)
+            broker.wait_for_count("sent", 1)
+            shown = node.ctl("list_connections", "ssl", "ssl_protocol")
+        assert shown.count("true") >= 2
+        assert "tlsv1" in shown
+        assert handler.seen == {"task-1": 1}
+
+    def test_a_server_whose_certificate_nobody_trusts_is_refused(
+        self, settings: RabbitMQSettings, certificates: dict[str, Certificate]
+    ) -> None:
+        assert "CERTIFICATE_VERIFY_FAILED" in self.refused(settings, ca_file=certificates["stranger"].ca_file)
+        assert "CERTIFICATE_VERIFY_FAILED" in self.refused(settings, ca_file=None)
+
+    def test_a_server_under_another_name_is_refused(self, settings: RabbitMQSettings) -> None:
+        assert "CERTIFICATE_VERIFY_FAILED" in self.refused(settings, host="127.0.0.2")
+
+    def test_a_client_without_the_right_certificate_is_not_let_in(
+        self, settings: RabbitMQSettings, certificates: dict[str, Certificate]
+    ) -> None:
+        self.refused(settings, cert_file=None, key_file=None)
+        stranger = certificates["stranger"]
+        self.refused(settings, cert_file=stranger.ca_file, key_file=stranger.key_file)
+
+    def test_without_verification_any_certificate_will_do(
+        self, settings: RabbitMQSettings, certificates: dict[str, Certificate]
+    ) -> None:
+        careless = settings.model_copy(update={"tls_verify": False, "ca_file": certificates["stranger"].ca_file})
+        connection, _ = connect(connection_parameters(careless, "test"))
+        assert connection.is_open
+        connection.close()
+
+    def test_without_tls_the_tls_port_gives_no_connection(self, settings: RabbitMQSettings) -> None:
+        self.refused(settings, tls=False, connection_timeout=2.0)
