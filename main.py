@@ -40,17 +40,17 @@ def run_worker(lang: Language) -> int:
 
     try:
         startup = read_configuration(os.environ, ENV_FILE)
+        with start_logging(startup):
+            worker = Worker(startup.settings, startup.handlers, startup.trackers)
+            signals = StopSignals()
+            signals.install()
+            orderly = worker.run(signals, Notifier.from_environment(os.environ))
     except SettingsError as error:
         print(error.render(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     except LoadError as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
-    signals = StopSignals()
-    signals.install()
-    with start_logging(startup):
-        worker = Worker(startup.settings, startup.handlers, startup.trackers)
-        orderly = worker.run(signals, Notifier.from_environment(os.environ))
     return EXIT_OK if orderly else EXIT_INTERRUPTED
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -107,7 +106,9 @@ class Worker:
         )
         processors = {}
         for queue, cls in self._handlers.items():
-            handler = _made_or_skipped(queue, partial(make_handler, cls, self._settings_of(cls), self._stop))
+            handler = _made_or_skipped(
+                queue, "consumed", partial(make_handler, cls, self._settings_of(cls), self._stop)
+            )
             if handler is None:
                 continue
             route = Route(
@@ -138,7 +139,7 @@ class Worker:
     def _make_trackers(self) -> dict[str, TrackerThread]:
         threads = {}
         for queue, cls in self._trackers.items():
-            tracker = _made_or_skipped(queue, partial(make_tracker, cls, self._settings_of(cls), self._stop))
+            tracker = _made_or_skipped(queue, "tracked", partial(make_tracker, cls, self._settings_of(cls), self._stop))
             if tracker is None:
                 continue
             system = queue.removesuffix(".sent.queue")
@@ -203,16 +204,16 @@ class Worker:
             f"failed={stats['failed_messages']} sent={stats['sent_to_success_queue']} "
             f"success_queue_rate={stats['success_queue_rate']}% uptime={stats['uptime_seconds']:.0f}s"
         )
-        log.info("%s %s", line, json.dumps(stats, ensure_ascii=False), extra={"event": "heartbeat", "stats": stats})
+        log.info("%s", line, extra={"event": "heartbeat", "stats": stats})
         return line
 
 
-def _made_or_skipped(queue: str, make: Callable[[], _Made]) -> _Made | None:
+def _made_or_skipped(queue: str, what: str, make: Callable[[], _Made]) -> _Made | None:
     try:
         return make()
     except NotConfiguredError as error:
         extra = {"event": "queue.skipped", "queue": queue}
-        log.info("%s is not consumed: %s", queue, error, extra=extra)
+        log.info("%s is not %s: %s", queue, what, error, extra=extra)
         return None
 
 

@@ -264,7 +264,10 @@ def _error_headers(failure: Failure, task_id: str | None, activity_id: str | Non
 def _beside_original(
     original: bytes, message_id: str, headers: dict[str, Any], report: dict[str, Any]
 ) -> OutgoingMessage:
-    headers[HEADER_ERROR] = clip(_json(report).decode(), 4 * ERROR_TEXT_LIMIT)
+    # Escaping makes a character six bytes long at the worst; the header stays whole JSON and far from frame_max.
+    reason = clip(report["error"], ERROR_TEXT_LIMIT // 4)
+    info = {**report["error_info"], "message": reason}
+    headers[HEADER_ERROR] = _json({**report, "error": reason, "error_info": info}).decode()
     return OutgoingMessage(
         original, message_id, headers, content_type="application/octet-stream", content_encoding=None
     )

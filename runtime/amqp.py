@@ -17,6 +17,7 @@ from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
 from config import RabbitMQSettings
@@ -143,6 +144,8 @@ def connect(
             return pika.BlockingConnection(candidate), candidate
         except (AMQPConnectionError, OSError) as error:
             failure = error
+        except AMQPConnectorException as error:  # pika tells a silent host by this, which is no AMQPError
+            failure = AMQPConnectionError(repr(error))
     raise failure
 
 

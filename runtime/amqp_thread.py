@@ -100,8 +100,9 @@ class ConnectionThread:
         try:
             ensure_queues(self._topology, self._parameters, names)
         except BROKER_ERRORS as error:
-            reason = describe(error)
-            log.error("%s cannot be used: %s", ", ".join(names), reason, extra={"event": "queue.unusable"})
+            unusable = ", ".join(names)
+            extra = {"event": "queue.unusable", "throttle": f"unusable {unusable}"}
+            log.error("%s cannot be used: %s", unusable, describe(error), extra=extra)
             return False
         return True
 

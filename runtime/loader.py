@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
-from core.errors import TransientError
+from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage
 from core.results import Acknowledged, Result
+
+_Made = TypeVar("_Made")
 
 
 class LoadError(Exception):
@@ -57,15 +60,25 @@ def make_handler(cls: type[Any], settings: Any, stop: threading.Event) -> BaseMe
     """An instance behind the one interface that the processor knows. Raises NotConfiguredError or LoadError."""
     _require_handler(cls)
     if issubclass(cls, BaseMessageHandler):
-        return cls.from_settings(settings, stop)
-    return SimpleHandlerAdapter(cls.__name__, cls())
+        return _made(cls, partial(cls.from_settings, settings, stop))
+    return SimpleHandlerAdapter(cls.__name__, _made(cls, cls))
 
 
 def make_tracker(cls: type[Any], settings: Any, stop: threading.Event) -> BaseTracker:
     """Raises NotConfiguredError or LoadError."""
     _require_tracker(cls)
-    tracker: BaseTracker = cls.from_settings(settings, stop)
+    tracker: BaseTracker = _made(cls, partial(cls.from_settings, settings, stop))
     return tracker
+
+
+def _made(cls: type[Any], make: Callable[[], _Made]) -> _Made:
+    try:
+        return make()
+    except NotConfiguredError:
+        raise
+    except (Exception, SystemExit) as error:
+        name = f"{cls.__module__}.{cls.__name__}"
+        raise LoadError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def settings_classes(classes: Iterable[type[Any]]) -> list[type[Any]]:

@@ -68,7 +68,8 @@ class LineFormatter(logging.Formatter):
         self._secrets = secrets
 
     def text(self, value: object, limit: int = FIELD_LIMIT) -> str:
-        text = self._secrets.mask(str(value))
+        plain = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value)
+        text = self._secrets.mask(plain)
         return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
     def message(self, record: logging.LogRecord) -> str:

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pika
@@ -27,13 +27,14 @@ from core.envelopes import (
     STATE_DONE,
     Failure,
     SentHeader,
+    SentMessage,
     decode_sent,
     decode_sent_header,
     encode_failed_tracking,
     encode_response,
     encode_unreadable,
 )
-from core.errors import BusinessError, OutcomeError
+from core.errors import BusinessError, OutcomeError, PermanentError
 from core.messages import InvalidMessageError, OutgoingMessage, TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
@@ -138,7 +139,8 @@ class Sweeper:
             late = time.monotonic() > deadline
             self._settle(connection, channel, chunk, verdicts, result, rotate=late or self._returns_are_counted)
             if late:
-                log.warning("sweep of %s took too long and goes on later", self._route.queue)
+                extra = {"event": "tracker.late", "queue": self._route.queue}
+                log.warning("the sweep of %s takes too long and goes on later", self._route.queue, extra=extra)
                 return
 
     def _take(self, connection: pika.BlockingConnection, channel: BlockingChannel, size: int) -> list[_Taken]:
@@ -234,24 +236,31 @@ class Sweeper:
             channel.basic_ack(tag)
 
     def _answer(self, held: _Held, verdict: Completed | Rejected | None, result: SweepResult) -> Future[None]:
-        now = time.time()
         try:
             sent = decode_sent(held.body)
         except InvalidMessageError as error:
             return self._report_unreadable(held.body, held.properties, error, result)
+        sent = replace(sent, external_id=held.header.external_id or sent.external_id)
         if isinstance(verdict, Rejected):
-            result.errors += 1
-            self._log(logging.ERROR, "task.rejected", verdict.reason, held, sent.original)
-            refusal = BusinessError(verdict.reason, code=verdict.code)
-            return self._publish(self._route.errors_queue, encode_failed_tracking(sent, self._failure(refusal, now)))
-        result.completed += 1
+            return self._reject(held, sent, BusinessError(verdict.reason, code=verdict.code), result)
         if verdict is None:
             response, status = sent.fields.get("response_data") or {}, PROCESSING_COMPLETED
         else:
             response, status = verdict.response, PROCESSING_COMPLETED_BY_TRACKER
+        echo, now = self._route.echo_variables, time.time()
+        try:
+            message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
+        except PermanentError as error:
+            return self._reject(held, sent, error, result)
+        result.completed += 1
         self._log(logging.INFO, "task.completed", "task finished, Camunda is answered", held, sent.original)
-        message = encode_response(sent, response, status=status, echo_variables=self._route.echo_variables, now=now)
         return self._publish(self._route.responses_queue, message)
+
+    def _reject(self, held: _Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
+        result.errors += 1
+        self._log(logging.ERROR, "task.rejected", error.reason, held, sent.original)
+        message = encode_failed_tracking(sent, self._failure(error, time.time()))
+        return self._publish(self._route.errors_queue, message)
 
     def _report_unreadable(
         self, body: bytes, properties: pika.BasicProperties, error: OutcomeError, result: SweepResult

@@ -67,7 +67,7 @@ ERROR_TABLE = [
 @pytest.mark.parametrize(("code", "status", "of_write", "of_read"), ERROR_TABLE)
 @pytest.mark.parametrize("spelling", [str.upper, str.lower])
 @pytest.mark.parametrize("write", [True, False])
-def test_each_code_has_its_outcome_whatever_its_case_and_text(  # noqa: PLR0917 - one table, two switches
+def test_each_code_has_its_outcome_whatever_its_case_and_text(
     code: str,
     status: int,
     of_write: type[OutcomeError],

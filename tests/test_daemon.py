@@ -328,14 +328,15 @@ def test_a_slow_portal_does_not_slow_another_queue_down(
 def test_everything_works_on_quorum_queues(
     node: RabbitNode, vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
 ) -> None:
+    # RabbitMQ 4.0 to 4.2 drop a message after 20 returns; this queue does after 3.
     broker.declare(QUEUE, arguments={"x-queue-type": "quorum"})
+    broker.declare(SENT, arguments={"x-queue-type": "quorum", "x-delivery-limit": 3})
     task_ids = [f"task-{number}" for number in range(100)]
     broker.publish_all(QUEUE, [camunda_message(task_id) for task_id in task_ids])
     variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "RABBITMQ_QUEUE_TYPE": "quorum", "HEARTBEAT_INTERVAL": "0.2"}
     with Daemon(vhost, tmp_path, variables) as daemon:
         wait_until(lambda: portal.task_count == 100, 60, "100 tasks")
-        # Far more sweeps than RabbitMQ 4 allows returns.
-        wait_until(lambda: daemon.output().count("heartbeat") > 30, 60, "30 sweeps")
+        wait_until(lambda: daemon.output().count("heartbeat") > 6, 60, "many sweeps")
         finish_all(portal)
         broker.wait_for_at_least(RESPONSES, 100, 60)
         assert daemon.stop() == 0

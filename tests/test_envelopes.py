@@ -38,6 +38,9 @@ from core.errors import BusinessError, PermanentError, TransientError
 from core.messages import CamundaTask, InvalidMessageError, Limits, OutgoingMessage, decode_task
 from core.policy import Tries
 from core.results import Accepted, Done
+from sandbox.address import BrokerAddress
+from tests.broker import Broker
+from tests.harness import Bench
 
 BODY = (Path(__file__).parent / "data" / "camunda_task.json").read_bytes().rstrip()
 TASK_ID = "b512fa46-cece-11f0-9207-00b436387543"
@@ -428,6 +431,31 @@ class TestCopyForALaterTry:
         tries = Tries(attempt, ambiguous)
         message = self.copy({}, tries=tries, first_seen=first_seen, error=error)
         assert decode_history(message.headers, now=1e11) == (tries, first_seen)
+
+
+def test_the_largest_headers_that_we_write_are_taken_by_a_real_broker(vhost: BrokerAddress, broker: Broker) -> None:
+    # RabbitMQ closes the connection over a header table that fits into no frame, and pika's thread ends over half of
+    # a surrogate pair: either would come again at every reconnection and stop all publishing.
+    task = a_task(activity_id="я" * 150_000)
+    error = PermanentError("\ud83d" + "\x00" * 1_000_000, code="\udc00" + FOUR_BYTES * 100_000)
+    foreign = {f"header-{number}": FOUR_BYTES * 15 for number in range(450)}
+    copy = encode_copy(BODY, "copy", foreign, tries=Tries(), first_seen=1.0, error=str(error))
+    large = encode_unreadable(b"x" * (EMBED_LIMIT + 1), "large", a_failure(error=error))
+    messages = [
+        encode_failed_task(task, a_failure(error=error)),
+        copy,
+        large,
+        encode_sent(task, "q", Accepted({}, "7" * 255), now=1.0),
+    ]
+    assert len(copy.headers) == len(foreign) + 4, "they are within the limit"
+    broker.declare("1c.queue")
+    bench = Bench(vhost)
+    with bench.running():
+        for message in messages:
+            bench.publisher.publish("1c.queue", message).result(20)
+    stored = broker.get_all("1c.queue")
+    assert [body for _, body in stored] == [message.body for message in messages]
+    assert [properties.headers for properties, _ in stored] == [dict(message.headers) for message in messages]
 
 
 class TestHistoryFromOutside:

@@ -254,3 +254,13 @@ def test_a_tracker_that_is_none_ends_the_daemon_the_same_way(tmp_path: Path) -> 
     assert ended.returncode == 78
     assert ended.stderr.startswith('TRACKER_CONFIG["bitrix24.sent.queue"]: ')
     assert "BitrixTaskHandler is no BaseTracker" in ended.stderr
+
+
+class _Unmakeable(BaseMessageHandler):
+    def __init__(self) -> None:
+        raise KeyError("NEWSYSTEM_URL")
+
+
+def test_a_handler_whose_constructor_fails_is_named_with_the_reason() -> None:
+    with pytest.raises(LoadError, match=r"_Unmakeable cannot be made: KeyError: 'NEWSYSTEM_URL'"):
+        make_handler(_Unmakeable, None, threading.Event())

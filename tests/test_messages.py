@@ -193,10 +193,15 @@ def test_a_huge_duplicate_key_or_wrong_id_makes_no_huge_reason() -> None:
     assert len(refusal(b'{"task_id": ' + key + b', "topic": "t"}').reason) < 1000
 
 
-@pytest.mark.parametrize("depth", [*range(880, 1000, 7), *range(985, 1001), 5000])
-def test_no_depth_escapes_as_another_error_when_surrogates_are_looked_for(depth: int) -> None:
-    body = b'{"x": ' + b"[" * depth + b'"\\ud83d\\ude00"' + b"]" * depth + b"}"
-    assert refusal_code(lambda: decode_object(body, 10_000)) in {None, "message_too_deep"}
+def test_no_depth_escapes_as_another_error_when_surrogates_are_looked_for() -> None:
+    # Python's JSON reader and writer give up at slightly different depths, and both depend on the caller's own.
+    def code_at(depth: int) -> str | None:
+        body = b'{"x": ' + b"[" * depth + b'"\\ud83d\\ude00"' + b"]" * depth + b"}"
+        return refusal_code(lambda: decode_object(body, 10_000))
+
+    codes = [code_at(depth) for depth in range(800, 1001)]
+    assert codes == sorted(codes, key=str), "readable up to some depth, too deep beyond it"
+    assert set(codes) == {None, "message_too_deep"}
 
 
 class TestTheTaskAsAHandlerSeesIt:

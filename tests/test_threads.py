@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +86,6 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
 
 
 def test_every_thread_of_the_worker_has_a_name(worker: Worker) -> None:
-    wait_until(lambda: worker.publisher.is_ready(), what="the start")
-    nameless = [thread.name for thread in threading.enumerate() if thread.name.startswith("Thread-")]
-    assert [name for name in nameless if "run" not in name and "serve" not in name] == [], os.getpid()
+    wait_until(worker.publisher.is_ready, what="the start")
+    ours = [thread.name for thread in threading.enumerate() if thread.name.startswith(("rabbitmq", "tracker", QUEUE))]
+    assert sorted(ours) == [f"{QUEUE}-0", "rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"]

@@ -179,6 +179,24 @@ def test_an_unreachable_system_leaves_every_task_where_it_is(vhost: BrokerAddres
     assert ids(sent, SENT) == [f"task-{number}" for number in range(30)]
 
 
+@pytest.mark.parametrize("answer", ["cut \ud800", float("nan")])
+def test_an_answer_that_is_no_json_does_not_hold_up_its_neighbours(
+    vhost: BrokerAddress, sent: Broker, answer: object
+) -> None:
+    class Odd(Tracker):
+        def _verdict(self, task: TrackedTask) -> Verdict:
+            response = {"result": {"task": {"answer": answer if task.task_id == "odd" else "fine"}}}
+            return Completed(response)
+
+    put_sent(sent, ["task-1", "odd", "task-2"])
+    sweep(vhost, Odd())
+    assert sorted(ids(sent, RESPONSES)) == ["task-1", "task-2"]
+    [(_, body)] = sent.get_all(ERRORS)
+    report = json.loads(body)
+    assert (report["task_id"], report["code"], report["external_id"]) == ("odd", "bad_result", "ext-odd")
+    assert sent.count(SENT) == 0
+
+
 def test_garbage_in_the_sent_queue_is_set_aside_and_the_others_are_checked(vhost: BrokerAddress, sent: Broker) -> None:
     tracker = Tracker()
     tracker.finished = {"task-1"}

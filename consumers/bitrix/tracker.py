@@ -91,7 +91,8 @@ class BitrixTaskTracker(BaseTracker):
         found = {}
         for task_id, outcome in zip(ids, self._client.batch(commands).outcomes, strict=True):
             if isinstance(outcome, PermanentError):
-                log.warning("Bitrix24 does not show task %s: %s", task_id, outcome)
+                extra = {"event": "task.unseen", "external_id": task_id}
+                log.warning("Bitrix24 does not show the task: %s", outcome, extra=extra)
             elif isinstance(outcome, OutcomeError):
                 raise outcome
             elif (task := task_of(outcome.result)) is not None:
