@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sandbox.address import BrokerAddress
 from sandbox.proxy import TcpProxy
@@ -16,6 +17,10 @@ from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_server import Server
 from tests.broker import Broker
+
+# No test asserts a speed: neither a slow machine nor a busy one is a failure.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 @pytest.hookimpl(wrapper=True)
