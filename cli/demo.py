@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import FrameType
 from typing import IO
 
 from cli.demo_account import Account
@@ -48,15 +49,34 @@ class DemoOptions:
 
 def run_demo(options: DemoOptions, environ: Mapping[str, str], lang: Language) -> int:
     """Runs until the loop is closed; the exit code says whether everything came through exactly once."""
+    interrupts: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
     for number in (signal.SIGINT, signal.SIGTERM):
         # Both unwind the stack, so that nothing is left running; a shell may have told us to ignore the first.
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, on_signal)
     view = DemoView(sys.stderr if options.json_file == "-" else sys.stdout, lang)
+    try:
+        code = _run(options, environ, lang, view)
+    except Exception:
+        if not interrupts:
+            raise
+        code = EXIT_INTERRUPTED
+    # An interrupt in the middle of a dialogue with the broker comes out as an error of that dialogue.
+    if interrupts and code != EXIT_OK:
+        view.say(say(lang, "stopped"))
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _run(options: DemoOptions, environ: Mapping[str, str], lang: Language, view: DemoView) -> int:
     try:
         with _account_file(options.json_file) as file:
             return _Demo(options, environ, lang, view, file).run()
     except KeyboardInterrupt:
-        view.say(say(lang, "stopped"))
         return EXIT_INTERRUPTED
     except SettingsError as error:
         view.say(error.render(lang))

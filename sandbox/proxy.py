@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from types import TracebackType
 
 from sandbox.pipe import Pipe, reset
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.ports import LOOPBACK, ReservedPort
 
 _TIMEOUT = 10.0  # seconds, for a command to take effect and for the target to accept
 
@@ -30,7 +30,8 @@ class TcpProxy:
 
     def __init__(self, target_host: str, target_port: int) -> None:
         self.host = LOOPBACK
-        self.port = free_port()
+        self._reserved = ReservedPort()
+        self.port = self._reserved.port
         self._target = (target_host, target_port)
         self._listener: socket.socket | None = None
         self._connections: list[tuple[Pipe, Pipe]] = []
@@ -96,6 +97,7 @@ class TcpProxy:
             self._thread.join(_TIMEOUT)
             self._wake.close()
             self._woken.close()
+            self._reserved.release()
 
     def _do(self, command: Callable[[], None]) -> None:
         done: Future[None] = Future()

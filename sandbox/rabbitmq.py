@@ -21,7 +21,7 @@ from types import TracebackType
 
 from sandbox.address import BrokerAddress
 from sandbox.node_guard import GuardedFolder
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.ports import LOOPBACK, ReservedPort
 from sandbox.rabbitmq_server import CONFIG_FILE, LOG_FOLDER, NodeError, NodeSpec, Server
 
 START_TIMEOUT = 90.0  # seconds; a quiet machine needs 5
@@ -42,6 +42,7 @@ class RabbitNode:
         self._config = dict(config or {})
         self._folder = GuardedFolder()
         self._process: subprocess.Popen[bytes] | None = None
+        self._ports: list[ReservedPort] = []
         self._spec = self._new_spec()
         self._user, self._password = "sandbox", secrets.token_urlsafe(24)
         self._started_once = False
@@ -109,11 +110,13 @@ class RabbitNode:
         if self._process is not None:
             self._process.wait(STOP_TIMEOUT)
             self._process = None
+        self._wait_until_deaf()
 
     def close(self) -> None:
         """Ends the node without grace and deletes its data."""
         self.kill()
         self._folder.close()
+        self._release_ports()
 
     def ctl(self, *args: str, stdin: str = "") -> str:
         """Output of `rabbitmqctl` (about 0.5 s a call). Raises NodeError when it fails."""
@@ -157,8 +160,23 @@ class RabbitNode:
         """Every client gets connection.close 320 CONNECTION_FORCED."""
         self.ctl("close_all_connections", "--global", reason)
 
+    def _wait_until_deaf(self) -> None:
+        # A dying process loses its memory, and with it its name in /proc, before the kernel closes its sockets.
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while _accepts(self._spec.amqp_port):
+            if time.monotonic() > deadline:
+                raise NodeError(f"port {self._spec.amqp_port} still answers after {STOP_TIMEOUT:.0f} s")
+            time.sleep(0.01)
+
     def _new_spec(self) -> NodeSpec:
-        return NodeSpec(self._folder.path, free_port(), free_port(), free_port())
+        # Held while the node is stopped, too: it must find its port again.
+        self._release_ports()
+        self._ports = [ReservedPort() for _ in range(3)]
+        return NodeSpec(self._folder.path, *(each.port for each in self._ports))
+
+    def _release_ports(self) -> None:
+        for port in self._ports:
+            port.release()
 
     def _start(self) -> None:
         if not (self._spec.folder / CONFIG_FILE).exists():
@@ -215,3 +233,8 @@ class RabbitNode:
             path.read_text(errors="replace") for path in (folder / "startup.log", *folder.glob(f"{LOG_FOLDER}/*.log"))
         ]
         return "\n".join(text[-_LOG_TAIL:] for text in texts)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0

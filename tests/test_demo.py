@@ -163,7 +163,7 @@ def test_ctrl_c_at_any_time_leaves_nothing_behind(private_tmp: Path, tmp_path: P
         demo.wait_for(sign_of_life)
         demo.process.send_signal(signal.SIGINT)
         code, output = demo.finish()
-    assert code == 130
+    assert code == 130, output
     assert "Stopped; nothing is left running." in output
     assert "Traceback" not in output
     assert leftovers(private_tmp) == []
