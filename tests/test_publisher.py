@@ -110,6 +110,9 @@ def test_a_memory_alarm_holds_messages_back_and_ends_by_itself(
 def test_a_broker_killed_in_the_middle_loses_no_confirmed_message(
     destructive_node: RabbitNode, destructive_broker: Broker
 ) -> None:
+    destructive_broker.declare("a.sent.queue")
+    destructive_node.stop()  # RabbitMQ writes a new queue's name to disk late, unlike a confirmed message
+    destructive_node.start()
     with Bench(destructive_broker.address).running() as bench:
         futures = [bench.publisher.publish("a.sent.queue", message(number)) for number in range(500)]
         futures[0].result(20)
