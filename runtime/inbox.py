@@ -10,6 +10,8 @@ from runtime.amqp_thread import ConnectionThread
 
 COALESCE = 0.001  # seconds between two looks while things keep coming; an idle loop is woken at once
 
+RELOOK = 0.01  # seconds between two looks at what cannot be handled at the moment
+
 _Item = TypeVar("_Item")
 
 
@@ -38,12 +40,11 @@ class Inbox(Generic[_Item]):
             self._thread.call(self._look)
 
     def _look(self) -> None:
-        found = bool(self.items)
-        if found:
+        if self.items:
             self._handle()
-        if found and not self.items:
-            self._thread.call_later(COALESCE, self._look)
+            # What is left could not be handled yet (the broker is blocked), or came just now and has woken nobody.
+            self._thread.call_later(RELOOK if self.items else COALESCE, self._look)
             return
         self._is_due = False
-        if self.items and not found:  # put between the look and the flag
+        if self.items:  # put between the look and the flag
             self._wake()
