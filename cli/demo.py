@@ -62,10 +62,10 @@ def run_demo(options: DemoOptions, environ: Mapping[str, str], lang: Language) -
     try:
         code = _run(options, environ, lang, view)
     except Exception:
+        # An interrupt in the middle of a dialogue with the broker comes out as an error of that dialogue.
         if not interrupts:
             raise
         code = EXIT_INTERRUPTED
-    # An interrupt in the middle of a dialogue with the broker comes out as an error of that dialogue.
     if interrupts and code != EXIT_OK:
         view.say(say(lang, "stopped"))
         return EXIT_INTERRUPTED
