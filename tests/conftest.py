@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Generator, Iterator
 
@@ -21,6 +22,12 @@ from tests.broker import Broker
 # No test asserts a speed: neither a slow machine nor a busy one is a failure.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+
+
+def pytest_configure() -> None:
+    """Ctrl+C works in the processes that tests start: a shell's background job hands its children a deaf ear."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
