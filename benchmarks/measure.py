@@ -1,0 +1,58 @@
+"""What a process costs, as the kernel counts it: CPU time, memory, threads, file descriptors (Linux: /proc)."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`cpu_seconds` since the process began (user and system), memory in bytes, `peak_memory` since it began."""
+
+    cpu_seconds: float
+    memory: int
+    peak_memory: int
+    threads: int
+    descriptors: int
+
+
+def usage(pid: int) -> Usage:
+    """Raises FileNotFoundError or ProcessLookupError when there is no such process."""
+    folder = Path(f"/proc/{pid}")
+    # The command's name may contain spaces and brackets; the fields that are wanted stand behind the last bracket.
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    return Usage(
+        cpu_seconds=(int(fields[11]) + int(fields[12])) / _TICKS,
+        memory=_kilobytes(status, "VmRSS"),
+        peak_memory=_kilobytes(status, "VmHWM"),
+        threads=int(status["Threads"]),
+        descriptors=sum(1 for _ in (folder / "fd").iterdir()),
+    )
+
+
+def machine() -> dict[str, str]:
+    """What a reader must know of the machine to compare: no figure stands without it."""
+    processor = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return {
+        "processor": f"{processor}, {len(os.sched_getaffinity(0))} cores",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _kilobytes(status: Mapping[str, str], name: str) -> int:
+    return int(status[name].split()[0]) * 1024
