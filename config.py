@@ -225,6 +225,7 @@ class WorkerSettings(EnvironmentSettings):
 
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    state_dir: Path = Path("state")
     log_dir: Path = Path("logs")
     log_max_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
     log_backups: Count = 5

@@ -45,6 +45,7 @@ class WorkerProcess:
             "PROBE_INTERVAL": "1",
             "RETRY_DELAY": "1",
             "LOG_DIR": str(folder.path / "logs"),
+            "STATE_DIR": str(folder.path / "state"),
         }
         with self.log.open("wb") as console:
             self._process = subprocess.Popen(  # noqa: S603 - our own program

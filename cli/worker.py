@@ -14,12 +14,14 @@ from core.errors import NotConfiguredError
 from core.events import EventStream
 from core.policy import RetryPolicy
 from core.stats import Statistics
-from message_processor import MessageProcessor, ProcessingSettings, Route
+from message_processor import MessageProcessor
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connection_parameters
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.loader import make_handler, make_tracker
+from runtime.settlement import ProcessingSettings, Route
+from runtime.starts import StartJournal
 from runtime.systemd import Notifier
 from runtime.tracker_thread import TrackerThread
 from runtime.tracking import Sweeper, TrackedQueue
@@ -60,6 +62,7 @@ class Worker:
         self.consumer = RabbitMQConsumer(
             connection_parameters(settings.rabbitmq, "consumer"), self._topology, reconnect_max_delay=longest
         )
+        self._starts = StartJournal(settings.worker.state_dir)
         self.tracker_threads = self._make_trackers()
         self.processors = self._make_processors()
 
@@ -92,7 +95,10 @@ class Worker:
             heartbeat_interval=self._settings.worker.heartbeat_interval,
             shutdown_timeout=self._settings.worker.shutdown_timeout,
         )
-        return lifecycle.run()
+        try:
+            return lifecycle.run()
+        finally:
+            self._starts.close()
 
     # -- building -------------------------------------------------------------------------------------------------
 
@@ -125,6 +131,7 @@ class Worker:
                 consumer=self.consumer,
                 publisher=self.publisher,
                 events=self._events,
+                starts=self._starts,
                 stop=self._stop,
                 on_done=self._wake_tracker,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError, OutcomeError, TransientError
@@ -93,6 +94,14 @@ def settle(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float
             delay = _delay(error, tries.attempt, policy, jitter)
             return RetryLater(wait_step(delay), Tries(tries.attempt + 1, tries.ambiguous))
     return Park()
+
+
+def suspect_group_size(starts: int, batch_size: int) -> int:
+    """How many messages may be handled together that a worker has died with `starts` times.
+
+    Each death shrinks the group: after two of them, however large the batch was, the culprit stands alone.
+    """
+    return math.isqrt(batch_size) if starts == 1 else 1
 
 
 def wait_step(delay: float) -> float:

@@ -35,6 +35,7 @@ class Daemon:
             **inherited,
             **address.environment(),
             "LOG_DIR": str(folder / "logs"),
+            "STATE_DIR": str(folder / "state"),
             "HEARTBEAT_INTERVAL": "1",
             "PROBE_INTERVAL": "0.3",
             "RETRY_DELAY": "0.2",

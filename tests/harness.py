@@ -18,10 +18,12 @@ from core.events import EventStream
 from core.messages import Limits
 from core.policy import RetryPolicy
 from core.stats import Statistics
-from message_processor import MessageProcessor, ProcessingSettings, Route
+from message_processor import MessageProcessor
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connection_parameters
+from runtime.settlement import ProcessingSettings, Route
+from runtime.starts import StartJournal
 from runtime.tracking import Sweeper, TrackedQueue
 from sandbox.address import BrokerAddress
 
@@ -59,9 +61,10 @@ def camunda_message(task_id: str, **fields: Any) -> bytes:
 class Bench:
     """Consumer, publisher and processors on one virtual host."""
 
-    def __init__(self, address: BrokerAddress, **rabbitmq: Any) -> None:
+    def __init__(self, address: BrokerAddress, *, starts: StartJournal | None = None, **rabbitmq: Any) -> None:
         settings = rabbitmq_settings(address, **rabbitmq)
         self.stop = threading.Event()
+        self.starts = starts or StartJournal(None)
         self.statistics = Statistics(time.time())
         self.events = EventStream([self.statistics])
         self.topology = Topology(settings)
@@ -94,6 +97,7 @@ class Bench:
             consumer=self.consumer,
             publisher=self.publisher,
             events=self.events,
+            starts=self.starts,
             stop=self.stop,
             on_done=self.woken.append,
         )

@@ -37,7 +37,7 @@ def worker(vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Itera
     bitrix = BitrixSettings(webhook_url=SecretStr(portal.webhook_url), rate_limit_per_second=1000, ambiguous_wait=1)
     settings = Settings(
         rabbitmq_settings(vhost),
-        WorkerSettings(heartbeat_interval=0.5, log_dir=tmp_path, concurrency=1),
+        WorkerSettings(heartbeat_interval=0.5, log_dir=tmp_path, state_dir=tmp_path, concurrency=1),
         {BitrixSettings: bitrix},
     )
     worker = Worker(settings, {QUEUE: BitrixTaskHandler}, {SENT: BitrixTaskTracker})
@@ -69,7 +69,7 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     elif name.startswith("tracker"):
         worker.tracker_threads[SENT].__dict__["_sweep_once"] = end_this_thread
     else:
-        worker.processors[QUEUE].__dict__["_process"] = lambda _batch: end_this_thread()
+        worker.processors[QUEUE].__dict__["_process"] = lambda _batch, _slot: end_this_thread()
         broker.publish(QUEUE, camunda_message("held-by-the-thread"))
     victim.join(30)
     assert not victim.is_alive()

@@ -1,0 +1,166 @@
+"""From a handler's outcome to the settlement of its message: what is stored where, and the ack after the confirm."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from base_handler import BaseMessageHandler, HandlerOutcome
+from core.envelopes import Failure, encode_failed_task, encode_sent, encode_unreadable
+from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+from core.events import (
+    EventStream,
+    MessageFailed,
+    MessageParked,
+    MessageProcessed,
+    ResultNotStored,
+    ResultStored,
+    RetryScheduled,
+)
+from core.messages import Limits, OutgoingMessage
+from core.policy import Park, Pause, RetryLater, RetryPolicy, settle
+from core.results import Accepted, Acknowledged, Done
+from rabbitmq_consumer import RabbitMQConsumer
+from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, RabbitMQPublisher
+from runtime.amqp import wait_queue_name
+from runtime.gate import SystemGate
+from runtime.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of QUEUE_HANDLERS, made ready to run. `sent_queue` None: results are not stored."""
+
+    queue: str
+    system: str
+    handler: BaseMessageHandler
+    sent_queue: str | None
+    prefetch: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessingSettings:
+    """What all queues share. `probe_interval` in seconds."""
+
+    errors_queue: str
+    limits: Limits
+    retry: RetryPolicy
+    probe_interval: float
+
+
+class Settler:
+    """Settles the messages of one queue. Usable from any thread; callbacks run in the publisher's I/O thread."""
+
+    def __init__(
+        self,
+        route: Route,
+        settings: ProcessingSettings,
+        gate: SystemGate,
+        *,
+        consumer: RabbitMQConsumer,
+        publisher: RabbitMQPublisher,
+        events: EventStream,
+        on_done: Callable[[str], None],
+    ) -> None:
+        self._route = route
+        self._settings = settings
+        self._gate = gate
+        self._consumer = consumer
+        self._publisher = publisher
+        self._events = events
+        self._on_done = on_done
+
+    def settle(self, work: Work, outcome: HandlerOutcome) -> None:
+        match outcome:
+            case Acknowledged():
+                self._on_handled(work, outcome)
+            case Accepted() | Done():
+                try:
+                    self._store_result(work, outcome)
+                except PermanentError as error:
+                    self.fail(work, error)
+            case OutcomeError():
+                self.fail(work, outcome)
+
+    def _store_result(self, work: Work, result: Accepted | Done) -> None:
+        if self._route.sent_queue is None:
+            self._on_handled(work, result)
+            return
+        message = encode_sent(work.require_task(), self._route.queue, result, time.time())
+        stored = self._publisher.publish(self._route.sent_queue, message)
+        stored.add_done_callback(partial(self._on_stored, work, result))
+
+    def _on_stored(self, work: Work, result: Accepted | Done, stored: Future[None]) -> None:
+        error = stored.exception()
+        if error is None:
+            self._events.emit(ResultStored(self._route.system))
+            self._on_handled(work, result)
+            if isinstance(result, Done) and self._route.sent_queue is not None:
+                self._on_done(self._route.sent_queue)
+            return
+        self._events.emit(ResultNotStored(self._route.system))
+        if isinstance(error, MessageTooLargeError):
+            self.fail(work, PermanentError(f"the result cannot be stored: {error}", code="result_too_large"))
+
+    def _on_handled(self, work: Work, result: Accepted | Done | Acknowledged) -> None:
+        self._consumer.ack(work.delivery)
+        duplicate = not isinstance(result, Acknowledged) and result.duplicate
+        self._gate.succeeded(work.task_id)
+        self._events.emit(MessageProcessed(self._route.system, duplicate))
+        external_id = None if isinstance(result, Acknowledged) else result.external_id
+        work.log(logging.INFO, "task.found" if duplicate else "task.accepted", "task done", external_id=external_id)
+
+    def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
+        # An error raised for the whole batch says nothing about one of its messages.
+        if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
+            error = TransientError(f"only this message meets it: {error}", code=error.code)
+        self._events.emit(MessageFailed(self._route.system, error.outcome))
+        decision = settle(error, work.tries, self._settings.retry, random.random())
+        match decision:
+            case RetryLater():
+                self._retry_later(work, error, decision)
+            case Pause():
+                self._gate.close(error, decision)
+                self.hand_back(work, str(error))
+            case Park():
+                self._park(work, error)
+
+    def _retry_later(self, work: Work, error: OutcomeError, retry: RetryLater) -> None:
+        work.log(logging.WARNING, "task.retry", str(error), code=error.code, retry_in=retry.delay)
+        copy = work.copy(retry.tries, str(error))
+        self._send_and_ack(wait_queue_name(self._route.queue, retry.delay), copy, work)
+        self._events.emit(RetryScheduled(self._route.system))
+
+    def hand_back(self, work: Work, reason: str) -> None:
+        # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,
+        # and a delivery that is merely held closes its channel after 30 minutes.
+        self._send_and_ack(self._route.queue, work.copy(work.tries, reason), work)
+
+    def _park(self, work: Work, error: OutcomeError) -> None:
+        failure = Failure(
+            error, self._route.queue, self._route.system, work.tries.attempt, work.first_seen, failed_at=time.time()
+        )
+        if work.task is None:
+            message = encode_unreadable(work.delivery.body, work.message_id, failure)
+        else:
+            message = encode_failed_task(work.task, failure)
+        work.log(logging.ERROR, "task.parked", str(error), code=error.code, outcome=error.outcome)
+        self._send_and_ack(self._settings.errors_queue, message, work)
+        self._events.emit(MessageParked(self._route.system, error.code))
+
+    def _send_and_ack(self, queue: str, message: OutgoingMessage, work: Work) -> None:
+        self._publisher.publish(queue, message).add_done_callback(partial(self._ack_if_confirmed, work))
+
+    def _ack_if_confirmed(self, work: Work, confirmed: Future[None]) -> None:
+        error = confirmed.exception()
+        if error is None:
+            self._consumer.ack(work.delivery)
+        elif not isinstance(error, PublisherClosedError):
+            # Stays unacked: the broker delivers it again when the channel closes; a person is told.
+            work.log(logging.ERROR, "task.stuck", str(error))
