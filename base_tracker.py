@@ -1,7 +1,8 @@
 """What an author of a new system implements so that its tasks are followed until a person has finished them.
 
-One method: given many tracked tasks, say which are finished, with what. The sweep of the sent queue, the confirmed
-response, the ack and the statistics are done by runtime.tracking.
+One method is enough: given many tracked tasks, say which are finished, with what. A second one, `changes`, spares a
+system with very many open tasks from being asked about each of them in every sweep. The sweep of the sent queue, the
+confirmed response, the ack and the statistics are done by runtime.tracking.
 """
 
 from __future__ import annotations
@@ -9,12 +10,35 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic_settings import BaseSettings
 
 from core.messages import TrackedTask
 from core.results import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedTask:
+    """A task that a person may have finished: its id in the system, and the Camunda task id if the system keeps it.
+
+    One of the two is enough. A task without `task_id` that nobody has asked to be created is ignored by the sweep.
+    """
+
+    external_id: str | None
+    task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What may have been finished since a mark, and the mark for the next question.
+
+    `mark` is the tracker's own business: it is handed back as it is, and again after a sweep that failed.
+    """
+
+    tasks: Sequence[ChangedTask]
+    mark: Any
 
 
 class BaseTracker(ABC):
@@ -38,6 +62,15 @@ class BaseTracker(ABC):
         Raises OutageError, ConfigurationError or TransientError when the system cannot be asked: every task then
         stays where it is until the next sweep.
         """
+
+    def changes(self, since: Any) -> Changes | None:
+        """Every task that a person may have finished since the mark `since`, whatever stands in the sent queue.
+
+        With `since` None the answer is a mark to ask from next time, and no tasks. None means that it cannot be told
+        (not supported, too many, a mark that is no longer good): every open task is then looked at, as without this
+        method. A task too many costs little, one too few waits for the next full sweep. Raises what `check` raises.
+        """
+        return None
 
     def get_stats(self) -> dict[str, Any]:
         """The system's own figures for the heartbeat line."""

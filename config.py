@@ -46,7 +46,8 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
-Prefetch = Annotated[int, Field(ge=1, le=65535)]  # 16 bits in AMQP, where 0 would mean "no limit"
+MOST_PREFETCHED = 65535  # 16 bits in AMQP, where 0 would mean "no limit"
+Prefetch = Annotated[int, Field(ge=1, le=MOST_PREFETCHED)]
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
@@ -230,6 +231,7 @@ class WorkerSettings(EnvironmentSettings):
     log_max_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
     log_backups: Count = 5
     heartbeat_interval: Seconds = 60.0
+    tracker_full_sweep_interval: Seconds = 900.0
     retry_attempts: Count = 3  # retries after the first try: 3 means that a task is tried 4 times
     retry_delay: Seconds = 5.0
     retry_max_delay: Seconds = 900.0
@@ -237,7 +239,7 @@ class WorkerSettings(EnvironmentSettings):
     shutdown_timeout: Seconds = 30.0
     max_message_bytes: PositiveCount = 8 * 1024 * 1024
     max_message_depth: Annotated[int, Field(ge=1, le=500)] = 100  # deeper needs more than Python's stack
-    prefetch: Prefetch = 100
+    prefetch: Annotated[int | None, Field(ge=1, le=MOST_PREFETCHED)] = None  # None: see prefetch_of
     concurrency: PositiveCount = 4
     queue_prefetch: Annotated[Mapping[str, Prefetch], BeforeValidator(_pairs)] = Field(default_factory=dict)
     queue_concurrency: Annotated[Mapping[str, PositiveCount], BeforeValidator(_pairs)] = Field(default_factory=dict)
@@ -256,8 +258,9 @@ class WorkerSettings(EnvironmentSettings):
     def message_limits(self) -> Limits:
         return Limits(self.max_message_bytes, self.max_message_depth)
 
-    def prefetch_of(self, queue: str) -> int:
-        return self.queue_prefetch.get(queue, self.prefetch)
+    def prefetch_of(self, queue: str, usable: int) -> int:
+        """`usable` is what the queue's threads can make use of: so many, or 100, where the operator has set nothing."""
+        return self.queue_prefetch.get(queue) or self.prefetch or min(max(100, usable), MOST_PREFETCHED)
 
     def concurrency_of(self, queue: str) -> int:
         return self.queue_concurrency.get(queue, self.concurrency)

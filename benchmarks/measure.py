@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,25 @@ def usage(pid: int) -> Usage:
         threads=int(status["Threads"]),
         descriptors=sum(1 for _ in (folder / "fd").iterdir()),
     )
+
+
+def family_usage(pid: int) -> Usage:
+    """The process and all that descend from it, added up; shared memory counts for each that maps it."""
+    usages = [usage(each) for each in _family(pid)]
+    return Usage(
+        cpu_seconds=sum(each.cpu_seconds for each in usages),
+        memory=sum(each.memory for each in usages),
+        peak_memory=sum(each.peak_memory for each in usages),
+        threads=sum(each.threads for each in usages),
+        descriptors=sum(each.descriptors for each in usages),
+    )
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            yield from _family(int(child))
 
 
 def machine() -> dict[str, str]:

@@ -117,13 +117,15 @@ class Worker:
             )
             if handler is None:
                 continue
+            concurrency = worker.concurrency_of(queue)
             route = Route(
                 queue=queue,
                 system=queue.removesuffix(".queue"),
                 handler=handler,
                 sent_queue=worker.sent_queue_of(queue),
-                prefetch=worker.prefetch_of(queue),
-                concurrency=worker.concurrency_of(queue),
+                # Each thread holds a batch, and one waits for it: with less, threads take half-full batches.
+                prefetch=worker.prefetch_of(queue, 2 * concurrency * handler.batch_size),
+                concurrency=concurrency,
             )
             processors[queue] = MessageProcessor(
                 route,
@@ -157,6 +159,7 @@ class Worker:
                 responses_queue=self._topology.responses_queue,
                 errors_queue=self._topology.errors_queue,
                 echo_variables=self._settings.worker.response_echo_variables,
+                full_sweep_interval=self._settings.worker.tracker_full_sweep_interval,
             )
             parameters = connection_parameters(self._settings.rabbitmq, f"tracker {system}")
             sweeper = Sweeper(tracked, self._topology, parameters, self.publisher, self._stop.is_set)

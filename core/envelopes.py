@@ -298,9 +298,12 @@ def _created_task_id(response: Any) -> str | None:
     return None
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)  # json.dumps makes one for each call
+
+
 def _json(value: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str).encode("utf-8")
+        return _ENCODER.encode(value).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, NaN, a lone surrogate, a cycle
         raise PermanentError(f"the handler's result cannot be written as JSON: {error}", code="bad_result") from None
 

@@ -1,4 +1,8 @@
-"""One thread per tracker: a sweep every interval, or at once when a result is there that needs no waiting."""
+"""One thread per tracker: a sweep every interval, or at once when a result is there that needs no waiting.
+
+A sweep that had to go through a large queue is followed by a pause of four times its duration (the interval at the
+most), so that results that come one by one do not make it go round and round.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from runtime.amqp import BROKER_ERRORS, describe
 from runtime.tracking import Sweeper, SweepInterruptedError, SweepResult
 
 log = logging.getLogger(__name__)
+
+
+PAUSE_FACTOR = 4.0  # sweeps of a large queue take a fifth of the time at the most
 
 
 class TrackerThread:
@@ -55,14 +62,23 @@ class TrackerThread:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._due.clear()
-            self._sweep_once()
-            self._due.wait(self._interval)
+            pause = self._sweep_once()
+            self._stop.wait(pause)
+            self._due.wait(self._interval - pause)
 
-    def _sweep_once(self) -> None:
+    def _sweep_once(self) -> float:
+        """Returns the seconds in which no other sweep may begin."""
+        woken = self._due.is_set()
+        self._due.clear()
+        began = time.monotonic()
         result = SweepResult()
+        self._try_to_sweep(result, woken=woken)
+        is_large = self._sweeper.is_large(result)
+        return min(self._interval, PAUSE_FACTOR * (time.monotonic() - began)) if is_large else 0.0
+
+    def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> None:
         try:
-            self._sweeper.sweep(result)
+            self._sweeper.sweep(result, woken=woken)
         except (StoppingError, SweepInterruptedError):
             return
         except (OutcomeError, *BROKER_ERRORS) as error:

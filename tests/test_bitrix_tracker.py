@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from base_tracker import ChangedTask, Changes
+from consumers.bitrix.changes import MOST_ROWS
 from consumers.bitrix.tracker import BitrixTaskTracker
 from core.errors import ConfigurationError, NotConfiguredError, OutageError, OutcomeError
 from core.messages import TrackedTask
@@ -186,6 +188,183 @@ def test_a_portal_that_cannot_be_asked_leaves_every_task_where_it_is(
             tracker.check(tracked)
         injection.remove()
         assert isinstance(tracker.check(tracked)[0], Completed)
+
+
+# -- changes ---------------------------------------------------------------------------------------------------------
+
+
+def told(changes: Changes | None) -> set[str | None]:
+    """The Bitrix ids of the changed tasks."""
+    assert changes is not None, "the portal cannot tell"
+    return {task.external_id for task in changes.tasks}
+
+
+def mark_of(changes: Changes | None) -> Any:
+    assert changes is not None, "the portal cannot tell"
+    return changes.mark
+
+
+def test_finished_and_declined_tasks_are_told_once_with_their_keys() -> None:
+    with BitrixSandbox() as portal:
+        finished, controlled, declined, edited, untouched = tasks(portal, 5)
+        tracker = tracker_for(portal)
+        first = tracker.changes(None)
+        assert told(first) == set()
+        portal.finish(bitrix_id(finished))
+        portal.set_status(bitrix_id(controlled), 4)
+        portal.decline(bitrix_id(declined))
+        portal.change(bitrix_id(edited), TITLE="Новое имя")
+        second = tracker.changes(mark_of(first))
+        assert second is not None
+        assert set(second.tasks) == {
+            ChangedTask(each.external_id, each.task_id) for each in (finished, controlled, declined)
+        }
+        assert told(tracker.changes(second.mark)) == set(), "the overlap is not told again"
+        portal.finish(bitrix_id(untouched))
+        assert told(tracker.changes(second.mark)) == {untouched.external_id}
+        assert portal.requests.http == 4, "one request a question"
+
+
+def test_after_a_failed_sweep_the_same_mark_tells_the_same() -> None:
+    with BitrixSandbox() as portal:
+        [task] = tasks(portal, 1)
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        portal.finish(bitrix_id(task))
+        for _ in range(3):
+            assert told(tracker.changes(mark)) == {task.external_id}
+
+
+def test_a_persons_own_task_is_told_without_a_key() -> None:
+    with BitrixSandbox() as portal:
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        own = portal.create_task("Купить цветы")
+        portal.finish(own)
+        changes = tracker.changes(mark)
+        assert changes is not None
+        assert list(changes.tasks) == [ChangedTask(str(own), None)]
+
+
+def test_a_task_that_is_taken_up_again_and_finished_again_is_told_again() -> None:
+    with BitrixSandbox() as portal:
+        [task] = tasks(portal, 1)
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        portal.finish(bitrix_id(task))
+        again = tracker.changes(mark)
+        assert told(again) == {task.external_id}
+        portal.set_status(bitrix_id(task), 3)
+        open_again = tracker.changes(mark_of(again))
+        assert told(open_again) == set()
+        portal.state.clock.offset += 1  # the portal counts whole seconds
+        portal.finish(bitrix_id(task))
+        assert told(tracker.changes(mark_of(open_again))) == {task.external_id}
+
+
+def test_a_change_that_becomes_visible_late_is_told() -> None:
+    with BitrixSandbox() as portal:
+        [task] = tasks(portal, 1)
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        with portal.state.lock:  # committed now, by a transaction that had begun a minute ago
+            stored = portal.state.tasks.get(int(bitrix_id(task)))
+            assert stored is not None
+            portal.state.tasks.update(stored, {"STATUS": 5}, by=1, moment=portal.state.moment() - 60)
+        assert told(tracker.changes(mark)) == {task.external_id}
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_portal_whose_clock_is_wrong_misses_nothing(hours: int) -> None:
+    with BitrixSandbox() as portal:
+        portal.state.clock.offset = hours * 3600.0
+        before, after = tasks(portal, 2)
+        tracker = tracker_for(portal)
+        portal.finish(bitrix_id(before))
+        portal.state.clock.offset += 600
+        mark = mark_of(tracker.changes(None))
+        portal.finish(bitrix_id(after))
+        assert told(tracker.changes(mark)) == {after.external_id}
+
+
+def test_a_portal_whose_clock_goes_back_cannot_tell_until_it_is_asked_anew() -> None:
+    with BitrixSandbox() as portal:
+        first, second = tasks(portal, 2)
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        portal.state.clock.offset = -3600
+        portal.finish(bitrix_id(first))
+        assert tracker.changes(mark) is None
+        mark = mark_of(tracker.changes(None))
+        portal.finish(bitrix_id(second))
+        assert second.external_id in told(tracker.changes(mark))
+
+
+@pytest.mark.parametrize("count", [50, 51, 120])
+def test_many_changes_take_two_requests(count: int) -> None:
+    with BitrixSandbox() as portal:
+        tracked = tasks(portal, count)
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        for task in tracked:
+            portal.finish(bitrix_id(task))
+        before = portal.requests.http
+        assert told(tracker.changes(mark)) == {task.external_id for task in tracked}
+        assert portal.requests.http == before + (1 if count <= 50 else 2)
+
+
+def test_more_changes_than_one_batch_can_tell_are_a_matter_for_a_full_sweep() -> None:
+    with BitrixSandbox() as portal:
+        tracked = tasks(portal, MOST_ROWS + 1)
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        for task in tracked[:-1]:
+            portal.finish(bitrix_id(task))
+        assert len(told(tracker.changes(mark))) == MOST_ROWS
+        portal.finish(bitrix_id(tracked[-1]))
+        assert tracker.changes(mark) is None
+
+
+def test_a_task_that_leaves_the_list_while_its_pages_are_turned_hides_no_other() -> None:
+    with BitrixSandbox() as portal, ThreadPoolExecutor(1) as pool:
+        tracked = tasks(portal, 60)
+        tracker = tracker_for(portal)
+        mark = mark_of(tracker.changes(None))
+        for task in tracked:
+            portal.finish(bitrix_id(task))
+        turning = portal.inject(faults.delay(0.5), "batch")
+        changes = pool.submit(tracker.changes, mark)
+        assert turning.wait(10)
+        portal.set_status(bitrix_id(tracked[0]), 3)  # the task at place 51 moves to place 50, a page that was read
+        assert changes.result() is None
+
+
+@pytest.mark.parametrize("field", ["CHANGED_DATE", "REAL_STATUS"])
+def test_a_portal_that_ignores_the_filter_is_noticed_and_said_once(
+    field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with BitrixSandbox() as portal:
+        finished, edited = tasks(portal, 2)
+        tracker = tracker_for(portal)
+        portal.finish(bitrix_id(finished))
+        portal.state.clock.offset = 3600
+        mark = mark_of(tracker.changes(None))
+        portal.change(bitrix_id(edited), TITLE="Новое имя")
+        assert told(tracker.changes(mark)) == set(), "neither is an answer: one is old, the other open"
+        portal.state.ignored_filters = frozenset({field})
+        for _ in range(3):
+            assert tracker.changes(mark) is None
+        portal.state.ignored_filters = frozenset()
+        assert told(tracker.changes(mark)) == set()
+    assert [getattr(record, "event", "") for record in caplog.records].count("tracker.blind") == 1
+
+
+def test_a_portal_that_cannot_be_asked_for_changes_raises_its_outcome() -> None:
+    with BitrixSandbox() as portal:
+        tracker = tracker_for(portal)
+        portal.inject(faults.html(502), "tasks.task.list")
+        with pytest.raises(OutageError):
+            tracker.changes(None)
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

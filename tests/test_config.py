@@ -135,7 +135,7 @@ class TestValues:
         worker = load(
             {"QUEUE_PREFETCH": "bitrix24.queue=200, 1c.queue=10", "QUEUE_CONCURRENCY": '{"1c.queue": 1}'}
         ).worker
-        assert [worker.prefetch_of(q) for q in ("bitrix24.queue", "1c.queue", "default.queue")] == [200, 10, 100]
+        assert [worker.prefetch_of(q, 300) for q in ("bitrix24.queue", "1c.queue", "default.queue")] == [200, 10, 300]
         assert [worker.concurrency_of(q) for q in ("1c.queue", "default.queue")] == [1, 4]
 
     def test_a_tariff_chooses_the_request_limits_unless_they_are_set(self) -> None:
@@ -234,7 +234,7 @@ class TestMistakes:
             ("RABBITMQ_CA_FILE", "/nowhere", "TLS выключен", "RABBITMQ_TLS=true"),
             ("HEARTBEAT_INTERVAL", "0", "должно быть больше 0", "например HEARTBEAT_INTERVAL=60"),
             ("HEARTBEAT_INTERVAL", "1 мин", "это не число", "число"),
-            ("PREFETCH", "0", "не меньше 1", "PREFETCH=100"),
+            ("PREFETCH", "0", "не меньше 1", "целое число, не меньше 1, не больше 65535"),
             ("QUEUE_PREFETCH", "bitrix24.queue", "не пара имя=значение", "a=1,b=2"),
             ("QUEUE_CONCURRENCY", '{"1c.queue": "x"}', "1c.queue: это не целое число", "config.env.example"),
             ("QUEUE_HANDLERS", "{", "это не JSON", "в одну строку"),
@@ -292,7 +292,7 @@ class TestMistakes:
 
     def test_mistakes_of_the_daemon_do_not_hide_those_of_the_systems(self) -> None:
         def find(worker: WorkerSettings) -> list[type[BaseSettings]]:
-            assert worker.prefetch == 100, "the default stands in for the wrong value"
+            assert worker.prefetch is None, "the default stands in for the wrong value"
             assert "bitrix24.queue" in worker.queue_handlers
             return [BitrixSettings]
 

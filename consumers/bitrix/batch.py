@@ -5,10 +5,12 @@ Documentation: settings/how-to-call-rest-api/batch.md and data-encoding.md of th
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -43,15 +45,22 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one command returned: `result` as the method's page describes it, `next` when there are more rows."""
+    """What one command returned: `result` as the method's page describes it, `next` when there are more rows.
+
+    `total` counts the rows of all pages; `asked_at` is the portal's own clock when it began to work, told for a method
+    called alone.
+    """
 
     result: Any
     next: int | None = None
+    total: int | None = None
+    asked_at: datetime | None = None
 
 
 def command_keys(count: int) -> list[str]:
     """Unguessable names: no text written in advance can refer to a command of this batch."""
-    return [f"c{secrets.token_hex(8)}" for _ in range(count)]
+    digits = secrets.token_hex(8 * count)  # at once: each call to the system gives the other threads a turn
+    return [f"c{digits[start : start + 16]}" for start in range(0, len(digits), 16)]
 
 
 def flatten(params: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -73,6 +82,24 @@ def section(reply: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """One map of the batch's reply; the portal sends an empty one as `[]`."""
     part = reply.get(name)
     return part if isinstance(part, Mapping) else {}
+
+
+def moment_of(value: Any) -> datetime | None:
+    """A date of an answer (`2026-11-23T19:38:34+03:00`); None when it is none or tells no offset."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def number_of(value: Any) -> float | None:
+    """A number of an answer; None when it is none or none that can be reckoned with."""
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _scalar(value: Any) -> str:

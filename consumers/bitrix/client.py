@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, command_keys, section
+from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, command_keys, moment_of, number_of, section
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.errors import (
     OPERATION_TIME_LIMIT,
@@ -35,6 +35,7 @@ from core.errors import (
 from runtime.http import HttpAnswer, HttpClient
 
 _LONGEST_PAUSE = 60.0  # seconds between two tries after QUERY_LIMIT_EXCEEDED
+_LONGEST_NUMBER = 18  # digits; Python refuses texts of more than 4,300
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,17 @@ class BitrixClient:
         """Calls one method. Raises the outcome that its error code stands for; StoppingError when asked to stop."""
         body = self._post(method, params or {}, {method}, write=write)
         self.limiter.note(method, body.get("time"))
-        return Answer(body["result"], _int(body.get("next")))
+        asked_at = moment_of(section(body, "time").get("date_start"))
+        return Answer(body["result"], _int(body.get("next")), _int(body.get("total")), asked_at)
 
-    def batch(self, commands: Sequence[Command]) -> BatchReply:
+    def wait_for_turn(self) -> None:
+        """Waits until the bucket lets one request through; that request is then made by `batch(…, has_turn=True)`.
+
+        A request that is composed only when its turn has come can carry what has arrived meanwhile.
+        """
+        self.limiter.wait_for_place(self._stop)
+
+    def batch(self, commands: Sequence[Command], *, has_turn: bool = False) -> BatchReply:
         """Runs the commands in as few requests as possible, each independently of the others.
 
         Never raises an outcome: a request that fails as a whole is the outcome of each of its commands (for a read
@@ -91,7 +100,7 @@ class BitrixClient:
         fitting = [index for index, command in enumerate(commands) if command.fits_batch]
         for start in range(0, len(fitting), BATCH_LIMIT):
             chosen = fitting[start : start + BATCH_LIMIT]
-            answers, took = self._batch_request([commands[index] for index in chosen])
+            answers, took = self._batch_request([commands[index] for index in chosen], has_turn=has_turn and start == 0)
             seconds += took
             outcomes.update(zip(chosen, answers, strict=True))
         for index, command in enumerate(commands):
@@ -109,22 +118,26 @@ class BitrixClient:
         except OutcomeError as error:
             return error
 
-    def _batch_request(self, commands: Sequence[Command]) -> tuple[list[Answer | OutcomeError], float]:
+    def _batch_request(
+        self, commands: Sequence[Command], *, has_turn: bool
+    ) -> tuple[list[Answer | OutcomeError], float]:
         keys = command_keys(len(commands))
         payload = {"halt": 0, "cmd": {key: command.encode() for key, command in zip(keys, commands, strict=True)}}
         write = any(command.write for command in commands)
+        began = time.monotonic()
         try:
-            body = self._post("batch", payload, {command.method for command in commands}, write=write)
+            methods = {command.method for command in commands}
+            body = self._post("batch", payload, methods, write=write, has_turn=has_turn)
             reply = body["result"]
             if not isinstance(reply, Mapping):
                 raise AmbiguousError("Bitrix24 answered a batch without its results", code="batch_shape")
         except OutcomeError as error:
-            return [_for_command(error, command) for command in commands], 0.0
+            return [_for_command(error, command) for command in commands], time.monotonic() - began
         for key, command in zip(keys, commands, strict=True):
             self.limiter.note(command.method, section(reply, "result_time").get(key))
         times = body.get("time")
-        seconds = times.get("duration", 0.0) if isinstance(times, Mapping) else 0.0
-        return [self._pick(reply, *pair) for pair in zip(keys, commands, strict=True)], float(seconds)
+        seconds = number_of(times.get("duration")) if isinstance(times, Mapping) else None
+        return [self._pick(reply, *pair) for pair in zip(keys, commands, strict=True)], seconds or 0.0
 
     def _pick(self, reply: Mapping[str, Any], key: str, command: Command) -> Answer | OutcomeError:
         error = section(reply, "result_error").get(key)
@@ -137,11 +150,14 @@ class BitrixClient:
         text = f"Bitrix24 left {command.method} out of its answer to a batch"
         return (AmbiguousError if command.write else TransientError)(text, code="batch_command_missing")
 
-    def _post(self, method: str, params: Mapping[str, Any], gated: set[str], *, write: bool) -> dict[str, Any]:
+    def _post(
+        self, method: str, params: Mapping[str, Any], gated: set[str], *, write: bool, has_turn: bool = False
+    ) -> dict[str, Any]:
         """One request; repeated only while the portal refuses it for its rate, which means it was not executed."""
         pause, gives_up_at = self._first_pause, time.monotonic() + self._patience
         while True:
-            self.limiter.acquire(gated, self._stop)
+            self.limiter.acquire(gated, self._stop, has_place=has_turn)
+            has_turn = False
             with self._lock:
                 self._stats["requests"] += 1
             answer = self._http.post_json(f"{self._base}/{method}", params, write=write)
@@ -200,4 +216,6 @@ def _json_object(answer: HttpAnswer) -> dict[str, Any]:
 
 
 def _int(value: Any) -> int | None:
-    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else None
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() and len(value) <= _LONGEST_NUMBER else None
+    return int(value) if isinstance(value, int) else None

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from base_tracker import BaseTracker
+from base_tracker import BaseTracker, Changes
 from consumers.bitrix.answers import AnswerTexts
 from consumers.bitrix.batch import Answer, Command
+from consumers.bitrix.changes import FinishedTasks
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.lookup import PAGE, Row, TaskLookup, task_of
@@ -28,7 +29,11 @@ _TOO_MANY_TO_BE_DELETED = 10
 
 
 class BitrixTaskTracker(BaseTracker):
-    """Asks the statuses of 2,500 tasks with one request; only finished tasks are read in full."""
+    """Asks the statuses of 2,500 tasks with one request; only finished tasks are read in full.
+
+    `changes` tells what was finished or declined. A task that was deleted, or that the webhook's user may no longer
+    read, changes nothing that could be asked for: only a full sweep finds it.
+    """
 
     settings_class = BitrixSettings
     chunk_size = 2500
@@ -39,6 +44,7 @@ class BitrixTaskTracker(BaseTracker):
         self._finished_statuses = settings.finished_statuses
         self._lookup = TaskLookup(client, settings.key_field)
         self._answers = AnswerTexts(client, settings.answer_texts, settings.fields_cache_ttl)
+        self._finished_tasks = FinishedTasks(client, settings.key_field, settings.finished_statuses | {DECLINED})
         self._unseen: dict[str, int] = {}  # Camunda task id -> checks in a row that did not see the task
 
     @classmethod
@@ -54,6 +60,9 @@ class BitrixTaskTracker(BaseTracker):
             [task_id for task_id, status in statuses.items() if status in self._finished_statuses]
         )
         return [self._verdict(task, ids[task.task_id], statuses, finished) for task in tasks]
+
+    def changes(self, since: Any) -> Changes | None:
+        return self._finished_tasks.changes(since)
 
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), "unseen": len(self._unseen)}

@@ -48,10 +48,12 @@ class LoggedCall:
 @dataclass(slots=True)
 class RequestCounts:
     """`http` requests of any kind, `limited` those refused by the leaky bucket, `methods` calls by method: commands
-    of a batch count each by its own name, the request that carried them as `batch`."""
+    of a batch count each by its own name, the request that carried them as `batch`. `seconds` sums up the time from
+    the arrival of each request to its answer: divided by a duration it is how many were under way on average."""
 
     http: int = 0
     limited: int = 0
+    seconds: float = 0.0
     methods: Counter[str] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
 
@@ -102,7 +104,7 @@ class Api:
     def _call(self, method: str, params: Params, *, in_batch: bool) -> dict[str, Any]:
         drawn = self._faults.draw(method, params)
         self._strike(drawn, after_execution=False)
-        started, processor = time.time(), time.perf_counter()
+        started, processor = time.time() + self._portal.clock.offset, time.perf_counter()
         if method == "batch" and not in_batch:
             reply = Reply(run_batch(params, self._command))
             answer = {"result": reply.result, "time": self._time(started, processor)}
@@ -117,6 +119,7 @@ class Api:
             if reply.total is not None:
                 answer["total"] = reply.total
             answer["time"] = self._time(started, processor)
+            reset_at += int(self._portal.clock.offset)
             answer["time"] |= {"operating_reset_at": reset_at, "operating": operating}
         self._strike(drawn, after_execution=True)
         return answer

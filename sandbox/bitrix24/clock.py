@@ -10,16 +10,17 @@ class Clock:
     """Seconds since the epoch, running `scale` times as fast as the machine's clock since it was made."""
 
     def __init__(self, scale: float = 1.0) -> None:
+        self.offset = 0.0  # seconds by which it is wrong: somebody has set it, or its machine has
         self._scale = scale
         self._origin = time.time()
         self._started = time.monotonic()
 
     def now(self) -> float:
-        return self._origin + (time.monotonic() - self._started) * self._scale
+        return self._origin + self.offset + (time.monotonic() - self._started) * self._scale
 
     def real_time(self, moment: float) -> float:
         """When a client's own clock will show that `moment` has come."""
-        return self._origin + (moment - self._origin) / self._scale
+        return self._origin + (moment - self.offset - self._origin) / self._scale
 
 
 def iso(moment: float, zone: tzinfo) -> str:

@@ -76,6 +76,7 @@ class Portal:
         self.admin = admin
         self.scopes = tuple(scopes)
         self.honours_key_filter = honours_key_filter
+        self.ignored_filters: frozenset[str] = frozenset()  # further fields whose conditions it drops without a word
         self.tasks = TaskStore(self.user_fields)
         self.checklists: defaultdict[int, dict[int, ChecklistItem]] = defaultdict(dict)
         self.crm: defaultdict[int, dict[int, dict[str, Any]]] = defaultdict(dict)

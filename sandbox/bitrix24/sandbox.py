@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -170,7 +171,7 @@ class BitrixSandbox(Desk):
     def requests(self) -> RequestCounts:
         with self.state.lock:
             counts = self._api.counts
-            return RequestCounts(counts.http, counts.limited, Counter(counts.methods), Counter(counts.commands))
+            return replace(counts, methods=Counter(counts.methods), commands=Counter(counts.commands))
 
     @property
     def request_log(self) -> list[LoggedCall]:
@@ -215,8 +216,16 @@ class BitrixSandbox(Desk):
     # -- HTTP -----------------------------------------------------------------------------------------------------
 
     def _serve(self, request: HttpRequest) -> dict[str, Any]:
+        arrived = time.perf_counter()
         with self.state.lock:
             self._api.counts.http += 1
+        try:
+            return self._answer(request)
+        finally:
+            with self.state.lock:
+                self._api.counts.seconds += time.perf_counter() - arrived
+
+    def _answer(self, request: HttpRequest) -> dict[str, Any]:
         if not self.bucket.admit(request.source):
             with self.state.lock:
                 self._api.counts.limited += 1

@@ -122,6 +122,8 @@ def _matching(portal: Portal, ids: Iterable[int], tests: Sequence[Test]) -> Iter
 
 def _is_known(portal: Portal, condition: Condition) -> bool:
     field = condition.field
+    if field in portal.ignored_filters:
+        return False
     if field == "XML_ID" or field.startswith("UF_"):
         return portal.honours_key_filter and (field == "XML_ID" or field in portal.user_fields)
     return field in _INTEGERS or field in _DATES or field in _STRINGS or field in _READERS

@@ -1,0 +1,1 @@
+"""What it costs to follow open tasks: `python -m benchmarks.track`."""

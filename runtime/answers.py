@@ -1,0 +1,114 @@
+"""From a verdict on a tracked task to the message that tells it: a response to Camunda or a report to people."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+from base_tracker import BaseTracker
+from core.envelopes import (
+    PROCESSING_COMPLETED,
+    PROCESSING_COMPLETED_BY_TRACKER,
+    Failure,
+    SentMessage,
+    decode_sent,
+    encode_failed_tracking,
+    encode_response,
+    encode_unreadable,
+)
+from core.errors import BusinessError, OutcomeError, PermanentError
+from core.messages import InvalidMessageError
+from core.results import Completed, Rejected
+from rabbitmq_publisher import RabbitMQPublisher
+from runtime.sent_queue import Held, Taken
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedQueue:
+    """One entry of TRACKER_CONFIG, made ready to run. `full_sweep_interval` in seconds."""
+
+    queue: str
+    system: str
+    tracker: BaseTracker
+    responses_queue: str
+    errors_queue: str
+    echo_variables: bool
+    full_sweep_interval: float = 900.0
+
+
+@dataclass(slots=True)
+class SweepResult:
+    """`taken` counts every message that was looked at, `checked` those that the system was asked about."""
+
+    taken: int = 0
+    checked: int = 0
+    completed: int = 0
+    moved: int = 0
+    errors: int = 0
+
+
+class Answers:
+    """Publishes what became of tracked tasks. The futures are done when the broker has confirmed."""
+
+    def __init__(self, route: TrackedQueue, publisher: RabbitMQPublisher) -> None:
+        self._route = route
+        self._publisher = publisher
+
+    def publish(self, held: Held, verdict: Completed | Rejected | None, result: SweepResult) -> Future[None]:
+        """The response or the error report; `verdict` None means that the handler had finished the task at once."""
+        try:
+            sent = decode_sent(held.body)
+        except InvalidMessageError as error:
+            return self.report_unreadable((held.tag, held.properties, held.body), error, result)
+        sent = replace(sent, external_id=held.header.external_id or sent.external_id)
+        if isinstance(verdict, Rejected):
+            return self._reject(held, sent, BusinessError(verdict.reason, code=verdict.code), result)
+        if verdict is None:
+            response, status = sent.fields.get("response_data") or {}, PROCESSING_COMPLETED
+        else:
+            response, status = verdict.response, PROCESSING_COMPLETED_BY_TRACKER
+        echo, now = self._route.echo_variables, time.time()
+        try:
+            message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
+        except PermanentError as error:
+            return self._reject(held, sent, error, result)
+        result.completed += 1
+        self._log(logging.INFO, "task.completed", "task finished, Camunda is answered", held, sent.original)
+        return self._publisher.publish(self._route.responses_queue, message)
+
+    def report_unreadable(self, taken: Taken, error: OutcomeError, result: SweepResult) -> Future[None]:
+        """A message that is no sent message, for the error queue."""
+        result.errors += 1
+        log.error("%s", error, extra={"event": "sent.unreadable", "queue": self._route.queue})
+        _, properties, body = taken
+        message = encode_unreadable(body, properties.message_id or "unreadable:sent", self._failure(error, time.time()))
+        return self._publisher.publish(self._route.errors_queue, message)
+
+    def rotate(self, held: Held) -> Future[None]:
+        """A copy at the tail of the sent queue."""
+        return self._publisher.publish(self._route.queue, held.copy())
+
+    def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
+        result.errors += 1
+        self._log(logging.ERROR, "task.rejected", error.reason, held, sent.original)
+        message = encode_failed_tracking(sent, self._failure(error, time.time()))
+        return self._publisher.publish(self._route.errors_queue, message)
+
+    def _failure(self, error: OutcomeError, now: float) -> Failure:
+        return Failure(error, self._route.queue, self._route.system, attempts=1, first_seen=now, failed_at=now)
+
+    def _log(self, level: int, event: str, text: str, held: Held, original: Mapping[str, Any]) -> None:
+        extra: dict[str, Any] = {
+            "event": event,
+            "system": self._route.system,
+            "task_id": held.header.task_id,
+            "external_id": held.header.external_id,
+            "process_instance_id": original.get("process_instance_id"),
+        }
+        log.log(level, text, extra=extra)

@@ -1,0 +1,96 @@
+"""Between two full sweeps: which finished tasks the tracker has told, and which of them the queue has yet to show.
+
+A task may be finished before its sent message is in the queue, and then no later question tells it again. Therefore
+what a sweep did not find is looked for in `LOOKS` sweeps altogether; after that it is somebody else's task, or one
+that another worker has answered, and the next full sweep is what remains. Nothing here is shared between threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from base_tracker import ChangedTask
+from core.envelopes import SentHeader
+
+LOOKS = 3
+
+
+@dataclass(slots=True)
+class _Sought:
+    task: ChangedTask
+    looks: int = 0
+    found: bool = False
+
+
+class Wanted:
+    """What one sweep looks for. `note` tells whether a message is of it."""
+
+    def __init__(self, sought: Sequence[_Sought]) -> None:
+        for each in sought:
+            each.found = False  # a sweep that failed has put back what it had found
+        self._missing = len(sought)
+        self._by_task_id = {each.task.task_id: each for each in sought if each.task.task_id is not None}
+        self._by_external_id = {each.task.external_id: each for each in sought if each.task.external_id is not None}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_task_id or self._by_external_id)
+
+    @property
+    def all_found(self) -> bool:
+        return self._missing == 0
+
+    def note(self, header: SentHeader) -> bool:
+        sought = self._by_task_id.get(header.task_id)
+        if sought is None and header.external_id is not None:
+            sought = self._by_external_id.get(header.external_id)
+        if sought is None:
+            return False
+        self._missing -= not sought.found
+        sought.found = True
+        return True
+
+
+class ChangeWatch:
+    """The tracker's mark, the tasks that are sought, and when everything is due again. `full_interval` in seconds."""
+
+    def __init__(self, full_interval: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._full_interval = full_interval
+        self._clock = clock
+        self._full_at: float | None = None  # when the last complete full sweep began
+        self._sought: list[_Sought] = []
+        # Messages of the origin have no headers, and their tasks no key: of tasks that the system tells without our
+        # key only these are ours. Known since the last full sweep, which has seen them all.
+        self._keyless: frozenset[str] = frozenset()
+        self.mark: Any = None
+
+    def is_full_sweep_due(self) -> bool:
+        return self.mark is None or self._full_at is None or self._clock() - self._full_at >= self._full_interval
+
+    def wanted(self, told: Iterable[ChangedTask], answered: Container[str]) -> Wanted:
+        """What is sought still, and what was told now and has no answer yet."""
+        fresh = (task for task in told if task.task_id not in answered and self._is_ours(task))
+        self._sought = [each for each in self._sought if each.task.task_id not in answered]
+        known = {each.task for each in self._sought}
+        self._sought += (_Sought(task) for task in dict.fromkeys(fresh) if task not in known)
+        return Wanted(self._sought)
+
+    def looked(self, mark: Any) -> None:
+        """A sweep that looked for all that is sought has succeeded: the next question begins at `mark`."""
+        for each in self._sought:
+            each.looks += 1
+        self._sought = [each for each in self._sought if not each.found and each.looks < LOOKS]
+        self.mark = mark
+
+    def reconciled(self, began: float, keyless: Iterable[str]) -> None:
+        """That sweep was a full one. It began at `began` and left open the tasks `keyless`, told by external ids."""
+        self._full_at = began
+        self._keyless = frozenset(keyless)
+
+    def now(self) -> float:
+        return self._clock()
+
+    def _is_ours(self, task: ChangedTask) -> bool:
+        return task.task_id is not None or task.external_id in self._keyless

@@ -1,0 +1,161 @@
+"""A sent queue in the hands of one sweep: messages out, acknowledgements in, everything else back at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
+
+from core.envelopes import SentHeader
+from core.messages import OutgoingMessage
+from runtime.amqp import NOT_FOUND, Topology, connect, ensure_queues
+
+PUMP = 0.1  # seconds between looks at the connection while the system is asked, so that heartbeats go on
+QUIET = 2.0  # seconds without a message after which the queue has no more for this sweep
+PREFETCH_LIMIT = 65_535  # 16 bits in AMQP
+
+Taken = tuple[int, pika.BasicProperties, bytes]  # delivery tag, properties, body
+
+
+class SweepInterruptedError(Exception):
+    """The daemon is stopping: everything that is not settled goes back."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A message taken from the queue and not settled yet."""
+
+    tag: int
+    properties: pika.BasicProperties
+    body: bytes
+    header: SentHeader
+
+    def copy(self) -> OutgoingMessage:
+        """The same message for the tail of its queue; what the broker has added stays behind."""
+        headers = {name: value for name, value in (self.properties.headers or {}).items() if not name.startswith("x-")}
+        return OutgoingMessage(
+            self.body,
+            self.properties.message_id or f"{self.header.task_id}:sent",
+            headers,
+            self.properties.content_type,
+            self.properties.content_encoding,
+        )
+
+
+class SentQueue:
+    """Used by one thread, through `opened`. `ready` is how many messages it held when it was opened.
+
+    All methods raise AMQPError when the connection is lost; what is not settled is back in the queue then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connection: pika.BlockingConnection,
+        channel: BlockingChannel,
+        ready: int,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self.name = name
+        self.ready = ready
+        self._connection = connection
+        self._channel = channel
+        self._is_stopping = is_stopping
+        self._unsettled: dict[int, None] = {}  # delivery tags, which only rise: the oldest comes first
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(
+        cls,
+        name: str,
+        topology: Topology,
+        parameters: Sequence[pika.ConnectionParameters],
+        is_stopping: Callable[[], bool],
+    ) -> Iterator[SentQueue]:
+        """A connection of its own, whose end returns what is not settled, in its place. A missing queue is created."""
+        connection, _ = connect(parameters)
+        try:
+            channel = connection.channel()
+            ready = _ready_messages(channel, name)
+            if ready is None:
+                ensure_queues(topology, parameters, (name,))
+            queue = cls(name, connection, channel, ready or 0, is_stopping)
+            yield queue
+            queue.give_back()
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def take(self, size: int) -> list[Taken]:
+        """The next `size` messages, fewer when the queue has no more. They stay held until `ack` or the end."""
+        # A consumer of its own for each portion: prefetch counts per consumer, so the portion's size bounds the
+        # memory although the messages of earlier portions stay unsettled until the end of the sweep.
+        taken: list[Taken] = []
+        size = min(size, PREFETCH_LIMIT)
+        self._channel.basic_qos(prefetch_count=size)
+        consumer_tag = self._channel.basic_consume(
+            self.name,
+            lambda _channel, method, properties, body: taken.append((method.delivery_tag or 0, properties, body)),
+        )
+        # pika's own consume() measures its time-out by the wall clock, which may jump.
+        last_arrival, arrived = time.monotonic(), 0
+        while len(taken) < size and time.monotonic() - last_arrival < QUIET and not self._is_stopping():
+            self._connection.process_data_events(time_limit=PUMP)
+            if len(taken) > arrived:
+                last_arrival, arrived = time.monotonic(), len(taken)
+        self._channel.basic_cancel(consumer_tag)
+        self._unsettled.update(dict.fromkeys(tag for tag, _, _ in taken))
+        return taken
+
+    def ack(self, tags: Iterable[int]) -> None:
+        """Acknowledges; where these are all that is held up to some tag, with one word for all of them."""
+        settled = sorted(tags)
+        for tag in settled:
+            del self._unsettled[tag]
+        oldest_kept = next(iter(self._unsettled), None)
+        together = len(settled) if oldest_kept is None else bisect_left(settled, oldest_kept)
+        if together:
+            self._channel.basic_ack(settled[together - 1], multiple=True)
+        for tag in settled[together:]:
+            self._channel.basic_ack(tag)
+
+    def give_back(self) -> None:
+        """Returns what is not settled and waits until it is there."""
+        # Closing would return it, too, but what is much takes the queue some seconds, and the next sweep, here or in
+        # another worker, would see half of it. A passive declaration overtakes the return; a get waits its turn.
+        if self._unsettled:
+            self._channel.basic_nack(0, multiple=True, requeue=True)
+            method, _, _ = self._channel.basic_get(self.name)
+            if method is not None:
+                self._channel.basic_nack(method.delivery_tag or 0, requeue=True)
+            self._unsettled.clear()
+
+    def wait(self, futures: Sequence[Future[Any]]) -> None:
+        """Until all are done; keeps the connection's heartbeats going meanwhile. Raises the first failure."""
+        pending = set(futures)
+        while pending:
+            done, pending = wait_for_all(pending, timeout=PUMP)
+            for future in done:
+                future.result()
+            self._connection.process_data_events()
+            if self._is_stopping() and pending:
+                raise SweepInterruptedError
+
+
+def _ready_messages(channel: BlockingChannel, name: str) -> int | None:
+    """None when there is no such queue, which costs the channel."""
+    try:
+        return int(channel.queue_declare(name, passive=True).method.message_count)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return None
