@@ -19,7 +19,7 @@ from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
-from runtime.amqp import Topology, describe
+from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
 
@@ -81,6 +81,7 @@ class RabbitMQConsumer:
         )
         self._subscriptions: dict[str, _Subscription] = {}
         self._settled: Inbox[tuple[Delivery, bool]] = Inbox(self._thread, self._flush)  # True: acked
+        self._arrived: list[tuple[OnDelivery, Delivery]] = []
         self._intake = threading.Event()
         self._intake.set()
 
@@ -156,6 +157,7 @@ class RabbitMQConsumer:
         for subscription in self._subscriptions.values():
             subscription.forget_channel()
         self._settled.items.clear()
+        self._arrived.clear()
 
     def _open_channel(self, subscription: _Subscription) -> None:
         if not self._thread.is_open() or subscription.channel is not None:
@@ -180,6 +182,10 @@ class RabbitMQConsumer:
         if channel is None or not channel.is_open or subscription.consumer_tag is not None:
             return
         if subscription.wanted and self._intake.is_set():
+            if subscription.exclusive:
+                # Quorum queues ignore that a consumer is exclusive. This queue is our connection's own: it is refused
+                # to any other, and goes with the connection.
+                channel.queue_declare(owner_queue_name(subscription.queue), exclusive=True)
             on_message = partial(self._on_message, subscription, subscription.generation)
             subscription.consumer_tag = channel.basic_consume(
                 subscription.queue,
@@ -205,9 +211,17 @@ class RabbitMQConsumer:
     ) -> None:
         tag = method.delivery_tag or 0
         subscription.unsettled[tag] = False
-        subscription.on_delivery(
-            Delivery(subscription.queue, generation, tag, bool(method.redelivered), properties, body)
-        )
+        if not self._arrived:
+            self._thread.call_later(0, self._hand_over)
+        delivery = Delivery(subscription.queue, generation, tag, bool(method.redelivered), properties, body)
+        self._arrived.append((subscription.on_delivery, delivery))
+
+    def _hand_over(self) -> None:
+        # Not one by one as they are read: a thread that is woken while more is being read takes the interpreter's lock
+        # away at every turn of the reading, and goes to sleep again after a message or two.
+        arrived, self._arrived = self._arrived, []
+        for on_delivery, delivery in arrived:
+            on_delivery(delivery)
 
     def _on_channel_closed(self, subscription: _Subscription, channel: Channel, reason: Exception) -> None:
         if subscription.channel is not channel:
@@ -294,6 +308,7 @@ class RabbitMQConsumer:
 
 
 def _is_in_exclusive_use(reason: Exception) -> bool:
-    return (
-        isinstance(reason, ChannelClosedByBroker) and reason.reply_code == 403 and "exclusive use" in reason.reply_text
-    )
+    if not isinstance(reason, ChannelClosedByBroker):
+        return False
+    consumed = reason.reply_code == 403 and "exclusive use" in reason.reply_text
+    return consumed or reason.reply_code == RESOURCE_LOCKED

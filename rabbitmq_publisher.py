@@ -7,6 +7,7 @@ it is sent again with the same message id until the broker confirms it: duplicat
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import threading
@@ -222,7 +223,7 @@ class RabbitMQPublisher:
         method = frame.method
         tags = [method.delivery_tag]
         if method.multiple:
-            tags = [tag for tag in self._unconfirmed if tag <= method.delivery_tag]
+            tags = list(itertools.takewhile(lambda tag: tag <= method.delivery_tag, self._unconfirmed))
         for tag in tags:
             publication = self._unconfirmed.pop(tag)
             if isinstance(method, Basic.Nack):

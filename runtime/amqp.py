@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 ERRORS_QUEUE = "errors.camunda_tasks.queue"
 NOT_FOUND = 404
+RESOURCE_LOCKED = 405
 
 _WAIT_QUEUE = re.compile(r"^(?P<source>.+)\.retry\.(?P<milliseconds>\d+)ms$")
 
@@ -101,6 +102,11 @@ def _wait_queue(name: str, source: str, milliseconds: int) -> QueueSpec:
         "x-overflow": "reject-publish",
     }
     return QueueSpec(name, arguments)
+
+
+def owner_queue_name(source: str) -> str:
+    """The queue that belongs to the connection of the worker that consumes `source` alone; nothing is ever in it."""
+    return f"{source}.owner"
 
 
 def connection_parameters(settings: RabbitMQSettings, role: str) -> list[pika.ConnectionParameters]:

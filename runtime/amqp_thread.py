@@ -15,6 +15,7 @@ import pika
 from pika.adapters.select_connection import IOLoop
 
 from runtime.amqp import BROKER_ERRORS, Backoff, Topology, connect, describe, ensure_queues
+from runtime.gathering import GatheringServices
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,7 @@ class ConnectionThread:
             on_open_callback=self._on_connection_open,
             on_open_error_callback=self._on_connection_lost,
             on_close_callback=self._on_connection_lost,
+            custom_ioloop=GatheringServices(IOLoop()),
         )
         self.connection = connection
         self._ioloop = connection.ioloop

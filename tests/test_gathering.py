@@ -1,0 +1,131 @@
+"""pika's frames leave in one system call per turn of the I/O loop, whole and in their order."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.nbio_interface import AbstractStreamProtocol, AbstractStreamTransport
+
+from runtime.gathering import LIMIT, GatheringServices
+
+
+class CountedSocket(socket.socket):
+    """Remembers the sizes of its sends."""
+
+    sizes: list[int]
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        sent = super().send(data, flags)
+        self.sizes.append(sent)
+        return sent
+
+
+class Protocol(AbstractStreamProtocol):
+    """What pika's connection is to a transport."""
+
+    transport: AbstractStreamTransport
+    is_lost = False
+
+    def __init__(self, ioloop: IOLoop) -> None:
+        self.ioloop = ioloop
+        self.received = b""
+
+    def connection_made(self, transport: AbstractStreamTransport) -> None:
+        self.transport = transport
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self.is_lost = True
+        self.ioloop.stop()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+
+class Wire:
+    """A linked transport, its protocol, and the other end of its socket."""
+
+    def __init__(self) -> None:
+        self.ioloop = IOLoop()
+        near, self.far = socket.socketpair()
+        self.socket = CountedSocket(fileno=near.detach())
+        self.socket.sizes = []
+        self.socket.setblocking(False)
+        self.protocol = Protocol(self.ioloop)
+        self.linked: list[Any] = []
+        services = GatheringServices(self.ioloop)
+        services.create_streaming_connection(lambda: self.protocol, self.socket, self.linked.append)
+        self.run_until(lambda: bool(self.linked))
+
+    def run_until(self, condition: Any) -> None:
+        def look() -> None:
+            if condition():
+                self.ioloop.stop()
+            else:
+                self.ioloop.call_later(0.001, look)
+
+        self.ioloop.call_later(0, look)
+        self.ioloop.start()
+
+    def abort(self) -> None:
+        self.protocol.transport.abort()
+        self.ioloop.start()  # until connection_lost
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    yield wire
+    if not wire.protocol.is_lost:
+        wire.abort()
+    wire.ioloop.close()
+    wire.far.close()
+
+
+def test_what_is_written_in_one_turn_is_sent_at_once_and_in_order(wire: Wire) -> None:
+    for turn in (b"a", b"b"):
+        frames = [turn + str(number).encode() for number in range(300)]
+        for frame in frames:
+            wire.protocol.transport.write(frame)
+        assert wire.protocol.transport.get_write_buffer_size() == len(b"".join(frames))
+        wire.run_until(lambda: wire.protocol.transport.get_write_buffer_size() == 0)
+        assert wire.far.recv(100_000) == b"".join(frames)
+    assert len(wire.socket.sizes) == 2
+
+
+def test_large_data_arrives_whole_and_in_order(wire: Wire) -> None:
+    chunks = [bytes([number]) * size for number, size in enumerate((10, 3 * LIMIT, 20, LIMIT - 1, LIMIT, 5))]
+    received = bytearray()
+
+    def read() -> None:
+        while len(received) < sum(map(len, chunks)):
+            received.extend(wire.far.recv(LIMIT))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for chunk in chunks:
+        wire.protocol.transport.write(chunk)
+    wire.run_until(lambda: wire.protocol.transport.get_write_buffer_size() == 0)
+    reader.join(20)
+    assert bytes(received) == b"".join(chunks)
+
+
+def test_a_connection_that_is_given_up_ends_for_both_sides(wire: Wire) -> None:
+    wire.protocol.transport.write(b"too late")
+    wire.abort()
+    wire.far.settimeout(20)
+    assert wire.far.recv(100) == b""
+
+
+def test_pika_is_given_its_own_protocol_and_all_that_comes_in(wire: Wire) -> None:
+    [(_, protocol)] = wire.linked
+    assert protocol is wire.protocol
+    wire.far.sendall(b"frames")
+    wire.run_until(lambda: wire.protocol.received == b"frames")
