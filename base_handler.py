@@ -8,7 +8,7 @@ done for it, in the order that loses nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from pydantic_settings import BaseSettings
@@ -18,6 +18,7 @@ from core.messages import IncomingMessage
 from core.results import Accepted, Result
 
 HandlerOutcome = Result | OutcomeError
+MoreMessages = Callable[[int], Sequence[IncomingMessage]]
 
 
 class BaseMessageHandler:
@@ -60,6 +61,16 @@ class BaseMessageHandler:
                 yield message, self.handle(message)
             except OutcomeError as error:
                 yield message, error
+
+    def handle_backlog(
+        self, messages: Sequence[IncomingMessage], more: MoreMessages
+    ) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
+        """Like `handle_batch`, for a system that can prepare the next messages while it works on these.
+
+        `more(limit)` gives up to `limit` further messages of the queue's backlog, none when there are none at the
+        moment; outcomes are owed for them, too. Never more than `batch_size` messages are in hand.
+        """
+        return self.handle_batch(messages)
 
     def probe(self) -> None:
         """Asks a paused system, cheaply, whether it is usable again. Raises OutageError or ConfigurationError."""

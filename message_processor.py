@@ -8,6 +8,7 @@ found out and the others flow (runtime.starts).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue as queues
 import threading
@@ -16,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from base_handler import MoreMessages
 from core.errors import OutcomeError, PermanentError, StoppingError, TransientError
 from core.events import EventStream, MessageReceived
 from core.messages import IncomingMessage, InvalidMessageError, decode_task
@@ -34,6 +36,10 @@ FAILURE_PAUSE = 1.0  # seconds between two tries when processing itself fails
 READY_POLL = 0.5  # seconds between looks at the stop flag while the broker takes no messages
 
 _Messages = dict[IncomingMessage, Work]
+
+
+def _no_more(_limit: int) -> tuple[()]:
+    return ()
 
 
 class MessageProcessor:
@@ -59,6 +65,7 @@ class MessageProcessor:
         self._starts = starts
         self._stop = stop
         self._deliveries: queues.SimpleQueue[Delivery | None] = queues.SimpleQueue()
+        self._collecting = threading.Lock()  # one full batch and then the next, rather than many small ones
         self._slots = [starts.slot(route.handler.batch_size) for _ in range(route.concurrency)]
         self._threads: dict[int, threading.Thread] = {}  # by the number of their slot
         self.gate = SystemGate(
@@ -73,7 +80,8 @@ class MessageProcessor:
         self._settler = Settler(
             route, settings, self.gate, consumer=consumer, publisher=publisher, events=events, on_done=on_done
         )
-        consumer.subscribe(route.queue, route.prefetch, self._deliveries.put, exclusive=route.handler.exclusive)
+        self._generation = 0  # of the channel that the latest delivery came through
+        consumer.subscribe(route.queue, route.prefetch, self._take_in, exclusive=route.handler.exclusive)
 
     def start(self) -> None:
         """Starts the threads that are missing; also the way to replace a dead one."""
@@ -94,6 +102,22 @@ class MessageProcessor:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads.values())
 
+    # -- the consumer's I/O thread ----------------------------------------------------------------------------------
+
+    def _take_in(self, delivery: Delivery) -> None:
+        if delivery.generation != self._generation:
+            self._generation = delivery.generation
+            self._forget_deliveries()
+        self._deliveries.put(delivery)
+
+    def _forget_deliveries(self) -> None:
+        # Those of the lost channel come again. Threads that hang in a system or wait for the publisher would take them
+        # out too late: with every reconnection another prefetch would pile up.
+        with contextlib.suppress(queues.Empty):
+            while self._deliveries.get_nowait() is not None:
+                pass
+            self._deliveries.put(None)  # wakes a stopping thread: none of the deliveries
+
     # -- worker threads -------------------------------------------------------------------------------------------
 
     def _work(self, slot: StartSlot) -> None:
@@ -113,27 +137,40 @@ class MessageProcessor:
 
     def _next_batch(self) -> list[Delivery]:
         first = self._deliveries.get()
-        batch = [] if first is None else [first]
-        deadline = time.monotonic() + LINGER
-        while batch and len(batch) < self.route.handler.batch_size:
-            try:
-                delivery = self._deliveries.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queues.Empty:
-                break
-            if delivery is None:
-                break
-            batch.append(delivery)
+        return [] if first is None else self._burst(first, self.route.handler.batch_size)
+
+    def _burst(self, first: Delivery, limit: int) -> list[Delivery]:
+        """`first` and what comes with it, `limit` deliveries at the most."""
+        batch = [first]
+        with self._collecting:
+            deadline = time.monotonic() + LINGER
+            while len(batch) < limit:
+                try:
+                    delivery = self._deliveries.get(timeout=max(0.0, deadline - time.monotonic()))
+                except queues.Empty:
+                    break
+                if delivery is None:
+                    break
+                batch.append(delivery)
         return batch
 
-    def _process(self, batch: Sequence[Delivery], slot: StartSlot) -> None:
+    def _process(self, batch: list[Delivery], slot: StartSlot) -> None:
         # No outside task is created whose result could not be stored.
         while not self._publisher.wait_until_ready(READY_POLL):
             if self._stop.is_set():
                 return
+        messages = self._admit(batch)
+        if self._starts.has_suspects():
+            self._handle_suspects(messages, slot)
+        if messages:
+            self._handle(messages, slot, partial(self._more, messages, batch, slot))
+
+    def _admit(self, deliveries: Sequence[Delivery]) -> _Messages:
+        """The deliveries that a handler may be given; the others are settled, or left to the broker."""
         messages: _Messages = {}
-        for delivery in batch:
+        for delivery in deliveries:
             if self._stop.is_set():
-                return
+                raise StoppingError
             if not self._consumer.is_current(delivery):
                 continue  # the broker has it back already
             work = Work.begin(delivery, self.route.system)
@@ -141,10 +178,28 @@ class MessageProcessor:
                 self._settler.hand_back(work, "its system is paused")
             elif (message := self._decode(work)) is not None:
                 messages[message] = work
-        if self._starts.has_suspects():
-            self._handle_suspects(messages, slot)
-        if messages:
-            self._handle(messages, slot)
+        return messages
+
+    def _more(self, messages: _Messages, batch: list[Delivery], slot: StartSlot, limit: int) -> list[IncomingMessage]:
+        """What the handler fetches from the backlog while it works on `messages`, to which this is added."""
+        room = min(limit, self.route.handler.batch_size - len(messages))
+        flows = self._publisher.is_ready() and self.gate.is_open() and not self._starts.has_suspects()
+        if room <= 0 or not flows or self._stop.is_set():
+            return []
+        try:
+            first = self._deliveries.get_nowait()
+        except queues.Empty:
+            return []
+        if first is None:
+            return []
+        # What is settled is forgotten: a backlog may keep this thread in one and the same call for hours.
+        batch[:] = [work.delivery for work in messages.values()]
+        further = self._burst(first, room)
+        batch += further
+        admitted = self._admit(further)
+        messages.update(admitted)
+        slot.begin([self._key(work) for work in messages.values()])
+        return list(admitted)
 
     def _decode(self, work: Work) -> IncomingMessage | None:
         self._events.emit(MessageReceived(self.route.system, work.delivery.redelivered))
@@ -185,12 +240,12 @@ class MessageProcessor:
                     self._settler.hand_back(work, "its system is paused")
         self._starts.forget(keys)
 
-    def _handle(self, messages: _Messages, slot: StartSlot) -> None:
+    def _handle(self, messages: _Messages, slot: StartSlot, more: MoreMessages = _no_more) -> None:
         """Runs the handler over the messages and settles each, out of the dict, as soon as its outcome is known."""
         failure: OutcomeError = TransientError(f"{self.route.system} handler gave no outcome", code="no_outcome")
         slot.begin([self._key(work) for work in messages.values()])
         try:
-            for message, outcome in self.route.handler.handle_batch(list(messages)):
+            for message, outcome in self.route.handler.handle_backlog(list(messages), more):
                 self._settler.settle(messages.pop(message), outcome)
         except StoppingError:
             raise

@@ -45,7 +45,10 @@ class HttpAnswer:
 
     def json(self) -> Any:
         """The decoded body. Raises ValueError when it is no JSON in UTF-8."""
-        return json.loads(self.body.decode("utf-8-sig"))
+        try:
+            return json.loads(self.body.decode("utf-8-sig"))
+        except RecursionError:
+            raise ValueError("the answer is nested too deeply") from None
 
 
 class HttpClient:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from base_handler import BaseMessageHandler, HandlerOutcome
+from base_handler import BaseMessageHandler
 from core.envelopes import Failure, encode_failed_task, encode_sent, encode_unreadable
 from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
 from core.events import (
@@ -76,7 +76,8 @@ class Settler:
         self._events = events
         self._on_done = on_done
 
-    def settle(self, work: Work, outcome: HandlerOutcome) -> None:
+    def settle(self, work: Work, outcome: object) -> None:
+        """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""
         match outcome:
             case Acknowledged():
                 self._on_handled(work, outcome)
@@ -87,6 +88,9 @@ class Settler:
                     self.fail(work, error)
             case OutcomeError():
                 self.fail(work, outcome)
+            case _:
+                reason = f"{self._route.system} handler returned {type(outcome).__name__} instead of a result"
+                self.fail(work, TransientError(reason, code="no_outcome"))
 
     def _store_result(self, work: Work, result: Accepted | Done) -> None:
         if self._route.sent_queue is None:

@@ -128,7 +128,7 @@ def test_threads_with_the_same_messages_create_each_task_once() -> None:
 )
 def test_an_answer_lost_after_execution_creates_no_second_task(fault: faults.Fault) -> None:
     with BitrixSandbox() as portal:
-        handler = handler_for(portal)
+        handler = handler_for(portal, ambiguous_wait=0.001)  # the loop below does not wait
         messages = [message() for _ in range(20)]
         portal.inject(fault, "tasks.task.add")
         for _ in range(3):
@@ -192,7 +192,7 @@ def test_a_killed_worker_creates_no_second_task() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_one_fault_in_ten_calls_neither_loses_nor_doubles_a_task(seed: int) -> None:
     with BitrixSandbox(seed=seed) as portal:
-        handler = handler_for(portal)
+        handler = handler_for(portal, ambiguous_wait=0.001)  # the loop below does not wait
         for fault in (
             faults.error("INTERNAL_SERVER_ERROR"),
             faults.error("INTERNAL_SERVER_ERROR", after_execution=True),

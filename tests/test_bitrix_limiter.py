@@ -28,17 +28,17 @@ def limiter(clock: Clock, rate: float = 2, burst: int = 50) -> Limiter:
 
 def test_a_burst_passes_at_once_and_the_rest_at_the_rate() -> None:
     bucket = limiter(Clock())
-    assert [bucket.reserve() for _ in range(50)] == [0.0] * 50
+    assert [bucket.reserve() for _ in range(45)] == [0.0] * 45, "a tenth is spare"
     assert [bucket.reserve() for _ in range(4)] == [0.5, 1.0, 1.5, 2.0]
 
 
 def test_an_idle_bucket_drains() -> None:
     clock = Clock()
     bucket = limiter(clock)
-    for _ in range(50):
+    for _ in range(45):
         bucket.reserve()
-    clock.now += 25
-    assert [bucket.reserve() for _ in range(51)] == [0.0] * 50 + [0.5]
+    clock.now += 22.5
+    assert [bucket.reserve() for _ in range(46)] == [0.0] * 45 + [0.5]
 
 
 @given(st.lists(st.floats(min_value=0, max_value=5), min_size=1, max_size=200))

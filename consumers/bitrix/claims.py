@@ -1,17 +1,23 @@
 """Which keys are being worked on in this process: a key has one owner at a time.
 
 The portal has no unique constraint, so two threads that both look up first would both find nothing and both create.
+The same holds for a second message of a task whose creation is in doubt: its request may still be running.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 
 class KeyClaims:
-    def __init__(self) -> None:
+    """Usable from any thread. `clock` gives seconds (monotonic)."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._keys: set[str] = set()
+        self._in_doubt: dict[str, float] = {}  # key -> when the doubt ends, the oldest first
         self._lock = threading.Lock()
 
     def take(self, key: str) -> bool:
@@ -25,3 +31,15 @@ class KeyClaims:
     def release(self, keys: Iterable[str]) -> None:
         with self._lock:
             self._keys.difference_update(keys)
+
+    def doubt(self, key: str, seconds: float) -> None:
+        """A request that may have created the task is perhaps still running, `seconds` at the longest."""
+        with self._lock:
+            self._in_doubt.pop(key, None)
+            self._in_doubt[key] = self._clock() + seconds
+
+    def is_in_doubt(self, key: str) -> bool:
+        with self._lock:
+            while self._in_doubt and next(iter(self._in_doubt.values())) <= self._clock():
+                del self._in_doubt[next(iter(self._in_doubt))]
+            return key in self._in_doubt

@@ -4,32 +4,30 @@
                      not found ──add──> created ──────────> checklists ──> Accepted
                                         doubtful ──lookup─> as above, or the message comes again later
 
-The additions of one group travel together with the lookup of the next one, so 500 messages cost about a dozen
-requests. The portal has no unique constraint: a key that is in the hands of another thread is not touched.
+The additions of one group travel together with the lookup of the next one, which is fetched from the backlog just
+before: in the long run a request carries 49 tasks. The portal has no unique constraint: a key that is in the hands of
+another thread is not touched.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from consumers.bitrix import checklists
 from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command
-from consumers.bitrix.checklists import Checklist, ChecklistJob
+from consumers.bitrix.checklists import ChecklistJob
 from consumers.bitrix.claims import KeyClaims
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.errors import UnclearAnswerError
+from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate, again
 from consumers.bitrix.lookup import Row, TaskLookup, task_of
 from consumers.bitrix.portal import Portal
 from core.errors import AmbiguousError, OutcomeError, PermanentError, TransientError
-from core.messages import CamundaTask, IncomingMessage
-from core.results import Accepted, Result
+from core.messages import IncomingMessage
+from core.results import Accepted
 
-Outcome = Result | OutcomeError
-Settled = tuple[IncomingMessage, Outcome]
-Translate = Callable[[CamundaTask], tuple[dict[str, Any], list[Checklist]]]
+LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
 
 # A cloud portal cuts every request off after 60 s (limits.md) and leaves a whole group in doubt. Groups shrink
 # long before and grow again when the portal is quick.
@@ -39,20 +37,6 @@ _QUICK_BATCH = 5.0
 # A checklist that cannot be added must not keep the process waiting for a task that exists: after these tries the
 # task is accepted without it, and the result says so.
 _CHECKLIST_TRIES = 3
-
-
-@dataclass(slots=True)
-class _Job:
-    message: IncomingMessage
-    fields: dict[str, Any]
-    checklists: list[Checklist]
-    task: Row | None = None
-    existed: bool = False
-    errors: list[OutcomeError] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        return self.message.task.task_id
 
 
 class TaskCreation:
@@ -71,74 +55,62 @@ class TaskCreation:
         self._client = client
         self._lookup = lookup
         self._portal = portal
-        self._largest_group = self._group_size = min(group_size, BATCH_LIMIT - 1)  # one place is the lookup's
+        self._largest_group = self._group_size = min(group_size, LARGEST_GROUP)
         self._ambiguous_wait = ambiguous_wait
         self._claims = claims
 
-    def create(self, messages: Sequence[IncomingMessage], translate: Translate) -> Iterator[Settled]:
+    def create(self, messages: Sequence[IncomingMessage], more: More, translate: Translate) -> Iterator[Settled]:
         """One outcome per message, each as soon as its request was answered. Raises StoppingError only.
 
-        `translate` turns a task into its fields and checklists.
+        `more` fetches further messages while these are worked on, as long as there are any; their outcomes are
+        yielded, too. `translate` turns a task into its fields and checklists.
         """
-        waiting = list(messages)
-        while waiting:
-            # A key that comes twice is looked up again after its first message is through, and then found.
-            first = {message.task.task_id: message for message in reversed(waiting)}
-            current = [message for message in waiting if first[message.task.task_id] is message]
-            waiting = [message for message in waiting if first[message.task.task_id] is not message]
-            yield from self._create_each_once(current, translate)
-
-    def _create_each_once(self, messages: Sequence[IncomingMessage], translate: Translate) -> Iterator[Settled]:
-        claimed: set[str] = set()
+        intake = Intake(messages, more, self._claims, translate, self._ambiguous_wait)
         try:
-            jobs: deque[_Job] = deque()
-            for message in messages:
-                key = message.task.task_id
-                if not self._claims.take(key):
-                    yield message, self._again("Another message of this task is being processed", "key_in_use")
-                    continue
-                claimed.add(key)
-                try:
-                    jobs.append(_Job(message, *translate(message.task)))
-                except OutcomeError as error:
-                    yield message, error
-            yield from self._create_in_groups(jobs)
+            while group := (yield from intake.group(self._group_size)):
+                yield from self._create_in_groups(group, intake)
         finally:
-            self._claims.release(claimed)
+            intake.close()
 
-    def _create_in_groups(self, jobs: deque[_Job]) -> Iterator[Settled]:
-        group = self._take(jobs)
-        found: dict[str, Row] | OutcomeError = self._find(group)
+    def _create_in_groups(self, group: list[Job], intake: Intake) -> Iterator[Settled]:
+        found = self._distrust() or self._find(group)
         while group:
             if isinstance(found, OutcomeError):
                 # The portal cannot be asked: nothing was created for these nor for those that follow.
-                yield from ((job.message, found) for job in [*group, *jobs])
+                for message in [*(job.message for job in group), *intake.rest()]:
+                    yield message, found
                 return
-            upcoming = self._take(jobs)
+            keys = [job.key for job in group]
+            self._client.wait_for_turn()  # the backlog fills up meanwhile
+            upcoming = yield from intake.group(self._group_size)
             yield from self._check_found(group, found)
             found = self._add([job for job in group if job.task is None], upcoming)
             yield from self._settle(group)
-            group = upcoming
-            try:
-                self._portal.user_fields()  # costs nothing, unless the portal has just become distrusted
-            except OutcomeError as error:
-                found = error
+            intake.release(keys)
+            group, found = upcoming, self._distrust() or found
 
-    def _check_found(self, group: list[_Job], found: dict[str, Row]) -> Iterator[Settled]:
+    def _check_found(self, group: list[Job], found: dict[str, Row]) -> Iterator[Settled]:
         for job in list(group):
             job.task = found.get(job.key)
             job.existed = job.task is not None
-            if job.task is None and job.message.redelivered:
-                # An earlier worker may have died with the request on the wire: the portal gets time to finish it.
+            if job.task is not None:
+                continue
+            # A request that nobody heard of any more may be running still: the portal gets time to finish it.
+            if job.message.redelivered:
                 group.remove(job)
-                yield job.message, self._again("An earlier worker may be creating this task still", "redelivered")
+                reason = "An earlier worker may be creating this task still"
+                yield job.message, again(reason, "redelivered", self._ambiguous_wait)
+            elif self._claims.is_in_doubt(job.key):
+                group.remove(job)
+                reason = "The portal may be creating this task still, for another message of it"
+                yield job.message, again(reason, "key_in_doubt", self._ambiguous_wait)
 
-    def _add(self, new: Sequence[_Job], upcoming: Sequence[_Job]) -> dict[str, Row] | OutcomeError:
+    def _add(self, new: Sequence[Job], upcoming: Sequence[Job]) -> dict[str, Row] | OutcomeError:
         """Adds the tasks and looks up the next group in the same request; returns what that lookup found."""
         commands = [Command("tasks.task.add", {"fields": job.fields}, write=True) for job in new]
         if upcoming:
             commands.append(self._lookup.command([job.key for job in upcoming]))
-        reply = self._client.batch(commands)
+        reply = self._client.batch(commands, has_turn=True)
         self._group_size = next_group_size(self._group_size, reply.seconds, self._largest_group)
         for job, outcome in zip(new, reply.outcomes, strict=False):
             if isinstance(outcome, OutcomeError):
@@ -150,7 +122,7 @@ class TaskCreation:
             return {}
         return self._read(upcoming, reply.outcomes[-1])
 
-    def _resolve_doubts(self, jobs: Sequence[_Job]) -> None:
+    def _resolve_doubts(self, jobs: Sequence[Job]) -> None:
         doubtful = [job for job in jobs if job.task is None and (not job.errors or _is_ambiguous(job.errors[0]))]
         found = self._find(doubtful)
         for job in doubtful:
@@ -165,8 +137,9 @@ class TaskCreation:
                 job.errors = [TransientError(job.errors[0].reason, code=job.errors[0].code)]
             else:
                 job.errors[0].retry_after = self._ambiguous_wait
+                self._claims.doubt(job.key, self._ambiguous_wait)
 
-    def _settle(self, group: Sequence[_Job]) -> Iterator[Settled]:
+    def _settle(self, group: Sequence[Job]) -> Iterator[Settled]:
         with_checklists = [job for job in group if job.task is not None and job.checklists]
         for job in group:
             if job not in with_checklists:
@@ -180,7 +153,7 @@ class TaskCreation:
         for job, done in zip(with_checklists, tasks, strict=True):
             yield job.message, self._with_checklists(job, done.errors)
 
-    def _with_checklists(self, job: _Job, errors: list[OutcomeError]) -> Outcome:
+    def _with_checklists(self, job: Job, errors: list[OutcomeError]) -> Outcome:
         passing = [error for error in errors if not isinstance(error, PermanentError)]
         last_try = job.message.attempt >= _CHECKLIST_TRIES and all(isinstance(e, TransientError) for e in passing)
         if passing and not last_try:
@@ -189,25 +162,27 @@ class TaskCreation:
             return passing[0]  # the message comes again, finds its task and adds what is missing
         return _accepted(job, [f"Checklist incomplete: {error.reason}" for error in errors])
 
-    def _take(self, jobs: deque[_Job]) -> list[_Job]:
-        return [jobs.popleft() for _ in range(min(self._group_size, len(jobs)))]
+    def _distrust(self) -> OutcomeError | None:
+        """Why nothing may be created in this portal; costs nothing, unless it has just become distrusted."""
+        try:
+            self._portal.user_fields()
+        except OutcomeError as error:
+            return error
+        return None
 
-    def _find(self, jobs: Sequence[_Job]) -> dict[str, Row] | OutcomeError:
+    def _find(self, jobs: Sequence[Job]) -> dict[str, Row] | OutcomeError:
         try:
             return self._lookup.find([job.key for job in jobs])
         except OutcomeError as error:
             return error
 
-    def _read(self, jobs: Sequence[_Job], outcome: Answer | OutcomeError) -> dict[str, Row] | OutcomeError:
+    def _read(self, jobs: Sequence[Job], outcome: Answer | OutcomeError) -> dict[str, Row] | OutcomeError:
         if isinstance(outcome, OutcomeError):
             return outcome
         try:
             return self._lookup.read([job.key for job in jobs], outcome)
         except OutcomeError as error:
             return error
-
-    def _again(self, reason: str, code: str) -> AmbiguousError:
-        return AmbiguousError(reason, code=code, retry_after=self._ambiguous_wait)
 
 
 def next_group_size(size: int, seconds: float, largest: int) -> int:
@@ -217,7 +192,7 @@ def next_group_size(size: int, seconds: float, largest: int) -> int:
     return min(largest, size * 2) if seconds < _QUICK_BATCH else size
 
 
-def _accepted(job: _Job, warnings: Sequence[str] = ()) -> Accepted:
+def _accepted(job: Job, warnings: Sequence[str] = ()) -> Accepted:
     response: dict[str, Any] = {"result": {"task": dict(job.task or {})}, "success": True}
     if warnings:
         response["warnings"] = list(warnings)

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from base_handler import BaseMessageHandler, HandlerOutcome
+from base_handler import BaseMessageHandler, HandlerOutcome, MoreMessages
 from consumers.bitrix import checklists, crm, fields
 from consumers.bitrix.checklists import Checklist
 from consumers.bitrix.claims import KeyClaims
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
-from consumers.bitrix.creation import TaskCreation
+from consumers.bitrix.creation import LARGEST_GROUP, TaskCreation
 from consumers.bitrix.fields import FieldRules
 from consumers.bitrix.lookup import TaskLookup, task_of
 from consumers.bitrix.portal import Portal
@@ -34,7 +34,7 @@ class BitrixTaskHandler(BaseMessageHandler):
     """Creates and updates tasks (followed by the tracker) and CRM items (finished at once)."""
 
     settings_class = BitrixSettings
-    batch_size = 500
+    batch_size = 2 * LARGEST_GROUP  # one group is being created while the next one is looked up
     # The portal has no unique constraint: of two workers at once both could look, find nothing and create.
     exclusive = True
 
@@ -75,21 +75,33 @@ class BitrixTaskHandler(BaseMessageHandler):
         return outcome
 
     def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
+        return self.handle_backlog(messages, lambda limit: ())
+
+    def handle_backlog(
+        self, messages: Sequence[IncomingMessage], more: MoreMessages
+    ) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
         """New tasks together, then the rest one by one: an update may be about a task of the same batch."""
-        created = [message for message in messages if message.task.topic == CREATE_TASK]
+        created, others = _by_kind(messages)
+
+        def more_to_create(limit: int) -> list[IncomingMessage]:
+            if others:
+                return []  # they must not wait for the end of a long backlog
+            further, rest = _by_kind(more(limit))
+            others.extend(rest)
+            return further
+
         try:
             if created:
                 self._portal.user_fields()
         except OutcomeError as error:
             yield from ((message, error) for message in created)
         else:
-            yield from self._creation.create(created, self._translate)
-        for message in messages:
-            if message.task.topic != CREATE_TASK:
-                try:
-                    yield message, self._one(message)
-                except OutcomeError as error:
-                    yield message, error
+            yield from self._creation.create(created, more_to_create, self._translate)
+        for message in others:
+            try:
+                yield message, self._one(message)
+            except OutcomeError as error:
+                yield message, error
 
     def probe(self) -> None:
         """One request: the portal answers, has our key field, honours the filter by it and lets us read all tasks."""
@@ -161,3 +173,9 @@ class BitrixTaskHandler(BaseMessageHandler):
             roles=self._roles.current(),
             user_fields=self._portal.user_fields(max_age),
         )
+
+
+def _by_kind(messages: Sequence[IncomingMessage]) -> tuple[list[IncomingMessage], list[IncomingMessage]]:
+    """Those that create a task, and the others."""
+    created = [message for message in messages if message.task.topic == CREATE_TASK]
+    return created, [message for message in messages if message.task.topic != CREATE_TASK]

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from consumers.bitrix.batch import number_of
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.errors import OPERATION_TIME_LIMIT
 from core.errors import OutageError, StoppingError
@@ -19,6 +20,7 @@ from core.errors import OutageError, StoppingError
 _GATE_SHARE = 0.8  # of the limit: the call that exceeds it is still executed, the next one is blocked
 _SHORT_WAIT = 5.0  # seconds that are waited here; longer ones are an outage of the method
 _BLIND_WAIT = 60.0  # seconds until the next bucket of a minute is dropped, when the portal told no time
+_SPARE = 0.1  # of the bucket: the portal counts a request when it arrives, which is later or sooner than we think
 _SLOWEST = 0.05  # share of the configured rate that is never undercut
 _RECOVERY = 0.02  # share of the configured rate won back by each accepted request
 
@@ -34,7 +36,7 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rate_limit = self._rate = rate
-        self._burst = burst
+        self._places = burst - round(burst * _SPARE)
         self._operating_limit = operating_limit
         self._clock = clock
         self._level = 0.0
@@ -44,7 +46,14 @@ class Limiter:
         self._lock = threading.Lock()
         self.waited = 0.0
 
-    def acquire(self, methods: set[str], stop: threading.Event) -> None:
+    def wait_for_place(self, stop: threading.Event) -> None:
+        """Takes a place in the bucket and waits until it may be used. Raises StoppingError on stop.
+
+        For a request that is better the later it is composed; it is then acquired with `has_place`.
+        """
+        self._wait(self.reserve(), stop)
+
+    def acquire(self, methods: set[str], stop: threading.Event, *, has_place: bool = False) -> None:
         """Waits for this request's turn. Raises OutageError when a method is closed for long, StoppingError on stop."""
         closed = max((self.closed_for(method), method) for method in methods) if methods else (0.0, "")
         if closed[0] > _SHORT_WAIT:
@@ -53,7 +62,9 @@ class Limiter:
                 code=OPERATION_TIME_LIMIT,
                 retry_after=closed[0],
             )
-        delay = max(closed[0], self.reserve())
+        self._wait(closed[0] if has_place else max(closed[0], self.reserve()), stop)
+
+    def _wait(self, delay: float, stop: threading.Event) -> None:
         if delay > 0:
             with self._lock:
                 self.waited += delay
@@ -67,7 +78,7 @@ class Limiter:
         with self._lock:
             self._drain()
             self._level += 1
-            return max(0.0, (self._level - self._burst) / self._rate)
+            return max(0.0, (self._level - self._places) / self._rate)
 
     def closed_for(self, method: str) -> float:
         """Seconds until the method may be called again."""
@@ -85,13 +96,15 @@ class Limiter:
         with self._lock:
             self._drain()
             self._rate = max(self._rate_limit * _SLOWEST, self._rate / 2)
-            self._level = max(self._level, float(self._burst))
+            self._level = max(self._level, float(self._places))
 
     def note(self, method: str, times: Any) -> None:
         """Reads one `time` object: closes the method's gate when its running time nears the limit."""
         if not isinstance(times, Mapping):
             return
-        operating, reset_at, finish = (_number(times.get(key)) for key in ("operating", "operating_reset_at", "finish"))
+        operating, reset_at, finish = (
+            number_of(times.get(key)) for key in ("operating", "operating_reset_at", "finish")
+        )
         if operating is None or reset_at is None or finish is None:
             return
         # Both stamps are the portal's own, so that a clock that is wrong here or there does not matter.
@@ -133,7 +146,3 @@ def shared_limiter(host: str, settings: BitrixSettings) -> Limiter:
         if limiter is None:
             limiter = _shared[(host, *limits)] = Limiter(*limits)
         return limiter
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
