@@ -21,6 +21,7 @@ from tests.broker import Broker
 
 # No test asserts a speed: neither a slow machine nor a busy one is a failure.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", parent=settings.get_profile("project"), max_examples=2000)
 settings.load_profile("project")
 
 

@@ -1,0 +1,64 @@
+"""Whether one full queue delays the others, and how far memory grows.
+
+    python -m benchmarks.load                      some four minutes
+    python -m benchmarks.load --only fairness --rounds 1 --backlog 10000
+    python -m benchmarks.load --record             also into docs/performance.md
+
+Exit code 0: every target reached; 1 otherwise, and the last lines say what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from benchmarks import verdict
+from benchmarks.load import fairness, memory, report
+from sandbox.rabbitmq import RabbitNode
+from sandbox.rabbitmq_install import find_server
+
+
+def main(arguments: Sequence[str]) -> int:
+    console = Console()
+    options = _options(arguments)
+    results = report.Results(
+        _fairness(options) if options.only != "memory" else None,
+        _memory() if options.only != "fairness" else None,
+    )
+    for table in report.tables(results):
+        table.show(console)
+    verdicts = report.verdicts(results)
+    verdict.show(verdicts, console)
+    if options.record:
+        report.record(results, verdicts)
+    return 0 if all(each.kept for each in verdicts) else 1
+
+
+def _fairness(options: argparse.Namespace) -> fairness.FairnessResult:
+    with RabbitNode(find_server()) as node:
+        return fairness.measure(node.address, backlog=options.backlog, rounds=options.rounds, idle_seconds=options.idle)
+
+
+def _memory() -> list[memory.Measured]:
+    with RabbitNode(find_server()) as node:
+        return memory.measure(node)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", choices=["fairness", "memory"])
+    parser.add_argument("--backlog", type=int, default=50_000, help="messages in the full queue (default 50,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs at rest and under load, alternating (default 3)")
+    parser.add_argument("--idle", type=float, default=15.0, help="seconds of a run at rest (default 15)")
+    parser.add_argument("--record", action="store_true", help="write docs/performance.md and docs/performance/")
+    options = parser.parse_args(arguments)
+    if options.record and options.only:
+        parser.error("only a whole run is recorded")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
