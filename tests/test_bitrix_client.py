@@ -214,6 +214,16 @@ def test_threads_together_stay_below_the_portals_limit() -> None:
         assert portal.requests.limited == 0
 
 
+@pytest.mark.parametrize("code", ["OPERATION_TIME_LIMIT", "INTERNAL_SERVER_ERROR"])
+def test_a_refusal_that_says_when_to_come_again_is_believed(code: str) -> None:
+    with BitrixSandbox() as portal:
+        client = client_for(portal)
+        portal.inject(faults.error(code, retry_after=7), "batch")
+        [outcome] = client.batch([Command("profile", {})]).outcomes
+        assert isinstance(outcome, OutcomeError)
+        assert outcome.retry_after == pytest.approx(7, abs=0.1)
+
+
 def test_a_method_without_running_time_left_is_not_called_until_its_reset() -> None:
     with BitrixSandbox() as portal:
         client = client_for(portal)

@@ -184,7 +184,11 @@ def test_a_killed_worker_creates_no_second_task() -> None:
             handler.handle(redelivered(sent))
         assert (doubt.value.code, doubt.value.retry_after) == ("redelivered", 45)
         assert portal.tasks == []
-        accepted(handler.handle(sent))  # the copy that comes back after the wait is no redelivery
+        with pytest.raises(AmbiguousError):
+            handler.handle(message(key="k"))  # the same task published once more: it bears no mark, and waits, too
+        assert portal.tasks == []
+        later = handler_for(portal)  # the copy comes back when nobody is in doubt any more, and is no redelivery
+        accepted(later.handle(sent))
         assert accepted(handler.handle(redelivered(sent))).duplicate
         assert len(portal.tasks) == 1
 

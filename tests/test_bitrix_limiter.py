@@ -102,6 +102,7 @@ def test_a_refused_method_waits_for_the_last_reset_it_was_told() -> None:
     assert bucket.close("crm.item.add") == 60, "no time was told: one bucket of a minute"
     bucket.note("tasks.task.add", {"operating": 1, "operating_reset_at": 333, "finish": 100.0})
     assert bucket.close("tasks.task.add") == 233
+    assert bucket.close("tasks.task.add", 5) == 5, "this refusal says itself for how long"
 
 
 def test_a_stop_interrupts_the_wait() -> None:

@@ -50,6 +50,11 @@ def finish_all(portal: BitrixSandbox) -> None:
         portal.finish(int(task["ID"]), answer="ДА")
 
 
+def dying_at(point: str, count: int) -> tuple[str, ...]:
+    """The daemon that kills itself when it comes to the point for the `count`-th time."""
+    return "-m", "benchmarks.faults.daemon", "--kill", f"{point}:{count}"
+
+
 def nothing_is_waiting(node: RabbitNode, broker: Broker) -> bool:
     """No task is in the input queue or a wait queue, taken but unsettled ones included.
 
@@ -86,10 +91,11 @@ def test_the_loop_closes_from_camunda_s_queue_to_its_responses(
 def test_a_worker_killed_between_creating_and_acking_creates_no_second_task(
     node: RabbitNode, vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path, point: str
 ) -> None:
-    task_ids = publish(broker, 60)
+    task_ids: list[str] = []
     variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url}
     for count in (1, 5, 17):
-        dying = Daemon(vhost, tmp_path, variables, arguments=("-m", "tests.worker_with_faults", point, str(count)))
+        task_ids += publish(broker, 60, prefix=f"before-{count}")
+        dying = Daemon(vhost, tmp_path, variables, arguments=dying_at(point, count))
         with dying as daemon:
             assert daemon.running().wait(60) == -signal.SIGKILL
     with Daemon(vhost, tmp_path, variables) as daemon:
@@ -98,7 +104,7 @@ def test_a_worker_killed_between_creating_and_acking_creates_no_second_task(
 
     stored = ids(broker, SENT)
     assert set(stored) == set(task_ids), f"lost: {set(task_ids) - set(stored)}"
-    assert created_times(portal) == {1: 60}
+    assert created_times(portal) == {1: 180}
     assert broker.count(ERRORS) == 0
 
 
@@ -112,7 +118,7 @@ def test_a_worker_killed_while_answering_loses_no_answer(
         daemon.stop()
     finish_all(portal)
     for count in (1, 2):
-        dying = Daemon(vhost, tmp_path, variables, arguments=("-m", "tests.worker_with_faults", "answered", str(count)))
+        dying = Daemon(vhost, tmp_path, variables, arguments=dying_at("response-confirmed", count))
         with dying as daemon:
             assert daemon.running().wait(60) == -signal.SIGKILL
     with Daemon(vhost, tmp_path, variables) as daemon:

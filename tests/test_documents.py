@@ -34,7 +34,10 @@ from tests.daemon import ROOT
 from tests.harness import ERRORS, camunda_message
 
 READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
-DOCUMENTS = ["README.md", "README.ru.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md", "docs/contract.md"]
+DOCUMENTS = [
+    *("README.md", "README.ru.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *("docs/decisions.md", "docs/contract.md", "docs/guarantees.md"),
+]
 CONTRACT = "docs/contract.md"
 
 FOREIGN_NAMES = {"ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"}

@@ -180,7 +180,7 @@ class BitrixClient:
 
     def _judged(self, answer: HttpAnswer, body: dict[str, Any], method: str, *, write: bool) -> dict[str, Any]:
         if "error" in body:
-            raise self._refusal(body, method, write=write, status=answer.status)
+            raise self._refusal(body, method, write=write, status=answer.status, told=_retry_after(answer))
         if answer.status == 200 and "result" in body:
             return body
         if answer.status in {401, 403, 404}:
@@ -190,13 +190,17 @@ class BitrixClient:
         text = f"Bitrix24 gave no usable answer to {method} (HTTP {answer.status})"
         raise (AmbiguousError if write else OutageError)(text, code=f"http_{answer.status}")
 
-    def _refusal(self, details: Mapping[str, Any], method: str, *, write: bool, status: int | None) -> OutcomeError:
+    def _refusal(
+        self, details: Mapping[str, Any], method: str, *, write: bool, status: int | None, told: float | None = None
+    ) -> OutcomeError:
         code = details.get("error")
         # An error text may quote the request, and with it the webhook.
         text = str(details.get("error_description") or "").replace(self._secret, "***")
         error = outcome_of(code, text, method=method, write=write, status=status)
         if str(code).lower() == OPERATION_TIME_LIMIT:
-            error.retry_after = self.limiter.close(method)
+            error.retry_after = self.limiter.close(method, told)
+        elif told is not None:
+            error.retry_after = told
         return error
 
 
@@ -205,6 +209,12 @@ def _for_command(error: OutcomeError, command: Command) -> OutcomeError:
         return error
     lost = TransientError if isinstance(error, UnclearAnswerError) else OutageError
     return lost(error.reason, code=error.code, retry_after=error.retry_after)
+
+
+def _retry_after(answer: HttpAnswer) -> float | None:
+    """The seconds of Retry-After; None when it is absent or a date, which only a clock that is right could use."""
+    seconds = _int(answer.headers.get("Retry-After"))
+    return None if seconds is None else float(seconds)
 
 
 def _json_object(answer: HttpAnswer) -> dict[str, Any]:

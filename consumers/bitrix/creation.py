@@ -11,6 +11,7 @@ another thread is not touched.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -73,21 +74,31 @@ class TaskCreation:
             intake.close()
 
     def _create_in_groups(self, group: list[Job], intake: Intake) -> Iterator[Settled]:
+        asked = time.monotonic()
         found = self._distrust() or self._find(group)
         while group:
+            upcoming: list[Job] = []
+            if not isinstance(found, OutcomeError):
+                self._client.wait_for_turn()  # the backlog fills up meanwhile
+                upcoming = yield from intake.group(self._group_size)
+                if self._is_long_ago(asked):
+                    found = self._find(group)
             if isinstance(found, OutcomeError):
                 # The portal cannot be asked: nothing was created for these nor for those that follow.
-                for message in [*(job.message for job in group), *intake.rest()]:
+                for message in [*(job.message for job in group), *(job.message for job in upcoming), *intake.rest()]:
                     yield message, found
                 return
             keys = [job.key for job in group]
-            self._client.wait_for_turn()  # the backlog fills up meanwhile
-            upcoming = yield from intake.group(self._group_size)
             yield from self._check_found(group, found)
+            asked = time.monotonic()
             found = self._add([job for job in group if job.task is None], upcoming)
-            yield from self._settle(group)
+            yield from self._settle(group, fresh=not self._is_long_ago(asked))
             intake.release(keys)
             group, found = upcoming, self._distrust() or found
+
+    def _is_long_ago(self, asked: float) -> bool:
+        """True when this process was frozen since, or the portal very slow: another worker may have taken over."""
+        return time.monotonic() - asked > self._ambiguous_wait
 
     def _check_found(self, group: list[Job], found: dict[str, Row]) -> Iterator[Settled]:
         for job in list(group):
@@ -98,6 +109,7 @@ class TaskCreation:
             # A request that nobody heard of any more may be running still: the portal gets time to finish it.
             if job.message.redelivered:
                 group.remove(job)
+                self._claims.doubt(job.key, self._ambiguous_wait)  # a second message of it may come without the mark
                 reason = "An earlier worker may be creating this task still"
                 yield job.message, again(reason, "redelivered", self._ambiguous_wait)
             elif self._claims.is_in_doubt(job.key):
@@ -139,13 +151,14 @@ class TaskCreation:
                 job.errors[0].retry_after = self._ambiguous_wait
                 self._claims.doubt(job.key, self._ambiguous_wait)
 
-    def _settle(self, group: Sequence[Job]) -> Iterator[Settled]:
+    def _settle(self, group: Sequence[Job], *, fresh: bool) -> Iterator[Settled]:
+        """`fresh`: what was created here has been seen by nobody else, so that its checklists need not be compared."""
         with_checklists = [job for job in group if job.task is not None and job.checklists]
         for job in group:
             if job not in with_checklists:
                 yield job.message, job.errors[0] if job.errors else _accepted(job)
         tasks = [
-            ChecklistJob(str(job.task["id"]), job.checklists, fresh=not job.existed)
+            ChecklistJob(str(job.task["id"]), job.checklists, fresh=fresh and not job.existed)
             for job in with_checklists
             if job.task is not None
         ]

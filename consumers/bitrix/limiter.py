@@ -114,11 +114,14 @@ class Limiter:
             if operating > self._operating_limit * _GATE_SHARE:
                 self._gates[method] = self._resets[method]
 
-    def close(self, method: str) -> float:
-        """The portal refused the method for its running time; returns the seconds until the next try."""
+    def close(self, method: str, told: float | None = None) -> float:
+        """The portal refused the method for its running time, for `told` seconds if it says so.
+
+        Returns the seconds until the next try.
+        """
         with self._lock:
             now = self._clock()
-            opens_at = self._resets.get(method, 0.0)
+            opens_at = self._resets.get(method, 0.0) if told is None else now + told
             self._gates[method] = opens_at if opens_at > now else now + _BLIND_WAIT
             return self._gates[method] - now
 

@@ -1,0 +1,98 @@
+"""Strikes made of the portal's own faults: what goes wrong with which calls, how often, while more tasks come."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from benchmarks.faults.row import Strike
+from benchmarks.faults.stage import Stage
+from sandbox.bitrix24.faults import Fault, Injection
+
+Params = Mapping[str, Any]
+
+FURTHER_TASKS = 20
+FURTHER_SPREAD = 0.5  # seconds
+PATIENCE = 20.0  # seconds in which every fault must have met its calls
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """A fault for calls of `method` (alone or inside a batch) whose parameters `match`.
+
+    `count`: so many calls, all of which the strike waits for; None: those of the whole strike, one at least.
+    """
+
+    fault: Fault
+    method: str
+    count: int | None = None
+    probability: float = 1.0
+    match: Callable[[Params], bool] | None = None
+
+
+def striking(*blows: Blow, seconds: float = 1.0) -> Strike:
+    """All `blows` together for `seconds`, or longer if one of them has not met its calls by then."""
+    return partial(strike_with, blows, seconds)
+
+
+def in_turn(*strikes: Strike) -> Strike:
+    """One after another: of two faults for the same call only the first would be felt."""
+
+    def strike(stage: Stage, chance: random.Random) -> None:
+        for each in strikes:
+            each(stage, chance)
+
+    return strike
+
+
+def strike_with(blows: Sequence[Blow], seconds: float, stage: Stage, _chance: random.Random) -> None:
+    """Tasks come until every fault has met its calls. Raises TimeoutError when one does not: it would prove nothing."""
+    with armed(stage, *blows) as injections:
+        stage.feed(FURTHER_TASKS, FURTHER_SPREAD)
+        stage.pause(seconds)
+        for _ in range(round(PATIENCE / FURTHER_SPREAD)):
+            if all(each.hits >= (blow.count or 1) for blow, each in zip(blows, injections, strict=True)):
+                return
+            stage.feed(FURTHER_TASKS // 2, FURTHER_SPREAD)
+            stage.pause(FURTHER_SPREAD)
+        idle = [blow.method for blow, each in zip(blows, injections, strict=True) if each.hits < (blow.count or 1)]
+        raise TimeoutError(f"no call met the fault of {', '.join(idle)}")
+
+
+@contextmanager
+def armed(stage: Stage, *blows: Blow) -> Iterator[list[Injection]]:
+    """The faults are there within the block, and none of anybody's after it."""
+    try:
+        yield [
+            stage.portal.inject(
+                blow.fault, blow.method, count=blow.count, probability=blow.probability, match=blow.match
+            )
+            for blow in blows
+        ]
+    finally:
+        stage.portal.clear_faults()
+
+
+def wait_for_hits(stage: Stage, injection: Injection, hits: int) -> None:
+    """Raises TimeoutError unless the fault meets so many calls."""
+    if not stage.wait_for(lambda: injection.hits >= hits, PATIENCE):
+        raise TimeoutError(f"only {injection.hits} of {hits} calls met the fault")
+
+
+def creates(params: Params) -> bool:
+    """A batch that creates tasks."""
+    return any("tasks.task.add" in str(command) for command in params["cmd"].values())
+
+
+def is_look_up(params: Params) -> bool:
+    """A list of tasks by their Camunda ids: what the handler asks before it creates."""
+    return any(name.startswith("UF_") for name in params["filter"])
+
+
+def is_status_question(params: Params) -> bool:
+    """A list of tasks by their ids: what the tracker asks."""
+    return "ID" in params["filter"]

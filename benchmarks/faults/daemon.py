@@ -1,0 +1,40 @@
+"""The real daemon with faults that only its own process can have.
+
+    python -m benchmarks.faults.daemon --kill created:5
+
+Nothing of this is in the daemon's own code: before `main.run` a kill point is put around one of its functions
+(benchmarks.faults.killpoints), a protection is taken out of it (benchmarks.faults.mutants), or its clock is made wrong
+(benchmarks.faults.clock).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import main
+from benchmarks.faults import clock, killpoints, mutants
+
+
+def run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.daemon", description=__doc__)
+    parser.add_argument("--kill", metavar="POINT:N", help="SIGKILL when the point is reached for the N-th time")
+    parser.add_argument("--without", metavar="PROTECTION", choices=sorted(mutants.REMOVALS))
+    parser.add_argument("--poison", metavar="WORD", help="the handler ends the process for a task with it in its title")
+    parser.add_argument("--clock", metavar="FILE", type=Path, help="the wall clock is wrong by what the file says")
+    chosen = parser.parse_args(arguments)
+    if chosen.clock:
+        clock.install(chosen.clock)
+    if chosen.without:
+        mutants.REMOVALS[chosen.without]()
+    if chosen.kill:
+        point, _, count = chosen.kill.partition(":")
+        killpoints.install(point, int(count))
+    if chosen.poison:
+        killpoints.install_poison(chosen.poison)
+    return main.main(["run"])
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,182 @@
+"""Places where the daemon kills itself by SIGKILL: between any two steps that must not be torn apart.
+
+    create way   delivered · looked-up · on-the-wire · created · checklist · published · confirmed · acking · acked
+    tracker way  status-read · response-published · response-confirmed · answer-acking · answer-acked
+
+A point is counted in messages, where nothing else is said below. pika, requests and the
+public classes are patched where possible, so that the points outlive changes of the daemon's inner structure.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from pika.adapters.blocking_connection import BlockingChannel
+
+from benchmarks.faults.patching import after, before, instead
+from benchmarks.faults.tasks import SENT_QUEUE
+from consumers.bitrix import BitrixTaskHandler, BitrixTaskTracker
+from consumers.bitrix.batch import Command
+from consumers.bitrix.client import BitrixClient
+from consumers.bitrix.lookup import TaskLookup
+from rabbitmq_consumer import RabbitMQConsumer
+from rabbitmq_publisher import RabbitMQPublisher
+from sandbox.camunda import RESPONSES_QUEUE
+
+_ON_THE_WIRE = 0.03  # seconds after which a request has left, and the portal (latency!) has not answered
+_ACK_ON_THE_WIRE = 0.005
+
+Step = Callable[[], None]
+
+
+def install(point: str, count: int) -> None:
+    """SIGKILL when `point` is reached for the `count`-th time. Raises KeyError for an unknown point."""
+    POINTS[point](_die_at(count))
+
+
+def install_poison(word: str) -> None:
+    """The handler ends the whole process for a task with `word` in its title, as a crash of a C library would."""
+
+    def poison(_self: BitrixTaskHandler, task: Any) -> None:
+        if word in str(task.variables.get("title")):
+            os._exit(70)
+
+    before(BitrixTaskHandler, "_translate", poison)
+
+
+def _die_at(count: int) -> Step:
+    remaining = count
+    lock = threading.Lock()
+
+    def step() -> None:
+        nonlocal remaining
+        with lock:
+            remaining -= 1
+            if remaining == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return step
+
+
+def _delivered(step: Step) -> None:
+    def subscribe(original: Any, self: Any, queue: str, prefetch: int, on_delivery: Any, **kwargs: Any) -> None:
+        def on_message(delivery: Any) -> None:
+            on_delivery(delivery)
+            step()
+
+        original(self, queue, prefetch, on_message, **kwargs)
+
+    instead(RabbitMQConsumer, "subscribe", subscribe)
+
+
+def _looked_up(step: Step) -> None:
+    def answered(_found: Any, _self: TaskLookup, keys: Sequence[str], _answer: Any) -> None:
+        for _ in keys:
+            step()
+
+    after(TaskLookup, "read", answered)
+
+
+def _on_the_wire(step: Step) -> None:  # counts requests
+    def sending(_self: BitrixClient, commands: Sequence[Command], **_options: Any) -> None:
+        if any(command.method == "tasks.task.add" for command in commands):
+            threading.Timer(_ON_THE_WIRE, step).start()
+
+    before(BitrixClient, "batch", sending)
+
+
+def _created(step: Step) -> None:
+    _after_batch_with("tasks.task.add", step)
+
+
+def _checklist(step: Step) -> None:  # counts entries: headlines first, then items
+    _after_batch_with("task.checklistitem.add", step)
+
+
+def _published(step: Step) -> None:
+    _before_confirm_from(SENT_QUEUE, step)
+
+
+def _confirmed(step: Step) -> None:
+    before(RabbitMQConsumer, "ack", lambda *_args, **_kwargs: step())
+
+
+def _acking(step: Step) -> None:  # counts flushes: an ack may cover many messages
+    before(RabbitMQConsumer, "_send_acks", lambda *_args, **_kwargs: step())
+
+
+def _acked(step: Step) -> None:  # counts flushes
+    after(RabbitMQConsumer, "_send_acks", lambda *_args, **_kwargs: threading.Timer(_ACK_ON_THE_WIRE, step).start())
+
+
+def _status_read(step: Step) -> None:  # counts sweeps that found something finished
+    def checked(verdicts: Sequence[Any], *_args: Any) -> None:
+        if any(type(verdict).__name__ == "Completed" for verdict in verdicts):
+            step()
+
+    after(BitrixTaskTracker, "check", checked)
+
+
+def _response_published(step: Step) -> None:
+    _before_confirm_from(RESPONSES_QUEUE, step)
+
+
+def _response_confirmed(step: Step) -> None:
+    def published(future: Future[None], _self: RabbitMQPublisher, queue: str, _message: Any) -> None:
+        if queue == RESPONSES_QUEUE:
+            future.add_done_callback(lambda _future: step())
+
+    after(RabbitMQPublisher, "publish", published)
+
+
+def _answer_acking(step: Step) -> None:
+    before(BlockingChannel, "basic_ack", lambda *_args, **_kwargs: step())  # only a sweep acks on such a channel
+
+
+def _answer_acked(step: Step) -> None:
+    after(BlockingChannel, "basic_ack", lambda *_args, **_kwargs: threading.Timer(_ACK_ON_THE_WIRE, step).start())
+
+
+def _after_batch_with(method: str, step: Step) -> None:
+    def answered(_reply: Any, _self: BitrixClient, commands: Sequence[Command], **_options: Any) -> None:
+        for command in commands:
+            if command.method == method:
+                step()
+
+    after(BitrixClient, "batch", answered)
+
+
+def _before_confirm_from(queue: str, step: Step) -> None:
+    """The broker has the message, and its confirm has arrived but is not looked at yet."""
+
+    def confirming(self: RabbitMQPublisher, frame: Any) -> None:
+        last = frame.method.delivery_tag
+        tags = [tag for tag in self._unconfirmed if tag == last or (frame.method.multiple and tag <= last)]
+        for tag in tags:
+            if self._unconfirmed[tag].queue == queue:
+                step()
+
+    before(RabbitMQPublisher, "_on_confirm", confirming)
+
+
+POINTS: dict[str, Callable[[Step], None]] = {
+    "delivered": _delivered,
+    "looked-up": _looked_up,
+    "on-the-wire": _on_the_wire,
+    "created": _created,
+    "checklist": _checklist,
+    "published": _published,
+    "confirmed": _confirmed,
+    "acking": _acking,
+    "acked": _acked,
+    "status-read": _status_read,
+    "response-published": _response_published,
+    "response-confirmed": _response_confirmed,
+    "answer-acking": _answer_acking,
+    "answer-acked": _answer_acked,
+}

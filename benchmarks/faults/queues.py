@@ -1,0 +1,106 @@
+"""The queues of one virtual host as their administrator sees them: counts, reads, declares, deletes.
+
+One connection, used by one thread, made anew after the broker was away. Everything raises AMQPError or OSError when
+the broker cannot be asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+from benchmarks.faults.account import Found
+from benchmarks.faults.tasks import INPUT_QUEUE
+from sandbox.camunda import EXCHANGES, QUEUES
+
+_NOT_FOUND = 404
+
+
+class Queues:
+    def __init__(self, parameters: pika.ConnectionParameters) -> None:
+        self._parameters = parameters
+        self._connection: pika.BlockingConnection | None = None
+        self._channel: BlockingChannel | None = None
+
+    def close(self) -> None:
+        if self._connection is not None and self._connection.is_open:
+            with contextlib.suppress(AMQPError, OSError):  # the broker may have died meanwhile
+                self._connection.close()
+        self._connection = self._channel = None
+
+    def declare_topology(self, arguments: Mapping[str, Any]) -> None:
+        """As Camunda's side does, but with `arguments` on every queue."""
+        channel = self._open()
+        for name, kind, exchange_arguments in EXCHANGES:
+            channel.exchange_declare(name, kind, durable=True, arguments=dict(exchange_arguments))
+        for queue, bindings in QUEUES.items():
+            channel.queue_declare(queue, durable=True, arguments=dict(arguments))
+            for exchange, routing_key in bindings:
+                channel.queue_bind(queue, exchange, routing_key)
+
+    def declare_wait_queue(self, milliseconds: int) -> None:
+        """As docs/contract.md describes it."""
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-message-ttl": milliseconds,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": INPUT_QUEUE,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        self._open().queue_declare(f"{INPUT_QUEUE}.retry.{milliseconds}ms", durable=True, arguments=arguments)
+
+    def count(self, queue: str) -> int:
+        """Ready messages; 0 when there is no such queue."""
+        try:
+            return int(self._open().queue_declare(queue, passive=True).method.message_count)
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _NOT_FOUND:
+                raise
+            return 0
+
+    def take(self, queue: str) -> list[Found]:
+        """Reads the queue empty; nothing when there is none."""
+        found: list[Found] = []
+        if not self.count(queue):
+            return found
+        channel = self._open()
+        last_tag = 0
+        while True:
+            method, properties, body = channel.basic_get(queue)
+            if method is None or properties is None or body is None:
+                break
+            found.append(Found(queue, properties.message_id, body))
+            last_tag = method.delivery_tag or 0
+        if last_tag:
+            channel.basic_ack(last_tag, multiple=True)
+        return found
+
+    def delete(self, queue: str) -> None:
+        self._open().queue_delete(queue)
+
+    def delete_if_empty(self, queue: str) -> bool:
+        """Deletes a classic queue unless a message is ready in it; False when one was. Atomic within the broker."""
+        try:
+            self._open().queue_delete(queue, if_empty=True)
+        except ChannelClosedByBroker as error:
+            if error.reply_code != 406:  # precondition failed
+                raise
+            return False
+        return True
+
+    def _open(self) -> BlockingChannel:
+        if self._connection is not None and self._connection.is_open:
+            with contextlib.suppress(AMQPError, OSError):  # notices that the broker has closed it meanwhile
+                self._connection.process_data_events(0)
+        if self._connection is None or not self._connection.is_open:
+            self._connection = pika.BlockingConnection(self._parameters)
+            self._channel = None
+        if self._channel is None or not self._channel.is_open:
+            self._channel = self._connection.channel()
+        return self._channel

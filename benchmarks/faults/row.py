@@ -1,0 +1,60 @@
+"""One row of the matrix as a value: what goes wrong, on what kind of stage, and what is allowed to follow."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.faults.account import Published
+from benchmarks.faults.tasks import task
+
+if TYPE_CHECKING:
+    from benchmarks.faults.stage import Stage
+
+Strike = Callable[["Stage", random.Random], None]
+Check = Callable[["Stage"], Sequence[str]]
+MakeTask = Callable[[int], Published]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fault that strikes again and again while tasks flow.
+
+    `strike(stage, chance)` makes it happen once and returns when it is healed. `prepare(stage)` comes before the
+    workers start, `check(stage)` after everything has ended: what it returns are broken promises.
+    """
+
+    name: str
+    group: str
+    story: str
+    strike: Strike
+    prepare: Callable[[Stage], None] = lambda _stage: None
+    check: Check = lambda _stage: ()
+    # -- load
+    tasks: int = 300
+    make_task: MakeTask = task
+    latency: float = 0.05  # seconds that the portal takes for a request
+    people_after: float | None = 0.4  # seconds after which a person finishes a task; None: `stage.let_people_work()`
+    spread: float = 1.0  # seconds over which one round's tasks are published
+    through_exchange: bool = True
+    # -- stage
+    settings: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
+    kill_at: str | None = None  # a point of benchmarks.faults.killpoints, for a worker that was armed
+    kill_within: int = 10  # … at a random one of so many passages
+    poison: str | None = None  # a word in a title that makes the handler end the process
+    quorum: bool = False
+    proxied: bool = False  # the workers reach the broker through `stage.proxy`
+    node_config: Mapping[str, str] = field(default_factory=dict)  # an own node with these lines of rabbitmq.conf
+    portal: Mapping[str, Any] = field(default_factory=dict)  # further arguments of BitrixSandbox
+    skewed: bool = False  # the workers' wall clock is wrong by what `stage.set_clock_error` says
+    # -- judgement
+    may_answer_twice: bool = False  # at-least-once: a copy with the same message id
+    may_be_suspected: bool = False  # what is in hand at three deaths counts as their cause, though here it is not
+    patience: float = 90.0  # seconds after the last heal in which everything must have ended
+    # -- runs
+    rounds: int | None = None  # how often it strikes; None: as the command says
+    short: bool = True  # part of --short
+    soak: bool = False  # one of the faults of --soak: quick, and leaves the worker's process alive

@@ -1,0 +1,30 @@
+"""All rows of the matrix. A new group is a module with `rows()` beside these, named in GROUPS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from benchmarks.faults.row import Row
+from benchmarks.faults.rows import broker, host, input, network, people, portal, queues, worker
+
+GROUPS = (worker, broker, network, queues, portal, people, input, host)
+
+
+def all_rows() -> list[Row]:
+    return [row for group in GROUPS for row in group.rows()]
+
+
+def matching(rows: Sequence[Row], patterns: Sequence[str]) -> list[Row]:
+    """The rows whose name or group matches one of the patterns, as file names do. Raises LookupError for a useless one.
+
+    No pattern means all.
+    """
+    for pattern in patterns:
+        if not any(_matches(row, pattern) for row in rows):
+            raise LookupError(f"no row matches {pattern!r}; --list shows them")
+    return [row for row in rows if not patterns or any(_matches(row, pattern) for pattern in patterns)]
+
+
+def _matches(row: Row, pattern: str) -> bool:
+    return fnmatchcase(row.name, pattern) or fnmatchcase(row.group, pattern)

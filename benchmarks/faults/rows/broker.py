@@ -1,0 +1,154 @@
+"""What happens to RabbitMQ: killed, restarted, gone for long, throwing clients out, short of memory or disk."""
+
+from __future__ import annotations
+
+import random
+
+from benchmarks.faults.row import Row
+from benchmarks.faults.rows.worker import forget_earlier_deaths, on_quorum
+from benchmarks.faults.stage import Stage
+from sandbox.bitrix24 import faults
+from sandbox.rabbitmq import RabbitNode
+
+GROUP = "broker"
+ACK_TIMEOUT = 60  # seconds; less is not supported by RabbitMQ
+
+
+def rows() -> list[Row]:
+    killed = Row("broker-killed", GROUP, "kill -9 of RabbitMQ, then a start", strike=crash, may_answer_twice=True)
+    closed = Row(
+        "connections-closed",
+        GROUP,
+        "every connection is closed by RabbitMQ",
+        strike=close_connections,
+        may_answer_twice=True,
+        soak=True,
+    )
+    storm = Row(
+        "retry-storm-broker-killed",
+        GROUP,
+        "the portal refuses every third creation for a while; RabbitMQ is killed in the middle of the retries",
+        strike=crash,
+        prepare=refuse_often,
+        settings={"RETRY_ATTEMPTS": "50", "RETRY_MAX_DELAY": "0.2"},
+        may_answer_twice=True,
+        short=False,
+    )
+    return [
+        killed,
+        Row(
+            "broker-restarted",
+            GROUP,
+            "orderly stop and start",
+            strike=restart,
+            may_answer_twice=True,
+            short=False,
+            soak=True,
+        ),
+        Row(
+            "broker-gone-for-long",
+            GROUP,
+            "RabbitMQ is away for 20 s",
+            strike=long_absence,
+            rounds=2,
+            may_answer_twice=True,
+            short=False,
+        ),
+        closed,
+        Row(
+            "memory-alarm",
+            GROUP,
+            "RabbitMQ takes no publishes for want of memory",
+            strike=memory_alarm,
+            rounds=2,
+            soak=True,
+        ),
+        Row(
+            "memory-alarm-worker-killed",
+            GROUP,
+            "the worker is killed while RabbitMQ takes no publishes",
+            strike=memory_alarm_and_kill,
+            may_answer_twice=True,
+        ),
+        Row("disk-alarm", GROUP, "the same for want of disk", strike=disk_alarm, rounds=2, short=False, soak=True),
+        storm,
+        Row(
+            "ack-timeout",
+            GROUP,
+            f"consumer_timeout is {ACK_TIMEOUT} s, and people take longer",
+            strike=wait_for_people,
+            people_after=2.5 * ACK_TIMEOUT,
+            node_config={"consumer_timeout": str(1000 * ACK_TIMEOUT)},
+            rounds=1,
+            tasks=100,
+            patience=240,
+            short=False,
+        ),
+        *(on_quorum(row) for row in (killed, closed, storm)),
+    ]
+
+
+def crash(stage: Stage, chance: random.Random) -> None:
+    stage.pause(chance.uniform(0, 0.5))
+    stage.node.kill()
+    stage.node.start()
+
+
+def restart(stage: Stage, _chance: random.Random) -> None:
+    stage.node.stop()
+    stage.node.start()
+
+
+def long_absence(stage: Stage, _chance: random.Random) -> None:
+    stage.node.kill()
+    stage.pause(20)
+    stage.node.start()
+
+
+def close_connections(stage: Stage, _chance: random.Random) -> None:
+    stage.node.close_all_connections()
+
+
+def memory_alarm(stage: Stage, _chance: random.Random) -> None:
+    stage.node.set_memory_alarm(True)
+    try:
+        stage.pause(stage.length(30, short=3))
+    finally:
+        stage.node.set_memory_alarm(False)
+
+
+def memory_alarm_and_kill(stage: Stage, _chance: random.Random) -> None:
+    forget_earlier_deaths(stage)
+    stage.node.set_memory_alarm(True)
+    try:
+        stage.pause(0.5)  # what is in the worker's hands now is published into the blocked connection
+        stage.worker.kill()
+    finally:
+        stage.node.set_memory_alarm(False)
+
+
+def disk_alarm(stage: Stage, _chance: random.Random) -> None:
+    _set_disk_limit(stage.node, "1000000GB")
+    try:
+        stage.pause(stage.length(15, short=2))
+    finally:
+        _set_disk_limit(stage.node, "50MB")
+
+
+def refuse_often(stage: Stage) -> None:
+    # RabbitMQ writes a new queue to disk some seconds late. Killed before that, it keeps a quorum queue that takes
+    # nothing (see docs/guarantees.md), so the wait queues are old when it is killed here.
+    for milliseconds in (100, 200, 1000):
+        stage.queues.declare_wait_queue(milliseconds)
+    stage.node.stop()
+    stage.node.start()
+    refused = faults.error("INTERNAL_SERVER_ERROR", status=500)
+    stage.portal.inject(refused, "tasks.task.add", count=None, probability=0.3)
+
+
+def wait_for_people(stage: Stage, _chance: random.Random) -> None:
+    stage.pause(2.5 * ACK_TIMEOUT)
+
+
+def _set_disk_limit(node: RabbitNode, limit: str) -> None:
+    node.ctl("set_disk_free_limit", limit)

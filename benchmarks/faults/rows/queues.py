@@ -1,0 +1,101 @@
+"""What happens to queues: deleted while the worker runs, full, missing.
+
+Messages that were in a deleted queue are the deleter's loss. So a queue is deleted when nothing is in it, and the next
+tasks come right afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+
+from benchmarks.faults.row import Row
+from benchmarks.faults.stage import Stage
+from benchmarks.faults.tasks import INPUT_QUEUE, SENT_QUEUE
+from sandbox.bitrix24 import faults
+from sandbox.camunda import RESPONSES_QUEUE
+
+GROUP = "queues"
+
+
+def rows() -> list[Row]:
+    return [
+        Row(
+            "input-queue-deleted",
+            GROUP,
+            "the input queue is deleted while the worker consumes it",
+            strike=delete_input,
+            through_exchange=False,
+        ),
+        Row(
+            "sent-queue-deleted",
+            GROUP,
+            "the sent queue is deleted just before results are stored",
+            strike=delete_sent,
+            settings={"HEARTBEAT_INTERVAL": "2"},  # a sweep would make the queue again
+        ),
+        Row(
+            "responses-queue-deleted",
+            GROUP,
+            "the responses queue is read empty and deleted while responses come",
+            strike=delete_responses,
+        ),
+        Row(
+            "wait-queues-deleted",
+            GROUP,
+            "the wait queues are deleted; the portal refuses creations, so that they are needed",
+            strike=delete_wait_queues,
+            prepare=refuse_some,
+        ),
+        Row(
+            "responses-queue-full",
+            GROUP,
+            "the responses queue takes no more (max-length, reject-publish) for 3 s",
+            strike=fill_responses,
+            prepare=bound_responses,
+        ),
+    ]
+
+
+def delete_input(stage: Stage, _chance: random.Random) -> None:
+    stage.quiesce()
+    stage.queues.delete(INPUT_QUEUE)
+
+
+def delete_sent(stage: Stage, _chance: random.Random) -> None:
+    stage.quiesce()
+    stage.queues.delete(SENT_QUEUE)
+
+
+def delete_responses(stage: Stage, _chance: random.Random) -> None:
+    while True:
+        stage.take_responses()
+        if stage.queues.delete_if_empty(RESPONSES_QUEUE):
+            return
+        stage.pause(0)
+
+
+def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:
+    stage.quiesce()
+    for queue in stage.node.list_queues(stage.address.vhost):
+        if ".retry." in queue:
+            stage.queues.delete(queue)
+
+
+def refuse_some(stage: Stage) -> None:
+    refused = faults.error("INTERNAL_SERVER_ERROR", status=500)
+    stage.portal.inject(refused, "tasks.task.add", count=None, probability=0.2)
+
+
+def bound_responses(stage: Stage, limit: int = 1_000_000) -> None:
+    # The overflow rule must be there before the limit is reached: RabbitMQ applies a new limit first, by dropping.
+    limits = json.dumps({"max-length": limit, "overflow": "reject-publish"})
+    stage.node.ctl("set_policy", "--vhost", stage.address.vhost, "full", f"^{RESPONSES_QUEUE}$", limits)
+
+
+def fill_responses(stage: Stage, _chance: random.Random) -> None:
+    bound_responses(stage, 1)
+    try:
+        stage.pause(3)
+    finally:
+        bound_responses(stage)

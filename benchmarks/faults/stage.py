@@ -1,0 +1,278 @@
+"""What a row plays on: a virtual host, a portal with people, a proxy, supervised workers, and Camunda's side."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from pika.exceptions import AMQPError
+
+from benchmarks.faults import clock
+from benchmarks.faults.account import Evidence, Found, PortalTask
+from benchmarks.faults.driver import Driver
+from benchmarks.faults.queues import Queues
+from benchmarks.faults.row import Row
+from benchmarks.faults.worker import BROKEN_DAEMON, DAEMON, Worker
+from sandbox.address import BrokerAddress
+from sandbox.bitrix24 import BitrixSandbox
+from sandbox.camunda import ERRORS_QUEUE, RESPONSES_QUEUE
+from sandbox.node_guard import GuardedFolder
+from sandbox.proxy import TcpProxy
+from sandbox.rabbitmq import RabbitNode
+
+KEY_FIELD = "UF_CAMUNDA_ID_EXTERNAL_TASK"
+ANSWERS = ("ДА", "НЕТ")
+POLL = 0.1  # seconds between two looks
+LOSS_PATIENCE = 5.0  # seconds to wait for answers before the queues are asked whether any can come
+QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 20}  # the limit is RabbitMQ 4's; 3.x has none by default
+QUORUM_FIGURES_LAG = 6.0  # seconds: RabbitMQ counts a quorum queue every five
+
+# Short times, so that many rounds fit: everything else is as an operator gets it.
+SETTINGS = {
+    "HEARTBEAT_INTERVAL": "0.5",
+    "PROBE_INTERVAL": "0.3",
+    "RETRY_DELAY": "0.2",
+    "RETRY_ATTEMPTS": "10",
+    "RABBITMQ_HEARTBEAT": "5",
+    "RABBITMQ_RECONNECT_MAX_DELAY": "1",
+    "BITRIX_AMBIGUOUS_WAIT": "1",
+    "BITRIX_RATE_LIMIT_PER_SECOND": "1000",  # the sandbox has no limit
+    "BITRIX_RATE_LIMIT_BURST": "1000",
+    "PREFETCH": "60",
+}
+
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(.*)", re.MULTILINE)
+
+
+class StageInterruptedError(Exception):
+    """The run was told to stop."""
+
+
+class Stage:
+    """`with Stage(row, node, vhost, …) as stage:` — everything is started by `start` and gone after the block."""
+
+    def __init__(
+        self,
+        row: Row,
+        node: RabbitNode,
+        address: BrokerAddress,
+        *,
+        chance: random.Random,
+        interrupted: threading.Event,
+        short: bool = False,
+        without: str | None = None,
+        patience: float | None = None,
+    ) -> None:
+        """`without` takes one protection out of the workers (benchmarks.faults.mutants).
+
+        `patience`: seconds to wait for what must come, in place of the row's.
+        """
+        self.row = row
+        self.node = node
+        self.address = address
+        self._interrupted = interrupted
+        self._short = short
+        self.patience = patience or row.patience
+        self._without = without
+        self._chance = chance
+        self._kill: str | None = None
+        self._resources = ExitStack()
+        self.round = 0  # from 1, while the fault strikes
+        self._number = 0
+        self._taken: list[Found] = []
+        self._has_wait_queues = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self._resources.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._resources.close()
+
+    def _build(self) -> None:
+        row = self.row
+        self.folder = GuardedFolder()
+        self._resources.callback(self.folder.close)
+        self._clock_file = self.folder.path / "clock-error"
+        self.set_clock_error(0.0)
+        self.portal = self._resources.enter_context(BitrixSandbox(latency=row.latency, **row.portal))
+        self.proxy = self._resources.enter_context(TcpProxy(self.address.host, self.address.port))
+        self.queues = Queues(self.address.amqp_parameters(heartbeat=0))
+        self._resources.callback(self.queues.close)
+        self.queues.declare_topology(QUORUM if row.quorum else {})
+        self.driver = Driver(self.address.amqp_parameters(heartbeat=0), through_exchange=row.through_exchange)
+        self.workers = [self._worker(number) for number in range(row.workers)]
+
+    def _worker(self, number: int) -> Worker:
+        reached = self.address.through(self.proxy.port) if self.row.proxied else self.address
+        variables = {
+            **SETTINGS,
+            **self.folder.environment,
+            **reached.environment(),
+            "BITRIX_WEBHOOK_URL": self.portal.webhook_url,
+            "BITRIX_CA_FILE": str(self.portal.ca_file) if self.row.portal.get("tls") else "",
+            "RABBITMQ_QUEUE_TYPE": "quorum" if self.row.quorum else "classic",
+            **self.row.settings,
+        }
+        worker = Worker(self.folder.path / f"worker-{number}", variables, self._arguments)
+        self._resources.callback(worker.abandon)
+        if self.row.kill_at is not None:
+            worker.expect(-signal.SIGKILL)
+        return worker
+
+    def _arguments(self) -> Sequence[str]:
+        kill, self._kill = self._kill, None
+        clock_file = str(self._clock_file) if self.row.skewed else None
+        faults = {"--kill": kill, "--without": self._without, "--poison": self.row.poison, "--clock": clock_file}
+        chosen = [part for name, value in faults.items() if value for part in (name, value)]
+        return (*BROKEN_DAEMON, *chosen) if chosen else DAEMON
+
+    # -- the play -------------------------------------------------------------------------------------------------
+
+    @property
+    def worker(self) -> Worker:
+        return self.workers[0]
+
+    def start(self) -> None:
+        """Camunda's side, people and workers begin."""
+        self.row.prepare(self)
+        if self.row.people_after is not None:
+            self.let_people_work(self.row.people_after)
+        self.driver.start()
+        self._resources.callback(self.driver.stop)
+        for worker in self.workers:
+            worker.start()
+
+    def arm(self) -> None:
+        """The next worker that starts will die at the row's kill point."""
+        self._kill = f"{self.row.kill_at}:{self._chance.randint(1, self.row.kill_within)}"
+
+    def set_clock_error(self, seconds: float) -> None:
+        """The wall clock of the workers of a `skewed` row is wrong by so much from now on."""
+        clock.set_error(self._clock_file, seconds)
+
+    def let_people_work(self, after: float) -> None:
+        self.portal.people(auto_finish_after=after, answers=ANSWERS)
+
+    def feed(self, count: int, over: float) -> None:
+        """Camunda's side publishes so many new tasks within `over` seconds."""
+        tasks = [self.row.make_task(self._number + number) for number in range(count)]
+        self._number += count
+        self.driver.feed(tasks, over)
+
+    def length(self, seconds: float, *, short: float) -> float:
+        """How long a fault lasts: `seconds`, or `short` in the short matrix."""
+        return short if self._short else seconds
+
+    def pause(self, seconds: float) -> None:
+        """Raises StageInterruptedError when the run is told to stop."""
+        if self._interrupted.wait(seconds):
+            raise StageInterruptedError
+
+    def wait_for(self, condition: Callable[[], object], timeout: float) -> bool:
+        """Whether `condition()` came true within `timeout` seconds."""
+        for _ in range(max(1, round(timeout / POLL))):
+            if condition():
+                return True
+            self.pause(POLL)
+        return bool(condition())
+
+    def answered(self) -> int | None:
+        """Tasks that have ended, as far as counting messages tells; None while the broker is away."""
+        try:
+            ended = self.queues.count(RESPONSES_QUEUE) + self.queues.count(ERRORS_QUEUE)
+        except (AMQPError, OSError):
+            return None
+        with self._lock:
+            return ended + len(self._taken)
+
+    def progress(self) -> tuple[int, int | None]:
+        """Changes whenever something has been created or answered."""
+        return self.portal.task_count, self.answered()
+
+    def quiesce(self) -> float | None:
+        """Waits until everything that was fed has ended: no queue on the way holds anything, unsettled or not.
+
+        The monotonic time of the last answer; None when something is on its way still. A loss makes nobody wait:
+        what is nowhere has ended, too.
+        """
+        deadline = time.monotonic() + self.patience
+        while (left := deadline - time.monotonic()) > 0:
+            self.wait_for(self._seems_over, min(left, LOSS_PATIENCE))
+            over = time.monotonic()
+            if self.driver.is_idle and not self.held():
+                return over
+        return None
+
+    def take_responses(self) -> None:
+        """Camunda's side reads its queue empty; what it got stays part of the evidence."""
+        taken = self.queues.take(RESPONSES_QUEUE)
+        with self._lock:
+            self._taken += taken
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def held(self) -> dict[str, int]:
+        """Messages in the queues on the way, unsettled ones included, by queue; empty ones left out."""
+        on_the_way = self._messages_on_the_way()
+        if on_the_way:
+            return on_the_way
+        if self.row.quorum:
+            self.pause(QUORUM_FIGURES_LAG)
+        elif not self._has_wait_queues:
+            return {}
+        # Messages go round between input and wait queues, which cannot be looked at in the same moment.
+        return self._messages_on_the_way()
+
+    def stop_workers(self) -> list[str]:
+        """In order; what they did that nobody had asked for."""
+        for worker in self.workers:
+            worker.stop()
+        return [surprise for worker in self.workers for surprise in worker.surprises]
+
+    def tracebacks(self) -> list[str]:
+        """The last line of each traceback that the workers have printed: a mistake in their code or in a mutant's."""
+        return [error for worker in self.workers for error in _TRACEBACK.findall(worker.output())]
+
+    def evidence(self) -> Evidence:
+        """Reads all queues of the virtual host empty and deletes them. After `stop_workers`."""
+        messages = list(self._taken)
+        for queue in self.node.list_queues(self.address.vhost):
+            messages += self.queues.take(queue)
+            self.queues.delete(queue)
+        tasks: defaultdict[str, list[PortalTask]] = defaultdict(list)
+        field = self.portal.state.user_fields.get("UF_RESULT_ANSWER")
+        options = (field.options if field else None) or {}
+        for task in self.portal.tasks:
+            titles = tuple(str(item["TITLE"]) for item in self.portal.checklists(task["ID"]))
+            answer = options.get(task.get("UF_RESULT_ANSWER") or 0)
+            tasks[task[KEY_FIELD]].append(PortalTask(str(task["ID"]), answer, titles))
+        return Evidence(self.driver.confirmed, messages, tasks)
+
+    def _seems_over(self) -> bool:
+        """By counting ready messages, which is cheap and true while nobody holds any."""
+        answered = self.answered()
+        return self.driver.is_idle and answered is not None and answered >= len(self.driver.confirmed)
+
+    def _messages_on_the_way(self) -> dict[str, int]:
+        counts = self.node.list_queues(self.address.vhost)
+        wait_queues = [queue for queue in counts if ".retry." in queue]
+        self._has_wait_queues = bool(wait_queues)
+        for queue in wait_queues:
+            # RabbitMQ's figure of a quorum queue is seconds old, but nobody holds a message of these: all are ready.
+            counts[queue] = self.queues.count(queue)
+        ends = {RESPONSES_QUEUE, ERRORS_QUEUE}
+        return {queue: count for queue, count in counts.items() if count and queue not in ends}
