@@ -80,12 +80,12 @@ def test_a_method_near_its_limit_is_closed_until_the_portal_drops_a_bucket() -> 
     bucket = limiter(clock)
     # The portal's clock is hours off ours: only the distance between its own stamps counts.
     bucket.note("tasks.task.add", {"operating": 400.0, "operating_reset_at": 5_000_120, "finish": 5_000_000.0})
-    assert bucket.closed_for("tasks.task.add") == 120
+    assert bucket.closed_for("tasks.task.add") == 121, "the stamp has no fraction"
     assert bucket.closed_for("tasks.task.list") == 0
     with pytest.raises(OutageError) as caught:
         bucket.acquire({"tasks.task.add", "tasks.task.list"}, threading.Event())
-    assert caught.value.retry_after == 120
-    clock.now += 120
+    assert caught.value.retry_after == 121
+    clock.now += 121
     bucket.acquire({"tasks.task.add"}, threading.Event())
 
 
@@ -101,7 +101,7 @@ def test_a_refused_method_waits_for_the_last_reset_it_was_told() -> None:
     bucket = limiter(Clock())
     assert bucket.close("crm.item.add") == 60, "no time was told: one bucket of a minute"
     bucket.note("tasks.task.add", {"operating": 1, "operating_reset_at": 333, "finish": 100.0})
-    assert bucket.close("tasks.task.add") == 233
+    assert bucket.close("tasks.task.add") == 234
     assert bucket.close("tasks.task.add", 5) == 5, "this refusal says itself for how long"
 
 

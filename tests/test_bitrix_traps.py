@@ -156,7 +156,7 @@ def test_trap_6_running_time_near_its_limit_pauses_before_the_portal_refuses() -
             handler.handle(message())
         assert (len(portal.tasks), portal.requests.methods["tasks.task.add"]) == (3, 3)
         assert paused.value.retry_after is not None
-        assert 500 < paused.value.retry_after <= 600
+        assert 500 < paused.value.retry_after <= 601
         with pytest.raises(OutageError):
             handler.probe()
 

@@ -25,7 +25,8 @@ class Published:
     """One task that the broker confirmed. `ends` is where it belongs: in the responses or in the error queue.
 
     `copies`: how often it was published on purpose; `maybe_more`: a publish without a confirm was repeated, so there
-    may be one copy more. `checklist` is how many items its checklist has in the portal (headline included).
+    may be one copy more. `checklist` is how many items its checklist has in the portal (headline included), `code` the
+    reason that its error report must give, beside the original bytes (None: the report is not looked into).
     """
 
     key: str
@@ -143,7 +144,7 @@ def _judge(task: Published, messages: Sequence[Found], created: Sequence[PortalT
     if answers and task.ends == "parked":
         account.misrouted.append(key)
     is_wrong = any(_is_wrong(answer, created) for answer in answers) or not _has_its_checklist(task, created)
-    if is_wrong or (task.ends == "parked" and not all(_tells_all(report, task, created) for report in reports)):
+    if is_wrong or (task.code is not None and not all(_tells_all(report, task, created) for report in reports)):
         account.wrong.append(key)
 
 
@@ -158,7 +159,7 @@ def _tells_all(report: Found, task: Published, created: Sequence[PortalTask]) ->
         return True  # too large for a report around it; the reason is in a header
     fields = json.loads(report.body)
     has_bytes = task.body in report.body or fields.get("original_body_base64") == base64.b64encode(task.body).decode()
-    return (has_bytes or bool(created)) and task.code in {None, fields.get("code")}
+    return (has_bytes or bool(created)) and fields.get("code") == task.code
 
 
 def _has_its_checklist(task: Published, created: Sequence[PortalTask]) -> bool:

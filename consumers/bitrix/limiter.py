@@ -20,6 +20,7 @@ from core.errors import OutageError, StoppingError
 _GATE_SHARE = 0.8  # of the limit: the call that exceeds it is still executed, the next one is blocked
 _SHORT_WAIT = 5.0  # seconds that are waited here; longer ones are an outage of the method
 _BLIND_WAIT = 60.0  # seconds until the next bucket of a minute is dropped, when the portal told no time
+_WHOLE_SECONDS = 1.0  # the portal tells the time of a reset without its fraction; too early costs a blind wait
 _SPARE = 0.1  # of the bucket: the portal counts a request when it arrives, which is later or sooner than we think
 _SLOWEST = 0.05  # share of the configured rate that is never undercut
 _RECOVERY = 0.02  # share of the configured rate won back by each accepted request
@@ -108,7 +109,7 @@ class Limiter:
         if operating is None or reset_at is None or finish is None:
             return
         # Both stamps are the portal's own, so that a clock that is wrong here or there does not matter.
-        opens_in = max(0.0, reset_at - finish)
+        opens_in = max(0.0, reset_at - finish) + _WHOLE_SECONDS
         with self._lock:
             self._resets[method] = self._clock() + opens_in
             if operating > self._operating_limit * _GATE_SHARE:

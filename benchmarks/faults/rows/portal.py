@@ -75,12 +75,13 @@ def _refusing() -> list[Row]:
         Row(
             "portal-429-limit",
             GROUP,
-            "tasks.task.add uses up its running time (429): refused until the portal's ten minutes are over, here 30 s",
+            "tasks.task.add uses up its running time (429): refused until the portal's ten minutes are over, here 20 s",
             strike=use_up_running_time,
             settings=NO_RETRIES,
-            portal={"time_scale": 20.0, "operating": OperatingLimit(seconds=100, costs={ADD: 1})},
+            portal={"time_scale": 30.0, "operating": OperatingLimit(seconds=60, costs={ADD: 1})},
+            tasks=100,
             rounds=1,
-            patience=240,
+            patience=180,
             short=False,
         ),
         Row(
@@ -222,7 +223,7 @@ def _at_any_time(before: faults.Fault, after: faults.Fault) -> Strike:
 
 
 def use_up_running_time(stage: Stage, _chance: random.Random) -> None:
-    stage.feed(150, 1.0)
+    stage.feed(100, 1.0)
     if not stage.wait_for(lambda: any(call.error == "OPERATION_TIME_LIMIT" for call in stage.portal.request_log), 60):
         raise TimeoutError("the portal has refused nothing")
 
