@@ -95,7 +95,9 @@ def test_a_worker_killed_between_creating_and_acking_creates_no_second_task(
     variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url}
     for count in (1, 5, 17):
         task_ids += publish(broker, 60, prefix=f"before-{count}")
-        dying = Daemon(vhost, tmp_path, variables, arguments=dying_at(point, count))
+        # A journal of starts for each: a message that is in hand at all three deaths would be taken for their cause.
+        journal = {"STATE_DIR": str(tmp_path / f"state-{count}")}
+        dying = Daemon(vhost, tmp_path, {**variables, **journal}, arguments=dying_at(point, count))
         with dying as daemon:
             assert daemon.running().wait(60) == -signal.SIGKILL
     with Daemon(vhost, tmp_path, variables) as daemon:

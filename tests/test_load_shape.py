@@ -74,7 +74,7 @@ class Backlog:
 
     def wait_until_held_up(self) -> None:
         """Everything that may be in flight waits for its confirm."""
-        wait_until(lambda: self.worker.publisher.unconfirmed() == PREFETCH, what="a full prefetch without confirms")
+        wait_until(lambda: self.worker.publisher.unconfirmed() == PREFETCH, 90, "a full prefetch without confirms")
 
     def finish(self) -> None:
         self.broker.wait_for_count(SENT, BACKLOG, 90)

@@ -27,12 +27,14 @@ EXIT_OK, EXIT_RED, EXIT_INTERRUPTED = 0, 1, 130
 ROUNDS, SHORT_ROUNDS = 5, 2
 SHORT_SCALE = 0.3  # of the tasks of a row
 MUTATION_PATIENCE = 15.0  # seconds: what is stuck without a protection stays stuck
+NARROWEST = 130  # columns that the tables need; a narrower terminal wraps them
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     console = Console()
+    console = Console(width=max(console.width, NARROWEST))
     try:
         rows = matching(all_rows(), options.only)
     except LookupError as error:
