@@ -36,7 +36,7 @@ MUTATIONS = (
     Mutation(
         "generation",
         "delivery tags of a lost channel are used on the next one",
-        ("link-cut-worker-killed",),
+        ("link-cut-worker-killed", "link-cut-worker-killed-quorum"),
     ),
     Mutation("look-up", "tasks are created without asking whether they exist", ("worker-killed-created",)),
     Mutation(
