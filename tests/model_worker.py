@@ -17,6 +17,7 @@ from tests.harness import Bench, rabbitmq_settings
 from tests.model_world import RETRIES, ModelHandler
 
 PREFETCH = 8
+HEARTBEAT = 60  # seconds: longer than any wire here stands still, so that a slow machine does not end the connection
 
 # pika leaves the sockets of a BlockingConnection that is lost between its opening and its close() to the collector.
 LEFT_BY_PIKA = pytest.mark.filterwarnings(
@@ -43,11 +44,11 @@ class ModelWorker(Bench):
         self._session.enter_context(self.running())
 
     def make_consumer(self, address: BrokerAddress) -> RabbitMQConsumer:
-        parameters = connection_parameters(rabbitmq_settings(address), "model consumer")
+        parameters = connection_parameters(rabbitmq_settings(address, heartbeat=HEARTBEAT), "model consumer")
         return RabbitMQConsumer(parameters, self.topology, reconnect_max_delay=0.3)
 
     def make_publisher(self, address: BrokerAddress) -> RabbitMQPublisher:
-        parameters = connection_parameters(rabbitmq_settings(address), "model publisher")
+        parameters = connection_parameters(rabbitmq_settings(address, heartbeat=HEARTBEAT), "model publisher")
         return RabbitMQPublisher(parameters, self.topology, self.events, reconnect_max_delay=0.3)
 
     def is_idle(self) -> bool:

@@ -65,6 +65,7 @@ class Backlog:
         broker.declare(SENT)
         self.worker = ModelWorker(broker.address, QUEUE, ModelHandler(self.outside, exclusive=True))
         wait_until(self.worker.publisher.is_ready, what="the publisher")
+        wait_until(self.worker.consumer.is_consuming, what="the consumer")
 
     def publish(self) -> None:
         self.broker.publish_all(QUEUE, [task(task_id) for task_id in self.outside.acts])
@@ -74,7 +75,7 @@ class Backlog:
 
     def wait_until_held_up(self) -> None:
         """Everything that may be in flight waits for its confirm."""
-        wait_until(lambda: self.worker.publisher.unconfirmed() == PREFETCH, 90, "a full prefetch without confirms")
+        wait_until(lambda: self.worker.publisher.unconfirmed() == PREFETCH, 45, "a full prefetch without confirms")
 
     def finish(self) -> None:
         self.broker.wait_for_count(SENT, BACKLOG, 90)

@@ -35,7 +35,7 @@ FEW = settings(
     report_multiple_bugs=False,
 )
 LONG = settings(FEW, max_examples=500, stateful_step_count=40, phases=[Phase.generate, Phase.shrink])
-UNTIL_FOUND = settings(FEW, max_examples=60)
+UNTIL_FOUND = settings(FEW, max_examples=400)  # about 20 do on average; 60 were once too few
 
 
 def setup_on(node: RabbitNode, broker: Broker, **made: Any) -> Setup:
