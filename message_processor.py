@@ -85,6 +85,7 @@ class MessageProcessor:
 
     def start(self) -> None:
         """Starts the threads that are missing; also the way to replace a dead one."""
+        self._settler.start()
         for number, slot in enumerate(self._slots):
             if number not in self._threads or not self._threads[number].is_alive():
                 name = f"{self.route.queue}-{number}"
@@ -92,7 +93,10 @@ class MessageProcessor:
                 self._threads[number].start()
 
     def is_alive(self) -> bool:
-        return len(self._threads) == len(self._slots) and all(each.is_alive() for each in self._threads.values())
+        threads = self._threads.values()
+        return (
+            self._settler.is_alive() and len(threads) == len(self._slots) and all(each.is_alive() for each in threads)
+        )
 
     def finish(self, deadline: float) -> bool:
         """After the stop event is set: waits until running work is done, False at the deadline (monotonic seconds)."""
@@ -101,6 +105,10 @@ class MessageProcessor:
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads.values())
+
+    def settle_rest(self, timeout: float) -> None:
+        """Between the ends of publisher and consumer: the last acks, in `timeout` seconds at the longest."""
+        self._settler.finish(timeout)
 
     # -- the consumer's I/O thread ----------------------------------------------------------------------------------
 

@@ -204,6 +204,8 @@ class Worker:
     def _disconnect(self, _deadline: float) -> bool:
         # The publisher first: its last confirms turn into the consumer's last acks.
         self.publisher.close(CLOSE_TIMEOUT)
+        for processor in self.processors.values():
+            processor.settle_rest(CLOSE_TIMEOUT)
         self.consumer.close(CLOSE_TIMEOUT)
         return True
 

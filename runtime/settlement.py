@@ -28,6 +28,7 @@ from core.results import Accepted, Acknowledged, Done
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, RabbitMQPublisher
 from runtime.amqp import wait_queue_name
+from runtime.follow_ups import FollowUps
 from runtime.gate import SystemGate
 from runtime.work import Work
 
@@ -55,7 +56,7 @@ class ProcessingSettings:
 
 
 class Settler:
-    """Settles the messages of one queue. Usable from any thread; callbacks run in the publisher's I/O thread."""
+    """Settles the messages of one queue. Usable from any thread."""
 
     def __init__(
         self,
@@ -75,6 +76,18 @@ class Settler:
         self._publisher = publisher
         self._events = events
         self._on_done = on_done
+        self._follow_ups = FollowUps(route.queue)
+
+    def start(self) -> None:
+        """Starts the thread of the queue's follow-ups; also the way to replace a dead one."""
+        self._follow_ups.start()
+
+    def is_alive(self) -> bool:
+        return self._follow_ups.is_alive()
+
+    def finish(self, timeout: float) -> None:
+        """After the publisher is closed: turns the last confirms into acks, for `timeout` seconds at the longest."""
+        self._follow_ups.finish(timeout)
 
     def settle(self, work: Work, outcome: object) -> None:
         """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""
@@ -97,8 +110,7 @@ class Settler:
             self._on_handled(work, result)
             return
         message = encode_sent(work.require_task(), self._route.queue, result, time.time())
-        stored = self._publisher.publish(self._route.sent_queue, message)
-        stored.add_done_callback(partial(self._on_stored, work, result))
+        self._publish(self._route.sent_queue, message, partial(self._on_stored, work, result))
 
     def _on_stored(self, work: Work, result: Accepted | Done, stored: Future[None]) -> None:
         error = stored.exception()
@@ -159,7 +171,13 @@ class Settler:
         self._events.emit(MessageParked(self._route.system, error.code))
 
     def _send_and_ack(self, queue: str, message: OutgoingMessage, work: Work) -> None:
-        self._publisher.publish(queue, message).add_done_callback(partial(self._ack_if_confirmed, work))
+        self._publish(queue, message, partial(self._ack_if_confirmed, work))
+
+    def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
+        def put(confirmed: Future[None]) -> None:
+            self._follow_ups.put(partial(follow_up, confirmed))
+
+        self._publisher.publish(queue, message).add_done_callback(put)
 
     def _ack_if_confirmed(self, work: Work, confirmed: Future[None]) -> None:
         error = confirmed.exception()

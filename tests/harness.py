@@ -125,6 +125,8 @@ class Bench:
         for processor in self.processors:
             processor.finish(time.monotonic() + 10)
         self.publisher.close(10)
+        for processor in self.processors:
+            processor.settle_rest(10)
         self.consumer.close(10)
 
 

@@ -24,6 +24,7 @@ from tests.harness import camunda_message, rabbitmq_settings, wait_until
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"
 RESPONSES = "camunda.responses.queue"
+NAMES = [f"{QUEUE}-0", f"{QUEUE}-settling", "rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"]
 
 
 @pytest.fixture
@@ -54,11 +55,12 @@ def end_this_thread() -> NoReturn:
     raise SystemExit("killed by the test")
 
 
-@pytest.mark.parametrize("name", ["rabbitmq-consumer", "rabbitmq-publisher", f"{QUEUE}-0", f"tracker-{SENT}"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     worker: Worker, broker: Broker, portal: BitrixSandbox, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     broker.declare(QUEUE)
     wait_until(lambda: worker.publisher.is_ready() and worker.consumer.is_consuming(), what="the start")
     victim = next(thread for thread in threading.enumerate() if thread.name == name)
@@ -68,6 +70,8 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
         worker.publisher._thread.call(end_this_thread)
     elif name.startswith("tracker"):
         worker.tracker_threads[SENT].__dict__["_sweep_once"] = end_this_thread
+    elif name.endswith("settling"):
+        worker.processors[QUEUE]._settler._follow_ups.put(end_this_thread)
     else:
         worker.processors[QUEUE].__dict__["_process"] = lambda _batch, _slot: end_this_thread()
         broker.publish(QUEUE, camunda_message("held-by-the-thread"))
@@ -82,10 +86,15 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     for task in portal.tasks:
         portal.finish(int(task["ID"]))
     broker.wait_for_at_least(RESPONSES, expected)
-    assert "thread.died" in {getattr(record, "event", "") for record in caplog.records}
+    wait_until(lambda: "thread.died" in events_of(caplog), what="the report of a dead thread")
+    wait_until(lambda: events_of(caplog).count("task.accepted") == expected, what="the ack of every task")
+
+
+def events_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [getattr(record, "event", "") for record in caplog.records]
 
 
 def test_every_thread_of_the_worker_has_a_name(worker: Worker) -> None:
     wait_until(worker.publisher.is_ready, what="the start")
     ours = [thread.name for thread in threading.enumerate() if thread.name.startswith(("rabbitmq", "tracker", QUEUE))]
-    assert sorted(ours) == [f"{QUEUE}-0", "rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"]
+    assert sorted(ours) == NAMES

@@ -1,0 +1,51 @@
+"""What follows a confirm, done in a thread of the queue that it belongs to.
+
+A confirm is noticed in the publisher's I/O thread, which all queues share: were the acks and log lines of a burst made
+there, the messages of every other queue would wait behind them.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue as queues
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+FollowUp = Callable[[], None]
+
+
+class FollowUps:
+    """One thread that does what is put, in that order."""
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._due: queues.SimpleQueue[FollowUp | None] = queues.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Also the way to replace a dead thread."""
+        if not self.is_alive():
+            self._thread = threading.Thread(target=self._run, name=f"{self._queue}-settling", daemon=True)
+            self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def put(self, follow_up: FollowUp) -> None:
+        """From any thread."""
+        self._due.put(follow_up)
+
+    def finish(self, timeout: float) -> None:
+        """Waits until everything that was put is done, `timeout` seconds at the longest; nothing may be put after."""
+        self._due.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (follow_up := self._due.get()) is not None:
+            try:
+                follow_up()
+            except Exception:  # part of the processor's border: the message stays unsettled and comes again
+                log.exception("settling failed", extra={"event": "processor.failed", "queue": self._queue})
