@@ -49,3 +49,4 @@ class FollowUps:
                 follow_up()
             except Exception:  # part of the processor's border: the message stays unsettled and comes again
                 log.exception("settling failed", extra={"event": "processor.failed", "queue": self._queue})
+            del follow_up  # it holds a message, perhaps a large one, and the next may come hours later

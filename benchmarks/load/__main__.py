@@ -1,6 +1,6 @@
 """Whether one full queue delays the others, and how far memory grows.
 
-    python -m benchmarks.load                      some four minutes
+    python -m benchmarks.load                      some nine minutes
     python -m benchmarks.load --only fairness --rounds 1 --backlog 10000
     python -m benchmarks.load --record             also into docs/performance.md
 
@@ -20,13 +20,15 @@ from benchmarks.load import fairness, memory, report
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 
+SMALLEST = 10_000
+
 
 def main(arguments: Sequence[str]) -> int:
     console = Console()
     options = _options(arguments)
     results = report.Results(
-        _fairness(options) if options.only != "memory" else None,
-        _memory() if options.only != "fairness" else None,
+        _fairness(options) if options.only != "memory" else [],
+        _memory() if options.only != "fairness" else [],
     )
     for table in report.tables(results):
         table.show(console)
@@ -37,9 +39,18 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(each.kept for each in verdicts) else 1
 
 
-def _fairness(options: argparse.Namespace) -> fairness.FairnessResult:
+def _fairness(options: argparse.Namespace) -> list[fairness.FairnessResult]:
     with RabbitNode(find_server()) as node:
-        return fairness.measure(node.address, backlog=options.backlog, rounds=options.rounds, idle_seconds=options.idle)
+        return [
+            fairness.measure(
+                node.add_vhost(f"fairness-{number}"),
+                system,
+                backlog=options.backlog,
+                rounds=options.rounds,
+                idle_seconds=options.idle,
+            )
+            for number, system in enumerate(fairness.BACKLOGS)
+        ]
 
 
 def _memory() -> list[memory.Measured]:
@@ -57,6 +68,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.record and options.only:
         parser.error("only a whole run is recorded")
+    if options.backlog < SMALLEST:
+        parser.error(f"--backlog {options.backlog}: at least {SMALLEST}, or it is gone before a slow queue sees a task")
     return options
 
 

@@ -21,13 +21,13 @@ from tests.daemon import Daemon
 
 BACKLOG, DOWN = "backlog.queue", "down.queue"
 HANDLERS = {
-    BACKLOG: "QuickHandler",
     "quick.queue": "QuickHandler",
     "second.queue": "QuickHandler",
     "steady.queue": "SteadyHandler",
     "slow.queue": "SlowHandler",
     DOWN: "DownHandler",
 }
+BACKLOGS = {"that is answered at once": "QuickHandler", "for a system that takes 5 ms": "NearbyHandler"}
 # tasks per second
 RATES = {bystander.QUEUE: 40.0, "quick.queue": 40.0, "second.queue": 40.0, "steady.queue": 20.0, "slow.queue": 0.5}
 WAITING = 1000  # messages for the system that is down
@@ -38,6 +38,7 @@ DRAIN_TIMEOUT = 600.0  # seconds
 class FairnessResult:
     """Latencies in seconds by queue, over all rounds; `drained` are the seconds that the backlog took, per round."""
 
+    system: str  # one of BACKLOGS
     backlog: int
     idle: dict[str, list[float]] = field(default_factory=lambda: {queue: [] for queue in RATES})
     loaded: dict[str, list[float]] = field(default_factory=lambda: {queue: [] for queue in RATES})
@@ -59,20 +60,21 @@ def worker_variables(handlers: Mapping[str, str], **changes: str) -> dict[str, s
     }
 
 
-def measure(address: BrokerAddress, *, backlog: int, rounds: int, idle_seconds: float) -> FairnessResult:
+def measure(address: BrokerAddress, system: str, *, backlog: int, rounds: int, idle_seconds: float) -> FairnessResult:
     """Alternates an idle and a loaded run, each with a worker of its own, on a virtual host of its own."""
     broker = Broker(address)
-    result = FairnessResult(backlog)
-    for queue in (*HANDLERS, bystander.QUEUE):
+    result = FairnessResult(system, backlog)
+    handlers = {**HANDLERS, BACKLOG: BACKLOGS[system]}
+    for queue in (*handlers, bystander.QUEUE):
         broker.declare(queue)
         broker.declare(sent_queue(queue))
     publish_backlog(address, DOWN, WAITING)
     for number in range(rounds):
-        with _probed(address, f"idle-{number}") as (_, probes):
+        with _probed(address, handlers, f"idle-{number}") as (_, probes):
             time.sleep(idle_seconds)
         _collect(probes, result.idle)
         publish_backlog(address, BACKLOG, backlog)
-        with _probed(address, f"load-{number}") as (worker, probes):
+        with _probed(address, handlers, f"load-{number}") as (worker, probes):
             started, before = time.monotonic(), usage(worker.running().pid).cpu_seconds
             broker.wait_for_count(sent_queue(BACKLOG), backlog, DRAIN_TIMEOUT)
             result.drained.append(time.monotonic() - started)
@@ -85,12 +87,12 @@ def measure(address: BrokerAddress, *, backlog: int, rounds: int, idle_seconds: 
 
 
 @contextlib.contextmanager
-def _probed(address: BrokerAddress, name: str) -> Iterator[tuple[Daemon, Probes]]:
+def _probed(address: BrokerAddress, handlers: Mapping[str, str], name: str) -> Iterator[tuple[Daemon, Probes]]:
     """A worker that has just started to consume, with probes running against it; both end with the block."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Bystander(address),
-        Daemon(address, Path(folder), worker_variables(HANDLERS)) as daemon,
+        Daemon(address, Path(folder), worker_variables(handlers)) as daemon,
     ):
         with Probes(address, {"quick.queue": 20.0}, f"{name}-warm-up") as warm_up:
             while not warm_up.latencies["quick.queue"]:

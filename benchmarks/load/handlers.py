@@ -45,3 +45,9 @@ class DownHandler(QuickHandler):
 
     def probe(self) -> None:
         raise OutageError("connection refused")
+
+
+class NearbyHandler(QuickHandler):
+    """A system on the same machine."""
+
+    seconds = 0.005

@@ -35,10 +35,10 @@ MEMORY_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """None: not measured in this run."""
+    """Empty: not measured in this run."""
 
-    fairness: FairnessResult | None
-    memory: Sequence[Measured] | None
+    fairness: Sequence[FairnessResult]
+    memory: Sequence[Measured]
 
 
 def ratios(result: FairnessResult) -> dict[str, float]:
@@ -47,9 +47,7 @@ def ratios(result: FairnessResult) -> dict[str, float]:
 
 
 def tables(results: Results) -> list[Table]:
-    made = []
-    if results.fairness:
-        made.append(_fairness_table(results.fairness))
+    made = [_fairness_table(each) for each in results.fairness]
     if results.memory:
         made.append(_memory_table(results.memory))
     return made
@@ -57,16 +55,16 @@ def tables(results: Results) -> list[Table]:
 
 def verdicts(results: Results) -> list[Verdict]:
     found = []
-    if results.fairness:
-        ratio = ratios(results.fairness)
+    for result in results.fairness:
+        ratio = ratios(result)
         nobody = ratio.pop(bystander.QUEUE)
         worst = max(ratio, key=lambda queue: ratio[queue])
         text = (
-            f"99th percentile of {worst} under load {ratio[worst]:.1f} × that at rest, wanted at most {ALLOWED:g} × "
-            f"(a process that shares nothing but the broker with the worker: {nobody:.1f} ×)"
+            f"beside a backlog {result.system}, 99th percentile of {worst} {ratio[worst]:.1f} × that at rest, wanted "
+            f"at most {ALLOWED:g} × (a process that shares nothing but the broker with the worker: {nobody:.1f} ×)"
         )
         found.append(Verdict(text, ratio[worst] <= ALLOWED))
-    for each in results.memory or ():
+    for each in results.memory:
         text = f"{each.case.name}: peak {each.peak / MIB:,.0f} MiB, bound {each.bound / MIB:,.0f} MiB"
         found.append(Verdict(text, each.peak <= each.bound))
     return found
@@ -74,17 +72,24 @@ def verdicts(results: Results) -> list[Verdict]:
 
 def record(results: Results, judged: Sequence[Verdict]) -> None:
     """Figures, plot and section. Only a whole run is recorded: raises ValueError when a part is missing."""
-    if results.fairness is None or results.memory is None:
+    if not results.fairness or not results.memory:
         raise ValueError("a part was not measured")
+    first = results.fairness[0]
     date = datetime.now(UTC).date().isoformat()
     figures = {
         "date": date,
         "machine": machine(),
-        "backlog": results.fairness.backlog,
-        "drained_seconds": results.fairness.drained,
-        "cpu_seconds": results.fairness.cpu,
-        "idle": _percentiles(results.fairness.idle),
-        "loaded": _percentiles(results.fairness.loaded),
+        "fairness": [
+            {
+                "system": result.system,
+                "backlog": result.backlog,
+                "drained_seconds": result.drained,
+                "cpu_seconds": result.cpu,
+                "idle": _percentiles(result.idle),
+                "loaded": _percentiles(result.loaded),
+            }
+            for result in results.fairness
+        ],
         "memory": [asdict(each) for each in results.memory],
     }
     write_figures("load", figures)
@@ -92,18 +97,20 @@ def record(results: Results, judged: Sequence[Verdict]) -> None:
         FIGURES / "load.svg",
         "99th percentile beside a full queue",
         unit="milliseconds, less is better",
-        groups=[*results.fairness.idle],
+        groups=[*first.idle],
         series={
-            name: [percentile(latencies, 99) * 1000 for latencies in run.values()]
-            for name, run in (("at rest", results.fairness.idle), ("under load", results.fairness.loaded))
+            "at rest": _plotted(first.idle),
+            **{f"beside a backlog {result.system}": _plotted(result.loaded) for result in results.fairness},
         },
-        highlight="under load",
+        highlight=f"beside a backlog {first.system}",
         log_scale=True,
     )
     head = f"{date}, {'; '.join(machine().values())}. `python -m benchmarks.load`."
-    fairness, memory = tables(results)
+    *fairness, memory = tables(results)
     parts = [head, "![99th percentile beside a full queue](performance/load.svg)"]
-    parts += [f"### {fairness.title}", fairness.markdown(), FAIRNESS_NOTE]
+    for each in fairness:
+        parts += [f"### {each.title}", each.markdown()]
+    parts.append(FAIRNESS_NOTE)
     parts += [f"### {memory.title}", memory.markdown(), MEMORY_NOTE]
     write_section(DOCS / "performance.md", "load", "\n\n".join([*parts, markdown(judged)]))
 
@@ -112,7 +119,7 @@ def _fairness_table(result: FairnessResult) -> Table:
     seconds = sum(result.drained) / len(result.drained)
     cpu = sum(result.cpu) / len(result.cpu)
     made = Table(
-        f"Beside a queue with {result.backlog:,} messages, worked off in {seconds:.1f} s "
+        f"Beside a queue with {result.backlog:,} messages {result.system}, worked off in {seconds:.1f} s "
         f"({result.backlog / seconds:,.0f} per second, {cpu / seconds:.0%} of a core)",
         ["queue", "tasks", "at rest", "tasks", "under load", "p99 ratio"],
     )
@@ -133,6 +140,10 @@ def _memory_table(results: Sequence[Measured]) -> Table:
 
 def _percentiles(run: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
     return {queue: {f"p{each}": percentile(values, each) for each in (50, 95, 99)} for queue, values in run.items()}
+
+
+def _plotted(run: Mapping[str, Sequence[float]]) -> list[float]:
+    return [percentile(latencies, 99) * 1000 for latencies in run.values()]
 
 
 def _cell(latencies: Sequence[float]) -> str:
