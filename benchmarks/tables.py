@@ -27,16 +27,21 @@ class Table:
 
     def show(self, console: Console) -> None:
         table = RichTable(title=self.title, title_justify="left", title_style="bold")
-        for number, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        for column, is_text in zip(self.columns, self._are_text(), strict=True):
+            table.add_column(column, justify="left" if is_text else "right", overflow="fold")
         for number, row in enumerate(self.rows):
             table.add_row(*row, style="bold red" if number in self.red else None)
         console.print(table)
 
     def markdown(self) -> str:
         """A GitHub table; the title is the caller's heading."""
-        lines = [self.columns, ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
+        lines = [self.columns, ["---" if is_text else "---:" for is_text in self._are_text()], *self.rows]
         return "".join(f"| {' | '.join(map(_escaped, line))} |\n" for line in lines)
+
+    def _are_text(self) -> list[bool]:
+        """By column. The first one names the row; the cells of the others begin with a letter, or they are figures."""
+        columns = range(len(self.columns))
+        return [number == 0 or any(row[number][:1].isalpha() for row in self.rows) for number in columns]
 
 
 def _escaped(cell: str) -> str:

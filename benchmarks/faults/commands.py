@@ -47,16 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if options.soak:
-            return _soak(options, arguments, console)
-        return (
-            _mutations(options, arguments, console) if options.mutations else _matrix(options, rows, arguments, console)
-        )
+            return _soak(options, console)
+        return _mutations(options, console) if options.mutations else _matrix(options, rows, console)
     except KeyboardInterrupt:
         console.print("interrupted; everything is stopped")
         return EXIT_INTERRUPTED
 
 
-def _matrix(options: argparse.Namespace, rows: Sequence[Row], arguments: Sequence[str], console: Console) -> int:
+def _matrix(options: argparse.Namespace, rows: Sequence[Row], console: Console) -> int:
     if options.short and not options.only:
         rows = [row for row in rows if row.short]
     orders = _orders(options)
@@ -66,11 +64,11 @@ def _matrix(options: argparse.Namespace, rows: Sequence[Row], arguments: Sequenc
     if options.json:
         report.write_json(options.json, results)
     if options.record:
-        report.record("matrix", report.matrix(results, with_stories=True), arguments)
+        report.record("matrix", report.matrix(results, with_stories=True), _to_repeat(options))
     return EXIT_OK if all(result.is_green for result in results) else EXIT_RED
 
 
-def _mutations(options: argparse.Namespace, arguments: Sequence[str], console: Console) -> int:
+def _mutations(options: argparse.Namespace, console: Console) -> int:
     """The rows that must notice are played without the protection; they are green with it, says the matrix."""
     rows = {row.name: row for row in all_rows()}
     orders = replace(_orders(options), patience=MUTATION_PATIENCE, logs=None)
@@ -80,18 +78,18 @@ def _mutations(options: argparse.Namespace, arguments: Sequence[str], console: C
     table = report.mutation_table(outcomes)
     table.show(console)
     if options.record:
-        report.record("mutations", table, arguments)
+        report.record("mutations", table, _to_repeat(options))
     return EXIT_RED if table.red else EXIT_OK
 
 
-def _soak(options: argparse.Namespace, arguments: Sequence[str], console: Console) -> int:
+def _soak(options: argparse.Namespace, console: Console) -> int:
     with open_lanes(1) as [lane]:
         table, complaints = soak(lane, options.soak, options.seed, console)
     table.show(console)
     for complaint in complaints:
         console.print(f"✘ {complaint}", style="bold red", soft_wrap=True)
     if options.record:
-        report.record("soak", table, arguments, f" {table.title}.")
+        report.record("soak", table, _to_repeat(options), f" {table.title}.")
     return EXIT_RED if complaints else EXIT_OK
 
 
@@ -133,6 +131,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--logs", type=Path, metavar="FOLDER", help="keep what the workers of red rows have said")
     add("--record", action="store_true", help="write the table into docs/guarantees.md")
     return parser
+
+
+def _to_repeat(options: argparse.Namespace) -> list[str]:
+    """The arguments that make the same table; where somebody keeps logs is nobody else's business."""
+    parser = _parser()
+    told = {"--only": options.only, "--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
+    told |= {"--short": options.short, "--mutations": options.mutations}
+    arguments = []
+    for name, value in told.items():
+        if value == parser.get_default(name.removeprefix("--")):
+            continue
+        for each in value if isinstance(value, list) else [value]:
+            arguments += [name] if each is True else [name, str(each)]
+    if options.soak:
+        whole_minutes = options.soak % 60 == 0
+        arguments += ["--soak", f"{options.soak / 60:g}m" if whole_minutes else f"{options.soak:g}s"]
+    return arguments
 
 
 def _count(text: str) -> int:
