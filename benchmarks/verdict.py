@@ -16,10 +16,12 @@ class Verdict:
     kept: bool
 
 
-def show(verdicts: Sequence[Verdict], console: Console) -> None:
+def conclude(verdicts: Sequence[Verdict], console: Console) -> int:
+    """The last lines of a benchmark, and its exit code: 1 when a target is missed."""
     for verdict in verdicts:
         mark, style = ("kept", "green") if verdict.kept else ("MISSED", "bold red")
         console.print(f"{mark}: {verdict.text}", style=style, highlight=False)
+    return 0 if all(verdict.kept for verdict in verdicts) else 1
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:

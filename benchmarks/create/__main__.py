@@ -52,10 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     for table in report.tables(results):
         table.show(console)
     verdicts = report.verdicts(results)
-    verdict.show(verdicts, console)
     if options.record:
         report.record(results, verdicts)
-    return 0 if all(each.kept for each in verdicts) else 1
+    return verdict.conclude(verdicts, console)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

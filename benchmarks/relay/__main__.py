@@ -48,10 +48,9 @@ def main(arguments: Sequence[str]) -> int:
                 results[shape.name] = (shape, scores)
                 report.table(shape, scores).show(console)
     verdicts = report.verdicts(results)
-    verdict.show(verdicts, console)
     if options.record:
         report.record(results, verdicts, options)
-    return 0 if all(each.kept for each in verdicts) else 1
+    return verdict.conclude(verdicts, console)
 
 
 def _rounds(

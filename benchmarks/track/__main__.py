@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks import verdict
 from benchmarks.track import report
 from benchmarks.track.stage import ORIGIN, OURS, Cost, Shape, Stage
 from sandbox.bitrix24 import BitrixSandbox
@@ -39,11 +40,9 @@ def main(arguments: Sequence[str]) -> int:
             results[shape] = _measure(shape, options, Path(folder))
         report.table({shape: results[shape]}).show(console)
     verdicts = report.verdicts(results)
-    for verdict in verdicts:
-        console.print(verdict.text, style="green" if verdict.kept else "bold red", highlight=False)
     if options.record:
         report.record(results, verdicts, interval=options.interval, cycles=options.cycles)
-    return 0 if all(verdict.kept for verdict in verdicts) else 1
+    return verdict.conclude(verdicts, console)
 
 
 def _shapes(sizes: Sequence[int], queue_types: Sequence[str]) -> list[Shape]:

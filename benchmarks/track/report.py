@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from benchmarks import plot
@@ -11,6 +11,7 @@ from benchmarks.measure import machine
 from benchmarks.record import DOCS, FIGURES, write_figures, write_section
 from benchmarks.tables import Table
 from benchmarks.track.stage import ORIGIN, OURS, Cost, Shape
+from benchmarks.verdict import Verdict, markdown
 
 QUIET = "nothing finished"
 BUSY = "1 % finished"
@@ -24,12 +25,6 @@ LARGE = 100_000  # open tasks, for which the targets hold
 QUIET_REQUESTS, QUIET_CPU = 5, 3.0
 FULL_REQUESTS = 60
 MEMORY = 400 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    text: str
-    kept: bool
 
 
 def table(results: Results) -> Table:
@@ -66,7 +61,7 @@ def verdicts(results: Results) -> list[Verdict]:
         found.append(Verdict(text, busy.answered == busy.finished))
         if shape.open < LARGE:
             continue
-        quiet, full = ours[QUIET], ours[FULL]
+        quiet = ours[QUIET]
         memory = max(cost.peak_memory for cost in ours.values())
         found += [
             Verdict(
@@ -74,9 +69,12 @@ def verdicts(results: Results) -> list[Verdict]:
                 f"{QUIET_REQUESTS} and {QUIET_CPU:g} wanted",
                 quiet.requests <= QUIET_REQUESTS and quiet.cpu <= QUIET_CPU,
             ),
-            Verdict(
-                f"{shape.name}: a full sweep makes {full.requests:.0f} requests, at most {FULL_REQUESTS} wanted",
-                full.requests <= FULL_REQUESTS,
+            *(
+                Verdict(
+                    f"{shape.name}, {kind}: {ours[kind].requests:.0f} requests, at most {FULL_REQUESTS} wanted",
+                    ours[kind].requests <= FULL_REQUESTS,
+                )
+                for kind in (FULL, FULL_BUSY)
             ),
             Verdict(
                 f"{shape.name}: at most {memory / 2**20:.0f} MiB of memory, {MEMORY / 2**20:.0f} allowed",
@@ -135,7 +133,7 @@ def _section(results: Results, judged: Sequence[Verdict], interval: float, cycle
         table(results).markdown(),
         _growth(results),
         _origin(results),
-        "\n".join(f"- {'kept' if each.kept else '**missed**'}: {each.text}" for each in judged),
+        markdown(judged),
     ]
     return "\n\n".join(part for part in parts if part)
 
