@@ -34,8 +34,9 @@ class Table:
         console.print(table)
 
     def markdown(self) -> str:
-        """A GitHub table; the title is the caller's heading."""
-        lines = [self.columns, ["---" if is_text else "---:" for is_text in self._are_text()], *self.rows]
+        """A GitHub table; the title is the caller's heading. Red rows are marked by a cross."""
+        rows = [[f"✘ {row[0]}", *row[1:]] if number in self.red else row for number, row in enumerate(self.rows)]
+        lines = [self.columns, ["---" if is_text else "---:" for is_text in self._are_text()], *rows]
         return "".join(f"| {' | '.join(map(_escaped, line))} |\n" for line in lines)
 
     def _are_text(self) -> list[bool]:

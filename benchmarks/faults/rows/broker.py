@@ -64,6 +64,13 @@ def rows() -> list[Row]:
         ),
         closed,
         Row(
+            "password-changed",
+            GROUP,
+            "every connection is closed, and RabbitMQ refuses the password for 3 s",
+            strike=refuse_password,
+            may_answer_twice=True,
+        ),
+        Row(
             "memory-alarm",
             GROUP,
             "RabbitMQ takes no publishes for want of memory",
@@ -115,6 +122,16 @@ def long_absence(stage: Stage, _chance: random.Random) -> None:
 
 def close_connections(stage: Stage, _chance: random.Random) -> None:
     stage.node.close_all_connections()
+
+
+def refuse_password(stage: Stage, _chance: random.Random) -> None:
+    address = stage.node.address
+    stage.node.ctl("change_password", address.username, "another one")
+    try:
+        stage.node.close_all_connections()
+        stage.pause(3)
+    finally:
+        stage.node.ctl("change_password", address.username, address.password)
 
 
 def memory_alarm(stage: Stage, _chance: random.Random) -> None:

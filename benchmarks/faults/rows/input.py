@@ -19,7 +19,8 @@ from sandbox.camunda import ERRORS_QUEUE
 
 GROUP = "input"
 OVERSIZED = 64 * MEBIBYTE
-ROOM_FOR_OVERSIZED = 3 * OVERSIZED  # as it comes in, as it is put together, as it goes out
+# As it comes in, as it is put together, as it goes out; and what the other tasks and malloc need meanwhile.
+ROOM_FOR_OVERSIZED = 3 * OVERSIZED + 32 * MEBIBYTE
 
 
 def rows() -> list[Row]:
