@@ -80,6 +80,7 @@ class RabbitMQPublisher:
         self._outbox = self._inbox.items
         self._unconfirmed: dict[int, _Publication] = {}  # by delivery tag, in the order of publishing
         self._delayed: deque[_Publication] = deque()  # refused by the broker, waiting for their next try
+        self._confirmed: list[_Publication] = []  # in this turn of the I/O loop
         self._returned: list[tuple[str, str]] = []  # queue and message id of what came back as unroutable
         self._next_tag = 1
         self._ready = threading.Event()
@@ -167,6 +168,7 @@ class RabbitMQPublisher:
             self._thread.call_later(self._repair_backoff.delay(), self._open_channel)
 
     def _forget_channel(self) -> None:
+        self._tell_confirmed()
         self._ready.clear()
         self._channel = None
         for publication in self._unconfirmed.values():
@@ -233,8 +235,16 @@ class RabbitMQPublisher:
             else:
                 self._repair_backoff.reset()
                 self._events.emit(Published(publication.queue))
-                publication.confirmed.set_result(None)
+                if not self._confirmed:
+                    self._thread.call_later(0, self._tell_confirmed)
+                self._confirmed.append(publication)
         self._drain()
+
+    def _tell_confirmed(self) -> None:
+        # Not one by one: the threads that wait for them would take the interpreter's lock away at every turn.
+        confirmed, self._confirmed = self._confirmed, []
+        for publication in confirmed:
+            publication.confirmed.set_result(None)
 
     def _was_returned(self, publication: _Publication) -> bool:
         returned = (publication.queue, publication.message.message_id)
