@@ -68,8 +68,8 @@ def machine() -> dict[str, str]:
     )
     return {
         "processor": f"{processor}, {len(os.sched_getaffinity(0))} cores",
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
+        "python": f"Python {platform.python_version()}",
     }
 
 

@@ -67,7 +67,7 @@ def record(section: str, table: Table, arguments: Sequence[str], remark: str = "
     where = machine()
     surroundings = (
         f"{datetime.now(UTC):%Y-%m-%d}, RabbitMQ {_broker_version()}, pika {version('pika')}, "
-        f"Python {where['python']}, {where['processor']}, {where['system']}. Made by `{command}`."
+        f"{where['python']}, {where['processor']}, {where['system']}. Made by `{command}`."
     )
     write_section(DOCUMENT, section, f"{surroundings}{remark}\n\n{table.markdown()}")
 
