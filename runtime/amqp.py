@@ -150,7 +150,8 @@ def connect(
             return pika.BlockingConnection(candidate), candidate
         except (AMQPConnectionError, OSError) as error:
             failure = error
-        except AMQPConnectorException as error:  # pika tells a silent host by this, which is no AMQPError
+        # pika tells a silent host by the one and a connection that is reset at once by the other.
+        except (AMQPConnectorException, ValueError) as error:
             failure = AMQPConnectionError(repr(error))
     raise failure
 

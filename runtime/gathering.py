@@ -37,6 +37,9 @@ class GatheringServices(SelectorIOServicesAdapter):
         ssl_context: SSLContext | None = None,
         server_hostname: str | None = None,
     ) -> AbstractIOReference:
+        # Raises OSError when the connection was reset a moment ago. pika looks, too, and makes a ValueError of it,
+        # which nobody takes for a lost connection: it would end the I/O thread.
+        sock.getpeername()
         protocol: _GatheringProtocol | None = None
 
         def make_protocol() -> AbstractStreamProtocol:

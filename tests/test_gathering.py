@@ -129,3 +129,10 @@ def test_pika_is_given_its_own_protocol_and_all_that_comes_in(wire: Wire) -> Non
     assert protocol is wire.protocol
     wire.far.sendall(b"frames")
     wire.run_until(lambda: wire.protocol.received == b"frames")
+
+
+def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no_mistake() -> None:
+    ioloop = IOLoop()
+    with socket.socket() as unconnected, pytest.raises(OSError, match="not connected"):
+        GatheringServices(ioloop).create_streaming_connection(lambda: pytest.fail("used"), unconnected, print)
+    ioloop.close()
