@@ -48,7 +48,8 @@ def test_ours_and_bare_pika_relay_everything_once(vhost: BrokerAddress, tmp_path
         folder = tmp_path / name
         folder.mkdir()
         score = turn(contestant, SHAPE, vhost, folder, prefetch=50)
-        assert (score.lost, score.twice, score.left) == (0, 0, 0)
+        assert (score.lost, score.twice) == (0, 0)
+        assert score.left == 0 or name == BARE_PIKA  # it is ended as soon as the last result is there, ack or not
         assert score.rate > 0
         assert score.memory > 0
 
