@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_worker(lang: Language) -> int:
-    from cli.startup import read_configuration, start_logging
+    from cli.startup import read_configuration, settle_garbage_collector, start_logging
     from cli.worker import Worker
     from runtime.lifecycle import StopSignals
     from runtime.loader import LoadError
@@ -44,6 +44,7 @@ def run_worker(lang: Language) -> int:
             worker = Worker(startup.settings, startup.handlers, startup.trackers)
             signals = StopSignals()
             signals.install()
+            settle_garbage_collector()
             orderly = worker.run(signals, Notifier.from_environment(os.environ))
     except SettingsError as error:
         print(error.render(lang), file=sys.stderr)

@@ -24,6 +24,7 @@ from core.messages import IncomingMessage, InvalidMessageError, decode_task
 from core.policy import suspect_group_size
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
+from runtime.follow_ups import FollowUps
 from runtime.gate import SystemGate
 from runtime.settlement import ProcessingSettings, Route, Settler
 from runtime.starts import START_LIMIT, StartJournal, StartSlot, key_of
@@ -77,15 +78,23 @@ class MessageProcessor:
             events=events,
             stop=stop,
         )
+        self.follow_ups = FollowUps(route.queue)
         self._settler = Settler(
-            route, settings, self.gate, consumer=consumer, publisher=publisher, events=events, on_done=on_done
+            route,
+            settings,
+            self.gate,
+            consumer=consumer,
+            publisher=publisher,
+            events=events,
+            follow_ups=self.follow_ups,
+            on_done=on_done,
         )
         self._generation = 0  # of the channel that the latest delivery came through
         consumer.subscribe(route.queue, route.prefetch, self._take_in, exclusive=route.handler.exclusive)
 
     def start(self) -> None:
         """Starts the threads that are missing; also the way to replace a dead one."""
-        self._settler.start()
+        self.follow_ups.start()
         for number, slot in enumerate(self._slots):
             if number not in self._threads or not self._threads[number].is_alive():
                 name = f"{self.route.queue}-{number}"
@@ -94,9 +103,8 @@ class MessageProcessor:
 
     def is_alive(self) -> bool:
         threads = self._threads.values()
-        return (
-            self._settler.is_alive() and len(threads) == len(self._slots) and all(each.is_alive() for each in threads)
-        )
+        complete = self.follow_ups.is_alive() and len(threads) == len(self._slots)
+        return complete and all(thread.is_alive() for thread in threads)
 
     def finish(self, deadline: float) -> bool:
         """After the stop event is set: waits until running work is done, False at the deadline (monotonic seconds)."""
@@ -105,10 +113,6 @@ class MessageProcessor:
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads.values())
-
-    def settle_rest(self, timeout: float) -> None:
-        """Between the ends of publisher and consumer: the last acks, in `timeout` seconds at the longest."""
-        self._settler.finish(timeout)
 
     # -- the consumer's I/O thread ----------------------------------------------------------------------------------
 
@@ -150,6 +154,8 @@ class MessageProcessor:
     def _burst(self, first: Delivery, limit: int) -> list[Delivery]:
         """`first` and what comes with it, `limit` deliveries at the most."""
         batch = [first]
+        if limit == 1:
+            return batch
         with self._collecting:
             deadline = time.monotonic() + LINGER
             while len(batch) < limit:
@@ -250,7 +256,7 @@ class MessageProcessor:
 
     def _handle(self, messages: _Messages, slot: StartSlot, more: MoreMessages = _no_more) -> None:
         """Runs the handler over the messages and settles each, out of the dict, as soon as its outcome is known."""
-        failure: OutcomeError = TransientError(f"{self.route.system} handler gave no outcome", code="no_outcome")
+        failure: OutcomeError | None = None
         slot.begin([self._key(work) for work in messages.values()])
         try:
             for message, outcome in self.route.handler.handle_backlog(list(messages), more):
@@ -264,9 +270,13 @@ class MessageProcessor:
             failure = TransientError(f"{type(error).__name__}: {error}", code="handler_failed")
         finally:
             slot.end()
-        for work in messages.values():
-            self._settler.fail(work, failure, blame=False)
-        messages.clear()
+        if messages:
+            failure = failure or TransientError(f"{self.route.system} handler gave no outcome", code="no_outcome")
+            for work in messages.values():
+                self._settler.fail(work, failure, blame=False)
+            messages.clear()
+        # Its traceback leads back to this frame: a cycle that would keep the messages until it is collected.
+        del failure
 
     def _key(self, work: Work) -> bytes:
         return key_of(self.route.queue, work.task_id)

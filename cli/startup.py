@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from runtime.secrets import Secrets
 from runtime.settings import load_settings
 
 log = logging.getLogger(__name__)
+
+GARBAGE_THRESHOLD = 5000  # objects made and not freed since the last look; Python's own is 700
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,17 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
 
     settings = load_settings(environ, env_file, find_classes)
     return Startup(settings, Secrets(settings.secret_values()), handlers, trackers)
+
+
+def settle_garbage_collector() -> None:
+    """After everything is made: what will live as long as the process is not looked through again and again.
+
+    Messages on their way die young and without cycles; by default the collector looks at each several times. Measured:
+    a sixth of the CPU time of a message that is only relayed.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
 
 
 def start_logging(startup: Startup) -> LoggingHandle:

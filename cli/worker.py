@@ -205,7 +205,7 @@ class Worker:
         # The publisher first: its last confirms turn into the consumer's last acks.
         self.publisher.close(CLOSE_TIMEOUT)
         for processor in self.processors.values():
-            processor.settle_rest(CLOSE_TIMEOUT)
+            processor.follow_ups.finish(CLOSE_TIMEOUT)
         self.consumer.close(CLOSE_TIMEOUT)
         return True
 

@@ -47,6 +47,6 @@ class FollowUps:
         while (follow_up := self._due.get()) is not None:
             try:
                 follow_up()
-            except Exception:  # part of the processor's border: the message stays unsettled and comes again
+            except Exception:  # part of the processor's border: unacked, the message comes again with the next channel
                 log.exception("settling failed", extra={"event": "processor.failed", "queue": self._queue})
             del follow_up  # it holds a message, perhaps a large one, and the next may come hours later

@@ -67,6 +67,7 @@ class Settler:
         consumer: RabbitMQConsumer,
         publisher: RabbitMQPublisher,
         events: EventStream,
+        follow_ups: FollowUps,
         on_done: Callable[[str], None],
     ) -> None:
         self._route = route
@@ -75,19 +76,8 @@ class Settler:
         self._consumer = consumer
         self._publisher = publisher
         self._events = events
+        self._follow_ups = follow_ups
         self._on_done = on_done
-        self._follow_ups = FollowUps(route.queue)
-
-    def start(self) -> None:
-        """Starts the thread of the queue's follow-ups; also the way to replace a dead one."""
-        self._follow_ups.start()
-
-    def is_alive(self) -> bool:
-        return self._follow_ups.is_alive()
-
-    def finish(self, timeout: float) -> None:
-        """After the publisher is closed: turns the last confirms into acks, for `timeout` seconds at the longest."""
-        self._follow_ups.finish(timeout)
 
     def settle(self, work: Work, outcome: object) -> None:
         """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""

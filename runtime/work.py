@@ -60,6 +60,8 @@ class Work:
         )
 
     def log(self, level: int, event: str, text: str, **fields: Any) -> None:
+        if not log.isEnabledFor(level):
+            return
         extra = {
             "event": event,
             "system": self.system,

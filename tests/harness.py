@@ -126,7 +126,7 @@ class Bench:
             processor.finish(time.monotonic() + 10)
         self.publisher.close(10)
         for processor in self.processors:
-            processor.settle_rest(10)
+            processor.follow_ups.finish(10)
         self.consumer.close(10)
 
 
