@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+MIB = 1024 * 1024  # bytes
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -234,8 +234,8 @@ def test_ten_percent_transient_faults_lose_and_double_nothing(
 ) -> None:
     task_ids = publish(broker, 1000)
     for fault in (
-        faults.error("INTERNAL_SERVER_ERROR", status=500),
-        faults.error("INTERNAL_SERVER_ERROR", status=500, after_execution=True),
+        faults.error("INTERNAL_SERVER_ERROR"),
+        faults.error("INTERNAL_SERVER_ERROR", after_execution=True),
         faults.reset(after_execution=True),
         faults.reset(),
     ):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load.fairness import worker_variables
-from benchmarks.load.memory import MIB, Case, large_task, measure_one
+from benchmarks.load.memory import Case, large_task, measure_one
 from benchmarks.load.traffic import task
-from benchmarks.measure import usage
+from benchmarks.measure import MIB, usage
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.faults.row import Strike
 from benchmarks.faults.stage import Stage
-from benchmarks.measure import usage
-
-MEBIBYTE = 1024 * 1024
+from benchmarks.measure import MIB, usage
 
 
 class MemoryWatch:
@@ -31,8 +29,8 @@ class MemoryWatch:
         peak = usage(pid).peak_memory
         if peak - before > self._allowed:
             self._complaints.append(
-                f"the worker's memory went from {before // MEBIBYTE} to {peak // MEBIBYTE} MiB "
-                f"in round {stage.round}, {self._allowed // MEBIBYTE} MiB more are allowed"
+                f"the worker's memory went from {before // MIB} to {peak // MIB} MiB "
+                f"in round {stage.round}, {self._allowed // MIB} MiB more are allowed"
             )
 
     def check(self, _stage: Stage) -> Sequence[str]:

@@ -16,6 +16,7 @@ from benchmarks.measure import machine
 from benchmarks.record import DOCS, write_section
 from benchmarks.tables import Table
 from sandbox.rabbitmq import RabbitNode
+from sandbox.rabbitmq_install import find_server
 
 DOCUMENT = DOCS / "guarantees.md"
 
@@ -102,7 +103,5 @@ def _seconds(value: float | None) -> str:
 
 
 def _broker_version() -> str:
-    from sandbox.rabbitmq_install import find_server
-
     with RabbitNode(find_server()) as node:
         return node.ctl("version").strip()

@@ -111,18 +111,13 @@ def _strike_again_and_again(row: Row, stage: Stage, result: Result, scale: float
 def _wait_for_progress(stage: Stage) -> float | None:
     """Seconds until something is created or answered; None when nothing was for long, or nothing is to do."""
     begun, before = time.monotonic(), stage.progress()
-    if stage.wait_for(lambda: _moved(before, stage.progress()) or _nothing_to_do(stage), stage.patience):
+    if stage.wait_for(lambda: _moved(before, stage.progress()) or stage.seems_over(), stage.patience):
         return time.monotonic() - begun if _moved(before, stage.progress()) else None
     return None
 
 
 def _moved(before: tuple[int, int | None], now: tuple[int, int | None]) -> bool:
     return now[0] > before[0] or (now[1] is not None and now[1] > (before[1] or 0))
-
-
-def _nothing_to_do(stage: Stage) -> bool:
-    answered = stage.answered()
-    return stage.driver.is_idle and answered is not None and answered >= len(stage.driver.confirmed)
 
 
 def _keep_logs(stage: Stage, folder: Path) -> None:

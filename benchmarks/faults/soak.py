@@ -19,7 +19,7 @@ from benchmarks.faults.account import make_account
 from benchmarks.faults.lanes import Lane
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows import all_rows
-from benchmarks.measure import Usage, usage
+from benchmarks.measure import MIB, Usage, usage
 from benchmarks.tables import Table
 
 RATE = 5  # tasks per second
@@ -28,9 +28,8 @@ WARM_UP = 0.2  # part of the samples that does not count: pools and caches fill
 FEWEST_SAMPLES = 6  # after the warm-up, below which nothing can be said
 
 # What a median may gain from the first third to the last: noise of the allocator, one reconnect in between.
-_MEMORY_FACTOR, _MEMORY_SLACK = 1.1, 4 * 1024 * 1024
+_MEMORY_FACTOR, _MEMORY_SLACK = 1.1, 4 * MIB
 _THREADS_SLACK, _DESCRIPTORS_SLACK = 1, 3
-_MEBIBYTE = 1024 * 1024
 
 
 def soak(lane: Lane, seconds: float, seed: int, console: Console) -> tuple[Table, list[str]]:
@@ -77,7 +76,7 @@ def judge_growth(samples: Sequence[Usage]) -> tuple[Table, list[str]]:
     third = len(counted) // 3
     complaints = []
     for name, values, limit in (
-        ("memory, MiB", [each.memory / _MEBIBYTE for each in counted], _memory_limit),
+        ("memory, MiB", [each.memory / MIB for each in counted], _memory_limit),
         ("threads", [float(each.threads) for each in counted], lambda first: first + _THREADS_SLACK),
         ("file descriptors", [float(each.descriptors) for each in counted], lambda first: first + _DESCRIPTORS_SLACK),
     ):
@@ -90,8 +89,8 @@ def judge_growth(samples: Sequence[Usage]) -> tuple[Table, list[str]]:
 
 
 def _memory_limit(first: float) -> float:
-    return first * _MEMORY_FACTOR + _MEMORY_SLACK / _MEBIBYTE
+    return first * _MEMORY_FACTOR + _MEMORY_SLACK / MIB
 
 
 def _described(sample: Usage) -> str:
-    return f"{sample.memory / _MEBIBYTE:.1f} MiB, {sample.threads} threads, {sample.descriptors} descriptors"
+    return f"{sample.memory / MIB:.1f} MiB, {sample.threads} threads, {sample.descriptors} descriptors"

@@ -203,6 +203,11 @@ class Stage:
         """Changes whenever something has been created or answered."""
         return self.portal.task_count, self.answered()
 
+    def seems_over(self) -> bool:
+        """By counting ready messages, which is cheap and true while nobody holds any."""
+        answered = self.answered()
+        return self.driver.is_idle and answered is not None and answered >= len(self.driver.confirmed)
+
     def quiesce(self) -> float | None:
         """Waits until everything that was fed has ended: no queue on the way holds anything, unsettled or not.
 
@@ -211,7 +216,7 @@ class Stage:
         """
         deadline = time.monotonic() + self.patience
         while (left := deadline - time.monotonic()) > 0:
-            self.wait_for(self._seems_over, min(left, LOSS_PATIENCE))
+            self.wait_for(self.seems_over, min(left, LOSS_PATIENCE))
             over = time.monotonic()
             if self.driver.is_idle and not self.held():
                 return over
@@ -261,11 +266,6 @@ class Stage:
             answer = options.get(task.get("UF_RESULT_ANSWER") or 0)
             tasks[task[KEY_FIELD]].append(PortalTask(str(task["ID"]), answer, titles))
         return Evidence(self.driver.confirmed, messages, tasks)
-
-    def _seems_over(self) -> bool:
-        """By counting ready messages, which is cheap and true while nobody holds any."""
-        answered = self.answered()
-        return self.driver.is_idle and answered is not None and answered >= len(self.driver.confirmed)
 
     def _messages_on_the_way(self) -> dict[str, int]:
         counts = self.node.list_queues(self.address.vhost)

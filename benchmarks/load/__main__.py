@@ -20,7 +20,7 @@ from benchmarks.load import fairness, memory, report
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 
-SMALLEST = 10_000
+SMALLEST = 10_000  # messages
 
 
 def main(arguments: Sequence[str]) -> int:

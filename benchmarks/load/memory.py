@@ -18,14 +18,13 @@ import pika
 
 from benchmarks.load.fairness import worker_variables
 from benchmarks.load.traffic import publish_backlog, sent_queue, task
-from benchmarks.measure import usage
+from benchmarks.measure import MIB, usage
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
 from tests.daemon import Daemon
 from tests.harness import ERRORS
 
-MIB = 1024 * 1024
 QUEUE = "memory.queue"
 CONCURRENCY = 4
 COPIES = 7  # 1 delivery + 4 decoded + 1 result + 1 in frames

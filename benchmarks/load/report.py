@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from benchmarks import plot
 from benchmarks.load import bystander
 from benchmarks.load.fairness import FairnessResult
-from benchmarks.load.memory import COPIES, MIB, Measured
+from benchmarks.load.memory import COPIES, Measured
 from benchmarks.load.traffic import percentile
-from benchmarks.measure import machine
+from benchmarks.measure import MIB, machine
 from benchmarks.record import DOCS, FIGURES, write_figures, write_section
 from benchmarks.tables import Table
 from benchmarks.verdict import Verdict, markdown

@@ -172,8 +172,7 @@ def age_queues(stage: Stage) -> None:
 
 def refuse_often(stage: Stage) -> None:
     age_queues(stage)
-    refused = faults.error("INTERNAL_SERVER_ERROR", status=500)
-    stage.portal.inject(refused, "tasks.task.add", count=None, probability=0.3)
+    stage.portal.inject(faults.error("INTERNAL_SERVER_ERROR"), "tasks.task.add", count=None, probability=0.3)
 
 
 def wait_for_people(stage: Stage, _chance: random.Random) -> None:

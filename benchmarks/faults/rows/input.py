@@ -11,16 +11,17 @@ from dataclasses import replace
 
 from benchmarks.faults.account import Published
 from benchmarks.faults.bad_input import bad_message, oversized, unknown_topic, with_byte_order_mark
-from benchmarks.faults.memory import MEBIBYTE, MemoryWatch
+from benchmarks.faults.memory import MemoryWatch
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.tasks import task
+from benchmarks.measure import MIB
 from sandbox.camunda import ERRORS_QUEUE
 
 GROUP = "input"
-OVERSIZED = 64 * MEBIBYTE
+OVERSIZED = 64 * MIB
 # As it comes in, as it is put together, as it goes out; and what the other tasks and malloc need meanwhile.
-ROOM_FOR_OVERSIZED = 3 * OVERSIZED + 32 * MEBIBYTE
+ROOM_FOR_OVERSIZED = 3 * OVERSIZED + 32 * MIB
 
 
 def rows() -> list[Row]:
@@ -45,7 +46,7 @@ def rows() -> list[Row]:
         Row(
             "input-oversized",
             GROUP,
-            f"a message of 64 MiB; the worker's memory grows by {ROOM_FOR_OVERSIZED // MEBIBYTE} MiB at the most",
+            f"a message of 64 MiB; the worker's memory grows by {ROOM_FOR_OVERSIZED // MIB} MiB at the most",
             strike=memory.strike,
             prepare=memory.prepare,
             check=memory.check,

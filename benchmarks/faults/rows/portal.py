@@ -20,9 +20,10 @@ from benchmarks.faults.blows import (
     wait_for_hits,
 )
 from benchmarks.faults.impostor import Impostor
-from benchmarks.faults.memory import MEBIBYTE, MemoryWatch
+from benchmarks.faults.memory import MemoryWatch
 from benchmarks.faults.row import Row, Strike
 from benchmarks.faults.stage import Stage
+from benchmarks.measure import MIB
 from sandbox.bitrix24 import faults
 from sandbox.bitrix24.limits import OperatingLimit
 
@@ -32,7 +33,7 @@ ADD, LIST, GET, BATCH = "tasks.task.add", "tasks.task.list", "tasks.task.get", "
 # Attempts are for tasks that may be at fault. These rows allow none: an outage that spent one would park the task.
 NO_RETRIES = {"RETRY_ATTEMPTS": "0"}
 IMPATIENT = {"BITRIX_REQUEST_TIMEOUT": "1", "BITRIX_CONNECT_TIMEOUT": "1"}
-ROOM_FOR_ONE_BODY = 50 * MEBIBYTE  # the daemon reads 10 MiB of an answer
+ROOM_FOR_ONE_BODY = 50 * MIB  # the daemon reads 10 MiB of an answer
 
 
 def rows() -> list[Row]:
@@ -40,7 +41,7 @@ def rows() -> list[Row]:
 
 
 def _refusing() -> list[Row]:
-    failed, failed_late = (_internal_error(after_execution=late) for late in (False, True))
+    failed, failed_late = (faults.error("INTERNAL_SERVER_ERROR", after_execution=late) for late in (False, True))
     limited = faults.error("QUERY_LIMIT_EXCEEDED")
     exhausted = faults.error("OPERATION_TIME_LIMIT", retry_after=1)
     return [
@@ -173,7 +174,7 @@ def _nonsense() -> list[Row]:
         Row(
             "portal-huge-answer",
             GROUP,
-            f"an answer of 100 MiB; the worker's memory grows by {ROOM_FOR_ONE_BODY // MEBIBYTE} MiB at the most",
+            f"an answer of 100 MiB; the worker's memory grows by {ROOM_FOR_ONE_BODY // MIB} MiB at the most",
             strike=memory.strike,
             prepare=memory.prepare,
             check=memory.check,
@@ -209,10 +210,6 @@ def _away() -> list[Row]:
     ]
 
 
-def _internal_error(*, after_execution: bool) -> faults.Fault:
-    return faults.error("INTERNAL_SERVER_ERROR", status=500, after_execution=after_execution)
-
-
 def _at_any_time(before: faults.Fault, after: faults.Fault) -> Strike:
     """`before` anything of a batch is executed, then between two of its commands; `after` everything is."""
     return in_turn(
@@ -230,7 +227,7 @@ def use_up_running_time(stage: Stage, _chance: random.Random) -> None:
 
 def fail_look_ups(stage: Stage, chance: random.Random) -> None:
     stage.quiesce()  # what was looked up before may still be created
-    failures = (_internal_error(after_execution=False), faults.reset(), faults.html())
+    failures = (faults.error("INTERNAL_SERVER_ERROR"), faults.reset(), faults.html())
     blow = Blow(chance.choice(failures), LIST, match=is_look_up)
     before = stage.portal.task_count
     with armed(stage, blow) as [injection]:

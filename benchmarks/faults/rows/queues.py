@@ -83,8 +83,7 @@ def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:
 
 
 def refuse_some(stage: Stage) -> None:
-    refused = faults.error("INTERNAL_SERVER_ERROR", status=500)
-    stage.portal.inject(refused, "tasks.task.add", count=None, probability=0.2)
+    stage.portal.inject(faults.error("INTERNAL_SERVER_ERROR"), "tasks.task.add", count=None, probability=0.2)
 
 
 def bound_responses(stage: Stage, limit: int = 1_000_000) -> None:
