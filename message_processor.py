@@ -170,7 +170,8 @@ class MessageProcessor:
 
     def _process(self, batch: list[Delivery], slot: StartSlot) -> None:
         # No outside task is created whose result could not be stored.
-        while not self._publisher.wait_until_ready(READY_POLL):
+        while not self._publisher.is_ready():
+            self._publisher.wait_until_ready(READY_POLL)
             if self._stop.is_set():
                 return
         messages = self._admit(batch)

@@ -230,7 +230,7 @@ class RabbitMQPublisher:
             publication = self._unconfirmed.pop(tag)
             if isinstance(method, Basic.Nack):
                 self._publish_later(publication, "the broker refused it (queue full?)")
-            elif self._was_returned(publication):
+            elif self._returned and self._was_returned(publication):
                 self._publish_later(publication, "the queue does not exist")
             else:
                 self._repair_backoff.reset()

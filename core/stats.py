@@ -62,16 +62,18 @@ class Statistics:
             }
 
     def _count(self, event: Event) -> None:
-        match event:
+        match event:  # those of every message first
             case MessageReceived():
                 self._systems[event.system]["total"] += 1
             case MessageProcessed():
                 self._systems[event.system]["processed"] += 1
                 self._systems[event.system]["duplicates"] += event.duplicate
-            case MessageFailed():
-                self._systems[event.system]["failed"] += 1
             case ResultStored():
                 self._systems[event.system]["sent_to_success_queue"] += 1
+            case Published():
+                self._publisher["published"] += 1
+            case MessageFailed():
+                self._systems[event.system]["failed"] += 1
             case ResultNotStored():
                 self._systems[event.system]["success_queue_failures"] += 1
             case RetryScheduled():
@@ -82,8 +84,6 @@ class Statistics:
                 self._paused[event.system] = event.reason
             case SystemResumed():
                 self._paused.pop(event.system, None)
-            case Published():
-                self._publisher["published"] += 1
             case PublishFailed():
                 self._publisher["failed"] += 1
             case Swept():

@@ -10,10 +10,12 @@ import logging
 import queue as queues
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 log = logging.getLogger(__name__)
 
-FollowUp = Callable[[], None]
+Confirmed = Future[None]
+FollowUp = Callable[[Confirmed], None]
 
 
 class FollowUps:
@@ -21,7 +23,7 @@ class FollowUps:
 
     def __init__(self, queue: str) -> None:
         self._queue = queue
-        self._due: queues.SimpleQueue[FollowUp | None] = queues.SimpleQueue()
+        self._due: queues.SimpleQueue[tuple[FollowUp, Confirmed] | None] = queues.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -33,9 +35,9 @@ class FollowUps:
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def put(self, follow_up: FollowUp) -> None:
-        """From any thread."""
-        self._due.put(follow_up)
+    def put(self, follow_up: FollowUp, confirmed: Confirmed) -> None:
+        """From any thread, when `confirmed` is done: `follow_up(confirmed)` is called in this one."""
+        self._due.put((follow_up, confirmed))
 
     def finish(self, timeout: float) -> None:
         """Waits until everything that was put is done, `timeout` seconds at the longest; nothing may be put after."""
@@ -44,9 +46,10 @@ class FollowUps:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (follow_up := self._due.get()) is not None:
+        while (due := self._due.get()) is not None:
+            follow_up, confirmed = due
             try:
-                follow_up()
+                follow_up(confirmed)
             except Exception:  # part of the processor's border: unacked, the message comes again with the next channel
                 log.exception("settling failed", extra={"event": "processor.failed", "queue": self._queue})
-            del follow_up  # it holds a message, perhaps a large one, and the next may come hours later
+            del due, follow_up, confirmed  # they hold a message, perhaps a large one, and the next may come hours later

@@ -164,10 +164,7 @@ class Settler:
         self._publish(queue, message, partial(self._ack_if_confirmed, work))
 
     def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
-        def put(confirmed: Future[None]) -> None:
-            self._follow_ups.put(partial(follow_up, confirmed))
-
-        self._publisher.publish(queue, message).add_done_callback(put)
+        self._publisher.publish(queue, message).add_done_callback(partial(self._follow_ups.put, follow_up))
 
     def _ack_if_confirmed(self, work: Work, confirmed: Future[None]) -> None:
         error = confirmed.exception()

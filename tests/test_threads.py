@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NoReturn
 
@@ -71,7 +72,7 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     elif name.startswith("tracker"):
         worker.tracker_threads[SENT].__dict__["_sweep_once"] = end_this_thread
     elif name.endswith("settling"):
-        worker.processors[QUEUE].follow_ups.put(end_this_thread)
+        worker.processors[QUEUE].follow_ups.put(lambda _confirmed: end_this_thread(), Future())
     else:
         worker.processors[QUEUE].__dict__["_process"] = lambda _batch, _slot: end_this_thread()
         broker.publish(QUEUE, camunda_message("held-by-the-thread"))
