@@ -44,6 +44,14 @@ class BaseMessageHandler:
         """
         return cls()  # type: ignore[call-arg]  # an author's handler takes no arguments, as the README shows
 
+    def threads(self, concurrency: int) -> int:
+        """How many threads work on the queue; asked once, before the first message.
+
+        `concurrency` is how much may be under way in the system at once. A handler that takes more threads, so that
+        requests are prepared while others are under way, keeps to that bound itself.
+        """
+        return concurrency
+
     def handle(self, message: IncomingMessage) -> Result:
         """Does the task. Raises one of core.errors when it cannot be done now or ever."""
         response = self._process_message_impl(dict(message.task.fields), message.properties)

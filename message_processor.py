@@ -67,7 +67,7 @@ class MessageProcessor:
         self._stop = stop
         self._deliveries: queues.SimpleQueue[Delivery | None] = queues.SimpleQueue()
         self._collecting = threading.Lock()  # one full batch and then the next, rather than many small ones
-        self._slots = [starts.slot(route.handler.batch_size) for _ in range(route.concurrency)]
+        self._slots = [starts.slot(route.handler.batch_size) for _ in range(route.threads)]
         self._threads: dict[int, threading.Thread] = {}  # by the number of their slot
         self.gate = SystemGate(
             route.system,

@@ -117,15 +117,15 @@ class Worker:
             )
             if handler is None:
                 continue
-            concurrency = worker.concurrency_of(queue)
+            threads = handler.threads(worker.concurrency_of(queue))
             route = Route(
                 queue=queue,
                 system=queue.removesuffix(".queue"),
                 handler=handler,
                 sent_queue=worker.sent_queue_of(queue),
                 # Each thread holds a batch, and one waits for it: with less, threads take half-full batches.
-                prefetch=worker.prefetch_of(queue, 2 * concurrency * handler.batch_size),
-                concurrency=concurrency,
+                prefetch=worker.prefetch_of(queue, 2 * threads * handler.batch_size),
+                threads=threads,
             )
             processors[queue] = MessageProcessor(
                 route,

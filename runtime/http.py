@@ -11,6 +11,7 @@ of requests do contain it, therefore they are cut off (`from None`).
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import socket
@@ -46,7 +47,7 @@ class HttpAnswer:
     def json(self) -> Any:
         """The decoded body. Raises ValueError when it is no JSON in UTF-8."""
         try:
-            return json.loads(self.body.decode("utf-8-sig"))
+            return json.loads(self.body.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
         except RecursionError:
             raise ValueError("the answer is nested too deeply") from None
 
@@ -210,9 +211,11 @@ class _Upload(io.BytesIO):
 
     started = False
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def read(self, _size: int | None = -1, /) -> bytes:
+        # All that is left, whatever is asked for: after each piece that http.client sends, this thread would have to
+        # wait for the interpreter's lock again.
         self.started = True
-        return super().read(size)
+        return super().read()
 
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:

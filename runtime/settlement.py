@@ -42,7 +42,7 @@ class Route:
     handler: BaseMessageHandler
     sent_queue: str | None
     prefetch: int
-    concurrency: int
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,13 @@ class Bench:
         *,
         sent_queue: str | None = "sent",
         prefetch: int = 20,
-        concurrency: int = 2,
+        threads: int = 2,
         attempts: int = 3,
         delay: float = 0.1,
         probe_interval: float = 0.2,
         limits: Limits | None = None,
     ) -> MessageProcessor:
-        route = Route(queue, queue.removesuffix(".queue"), handler, sent_queue, prefetch, concurrency)
+        route = Route(queue, queue.removesuffix(".queue"), handler, sent_queue, prefetch, threads)
         settings = ProcessingSettings(
             ERRORS, limits or Limits(), RetryPolicy(attempts, delay, max_delay=10 * delay), probe_interval
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from core.errors import AmbiguousError, OutcomeError
 from core.messages import IncomingMessage
 from core.results import Accepted, Done
 from sandbox.bitrix24 import BitrixSandbox, faults
+from sandbox.bitrix24.server import HttpRequest
 from tests.bitrix_support import duplicates, handler_for, message
 
 
@@ -103,6 +106,47 @@ def test_a_key_is_free_again_when_its_group_is_through() -> None:
             next(stream)
         assert isinstance(handler.handle(message(key="0")), Accepted), "the backlog is not through, but this task is"
         assert len(list(stream)) == 80
+
+
+class Crowd(BitrixSandbox):
+    """Knows how many requests were here at once."""
+
+    here = most = 0
+
+    def _serve(self, request: HttpRequest) -> dict[str, Any]:
+        with self.state.lock:
+            self.here += 1
+            self.most = max(self.most, self.here)
+        try:
+            return super()._serve(request)
+        finally:
+            with self.state.lock:
+                self.here -= 1
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_more_threads_prepare_requests_but_never_more_than_concurrency_are_under_way(concurrency: int) -> None:
+    checklist = {"checklists": [{"name": "Этапы", "items": ["Первый", "Второй"]}]}
+    with Crowd(latency=0.02) as portal:
+        handler = handler_for(portal, batch_size=5)
+        threads = handler.threads(concurrency)
+        assert threads > concurrency
+        handler.probe()
+        backlogs = [
+            Backlog(
+                [
+                    *(message(key=f"{name}-{number}", variables=checklist) for number in range(10)),
+                    message("bitrix_update_task", variables={"task_id": f"{name}-0", "title": "Новое имя"}),
+                    *(message() for _ in range(30)),
+                ]
+            )
+            for name in range(threads)
+        ]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda backlog: backlog.run(handler, first=20), backlogs))
+        settled = [outcome for backlog in backlogs for _, outcome in backlog.outcomes]
+        assert [type(outcome) for outcome in settled if not isinstance(outcome, Accepted | Done)] == []
+        assert portal.most == concurrency
 
 
 @pytest.mark.parametrize("fault", [faults.html(503), faults.error("INTERNAL_SERVER_ERROR")])

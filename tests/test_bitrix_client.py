@@ -315,7 +315,7 @@ def as_php_reads(value: object) -> object:
 
 @given(st.dictionaries(names, trees, max_size=4))
 def test_every_structure_survives_the_way_through_a_query_string(params: dict[str, object]) -> None:
-    method, _, query = Command("tasks.task.add", params).encode().partition("?")
+    method, _, query = Command("tasks.task.add", params).encoded.partition("?")
     assert method == "tasks.task.add"
     assert php.parse_query(query) == as_php_reads(params)
 

@@ -342,7 +342,7 @@ def test_a_backlog_is_handed_over_in_batches_and_each_message_gets_its_own_outco
     queues.publish_all(QUEUE, [camunda_message(str(number)) for number in range(200)])
     handler = BatchHandler()
     bench = Bench(vhost)
-    bench.add(QUEUE, handler, sent_queue=SENT, prefetch=100, concurrency=1)
+    bench.add(QUEUE, handler, sent_queue=SENT, prefetch=100, threads=1)
     with bench.running():
         queues.wait_for_count(SENT, 200)
     assert max(handler.sizes) == 50
@@ -418,7 +418,7 @@ def test_a_blocked_broker_stops_the_creation_of_tasks_whose_result_could_not_be_
     handler = Handler()
     destructive_broker.declare(QUEUE)
     bench = Bench(destructive_broker.address)
-    bench.add(QUEUE, handler, sent_queue=SENT, prefetch=5, concurrency=1)
+    bench.add(QUEUE, handler, sent_queue=SENT, prefetch=5, threads=1)
     with bench.running():
         destructive_broker.publish(QUEUE, camunda_message("first"))
         destructive_broker.wait_for_count(SENT, 1)

@@ -9,10 +9,9 @@ import math
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote_plus
 
 BATCH_LIMIT = 50  # commands in one request
 
@@ -20,27 +19,30 @@ BATCH_LIMIT = 50  # commands in one request
 # contains one: a title could pull another task's data. The pattern is wider than the portal's on purpose.
 _REFERENCE = re.compile(r"\$(?:result|next|total|time|error)", re.IGNORECASE)
 
+# What is percent-encoded: all but RFC 3986's unreserved characters; brackets stay legible in names.
+_NOT_IN_TEXTS = re.compile(rb"[^A-Za-z0-9_.~-]+")
+_NOT_IN_NAMES = re.compile(rb"[^A-Za-z0-9_.~\[\]-]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One method call. `write` says whether executing it twice would matter."""
+    """One method call. `write` says whether executing it twice would matter.
+
+    Encoded when it is made: at the time of sending, a place at the portal is waiting for it.
+    """
 
     method: str
     params: Mapping[str, Any]
     write: bool = False
+    encoded: str = field(init=False)  # `method?key=value&…`, each key and value encoded once, for PHP's parse_str
+    fits_batch: bool = field(init=False)  # False: a text in it would be taken for a reference to another's result
 
-    @property
-    def fits_batch(self) -> bool:
-        """False when a text in it would be taken for a reference to another command's result."""
-        return not any(_REFERENCE.search(text) for text in _texts(self.params))
-
-    def encode(self) -> str:
-        """`method?key=value&…`, each key and value encoded once, as PHP's parse_str expects it."""
+    def __post_init__(self) -> None:
         pairs = "&".join(
-            f"{quote_plus(name, safe='[]', errors='replace')}={quote_plus(text, errors='replace')}"
-            for name, text in flatten(self.params)
+            f"{_quoted(_NOT_IN_NAMES, name)}={_quoted(_NOT_IN_TEXTS, text)}" for name, text in flatten(self.params)
         )
-        return f"{self.method}?{pairs}" if pairs else self.method
+        object.__setattr__(self, "encoded", f"{self.method}?{pairs}" if pairs else self.method)
+        object.__setattr__(self, "fits_batch", not any(_REFERENCE.search(text) for text in _texts(self.params)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ def flatten(params: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iter
     items = params.items() if isinstance(params, Mapping) else enumerate(params)
     for key, value in items:
         name = f"{prefix}[{key}]" if prefix else str(key)
-        if isinstance(value, Mapping | list | tuple) and value:
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, Mapping | list | tuple) and value:
             yield from flatten(value, name)
         else:
             yield name, _scalar(value)
@@ -100,6 +104,16 @@ def number_of(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _quoted(unsafe: re.Pattern[bytes], text: str) -> str:
+    # A run of bytes at a time: urllib.parse looks at each byte of Russian text by itself, which was a sixth of the
+    # CPU time of a creation.
+    return unsafe.sub(_percent_encoded, text.encode("utf-8", "replace")).decode("ascii")
+
+
+def _percent_encoded(run: re.Match[bytes]) -> bytes:
+    return b"%" + run[0].hex("%").upper().encode("ascii")
 
 
 def _scalar(value: Any) -> str:

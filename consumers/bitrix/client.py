@@ -6,10 +6,12 @@ The body is read before the HTTP status is judged, since the portal sends its co
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +37,12 @@ from core.errors import (
 from runtime.http import HttpAnswer, HttpClient
 
 _LONGEST_PAUSE = 60.0  # seconds between two tries after QUERY_LIMIT_EXCEEDED
+_PRECEDENCE = 0.001  # seconds in which the thread that gets the slot sends its request before this one reads its answer
 _LONGEST_NUMBER = 18  # digits; Python refuses texts of more than 4,300
+
+
+class Turn(ExitStack):
+    """A slot and a place in the bucket, for one request. Closing it frees the slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ class BitrixClient:
             read_timeout=settings.request_timeout,
             verify=str(settings.ca_file) if settings.ca_file and settings.tls_verify else settings.tls_verify,
         )
+        # To be held by a thread of the handler while it asks the portal: bounds how many do at once.
+        self.slots: AbstractContextManager[object] = contextlib.nullcontext()
         self._lock = threading.Lock()
         self._stats = {"requests": 0, "refused_by_limit": 0}
 
@@ -82,14 +91,19 @@ class BitrixClient:
         asked_at = moment_of(section(body, "time").get("date_start"))
         return Answer(body["result"], _int(body.get("next")), _int(body.get("total")), asked_at)
 
-    def wait_for_turn(self) -> None:
-        """Waits until the bucket lets one request through; that request is then made by `batch(…, has_turn=True)`.
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """Waits for a slot and until the bucket lets one request through, which is then made by `batch(…, turn=…)`.
 
-        A request that is composed only when its turn has come can carry what has arrived meanwhile.
+        A request that is composed only when its turn has come can carry what has arrived meanwhile. The slot is free
+        again as soon as the answer is there, so that the next request need not wait until this one's is read.
         """
-        self.limiter.wait_for_place(self._stop)
+        with Turn() as turn:
+            turn.enter_context(self.slots)
+            self.limiter.wait_for_place(self._stop)
+            yield turn
 
-    def batch(self, commands: Sequence[Command], *, has_turn: bool = False) -> BatchReply:
+    def batch(self, commands: Sequence[Command], *, turn: Turn | None = None) -> BatchReply:
         """Runs the commands in as few requests as possible, each independently of the others.
 
         Never raises an outcome: a request that fails as a whole is the outcome of each of its commands (for a read
@@ -100,7 +114,7 @@ class BitrixClient:
         fitting = [index for index, command in enumerate(commands) if command.fits_batch]
         for start in range(0, len(fitting), BATCH_LIMIT):
             chosen = fitting[start : start + BATCH_LIMIT]
-            answers, took = self._batch_request([commands[index] for index in chosen], has_turn=has_turn and start == 0)
+            answers, took = self._batch_request([commands[index] for index in chosen], turn if start == 0 else None)
             seconds += took
             outcomes.update(zip(chosen, answers, strict=True))
         for index, command in enumerate(commands):
@@ -119,15 +133,15 @@ class BitrixClient:
             return error
 
     def _batch_request(
-        self, commands: Sequence[Command], *, has_turn: bool
+        self, commands: Sequence[Command], turn: Turn | None
     ) -> tuple[list[Answer | OutcomeError], float]:
         keys = command_keys(len(commands))
-        payload = {"halt": 0, "cmd": {key: command.encode() for key, command in zip(keys, commands, strict=True)}}
+        payload = {"halt": 0, "cmd": {key: command.encoded for key, command in zip(keys, commands, strict=True)}}
         write = any(command.write for command in commands)
         began = time.monotonic()
         try:
             methods = {command.method for command in commands}
-            body = self._post("batch", payload, methods, write=write, has_turn=has_turn)
+            body = self._post("batch", payload, methods, write=write, turn=turn)
             reply = body["result"]
             if not isinstance(reply, Mapping):
                 raise AmbiguousError("Bitrix24 answered a batch without its results", code="batch_shape")
@@ -151,16 +165,19 @@ class BitrixClient:
         return (AmbiguousError if command.write else TransientError)(text, code="batch_command_missing")
 
     def _post(
-        self, method: str, params: Mapping[str, Any], gated: set[str], *, write: bool, has_turn: bool = False
+        self, method: str, params: Mapping[str, Any], gated: set[str], *, write: bool, turn: Turn | None = None
     ) -> dict[str, Any]:
         """One request; repeated only while the portal refuses it for its rate, which means it was not executed."""
         pause, gives_up_at = self._first_pause, time.monotonic() + self._patience
         while True:
-            self.limiter.acquire(gated, self._stop, has_place=has_turn)
-            has_turn = False
+            self.limiter.acquire(gated, self._stop, has_place=turn is not None)
             with self._lock:
                 self._stats["requests"] += 1
             answer = self._http.post_json(f"{self._base}/{method}", params, write=write)
+            if turn is not None:
+                turn.close()
+                turn = None
+                time.sleep(_PRECEDENCE)
             body = _json_object(answer)
             if str(body.get("error", "")).lower() != QUERY_LIMIT_EXCEEDED:
                 self.limiter.accepted()

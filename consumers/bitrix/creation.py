@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from consumers.bitrix import checklists
-from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command
+from consumers.bitrix.batch import BATCH_LIMIT, Answer
 from consumers.bitrix.checklists import ChecklistJob
 from consumers.bitrix.claims import KeyClaims
-from consumers.bitrix.client import BitrixClient
+from consumers.bitrix.client import BitrixClient, Turn
 from consumers.bitrix.errors import UnclearAnswerError
 from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate, again
 from consumers.bitrix.lookup import Row, TaskLookup, task_of
@@ -75,23 +75,24 @@ class TaskCreation:
 
     def _create_in_groups(self, group: list[Job], intake: Intake) -> Iterator[Settled]:
         asked = time.monotonic()
-        found = self._distrust() or self._find(group)
+        with self._client.slots:
+            found = self._distrust() or self._find(group)
         while group:
-            upcoming: list[Job] = []
-            if not isinstance(found, OutcomeError):
-                self._client.wait_for_turn()  # the backlog fills up meanwhile
-                upcoming = yield from intake.group(self._group_size)
+            if isinstance(found, OutcomeError):
+                yield from _unasked(found, group, intake)
+                return
+            upcoming = yield from intake.group(self._group_size)
+            with self._client.turn() as turn:  # the backlog fills up meanwhile
+                upcoming += yield from intake.group(self._group_size - len(upcoming))
                 if self._is_long_ago(asked):
                     found = self._find(group)
-            if isinstance(found, OutcomeError):
-                # The portal cannot be asked: nothing was created for these nor for those that follow.
-                for message in [*(job.message for job in group), *(job.message for job in upcoming), *intake.rest()]:
-                    yield message, found
-                return
-            keys = [job.key for job in group]
-            yield from self._check_found(group, found)
-            asked = time.monotonic()
-            found = self._add([job for job in group if job.task is None], upcoming)
+                if isinstance(found, OutcomeError):
+                    yield from _unasked(found, [*group, *upcoming], intake)
+                    return
+                keys = [job.key for job in group]
+                yield from self._check_found(group, found)
+                asked = time.monotonic()
+                found = self._add([job for job in group if job.task is None], upcoming, turn)
             yield from self._settle(group, fresh=not self._is_long_ago(asked))
             intake.release(keys)
             group, found = upcoming, self._distrust() or found
@@ -117,12 +118,12 @@ class TaskCreation:
                 reason = "The portal may be creating this task still, for another message of it"
                 yield job.message, again(reason, "key_in_doubt", self._ambiguous_wait)
 
-    def _add(self, new: Sequence[Job], upcoming: Sequence[Job]) -> dict[str, Row] | OutcomeError:
+    def _add(self, new: Sequence[Job], upcoming: Sequence[Job], turn: Turn) -> dict[str, Row] | OutcomeError:
         """Adds the tasks and looks up the next group in the same request; returns what that lookup found."""
-        commands = [Command("tasks.task.add", {"fields": job.fields}, write=True) for job in new]
+        commands = [job.addition for job in new]
         if upcoming:
             commands.append(self._lookup.command([job.key for job in upcoming]))
-        reply = self._client.batch(commands, has_turn=True)
+        reply = self._client.batch(commands, turn=turn)
         self._group_size = next_group_size(self._group_size, reply.seconds, self._largest_group)
         for job, outcome in zip(new, reply.outcomes, strict=False):
             if isinstance(outcome, OutcomeError):
@@ -162,7 +163,9 @@ class TaskCreation:
             for job in with_checklists
             if job.task is not None
         ]
-        checklists.add(self._client, tasks)
+        if tasks:
+            with self._client.slots:
+                checklists.add(self._client, tasks)
         for job, done in zip(with_checklists, tasks, strict=True):
             yield job.message, self._with_checklists(job, done.errors)
 
@@ -203,6 +206,12 @@ def next_group_size(size: int, seconds: float, largest: int) -> int:
     if seconds > _SLOW_BATCH:
         return max(1, size // 2)
     return min(largest, size * 2) if seconds < _QUICK_BATCH else size
+
+
+def _unasked(error: OutcomeError, jobs: Sequence[Job], intake: Intake) -> Iterator[Settled]:
+    """The portal cannot be asked: nothing was created for these nor for those that follow."""
+    for message in [*(job.message for job in jobs), *intake.rest()]:
+        yield message, error
 
 
 def _accepted(job: Job, warnings: Sequence[str] = ()) -> Accepted:

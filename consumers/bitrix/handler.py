@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ from core.results import Done, Result
 CREATE_TASK = "bitrix_create_task"
 UPDATE_TASK = "bitrix_update_task"
 SUPPORTED_TOPICS = (CREATE_TASK, UPDATE_TASK, *crm.CREATE_TOPICS, *crm.UPDATE_TOPICS)
+
+_PREPARING = 0.5  # threads that prepare requests or store results, for each one that waits for the portal
 
 _FRESH_ENOUGH = 60.0  # seconds: how often an unknown field may make us read the portal's fields again
 
@@ -68,6 +71,10 @@ class BitrixTaskHandler(BaseMessageHandler):
         """Raises NotConfiguredError when BITRIX_WEBHOOK_URL is empty."""
         return cls(settings, BitrixClient(settings, stop))
 
+    def threads(self, concurrency: int) -> int:
+        self._client.slots = threading.Semaphore(concurrency)
+        return concurrency + math.ceil(concurrency * _PREPARING)
+
     def handle(self, message: IncomingMessage) -> Result:
         [(_, outcome)] = self.handle_batch([message])
         if isinstance(outcome, OutcomeError):
@@ -99,9 +106,11 @@ class BitrixTaskHandler(BaseMessageHandler):
             yield from self._creation.create(created, more_to_create, self._translate)
         for message in others:
             try:
-                yield message, self._one(message)
+                with self._client.slots:
+                    outcome: HandlerOutcome = self._one(message)
             except OutcomeError as error:
-                yield message, error
+                outcome = error
+            yield message, outcome
 
     def probe(self) -> None:
         """One request: the portal answers, has our key field, honours the filter by it and lets us read all tasks."""

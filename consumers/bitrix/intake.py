@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from consumers.bitrix.batch import Command
 from consumers.bitrix.checklists import Checklist
 from consumers.bitrix.claims import KeyClaims
 from consumers.bitrix.lookup import Row
@@ -28,7 +29,7 @@ class Job:
     """One task to create. `task` is what the portal has of it."""
 
     message: IncomingMessage
-    fields: dict[str, Any]
+    addition: Command
     checklists: list[Checklist]
     task: Row | None = None
     existed: bool = False
@@ -70,7 +71,9 @@ class Intake:
             else:
                 self._owned.add(key)
                 try:
-                    jobs.append(Job(message, *self._translate(message.task)))
+                    fields, checklists = self._translate(message.task)
+                    addition = Command("tasks.task.add", {"fields": fields}, write=True)
+                    jobs.append(Job(message, addition, checklists))
                 except OutcomeError as error:
                     self.release([key])
                     yield message, error

@@ -80,7 +80,11 @@ class BitrixSandbox(Desk):
         self._folder = tempfile.TemporaryDirectory(prefix="bitrix-sandbox-") if tls else None
         self._certificate = make_certificate(Path(self._folder.name)) if self._folder else None
         self._front = HttpFront(
-            self._serve, host, port, self._certificate.server_context() if self._certificate else None
+            self._serve,
+            host,
+            port,
+            self._certificate.server_context() if self._certificate else None,
+            answered=self._answered,
         )
         self._api = Api(self.state, self._faults, self.operating, self._front.wait, log_size)
         self._finishers: list[Finisher] = []
@@ -216,16 +220,8 @@ class BitrixSandbox(Desk):
     # -- HTTP -----------------------------------------------------------------------------------------------------
 
     def _serve(self, request: HttpRequest) -> dict[str, Any]:
-        arrived = time.perf_counter()
         with self.state.lock:
             self._api.counts.http += 1
-        try:
-            return self._answer(request)
-        finally:
-            with self.state.lock:
-                self._api.counts.seconds += time.perf_counter() - arrived
-
-    def _answer(self, request: HttpRequest) -> dict[str, Any]:
         if not self.bucket.admit(request.source):
             with self.state.lock:
                 self._api.counts.limited += 1
@@ -234,6 +230,10 @@ class BitrixSandbox(Desk):
             self._front.wait(self.latency)
         method = self._authorised_method(request.path)
         return self._api.answer(method, request_params(request.query, request.body, request.content_type))
+
+    def _answered(self, seconds: float) -> None:
+        with self.state.lock:
+            self._api.counts.seconds += seconds
 
     def _authorised_method(self, path: str) -> str:
         parts = path.strip("/").split("/")

@@ -11,6 +11,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,15 +34,20 @@ class HttpRequest:
 
 
 Serve = Callable[[HttpRequest], dict[str, Any]]
+Answered = Callable[[float], None]
 
 
 class HttpFront:
-    """Listens on `port` (0: any free one, kept for life) and answers with what `serve` returns or raises."""
+    """Listens on `port` (0: any free one, kept for life) and answers with what `serve` returns or raises.
 
-    def __init__(self, serve: Serve, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    `answered` is told after each request how many seconds it was here, from its arrival to the end of its answer.
+    """
+
+    def __init__(self, serve: Serve, host: str, port: int, tls: ssl.SSLContext | None, *, answered: Answered) -> None:
         self.host = host
         self.port = port
         self._serve = serve
+        self._answered = answered
         self._tls = tls
         self._down = threading.Event()
         self._server: _Server | None = None
@@ -51,7 +57,7 @@ class HttpFront:
         if self._server is not None:
             return
         self._down = threading.Event()
-        self._server = _Server((self.host, self.port), self._serve, self._tls)
+        self._server = _Server((self.host, self.port), self._serve, self._answered, self._tls)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="bitrix-http", daemon=True
@@ -81,8 +87,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], serve: Serve, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, address: tuple[str, int], serve: Serve, answered: Answered, tls: ssl.SSLContext | None) -> None:
         self.serve = serve
+        self.answered = answered
         self._tls = tls
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -140,6 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: a webhook's path is a secret, and the portal keeps its own log."""
 
     def _handle(self) -> None:
+        arrived = time.perf_counter()
+        try:
+            self._answer()
+        finally:
+            self.server.answered(time.perf_counter() - arrived)
+
+    def _answer(self) -> None:
         path, _, query = self.path.partition("?")
         request = HttpRequest(
             path=path,
