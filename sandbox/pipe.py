@@ -50,8 +50,8 @@ class Pipe:
         self._held += len(chunk or b"")
         self._waiting.append((time.monotonic() + delay, chunk))
 
-    def write(self) -> None:
-        """Passes on what is due, as far as the sink takes it."""
+    def write(self, byte_time: float = 0.0) -> None:
+        """Passes on what is due, as far as the sink takes it; one byte in `byte_time` seconds if that is given."""
         while self._waiting and self._waiting[0][0] <= time.monotonic():
             due, chunk = self._waiting.popleft()
             try:
@@ -61,10 +61,13 @@ class Pipe:
                     self.sink.shutdown(socket.SHUT_WR)
                     self.finished = True
                 else:
-                    sent = self.sink.send(chunk)
+                    sent = self.sink.send(chunk[:1] if byte_time else chunk)
                     self._held -= sent
+                    due = time.monotonic() + byte_time
                     if sent < len(chunk):
                         self._waiting.appendleft((due, chunk[sent:]))
+                    elif byte_time and self._waiting:
+                        self._waiting[0] = (max(due, self._waiting[0][0]), self._waiting[0][1])
             except BlockingIOError:
                 self._waiting.appendleft((due, chunk))
                 return

@@ -8,6 +8,7 @@ with TcpProxy("127.0.0.1", 5672) as proxy:
 from __future__ import annotations
 
 import queue
+import random
 import select
 import socket
 import threading
@@ -36,6 +37,9 @@ class TcpProxy:
         self._listener: socket.socket | None = None
         self._connections: list[tuple[Pipe, Pipe]] = []
         self._delay = 0.0
+        self._losses = (0.0, 0.0)
+        self._byte_time = 0.0
+        self._chance = random.Random(target_port)
         self._stalled = False
         self._accepted = 0
         self._changed = threading.Condition()
@@ -86,6 +90,15 @@ class TcpProxy:
         """Whatever is sent from now on arrives this much later, each way; throughput stays."""
         self._do(lambda: setattr(self, "_delay", seconds))
 
+    def lose(self, share: float, seconds: float = 0.3) -> None:
+        """Loses packets: `share` of what is sent from now on arrives `seconds` later, when it has been sent again, and
+        with it what is behind it. That is all that the ends of a TCP connection notice of a lost packet."""
+        self._do(lambda: setattr(self, "_losses", (share, seconds)))
+
+    def trickle(self, byte_time: float) -> None:
+        """A link that nearly stands: one byte passes in `byte_time` seconds, each way."""
+        self._do(lambda: setattr(self, "_byte_time", byte_time))
+
     def restore(self) -> None:
         """A perfect network again. Connections that were cut stay cut."""
         self._do(self._restore)
@@ -116,9 +129,10 @@ class TcpProxy:
             readable, writable, _ = select.select(reading, writing, [], pause)
             for pipe in pipes:
                 if pipe.source in readable:
-                    pipe.read(self._delay)
+                    share, seconds = self._losses
+                    pipe.read(self._delay + (seconds if self._chance.random() < share else 0.0))
                 if pipe.sink in writable:
-                    pipe.write()
+                    pipe.write(self._byte_time)
             self._forget_ended()
             if self._listener in readable:
                 self._accept()
@@ -193,6 +207,8 @@ class TcpProxy:
     def _restore(self) -> None:
         self._stalled = False
         self._delay = 0.0
+        self._losses = (0.0, 0.0)
+        self._byte_time = 0.0
         self._listen()
 
     def _close(self) -> None:

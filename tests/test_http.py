@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -222,13 +223,22 @@ def test_an_idle_connection_is_given_up_before_the_server_can_close_it(monkeypat
         http.close()
 
 
+@pytest.mark.parametrize("body", [faults.huge_body(), faults.gzip_bomb()], ids=["plain", "packed"])
 @pytest.mark.parametrize(("write", "outcome"), [(True, AmbiguousError), (False, OutageError)])
-def test_a_body_beyond_the_cap_is_not_read_to_its_end(write: bool, outcome: type[OutcomeError]) -> None:
+def test_a_body_beyond_the_cap_is_not_read_to_its_end(
+    write: bool, outcome: type[OutcomeError], body: faults.Fault
+) -> None:
     with BitrixSandbox() as portal:
-        portal.inject(faults.huge_body(), "server.time")
-        with pytest.raises(outcome, match="more than") as caught:
-            client().post_json(f"{portal.webhook_url}server.time", {}, write=write)
+        portal.inject(body, "server.time")
+        tracemalloc.start()
+        try:
+            with pytest.raises(outcome, match="more than") as caught:
+                client().post_json(f"{portal.webhook_url}server.time", {}, write=write)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
         assert caught.value.code == "body_too_large"
+        assert most < 50 * 2**20, "of the 100 MiB most must stay unread"
 
 
 def test_an_endless_trickle_ends_at_the_total_deadline() -> None:

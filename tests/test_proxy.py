@@ -160,6 +160,29 @@ def test_a_delayed_link_delivers_later_each_way_and_in_order(wire: Wire, ends: E
     assert time.monotonic() - started >= 0.4  # a lower bound: a loaded machine can only add
 
 
+def test_what_is_lost_arrives_late_and_keeps_its_place(wire: Wire, ends: Ends) -> None:
+    client, server = ends
+    wire.proxy.lose(1.0, seconds=0.2)
+    started = time.monotonic()
+    client.sendall(b"lost ")
+    wire.proxy.lose(0.0)
+    client.sendall(b"not lost")
+    assert read(server, 13) == b"lost not lost"
+    assert time.monotonic() - started >= 0.2  # a lower bound: a loaded machine can only add
+
+
+def test_a_trickle_delivers_byte_by_byte_until_the_link_is_restored(wire: Wire, ends: Ends) -> None:
+    client, server = ends
+    wire.proxy.trickle(0.1)
+    started = time.monotonic()
+    client.sendall(b"abc")
+    client.sendall(b"de" * 10_000)
+    assert read(server, 4) == b"abcd"
+    assert time.monotonic() - started >= 0.3
+    wire.proxy.restore()
+    assert read(server, 19_999) == b"ed" * 9_999 + b"e"
+
+
 def test_a_dead_target_resets_the_client(wire: Wire) -> None:
     wire.listener.close()
     address = (wire.proxy.host, wire.proxy.port)

@@ -3,8 +3,8 @@
     python -m benchmarks.faults.daemon --kill created:5
 
 Nothing of this is in the daemon's own code: before `main.run` a kill point is put around one of its functions
-(benchmarks.faults.killpoints), a protection is taken out of it (benchmarks.faults.mutants), or its clock is made wrong
-(benchmarks.faults.clock).
+(benchmarks.faults.killpoints), a protection is taken out of it (benchmarks.faults.mutants), its clock is made wrong
+(benchmarks.faults.clock), or names are kept from it (benchmarks.faults.names).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import main
-from benchmarks.faults import clock, killpoints, mutants
+from benchmarks.faults import clock, killpoints, mutants, names
 
 
 def run(arguments: list[str]) -> int:
@@ -23,9 +23,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--without", metavar="PROTECTION", choices=sorted(mutants.REMOVALS))
     parser.add_argument("--poison", metavar="WORD", help="the handler ends the process for a task with it in its title")
     parser.add_argument("--clock", metavar="FILE", type=Path, help="the wall clock is wrong by what the file says")
+    parser.add_argument("--nameless", metavar="FILE", type=Path, help="no name can be resolved while the file exists")
     chosen = parser.parse_args(arguments)
     if chosen.clock:
         clock.install(chosen.clock)
+    if chosen.nameless:
+        names.install(chosen.nameless)
     if chosen.without:
         mutants.REMOVALS[chosen.without]()
     if chosen.kill:

@@ -49,6 +49,7 @@ class Row:
     proxied: bool = False  # the workers reach the broker through `stage.proxy`
     node_config: Mapping[str, str] = field(default_factory=dict)  # an own node with these lines of rabbitmq.conf
     portal: Mapping[str, Any] = field(default_factory=dict)  # further arguments of BitrixSandbox
+    nameless: bool = False  # the workers can resolve no name within `stage.names_lost`
     skewed: bool = False  # the workers' wall clock is wrong by what `stage.set_clock_error` says
     # -- judgement
     may_answer_twice: bool = False  # at-least-once: a copy with the same message id

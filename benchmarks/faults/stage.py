@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -108,6 +108,7 @@ class Stage:
         self._resources.callback(self.folder.close)
         self._clock_file = self.folder.path / "clock-error"
         self.set_clock_error(0.0)
+        self._no_names_file = self.folder.path / "no-names"
         self.portal = self._resources.enter_context(BitrixSandbox(latency=row.latency, **row.portal))
         self.proxy = self._resources.enter_context(TcpProxy(self.address.host, self.address.port))
         self.queues = Queues(self.address.amqp_parameters(heartbeat=0))
@@ -135,8 +136,13 @@ class Stage:
 
     def _arguments(self) -> Sequence[str]:
         kill, self._kill = self._kill, None
-        clock_file = str(self._clock_file) if self.row.skewed else None
-        faults = {"--kill": kill, "--without": self._without, "--poison": self.row.poison, "--clock": clock_file}
+        faults = {
+            "--kill": kill,
+            "--without": self._without,
+            "--poison": self.row.poison,
+            "--clock": str(self._clock_file) if self.row.skewed else None,
+            "--nameless": str(self._no_names_file) if self.row.nameless else None,
+        }
         chosen = [part for name, value in faults.items() if value for part in (name, value)]
         return (*BROKEN_DAEMON, *chosen) if chosen else DAEMON
 
@@ -163,6 +169,15 @@ class Stage:
     def set_clock_error(self, seconds: float) -> None:
         """The wall clock of the workers of a `skewed` row is wrong by so much from now on."""
         clock.set_error(self._clock_file, seconds)
+
+    @contextmanager
+    def names_lost(self) -> Iterator[None]:
+        """The workers of a `nameless` row can resolve no name within the block."""
+        self._no_names_file.touch()
+        try:
+            yield
+        finally:
+            self._no_names_file.unlink()
 
     def let_people_work(self, after: float) -> None:
         self.portal.people(auto_finish_after=after, answers=ANSWERS)

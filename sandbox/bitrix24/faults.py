@@ -14,6 +14,7 @@ import itertools
 import random
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -98,6 +99,14 @@ def huge_body(size: int = 100 * MEBIBYTE, *, after_execution: bool = False) -> F
             yield chunk[: size % MEBIBYTE]
 
     return answer(RawAnswer(200, _Pieces(), content_length=size), after_execution=after_execution)
+
+
+def gzip_bomb(size: int = 100 * MEBIBYTE, *, after_execution: bool = False) -> Fault:
+    """A body of some kilobytes that becomes one of `size` bytes when it is unpacked."""
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    chunk = b" " * MEBIBYTE
+    packed = b"".join(packer.compress(chunk[: size - start]) for start in range(0, size, MEBIBYTE)) + packer.flush()
+    return answer(RawAnswer(200, packed, headers={"Content-Encoding": "gzip"}), after_execution=after_execution)
 
 
 def trickle(interval: float = 0.05, *, after_execution: bool = False) -> Fault:

@@ -1,4 +1,5 @@
-"""What happens to the machine: a clock that jumps, disks that are full, folders that cannot be used, no descriptors.
+"""What happens to the machine: a clock that jumps, disks that are full, folders that cannot be used, no names,
+no descriptors.
 
 All of it works without privileges: /dev/full is a disk that is full, and the kernel lets a process take limits of
 another one of the same user away and give them back (prlimit(2)).
@@ -69,6 +70,15 @@ def rows() -> list[Row]:
             short=False,
         ),
         Row(
+            "names-lost",
+            GROUP,
+            "every connection is lost, and for 3 s no name can be resolved: neither RabbitMQ's nor the portal's",
+            strike=lose_names,
+            check=was_told_of_names,
+            nameless=True,
+            may_answer_twice=True,
+        ),
+        Row(
             "descriptors-exhausted",
             GROUP,
             "every connection is closed, and the worker has no file descriptor for a new one",
@@ -128,6 +138,22 @@ def start_on_full_disk(stage: Stage, _chance: random.Random) -> None:
 def was_told_of_state_folder(stage: Stage) -> Sequence[str]:
     told = _count(stage, "starts.unusable")
     return [] if told >= stage.worker.starts else [f"{stage.worker.starts} starts, {told} warnings"]
+
+
+def lose_names(stage: Stage, _chance: random.Random) -> None:
+    with stage.names_lost():
+        stage.portal.go_down()
+        stage.portal.come_back()  # its connections are gone
+        stage.feed(20, 0.5)
+        stage.pause(1)
+        stage.node.close_all_connections()
+        stage.pause(2)
+
+
+def was_told_of_names(stage: Stage) -> Sequence[str]:
+    output = stage.worker.output()
+    told = ("its name cannot be resolved", "Temporary failure in name resolution")
+    return [f"the log does not say: {text}" for text in told if text not in output]
 
 
 def take_descriptors(stage: Stage, _chance: random.Random) -> None:

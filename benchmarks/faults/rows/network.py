@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from benchmarks.faults.account import Published
 from benchmarks.faults.row import Row
@@ -64,6 +65,37 @@ def rows() -> list[Row]:
             strike=slow_down,
             check=no_connection_was_lost,
             proxied=True,
+        ),
+        Row(
+            "link-lossy",
+            GROUP,
+            "one packet in twenty is lost and sent again 300 ms later: nobody reconnects",
+            strike=lose_packets,
+            check=no_connection_was_lost,
+            proxied=True,
+            short=False,
+        ),
+        Row(
+            "link-trickle",
+            GROUP,
+            "one byte per second each way for 18 s: no frame is through when the next one is due (heartbeat 2 s)",
+            strike=partial(trickle, 1.0),
+            settings={"RABBITMQ_HEARTBEAT": "2"},
+            rounds=2,
+            proxied=True,
+            may_answer_twice=True,
+            short=False,
+        ),
+        Row(
+            "link-narrow",
+            GROUP,
+            "200 bytes per second each way for 18 s: a message takes longer than a heartbeat (2 s), nobody reconnects",
+            strike=partial(trickle, 1 / 200),
+            check=no_connection_was_lost,
+            settings={"RABBITMQ_HEARTBEAT": "2"},
+            rounds=2,
+            proxied=True,
+            short=False,
         ),
         Row(
             "link-refused",
@@ -143,6 +175,20 @@ def stall(stage: Stage, _chance: random.Random) -> None:
 def slow_down(stage: Stage, _chance: random.Random) -> None:
     stage.proxy.delay(0.5)
     stage.pause(3)
+    stage.proxy.restore()
+
+
+def lose_packets(stage: Stage, _chance: random.Random) -> None:
+    stage.proxy.lose(0.05)
+    stage.feed(20, 0.5)
+    stage.pause(3)
+    stage.proxy.restore()
+
+
+def trickle(byte_time: float, stage: Stage, _chance: random.Random) -> None:
+    stage.proxy.trickle(byte_time)
+    stage.feed(20, 0.5)
+    stage.pause(18)  # pika gives up when no whole frame has come for 2 × (heartbeat + 5) seconds
     stage.proxy.restore()
 
 

@@ -138,9 +138,13 @@ def _nonsense() -> list[Row]:
     page, torn = faults.html(), faults.broken_json()
     page_late, torn_late = faults.html(after_execution=True), faults.broken_json(after_execution=True)
     reset, reset_late = faults.reset(), faults.reset(after_execution=True)
-    huge = faults.huge_body(after_execution=True)
-    too_much = striking(Blow(huge, BATCH, count=1, match=creates), Blow(huge, GET, count=1))
-    memory = MemoryWatch(too_much, ROOM_FOR_ONE_BODY)
+    plain, packed = (
+        MemoryWatch(
+            striking(Blow(body, BATCH, count=1, match=creates), Blow(body, GET, count=1)),
+            ROOM_FOR_ONE_BODY,
+        )
+        for body in (faults.huge_body(after_execution=True), faults.gzip_bomb(after_execution=True))
+    )
     return [
         Row(
             "portal-reset",
@@ -175,9 +179,18 @@ def _nonsense() -> list[Row]:
             "portal-huge-answer",
             GROUP,
             f"an answer of 100 MiB; the worker's memory grows by {ROOM_FOR_ONE_BODY // MIB} MiB at the most",
-            strike=memory.strike,
-            prepare=memory.prepare,
-            check=memory.check,
+            strike=plain.strike,
+            prepare=plain.prepare,
+            check=plain.check,
+        ),
+        Row(
+            "portal-gzip-bomb",
+            GROUP,
+            f"an answer that unpacks to 100 MiB; the worker grows by {ROOM_FOR_ONE_BODY // MIB} MiB at the most",
+            strike=packed.strike,
+            prepare=packed.prepare,
+            check=packed.check,
+            short=False,
         ),
     ]
 
