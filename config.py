@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.messages import Limits
@@ -43,6 +44,22 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueProblem(
+            Text("is not a known time zone", "неизвестный часовой пояс"),
+            Text(
+                "an IANA name such as Europe/Moscow or UTC (a bare system needs the package tzdata)",
+                "имя IANA, например Europe/Moscow или UTC (на голой системе нужен пакет tzdata)",
+            ),
+        ) from error
+    return name
+
+
+Timezone = Annotated[str, AfterValidator(_time_zone)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from base_handler import HandlerOutcome
+from base_handler import BaseMessageHandler, HandlerOutcome
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.handler import BitrixTaskHandler
@@ -71,7 +71,7 @@ def redelivered(original: IncomingMessage) -> IncomingMessage:
     return IncomingMessage(original.task, original.queue, attempt=original.attempt, redelivered=True)
 
 
-def outcomes(handler: BitrixTaskHandler, messages: Sequence[IncomingMessage]) -> list[HandlerOutcome]:
+def outcomes(handler: BaseMessageHandler, messages: Sequence[IncomingMessage]) -> list[HandlerOutcome]:
     """The outcomes in the order of the messages, whatever order the handler yields them in."""
     settled = {id(each): outcome for each, outcome in handler.handle_batch(messages)}
     return [settled[id(each)] for each in messages]

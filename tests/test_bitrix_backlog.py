@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from core.errors import AmbiguousError, OutcomeError
 from core.messages import IncomingMessage
 from core.results import Accepted, Done
 from sandbox.bitrix24 import BitrixSandbox, faults
-from sandbox.bitrix24.server import HttpRequest
+from sandbox.http_front import HttpRequest, RawAnswer
 from tests.bitrix_support import duplicates, handler_for, message
 
 
@@ -113,7 +112,7 @@ class Crowd(BitrixSandbox):
 
     here = most = 0
 
-    def _serve(self, request: HttpRequest) -> dict[str, Any]:
+    def _serve(self, request: HttpRequest) -> RawAnswer:
         with self.state.lock:
             self.here += 1
             self.most = max(self.most, self.here)

@@ -23,8 +23,9 @@ from core.errors import (
     StoppingError,
     TransientError,
 )
-from sandbox.bitrix24 import BitrixSandbox, RawAnswer, faults, php
+from sandbox.bitrix24 import BitrixSandbox, faults, php
 from sandbox.bitrix24.limits import RateLimit
+from sandbox.http_front import RawAnswer
 from tests.bitrix_support import client_for, settings_for
 
 ADD = {"fields": {"TITLE": "Договор", "RESPONSIBLE_ID": 1}}

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.bitrix import checklists, fields, values
+from consumers.bitrix import checklists, fields
 from consumers.bitrix.checklists import Checklist
 from consumers.bitrix.fields import FieldRules
 from consumers.bitrix.userfields import UserField
+from core import values
 from core.errors import PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from tests.bitrix_support import message

@@ -92,7 +92,7 @@ def verdicts(results: Results) -> list[Verdict]:
     for shape, turns in results.unlimited.items():
         busy = median(turn.busy for turn in turns)
         who = f"{_latency(shape)}, CONCURRENCY={shape.concurrency}"
-        text = f"{who}: {busy:.0%} busy without a limit, wanted at least {BUSY_SHARE:.0%}"
+        text = f"{who}: {busy:.1%} busy without a limit, wanted at least {BUSY_SHARE:.0%}"
         found.append(Verdict(text, busy >= BUSY_SHARE))
     return found
 

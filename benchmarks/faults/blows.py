@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.faults.row import Strike
 from benchmarks.faults.stage import Stage
-from sandbox.bitrix24.faults import Fault, Injection
+from sandbox.faults import Fault, Injection
 
 Params = Mapping[str, Any]
 

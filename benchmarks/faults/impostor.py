@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sandbox.bitrix24.certificate import make_certificate
+from sandbox.certificate import make_certificate
 from sandbox.ports import LOOPBACK
 
 _POLL = 0.1  # seconds between two looks whether it is over

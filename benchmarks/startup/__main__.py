@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
                 first_result[contestant.name].append(until_first_result(node, contestant))
             console.print(f"round {number}: first task created after {first_task[-1]:.2f} s", highlight=False)
         at_rest = idle(node, options.idle) if options.idle else None
-    results = report.Results(first_task, first_result, at_rest)
+    results = report.Results(first_task, dict(first_result), at_rest)
     for table in report.tables(results):
         table.show(console)
     verdicts = report.verdicts(results)

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from consumers.bitrix import values
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.lookup import Row, value_of
 from consumers.bitrix.userfields import USER_FIELDS, UserField, fields_by_name
+from core import values
 
 ANSWER_FIELD = "UF_RESULT_ANSWER"
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from consumers.bitrix import values
 from consumers.bitrix.batch import Command
 from consumers.bitrix.client import BitrixClient
+from core import values
 from core.errors import OutcomeError
 
 _TITLE_LIMIT = 255  # characters

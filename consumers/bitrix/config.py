@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config import EnvironmentSettings, PositiveCount, Seconds, missing_files
+from config import EnvironmentSettings, PositiveCount, Seconds, Timezone, missing_files
 from core.settings_errors import FieldProblem, Text, ValueProblem
 from core.settings_values import LOOPBACK_HOSTS, parse_numbers, parse_pairs
 
@@ -66,20 +65,6 @@ def _key_field(name: str) -> str:
     return name
 
 
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueProblem(
-            Text("is not a known time zone", "неизвестный часовой пояс"),
-            Text(
-                "an IANA name such as Europe/Moscow or UTC (a bare system needs the package tzdata)",
-                "имя IANA, например Europe/Moscow или UTC (на голой системе нужен пакет tzdata)",
-            ),
-        ) from error
-    return name
-
-
 def _numbers(value: object) -> object:
     return parse_numbers(value) if isinstance(value, str) else value
 
@@ -117,7 +102,7 @@ class BitrixSettings(EnvironmentSettings):
     answer_texts: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
         default_factory=lambda: {"26": "ДА", "27": "НЕТ"}
     )
-    timezone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Moscow"
+    timezone: Timezone = "Europe/Moscow"
     batch_size: Annotated[int, Field(ge=1, le=50)] = 50  # the portal takes no more commands in one request
     ambiguous_wait: Seconds = 60.0
     # Only an administrator sees everybody's tasks; a lookup that misses one makes it twice.

@@ -18,7 +18,6 @@ from typing import Any
 from consumers.bitrix import checklists
 from consumers.bitrix.batch import BATCH_LIMIT, Answer
 from consumers.bitrix.checklists import ChecklistJob
-from consumers.bitrix.claims import KeyClaims
 from consumers.bitrix.client import BitrixClient, Turn
 from consumers.bitrix.errors import UnclearAnswerError
 from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate, again
@@ -27,6 +26,7 @@ from consumers.bitrix.portal import Portal
 from core.errors import AmbiguousError, OutcomeError, PermanentError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted
+from runtime.claims import KeyClaims
 
 LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from consumers.bitrix import values
-from consumers.bitrix.claims import KeyClaims
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.errors import UnclearAnswerError
-from consumers.bitrix.fields import Inputs, activity_name
+from core import values
 from core.errors import AmbiguousError, PermanentError, TransientError
+from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done
+from runtime.claims import KeyClaims
 
 ORIGINATOR = "camunda"
 

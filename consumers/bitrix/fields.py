@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
-from consumers.bitrix import values
 from consumers.bitrix.userfields import UserField, accept_all
+from core import values
 from core.errors import PermanentError
-from core.messages import CamundaTask, plain
+from core.inputs import Inputs, activity_name
+from core.messages import CamundaTask
 
 XML_ID = "XML_ID"
 ELEMENT_FIELD = "UF_ELEMENT_ID"
@@ -42,26 +43,6 @@ class FieldRules:
 
 
 Translation = Callable[[CamundaTask, FieldRules], dict[str, Any]]
-
-
-class Inputs:
-    """The places where a process may put a value, first one wins; blank values count as not given."""
-
-    def __init__(self, task: CamundaTask) -> None:
-        self.variables = task.variables
-        self.extensions = _plain_section(task, "extensionProperties")
-        self.parameters = _plain_section(task, "inputParameters")
-
-    def first(self, *names: str) -> tuple[str, Any] | None:
-        for source in (self.variables, self.extensions, self.parameters):
-            for name in names:
-                if not values.is_blank(source.get(name)):
-                    return name, source[name]
-        return None
-
-    def text(self, *names: str) -> str | None:
-        found = self.first(*names)
-        return values.text(found[1]) or None if found else None
 
 
 def for_creation(task: CamundaTask, rules: FieldRules) -> dict[str, Any]:
@@ -184,14 +165,5 @@ def _description(inputs: Inputs) -> str | None:
     return inputs.text("description_additional", "description")
 
 
-def activity_name(task: CamundaTask) -> str:
-    """The name of the step in the diagram, or an empty text."""
-    return values.text(task.metadata_section("activityInfo").get("name") or "")
-
-
 def _topic_title(topic: str) -> str:
     return f"Задача из Camunda процесса ({topic})"
-
-
-def _plain_section(task: CamundaTask, name: str) -> dict[str, Any]:
-    return {str(key): plain(value) for key, value in task.metadata_section(name).items()}

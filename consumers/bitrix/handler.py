@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 from base_handler import BaseMessageHandler, HandlerOutcome, MoreMessages
 from consumers.bitrix import checklists, crm, fields
 from consumers.bitrix.checklists import Checklist
-from consumers.bitrix.claims import KeyClaims
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.creation import LARGEST_GROUP, TaskCreation
@@ -23,6 +22,7 @@ from consumers.bitrix.userfields import UNKNOWN_CHOICE, UNKNOWN_FIELD
 from core.errors import OutageError, OutcomeError, PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, Result
+from runtime.claims import KeyClaims
 
 CREATE_TASK = "bitrix_create_task"
 UPDATE_TASK = "bitrix_update_task"

@@ -12,11 +12,11 @@ from typing import Any
 
 from consumers.bitrix.batch import Command
 from consumers.bitrix.checklists import Checklist
-from consumers.bitrix.claims import KeyClaims
 from consumers.bitrix.lookup import Row
 from core.errors import AmbiguousError, OutcomeError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Result
+from runtime.claims import KeyClaims
 
 Outcome = Result | OutcomeError
 Settled = tuple[IncomingMessage, Outcome]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
-from consumers.bitrix import values
 from consumers.bitrix.batch import Answer, Command
+from core import values
 from core.errors import ConfigurationError, PermanentError
 
 # Either may only mean that the portal was changed since its fields were read.

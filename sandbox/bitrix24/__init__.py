@@ -5,7 +5,7 @@ with BitrixSandbox() as portal:
     portal.finish(1, answer="ДА")
 """
 
-from sandbox.bitrix24.errors import RawAnswer, RestError
+from sandbox.bitrix24.errors import RestError
 from sandbox.bitrix24.limits import ENTERPRISE_RATE, STANDARD_RATE, OperatingLimit, RateLimit
 from sandbox.bitrix24.people import DEFAULT_USERS, Department, User
 from sandbox.bitrix24.sandbox import BitrixSandbox
@@ -21,7 +21,6 @@ __all__ = [
     "Department",
     "OperatingLimit",
     "RateLimit",
-    "RawAnswer",
     "RestError",
     "User",
     "UserField",

@@ -1,9 +1,8 @@
-"""What ends a call early: a documented refusal, or one of the ways in which a network fails."""
+"""A documented refusal, which ends a call early."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 # Codes that any method may answer, with status and text: documentation page "Error codes" (error-codes.html).
 SYSTEM_ERRORS: Mapping[str, tuple[int, str]] = {
@@ -60,26 +59,3 @@ def system_error(code: str, headers: Mapping[str, str] | None = None) -> RestErr
 def core_error(description: str) -> RestError:
     """`ERROR_CORE`: the catch-all of the tasks module; the text is localised and ends in `<br>`."""
     return RestError("ERROR_CORE", description + "<br>")
-
-
-@dataclass(frozen=True, slots=True)
-class RawAnswer:
-    """An HTTP answer as it goes over the wire; `body` without a known length is sent until the peer leaves."""
-
-    status: int
-    body: bytes | Iterable[bytes]
-    content_type: str = "application/json; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content_length: int | None = None
-
-
-class AnswerReplacedError(Exception):
-    """Something between portal and client answers in the portal's place."""
-
-    def __init__(self, answer: RawAnswer) -> None:
-        super().__init__(f"answer replaced by HTTP {answer.status}")
-        self.answer = answer
-
-
-class ConnectionDroppedError(Exception):
-    """The connection is reset and nothing is answered."""

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import random
 import secrets
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from sandbox.bitrix24.api import Api, LoggedCall, RequestCounts, request_params
-from sandbox.bitrix24.certificate import make_certificate
 from sandbox.bitrix24.clock import Clock
 from sandbox.bitrix24.desk import Desk
 from sandbox.bitrix24.errors import RestError, system_error
 from sandbox.bitrix24.faults import Fault, FaultPlan, Injection
 from sandbox.bitrix24.limits import LeakyBucket, OperatingLimit, OperatingTime, RateLimit
-from sandbox.bitrix24.people import DEFAULT_DEPARTMENTS, Department, Finisher, User
+from sandbox.bitrix24.people import DEFAULT_DEPARTMENTS, Department, User
 from sandbox.bitrix24.portal import ALL_SCOPES, Portal
-from sandbox.bitrix24.server import HttpFront, HttpRequest
 from sandbox.bitrix24.userfields import DEFAULT_USER_FIELDS, UserField
+from sandbox.certificate import make_certificate
+from sandbox.finisher import Finisher
+from sandbox.http_front import HttpFront, HttpRequest, RawAnswer
 
 
 class BitrixSandbox(Desk):
@@ -164,7 +166,7 @@ class BitrixSandbox(Desk):
         probability: float = 1.0,
         match: Callable[[dict[str, Any]], bool] | None = None,
     ) -> Injection:
-        """Arms a fault of sandbox.bitrix24.faults for calls of `method` (`*` and `tasks.*` match as file names do),
+        """Arms a fault of sandbox.faults for calls of `method` (`*` and `tasks.*` match as file names do),
         alone or inside a batch: `count` times (None: until removed), with `probability`, where `match(params)`."""
         return self._faults.inject(fault, method, count=count, probability=probability, match=match)
 
@@ -219,9 +221,15 @@ class BitrixSandbox(Desk):
 
     # -- HTTP -----------------------------------------------------------------------------------------------------
 
-    def _serve(self, request: HttpRequest) -> dict[str, Any]:
+    def _serve(self, request: HttpRequest) -> RawAnswer:
         with self.state.lock:
             self._api.counts.http += 1
+        try:
+            return _json_answer(200, self._answer(request))
+        except RestError as refusal:
+            return _json_answer(refusal.status, refusal.body, refusal.headers)
+
+    def _answer(self, request: HttpRequest) -> dict[str, Any]:
         if not self.bucket.admit(request.source):
             with self.state.lock:
                 self._api.counts.limited += 1
@@ -244,3 +252,9 @@ class BitrixSandbox(Desk):
         if f"{parts[1]}/{parts[2]}" != self.webhook_token:
             raise system_error("NO_AUTH_FOUND")
         return parts[3].removesuffix(".json")
+
+
+def _json_answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> RawAnswer:
+    return RawAnswer(
+        status, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), headers=headers or {}
+    )

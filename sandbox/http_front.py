@@ -1,45 +1,73 @@
-"""The HTTP front: `/rest/{user}/{secret}/{method}[.json]`, GET and POST, kept-alive connections, TLS on request.
+"""The HTTP front of every sandbox: kept-alive connections, TLS on request, answers as they are or none at all.
 
 It can go down and come back on the same port: connections are refused meanwhile and the open ones are cut.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-from sandbox.bitrix24.errors import AnswerReplacedError, ConnectionDroppedError, RawAnswer, RestError
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
+    """`headers` by their names in lower case, `source` is the client's address."""
+
+    method: str
     path: str
     query: str
     body: bytes
-    content_type: str
+    headers: Mapping[str, str]
     source: str
 
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
 
-Serve = Callable[[HttpRequest], dict[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """An HTTP answer as it goes over the wire; `body` without a known length is sent until the peer leaves."""
+
+    status: int
+    body: bytes | Iterable[bytes]
+    content_type: str = "application/json; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_length: int | None = None
+
+
+class AnswerReplacedError(Exception):
+    """Something between server and client answers in the server's place."""
+
+    def __init__(self, answer: RawAnswer) -> None:
+        super().__init__(f"answer replaced by HTTP {answer.status}")
+        self.answer = answer
+
+
+class ConnectionDroppedError(Exception):
+    """The connection is reset and nothing is answered."""
+
+
+Serve = Callable[[HttpRequest], RawAnswer]
 Answered = Callable[[float], None]
 
 
 class HttpFront:
-    """Listens on `port` (0: any free one, kept for life) and answers with what `serve` returns or raises.
+    """Listens on `port` (0: any free one, kept for life) and answers with what `serve` returns.
 
+    `serve` may raise AnswerReplacedError and ConnectionDroppedError.
     `answered` is told after each request how many seconds it was here, from its arrival to the end of its answer.
     """
 
@@ -60,7 +88,7 @@ class HttpFront:
         self._server = _Server((self.host, self.port), self._serve, self._answered, self._tls)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="bitrix-http", daemon=True
+            target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
         )
         self._thread.start()
 
@@ -143,8 +171,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._handle()
 
+    def do_PATCH(self) -> None:
+        self._handle()
+
+    def do_PUT(self) -> None:
+        self._handle()
+
+    def do_DELETE(self) -> None:
+        self._handle()
+
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a webhook's path is a secret, and the portal keeps its own log."""
+        """Nothing: a path may hold a secret, and the sandbox keeps its own log."""
 
     def _handle(self) -> None:
         arrived = time.perf_counter()
@@ -156,27 +193,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path, _, query = self.path.partition("?")
         request = HttpRequest(
+            method=self.command,
             path=path,
             query=query,
             body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
-            content_type=self.headers.get("Content-Type") or "",
+            headers={name.lower(): value for name, value in self.headers.items()},
             source=self.client_address[0],
         )
         try:
-            status, headers, answer = 200, {}, self.server.serve(request)
-        except RestError as error:
-            status, headers, answer = error.status, error.headers, error.body
+            answer = self.server.serve(request)
         except AnswerReplacedError as replaced:
-            self._send_raw(replaced.answer)
-            return
+            answer = replaced.answer
         except ConnectionDroppedError:
             self.close_connection = True
             reset(self.connection)
             return
-        body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
-        self._send_head(status, "application/json; charset=utf-8", len(body), headers, body)
+        self._send(answer)
 
-    def _send_raw(self, answer: RawAnswer) -> None:
+    def _send(self, answer: RawAnswer) -> None:
         if isinstance(answer.body, bytes):
             self._send_head(answer.status, answer.content_type, len(answer.body), answer.headers, answer.body)
             return

@@ -1,6 +1,6 @@
 """Which keys are being worked on in this process: a key has one owner at a time.
 
-The portal has no unique constraint, so two threads that both look up first would both find nothing and both create.
+A system without a unique constraint: two threads that both look up first would both find nothing and both create.
 The same holds for a second message of a task whose creation is in doubt: its request may still be running.
 """
 

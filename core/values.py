@@ -1,4 +1,4 @@
-"""Values as Camunda sends them -> values as Bitrix24 takes them. Pure; a nonsensical value is Permanent and named."""
+"""Values as Camunda sends them -> values as outside systems take them. Pure; nonsense is Permanent and named."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_blank(value: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """Any JSON value as text without what the portal's JSON decoder refuses (lone surrogates, NUL)."""
+    """Any JSON value as text without what JSON decoders and databases refuse (lone surrogates, NUL)."""
     if isinstance(value, Mapping | list):
         value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
@@ -60,7 +60,7 @@ def cut(long: str, limit: int) -> str:
 
 
 def as_identifier(value: Any) -> int | None:
-    """A positive id, which Bitrix24 and Camunda both like to send as text; None for anything else."""
+    """A positive id, which systems and Camunda like to send as text; None for anything else."""
     digits = text(value).removesuffix(".0")  # a whole number may have become a float on its way through JSON
     if digits.isascii() and digits.isdecimal() and len(digits) < 19 and int(digits) > 0:
         return int(digits)
@@ -75,7 +75,7 @@ def identifier(name: str, value: Any) -> int:
 
 
 def flag(name: str, value: Any) -> int:
-    """1 or 0: the portal stores any other non-empty text, "N" included, as true."""
+    """1 or 0, from a word."""
     word = text(value).lower()
     if word in TRUE_WORDS:
         return 1
@@ -101,7 +101,7 @@ def moment(name: str, value: Any, zone: tzinfo) -> str:
     """`2026-12-01T12:00:00+03:00` from any ISO 8601 form; without an offset it is meant in `zone`.
 
     A date alone means the end of that day, because a deadline at its first second would be overdue all day.
-    The offset is always written: the portal reads a text without one in the server's time zone.
+    The offset is always written: a system would read a text without one in its own time zone.
     """
     written = _ZONE_NAME.sub("", value.strip()) if isinstance(value, str) else ""
     try:
