@@ -26,6 +26,11 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "handler_class": "BitrixTaskHandler",
         "description": "Создание задач в Bitrix24",
     },
+    "openproject.queue": {
+        "module": "consumers.openproject",
+        "handler_class": "OpenProjectTaskHandler",
+        "description": "Создание задач в OpenProject",
+    },
 }
 
 SENT_QUEUES: Mapping[str, str] = {
@@ -41,6 +46,11 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
         "module": "consumers.bitrix",
         "tracker_class": "BitrixTaskTracker",
         "description": "Отслеживание задач Bitrix24",
+    },
+    "openproject.sent.queue": {
+        "module": "consumers.openproject",
+        "tracker_class": "OpenProjectTaskTracker",
+        "description": "Отслеживание задач OpenProject",
     },
 }
 

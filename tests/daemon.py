@@ -30,7 +30,11 @@ class Daemon:
         folder.mkdir(parents=True, exist_ok=True)
         self._arguments = arguments
         self._output = folder / "console.log"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "BITRIX_"))}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("RABBITMQ_", "BITRIX_", "OPENPROJECT_"))
+        }
         self._environment = {
             **inherited,
             **address.environment(),

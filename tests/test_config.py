@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import config
 from config import EnvironmentSettings, HandlerEntry, RabbitMQSettings, Settings, TrackerEntry, WorkerSettings
 from consumers.bitrix.config import BitrixSettings
+from consumers.openproject.config import OpenProjectSettings
 from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
 from runtime.settings import load_settings
@@ -26,12 +27,13 @@ from runtime.settings_texts import default_text
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.env.example"
-CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, BitrixSettings)
+SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings)
+CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
 WEBHOOK = "https://portal.example.ru/rest/1/abc9def8ghi7"
 
 
 def load(environ: dict[str, str] | None = None, env_file: Path | None = None) -> Settings:
-    return load_settings(environ or {}, env_file, [BitrixSettings])
+    return load_settings(environ or {}, env_file, SYSTEMS)
 
 
 def mistakes(environ: dict[str, str], env_file: Path | None = None) -> dict[str, Mistake]:
@@ -100,7 +102,7 @@ class TestValues:
     def test_the_process_environment_is_not_read_behind_the_callers_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RABBITMQ_HOST", "elsewhere")
         monkeypatch.setenv("LOG_LEVEL", "nonsense")
-        assert load() == load_settings({}, None, [BitrixSettings])
+        assert load() == load_settings({}, None, SYSTEMS)
         assert RabbitMQSettings().host == "localhost"
 
     def test_settings_do_not_change(self) -> None:
@@ -157,6 +159,34 @@ class TestValues:
         assert bitrix.answer_texts == {"30": "да", "31": "нет"}
 
 
+class TestOpenProject:
+    @pytest.mark.parametrize(
+        ("written", "url"),
+        [
+            ("https://op.example.ru/", "https://op.example.ru"),
+            ("https://op.example.ru/openproject/api/v3", "https://op.example.ru/openproject"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ],
+    )
+    def test_the_address_is_taken_as_people_copy_it(self, written: str, url: str) -> None:
+        settings = load({"OPENPROJECT_URL": written, "OPENPROJECT_TOKEN": "opapi-1234567"})
+        assert settings.for_system(OpenProjectSettings).url == url
+
+    @pytest.mark.parametrize(
+        "written", ["op.example.ru", "ftp://op.example.ru", "https://u:p@op.example.ru", "https://"]
+    )
+    def test_what_is_no_address_is_explained(self, written: str) -> None:
+        [mistake] = mistakes({"OPENPROJECT_URL": written, "OPENPROJECT_TOKEN": "opapi-1234567"}).values()
+        assert "https://host" in mistake.hint.en
+
+    def test_an_address_without_a_token_is_a_mistake(self) -> None:
+        assert set(mistakes({"OPENPROJECT_URL": "https://op.example.ru"})) == {"OPENPROJECT_TOKEN"}
+
+    def test_statuses_stand_for_answers(self) -> None:
+        openproject = load({"OPENPROJECT_ANSWERS": "Closed=ДА, Rejected=НЕТ"}).for_system(OpenProjectSettings)
+        assert openproject.answers == {"Closed": "ДА", "Rejected": "НЕТ"}
+
+
 class TestMaps:
     def test_the_maps_have_the_specifications_shape(self) -> None:
         assert set(config.QUEUE_HANDLERS["bitrix24.queue"]) == {"module", "handler_class", "description"}
@@ -180,8 +210,10 @@ class TestMaps:
                 "SENT_QUEUES": json.dumps({"1c.queue": "one.sent.queue"}),
             }
         ).worker
-        assert worker.queue_handlers == {"new.queue": HandlerEntry(module="m", handler_class="C")}
-        assert worker.tracker_config == {"bitrix24.sent.queue": TrackerEntry(module="m", tracker_class="T")}
+        assert set(worker.queue_handlers) == {"new.queue", *config.QUEUE_HANDLERS} - {"bitrix24.queue"}
+        assert worker.queue_handlers["new.queue"] == HandlerEntry(module="m", handler_class="C")
+        assert set(worker.tracker_config) == set(config.TRACKER_CONFIG)
+        assert worker.tracker_config["bitrix24.sent.queue"] == TrackerEntry(module="m", tracker_class="T")
         assert worker.sent_queue_of("1c.queue") == "one.sent.queue"
         assert worker.sent_queue_of("new.queue") == "new.sent.queue"
 
@@ -464,6 +496,7 @@ class TestSecrets:
     def test_whoever_adds_a_secret_field_gets_a_file_variable(self) -> None:
         assert secret_fields(RabbitMQSettings) == {"password"}
         assert secret_fields(BitrixSettings) == {"webhook_url"}
+        assert secret_fields(OpenProjectSettings) == {"token"}
 
 
 class TestWarnings:
@@ -477,6 +510,9 @@ class TestWarnings:
             ({"BITRIX_WEBHOOK_URL": WEBHOOK.replace("https", "http")}, "BITRIX_WEBHOOK_URL"),
             ({"BITRIX_REQUEST_TIMEOUT": "30"}, "BITRIX_REQUEST_TIMEOUT"),
             ({"BITRIX_TLS_VERIFY": "false"}, "BITRIX_TLS_VERIFY"),
+            ({"OPENPROJECT_URL": "http://op.example.ru", "OPENPROJECT_TOKEN": "opapi-1234567"}, "OPENPROJECT_URL"),
+            ({"OPENPROJECT_REQUEST_TIMEOUT": "30"}, "OPENPROJECT_REQUEST_TIMEOUT"),
+            ({"OPENPROJECT_TLS_VERIFY": "false"}, "OPENPROJECT_TLS_VERIFY"),
         ],
     )
     def test_what_works_but_is_unwise_is_mentioned(self, environ: dict[str, str], variable: str) -> None:

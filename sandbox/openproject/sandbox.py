@@ -1,0 +1,276 @@
+"""The sandbox as tests and demo see it: a server with an HTTP address and hands to work it."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import random
+import secrets
+import tempfile
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl
+
+from sandbox.certificate import make_certificate
+from sandbox.faults import Fault, FaultPlan, Injection
+from sandbox.finisher import Finisher
+from sandbox.http_front import HttpFront, HttpRequest, RawAnswer
+from sandbox.openproject.api import Call, answer
+from sandbox.openproject.errors import ApiError
+from sandbox.openproject.state import CUSTOM_FIELDS, PROJECTS, CustomField, Project, State, WorkPackage
+
+_ROOT = "/api/v3"
+CLOSED, REJECTED = 12, 14
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """`query` as it came, `status` None when the connection was dropped or something else answered."""
+
+    method: str
+    path: str
+    query: str
+    status: int | None
+
+
+class OpenProjectSandbox:
+    """A running local OpenProject. `mounted` is the path that it lives under, `basic=False` refuses Basic."""
+
+    def __init__(
+        self,
+        *,
+        projects: Iterable[Project] = PROJECTS,
+        custom_fields: Iterable[CustomField] = CUSTOM_FIELDS,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool = False,
+        mounted: str = "",
+        basic: bool = True,
+        latency: float = 0.0,
+        seed: int = 0,
+        log_size: int = 10_000,
+        token: str | None = None,
+    ) -> None:
+        self.state = State(projects, custom_fields)
+        self.latency = latency
+        self.token = token or f"opapi-{secrets.token_hex(16)}"
+        self.basic = basic
+        self.log: deque[LoggedRequest] = deque(maxlen=log_size)
+        self.requests = 0
+        self._mounted = mounted
+        self._seed = seed
+        self._refusal: ApiError | None = None
+        self._faults = FaultPlan(seed)
+        self._folder = tempfile.TemporaryDirectory(prefix="openproject-sandbox-") if tls else None
+        self._certificate = make_certificate(Path(self._folder.name)) if self._folder else None
+        self._front = HttpFront(
+            self._serve,
+            host,
+            port,
+            self._certificate.server_context() if self._certificate else None,
+            answered=lambda _seconds: None,
+        )
+        self._finishers: list[Finisher] = []
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        self._front.come_up()
+        return self
+
+    def stop(self) -> None:
+        for finisher in self._finishers:
+            finisher.stop()
+        self._front.go_down()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def go_down(self) -> None:
+        self._front.go_down()
+
+    def come_back(self) -> None:
+        self._front.come_up()
+
+    def revoke_token(self) -> None:
+        self._refusal = _unauthenticated()
+
+    def restore_token(self) -> None:
+        self._refusal = None
+
+    @property
+    def url(self) -> str:
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://{self._front.host}:{self._front.port}{self._mounted}"
+
+    @property
+    def ca_file(self) -> Path:
+        """What a client must trust. Raises LookupError when the server was not made with `tls=True`."""
+        if self._certificate is None:
+            raise LookupError("the sandbox was made without tls=True")
+        return self._certificate.ca_file
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def inject(
+        self,
+        fault: Fault,
+        call: str,
+        *,
+        count: int | None = 1,
+        probability: float = 1.0,
+        match: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Injection:
+        """Arms a fault for calls like `POST projects/*/work_packages`; `match` is given the body."""
+        return self._faults.inject(fault, call, count=count, probability=probability, match=match)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    # -- people ---------------------------------------------------------------------------------------------------
+
+    @property
+    def work_packages(self) -> list[WorkPackage]:
+        with self.state.lock:
+            return list(self.state.work_packages.values())
+
+    def by_key(self, field: str = "customField7") -> dict[str, list[int]]:
+        """Ids of the work packages under each value of the key field; two under one key are a duplicate."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for each in self.work_packages:
+            if each.custom.get(field):
+                found[each.custom[field]].append(each.id)
+        return dict(found)
+
+    def close(self, number: int | str, status: int = CLOSED) -> None:
+        """A person closes the work package. Raises LookupError."""
+        self.change(number, status=status)
+
+    def change(self, number: int | str, **stored: Any) -> None:
+        """A person edits stored fields: `change(7, subject="…", visible=False)`. Raises LookupError."""
+        with self.state.lock:
+            each = self.state.work_packages[int(number)]
+            for name, value in stored.items():
+                setattr(each, name, value)
+            self.state.touch(each)
+
+    def delete(self, number: int | str) -> None:
+        with self.state.lock:
+            del self.state.work_packages[int(number)]
+            self.state.changed.notify_all()
+
+    def people(self, auto_finish_after: float = 1.0, statuses: Sequence[int] = (CLOSED,)) -> Finisher:
+        """Starts people who close every work package `auto_finish_after` seconds after it appears."""
+        finisher = Finisher(
+            open_tasks=lambda after: [number for number in self.state.work_packages if number > after],
+            finish=self._finish_if_there,
+            changed=self.state.changed,
+            clock=time.monotonic,
+            delay=auto_finish_after,
+            answers=[str(status) for status in statuses],
+            share=1.0,
+            seed=random.Random(self._seed).getrandbits(32),
+        )
+        self._finishers.append(finisher)
+        return finisher.start()
+
+    def wait_until(self, holds: Callable[[Self], bool], timeout: float = 10.0) -> None:
+        """Looks after every call and every person's act. Raises TimeoutError."""
+        with self.state.changed:
+            if not self.state.changed.wait_for(lambda: holds(self), timeout):
+                raise TimeoutError(f"not true after {timeout} s")
+
+    def _finish_if_there(self, number: int, status: str | None) -> None:
+        if number in self.state.work_packages:
+            self.close(number, int(status or CLOSED))
+
+    # -- HTTP -----------------------------------------------------------------------------------------------------
+
+    def _serve(self, request: HttpRequest) -> RawAnswer:
+        status: int | None = None
+        try:
+            made = self._answer(request)
+            status = made.status
+        finally:
+            with self.state.lock:
+                self.requests += 1
+                self.log.append(LoggedRequest(request.method, request.path, request.query, status))
+                self.state.changed.notify_all()
+        return made
+
+    def _answer(self, request: HttpRequest) -> RawAnswer:
+        if self.latency:
+            self._front.wait(self.latency)
+        try:
+            return _hal(*self._executed(request))
+        except ApiError as error:
+            return _hal(error.status, error.body, error.headers)
+
+    def _executed(self, request: HttpRequest) -> tuple[int, dict[str, Any]]:
+        self._check(request)
+        root = self._mounted + _ROOT
+        if request.path != root and not request.path.startswith(root + "/"):
+            raise ApiError(404, "NotFound", "Запрошенный ресурс не найден.")
+        path = request.path[len(root) + 1 :]
+        body = _body(request)
+        drawn = self._faults.draw(f"{request.method} {path}".lower(), body)
+        self._strike(drawn, after_execution=False)
+        with self.state.lock:
+            made = answer(self.state, request.method, path, Call(dict(parse_qsl(request.query)), body))
+        self._strike(drawn, after_execution=True)
+        return made
+
+    def _check(self, request: HttpRequest) -> None:
+        if self._refusal is not None or not self._is_authorised(request.headers.get("authorization", "")):
+            raise self._refusal or _unauthenticated()
+        if request.method != "GET":
+            kind = request.content_type.partition(";")[0].strip().lower()
+            if kind not in {"application/json", "application/hal+json"}:
+                raise ApiError(415, "TypeNotSupported", "Ожидается application/json.")
+
+    def _is_authorised(self, header: str) -> bool:
+        scheme, _, value = header.partition(" ")
+        if scheme == "Bearer":
+            return hmac.compare_digest(value, self.token)
+        expected = base64.b64encode(f"apikey:{self.token}".encode()).decode()
+        return self.basic and scheme == "Basic" and hmac.compare_digest(value, expected)
+
+    def _strike(self, drawn: Sequence[Injection], *, after_execution: bool) -> None:
+        for injection in drawn:
+            if injection.fault.after_execution is after_execution:
+                injection.strike(self._front.wait)
+
+
+def _unauthenticated() -> ApiError:
+    headers = {"WWW-Authenticate": 'Basic realm="OpenProject API"'}
+    return ApiError(401, "Unauthenticated", "Вы должны пройти аутентификацию.", headers=headers)
+
+
+def _body(request: HttpRequest) -> dict[str, Any]:
+    if request.method == "GET" or not request.body:
+        return {}
+    try:
+        body = json.loads(request.body)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise ApiError(400, "InvalidRequestBody", "Тело запроса не является объектом JSON.")
+    return body
+
+
+def _hal(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> RawAnswer:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return RawAnswer(status, text.encode(), "application/hal+json; charset=utf-8", headers or {})
