@@ -5,30 +5,26 @@ from __future__ import annotations
 import json
 import random
 import secrets
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sandbox.bitrix24.api import Api, LoggedCall, RequestCounts, request_params
 from sandbox.bitrix24.clock import Clock
 from sandbox.bitrix24.desk import Desk
 from sandbox.bitrix24.errors import RestError, system_error
-from sandbox.bitrix24.faults import Fault, FaultPlan, Injection
 from sandbox.bitrix24.limits import LeakyBucket, OperatingLimit, OperatingTime, RateLimit
 from sandbox.bitrix24.people import DEFAULT_DEPARTMENTS, Department, User
 from sandbox.bitrix24.portal import ALL_SCOPES, Portal
 from sandbox.bitrix24.userfields import DEFAULT_USER_FIELDS, UserField
-from sandbox.certificate import make_certificate
 from sandbox.finisher import Finisher
-from sandbox.http_front import HttpFront, HttpRequest, RawAnswer
+from sandbox.http_front import HttpRequest, RawAnswer
+from sandbox.http_sandbox import HttpSandbox
 
 
-class BitrixSandbox(Desk):
+class BitrixSandbox(Desk, HttpSandbox):
     """A running local portal.
 
     `admin=False` gives the webhook to an ordinary user, who creates tasks that it may not read; `rate` and `operating`
@@ -60,7 +56,9 @@ class BitrixSandbox(Desk):
         secret: str | None = None,
     ) -> None:
         clock = Clock(time_scale)
-        super().__init__(
+        HttpSandbox.__init__(self, host=host, port=port, tls=tls, seed=seed)
+        Desk.__init__(
+            self,
             Portal(
                 users=users,
                 departments=departments,
@@ -70,56 +68,16 @@ class BitrixSandbox(Desk):
                 scopes=scopes,
                 language=language,
                 honours_key_filter=honours_key_filter,
-            )
+            ),
         )
         self.latency = latency
         self.bucket = LeakyBucket(rate, clock)
         self.operating = OperatingTime(operating or OperatingLimit(), clock)
-        self._seed = seed
         self._secret = secret or secrets.token_hex(8)
         self._refusal: str | None = None
-        self._faults = FaultPlan(seed)
-        self._folder = tempfile.TemporaryDirectory(prefix="bitrix-sandbox-") if tls else None
-        self._certificate = make_certificate(Path(self._folder.name)) if self._folder else None
-        self._front = HttpFront(
-            self._serve,
-            host,
-            port,
-            self._certificate.server_context() if self._certificate else None,
-            answered=self._answered,
-        )
         self._api = Api(self.state, self._faults, self.operating, self._front.wait, log_size)
-        self._finishers: list[Finisher] = []
 
-    # -- life -----------------------------------------------------------------------------------------------------
-
-    def start(self) -> Self:
-        self._front.come_up()
-        return self
-
-    def stop(self) -> None:
-        for finisher in self._finishers:
-            finisher.stop()
-        self._finishers.clear()
-        self._front.go_down()
-        if self._folder is not None:
-            self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def go_down(self) -> None:
-        """The portal is gone: connections are refused, open ones reset. Nothing it stores is lost."""
-        self._front.go_down()
-
-    def come_back(self) -> None:
-        """Listens again on the same port."""
-        self._front.come_up()
+    # -- the webhook ----------------------------------------------------------------------------------------------
 
     def revoke_webhook(self, code: str = "NO_AUTH_FOUND") -> None:
         """Every call is refused with `code`: NO_AUTH_FOUND, expired_token (401), INVALID_CREDENTIALS (403), …"""
@@ -130,48 +88,15 @@ class BitrixSandbox(Desk):
         self._refusal = None
 
     @property
-    def port(self) -> int:
-        return self._front.port
-
-    @property
-    def address(self) -> str:
-        """`127.0.0.1:port`, as clients want it that make the URL themselves."""
-        return f"{self._front.host}:{self._front.port}"
-
-    @property
     def webhook_token(self) -> str:
         """`1/<secret>`"""
         return f"{self.state.webhook_user}/{self._secret}"
 
     @property
     def webhook_url(self) -> str:
-        scheme = "https" if self._certificate else "http"
-        return f"{scheme}://{self.address}/rest/{self.webhook_token}/"
+        return f"{self.base_url}/rest/{self.webhook_token}/"
 
-    @property
-    def ca_file(self) -> Path:
-        """What a client must trust. Raises LookupError when the portal was not made with `tls=True`."""
-        if self._certificate is None:
-            raise LookupError("the sandbox was made without tls=True")
-        return self._certificate.ca_file
-
-    # -- faults and observation -----------------------------------------------------------------------------------
-
-    def inject(
-        self,
-        fault: Fault,
-        method: str,
-        *,
-        count: int | None = 1,
-        probability: float = 1.0,
-        match: Callable[[dict[str, Any]], bool] | None = None,
-    ) -> Injection:
-        """Arms a fault of sandbox.faults for calls of `method` (`*` and `tasks.*` match as file names do),
-        alone or inside a batch: `count` times (None: until removed), with `probability`, where `match(params)`."""
-        return self._faults.inject(fault, method, count=count, probability=probability, match=match)
-
-    def clear_faults(self) -> None:
-        self._faults.clear()
+    # -- observation -----------------------------------------------------------------------------------
 
     @property
     def requests(self) -> RequestCounts:

@@ -7,20 +7,17 @@ import hmac
 import json
 import random
 import secrets
-import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from sandbox.certificate import make_certificate
-from sandbox.faults import Fault, FaultPlan, Injection
+from sandbox.faults import Injection
 from sandbox.finisher import Finisher
-from sandbox.http_front import HttpFront, HttpRequest, RawAnswer
+from sandbox.http_front import HttpRequest, RawAnswer
+from sandbox.http_sandbox import HttpSandbox
 from sandbox.openproject.api import Call, answer
 from sandbox.openproject.errors import ApiError
 from sandbox.openproject.state import CUSTOM_FIELDS, PROJECTS, CustomField, Project, State, WorkPackage
@@ -39,8 +36,11 @@ class LoggedRequest:
     status: int | None
 
 
-class OpenProjectSandbox:
-    """A running local OpenProject. `mounted` is the path that it lives under, `basic=False` refuses Basic."""
+class OpenProjectSandbox(HttpSandbox):
+    """A running local OpenProject. `mounted` is the path that it lives under, `basic=False` refuses Basic.
+
+    Faults are for calls like `POST projects/*/work_packages`; they are given the body.
+    """
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class OpenProjectSandbox:
         log_size: int = 10_000,
         token: str | None = None,
     ) -> None:
+        super().__init__(host=host, port=port, tls=tls, seed=seed)
         self.state = State(projects, custom_fields)
         self.latency = latency
         self.token = token or f"opapi-{secrets.token_hex(16)}"
@@ -64,46 +65,7 @@ class OpenProjectSandbox:
         self.log: deque[LoggedRequest] = deque(maxlen=log_size)
         self.requests = 0
         self._mounted = mounted
-        self._seed = seed
         self._refusal: ApiError | None = None
-        self._faults = FaultPlan(seed)
-        self._folder = tempfile.TemporaryDirectory(prefix="openproject-sandbox-") if tls else None
-        self._certificate = make_certificate(Path(self._folder.name)) if self._folder else None
-        self._front = HttpFront(
-            self._serve,
-            host,
-            port,
-            self._certificate.server_context() if self._certificate else None,
-            answered=lambda _seconds: None,
-        )
-        self._finishers: list[Finisher] = []
-
-    # -- life -----------------------------------------------------------------------------------------------------
-
-    def start(self) -> Self:
-        self._front.come_up()
-        return self
-
-    def stop(self) -> None:
-        for finisher in self._finishers:
-            finisher.stop()
-        self._front.go_down()
-        if self._folder is not None:
-            self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def go_down(self) -> None:
-        self._front.go_down()
-
-    def come_back(self) -> None:
-        self._front.come_up()
 
     def revoke_token(self) -> None:
         self._refusal = _unauthenticated()
@@ -113,32 +75,7 @@ class OpenProjectSandbox:
 
     @property
     def url(self) -> str:
-        scheme = "https" if self._certificate else "http"
-        return f"{scheme}://{self._front.host}:{self._front.port}{self._mounted}"
-
-    @property
-    def ca_file(self) -> Path:
-        """What a client must trust. Raises LookupError when the server was not made with `tls=True`."""
-        if self._certificate is None:
-            raise LookupError("the sandbox was made without tls=True")
-        return self._certificate.ca_file
-
-    # -- faults ---------------------------------------------------------------------------------------------------
-
-    def inject(
-        self,
-        fault: Fault,
-        call: str,
-        *,
-        count: int | None = 1,
-        probability: float = 1.0,
-        match: Callable[[dict[str, Any]], bool] | None = None,
-    ) -> Injection:
-        """Arms a fault for calls like `POST projects/*/work_packages`; `match` is given the body."""
-        return self._faults.inject(fault, call, count=count, probability=probability, match=match)
-
-    def clear_faults(self) -> None:
-        self._faults.clear()
+        return self.base_url + self._mounted
 
     # -- people ---------------------------------------------------------------------------------------------------
 
