@@ -150,7 +150,8 @@ class _Loader:
 
     def _shown(self, cls: type[BaseSettings], field: str, variable: str) -> str | None:
         if field in secret_fields(cls):
-            return MASK
+            is_given = variable in self._values or f"{variable}_FILE" in self._values
+            return MASK if is_given else None
         return self._values.get(variable)
 
     def _mistake(self, variable: str, shown: str | None, problem: Text, hint: Text) -> None:
