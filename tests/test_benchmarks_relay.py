@@ -21,7 +21,7 @@ from core.results import Accepted
 from sandbox.address import BrokerAddress
 
 PYTHON = Path(sys.executable)
-SHAPE = Shape("a few", messages=200, queues=2)
+SHAPE = Shape("a few", messages=4000, queues=2)
 
 LIAR = """
 import sys, pika

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from pydantic import SecretStr
@@ -25,7 +25,7 @@ from tests.harness import camunda_message, rabbitmq_settings, wait_until
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"
 RESPONSES = "camunda.responses.queue"
-NAMES = [f"{QUEUE}-0", f"{QUEUE}-settling", "rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"]
+NAMES = [f"{QUEUE}-0", f"{QUEUE}-1", f"{QUEUE}-settling", "rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"]
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     caplog.set_level("INFO")
     broker.declare(QUEUE)
     wait_until(lambda: worker.publisher.is_ready() and worker.consumer.is_consuming(), what="the start")
+    expected = 1
     victim = next(thread for thread in threading.enumerate() if thread.name == name)
     if name == "rabbitmq-consumer":
         worker.consumer._thread.call(end_this_thread)
@@ -74,15 +75,24 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     elif name.endswith("settling"):
         worker.processors[QUEUE].follow_ups.put(lambda _confirmed: end_this_thread(), Future())
     else:
-        worker.processors[QUEUE].__dict__["_process"] = lambda _batch, _slot: end_this_thread()
-        broker.publish(QUEUE, camunda_message("held-by-the-thread"))
+        process = worker.processors[QUEUE]._process
+
+        def die_or_process(*arguments: Any) -> None:
+            if threading.current_thread().name == name:
+                end_this_thread()
+            process(*arguments)
+
+        worker.processors[QUEUE].__dict__["_process"] = die_or_process
+        while victim.is_alive():  # the other thread may be quicker
+            broker.publish(QUEUE, camunda_message(f"held-{expected}"))
+            expected += 1  # what the dead thread held is not stuck with it
+            victim.join(1)
     victim.join(30)
     assert not victim.is_alive()
     worker.tracker_threads[SENT].__dict__.pop("_sweep_once", None)
     worker.processors[QUEUE].__dict__.pop("_process", None)
 
     broker.publish(QUEUE, camunda_message("task-1"))
-    expected = 2 if name == f"{QUEUE}-0" else 1  # what the dead thread held is not stuck with it
     wait_until(lambda: portal.task_count == expected, what="the task")
     for task in portal.tasks:
         portal.finish(int(task["ID"]))

@@ -136,6 +136,8 @@ def _measure(
     first_count, first_time, first = _look(channel, shape, process, folder, shape.messages // 10)
     last_count, last_time, last = _look(channel, shape, process, folder, shape.messages)
     messages = last_count - first_count
+    if not messages:
+        raise TurnFailedError("all results came between two looks at the queues: there is no rate to be measured")
     cpu = 1000 * (last.cpu_seconds - first.cpu_seconds) / messages
     return messages / (last_time - first_time), cpu, last.peak_memory
 
