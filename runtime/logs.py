@@ -12,7 +12,9 @@ Modules log in the standard way:
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -160,7 +162,7 @@ def setup_logging(
         return LogFile(settings.log_dir / name, settings.log_max_bytes, settings.log_backups, clock=clock)
 
     handler = WorkerLogHandler(
-        console or sys.stderr,
+        console or _unbuffered_stderr(),
         file("worker.log"),
         file("worker_errors.log"),
         formatter,
@@ -173,6 +175,20 @@ def setup_logging(
         logging.getLogger(name).setLevel(max(level, root.level))
     root.addHandler(handler)
     return LoggingHandle(handler, levels)
+
+
+def _unbuffered_stderr() -> TextIO:
+    """A console that keeps nothing back: what a broken one has refused would be tried again at the end of the process,
+    fail again, and make its exit code 120."""
+    stderr: TextIO | None = sys.stderr
+    if stderr is None:  # the process was started without one
+        return open(os.devnull, "w", encoding="utf-8")  # for as long as the process lives
+    try:
+        descriptor = stderr.fileno()
+    except (OSError, ValueError):
+        return stderr  # somebody's own object in its place
+    raw = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
+    return io.TextIOWrapper(raw, encoding=stderr.encoding, errors="backslashreplace", write_through=True)
 
 
 def _own_record(event: str, text: str, **fields: object) -> logging.LogRecord:

@@ -485,7 +485,9 @@ class TestDisk:
         with open("/dev/full", "wb") as full:
             stderr = full.fileno() if where == "/dev/full" else writer
             command = [sys.executable, "-c", script, str(tmp_path)]
-            done = subprocess.run(command, cwd=ROOT, stderr=stderr, check=False)
+            # As people have it: with PYTHONUNBUFFERED nothing would be left to fail at the end.
+            environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+            done = subprocess.run(command, cwd=ROOT, stderr=stderr, env=environment, check=False)
         os.close(writer)
         assert done.returncode == 0
         assert len((tmp_path / "worker.log").read_text().splitlines()) == 1000

@@ -5,6 +5,7 @@ The document is test data beside the repository; where it is absent, Prism has n
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -82,10 +83,14 @@ def prism() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "task-creator" / PRISM.replace("/", "-")
     script = folder / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
-    if not script.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-fund", "--no-audit", "--silent", "--prefix", str(folder), PRISM]
-        subprocess.run(command, check=True, timeout=300, stdin=subprocess.DEVNULL)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests run in several processes
+        if not script.is_file():
+            command = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(folder), PRISM]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+            if done.returncode != 0:
+                pytest.skip(f"Prism cannot be installed from npm's registry: {done.stderr[-300:]}")
     return script
 
 
