@@ -237,6 +237,9 @@ def _pairs(value: object) -> object:
     return parse_pairs(value) if isinstance(value, str) else value
 
 
+Pairs = BeforeValidator(_pairs)  # `a=1,b=2` or a JSON object
+
+
 def _merged_over(defaults: Mapping[str, Any]) -> BeforeValidator:
     """Text of the environment is merged over a map of this module; a mapping given by code is taken as it is."""
 
@@ -268,8 +271,8 @@ class WorkerSettings(EnvironmentSettings):
     max_message_depth: Annotated[int, Field(ge=1, le=500)] = 100  # deeper needs more than Python's stack
     prefetch: Annotated[int | None, Field(ge=1, le=MOST_PREFETCHED)] = None  # None: see prefetch_of
     concurrency: PositiveCount = 4
-    queue_prefetch: Annotated[Mapping[str, Prefetch], BeforeValidator(_pairs)] = Field(default_factory=dict)
-    queue_concurrency: Annotated[Mapping[str, PositiveCount], BeforeValidator(_pairs)] = Field(default_factory=dict)
+    queue_prefetch: Annotated[Mapping[str, Prefetch], Pairs] = Field(default_factory=dict)
+    queue_concurrency: Annotated[Mapping[str, PositiveCount], Pairs] = Field(default_factory=dict)
     response_echo_variables: bool = True
     queue_handlers: Annotated[Mapping[str, HandlerEntry], _merged_over(QUEUE_HANDLERS)] = Field(
         default_factory=lambda: {queue: HandlerEntry(**entry) for queue, entry in QUEUE_HANDLERS.items()}

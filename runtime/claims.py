@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from core.errors import AmbiguousError
+
 
 class KeyClaims:
     """Usable from any thread. `clock` gives seconds (monotonic)."""
@@ -43,3 +45,8 @@ class KeyClaims:
             while self._in_doubt and next(iter(self._in_doubt.values())) <= self._clock():
                 del self._in_doubt[next(iter(self._in_doubt))]
             return key in self._in_doubt
+
+
+def again(reason: str, code: str, wait: float) -> AmbiguousError:
+    """Comes again after `wait` seconds, when whoever is at it now has finished."""
+    return AmbiguousError(reason, code=code, retry_after=wait)

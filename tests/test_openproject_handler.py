@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ def test_a_project_that_is_new_is_found_although_the_list_was_read_before() -> N
     with OpenProjectSandbox() as server:
         handler = handler_for(server)
         outcomes(handler, [message()])
-        handler._directory._clock = lambda: __import__("time").monotonic() + 61
+        handler._directory._clock = lambda: time.monotonic() + 61
         [made] = outcomes(handler, [message("op_create_project", name="Новый проект", identifier="new-one")])
         assert isinstance(made, Done)
         [outcome] = outcomes(handler, [message(project="new-one")])

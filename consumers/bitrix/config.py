@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config import EnvironmentSettings, PositiveCount, Seconds, Timezone, missing_files
+from config import EnvironmentSettings, Pairs, PositiveCount, Seconds, Timezone, missing_files
 from core.settings_errors import FieldProblem, Text, ValueProblem
-from core.settings_values import LOOPBACK_HOSTS, parse_numbers, parse_pairs
+from core.settings_values import LOOPBACK_HOSTS, parse_numbers
 
 
 class Rate(NamedTuple):
@@ -69,10 +69,6 @@ def _numbers(value: object) -> object:
     return parse_numbers(value) if isinstance(value, str) else value
 
 
-def _pairs(value: object) -> object:
-    return parse_pairs(value) if isinstance(value, str) else value
-
-
 class BitrixSettings(EnvironmentSettings):
     """How to reach the portal and how tasks are made there. Times are in seconds."""
 
@@ -99,9 +95,7 @@ class BitrixSettings(EnvironmentSettings):
     roles_file: Path | None = None
     roles_cache_ttl: Seconds = 3600.0
     fields_cache_ttl: Seconds = 3600.0
-    answer_texts: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
-        default_factory=lambda: {"26": "ДА", "27": "НЕТ"}
-    )
+    answer_texts: Annotated[Mapping[str, str], Pairs] = Field(default_factory=lambda: {"26": "ДА", "27": "НЕТ"})
     timezone: Timezone = "Europe/Moscow"
     batch_size: Annotated[int, Field(ge=1, le=50)] = 50  # the portal takes no more commands in one request
     ambiguous_wait: Seconds = 60.0

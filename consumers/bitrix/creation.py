@@ -20,13 +20,13 @@ from consumers.bitrix.batch import BATCH_LIMIT, Answer
 from consumers.bitrix.checklists import ChecklistJob
 from consumers.bitrix.client import BitrixClient, Turn
 from consumers.bitrix.errors import UnclearAnswerError
-from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate, again
+from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate
 from consumers.bitrix.lookup import Row, TaskLookup, task_of
 from consumers.bitrix.portal import Portal
 from core.errors import AmbiguousError, OutcomeError, PermanentError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted
-from runtime.claims import KeyClaims
+from runtime.claims import KeyClaims, again
 
 LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
 

@@ -13,10 +13,10 @@ from typing import Any
 from consumers.bitrix.batch import Command
 from consumers.bitrix.checklists import Checklist
 from consumers.bitrix.lookup import Row
-from core.errors import AmbiguousError, OutcomeError
+from core.errors import OutcomeError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Result
-from runtime.claims import KeyClaims
+from runtime.claims import KeyClaims, again
 
 Outcome = Result | OutcomeError
 Settled = tuple[IncomingMessage, Outcome]
@@ -93,8 +93,3 @@ class Intake:
 
     def close(self) -> None:
         self.release(self._owned)
-
-
-def again(reason: str, code: str, wait: float) -> AmbiguousError:
-    """Comes again after `wait` seconds, when whoever is at it now has finished."""
-    return AmbiguousError(reason, code=code, retry_after=wait)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config import EnvironmentSettings, Seconds, Timezone, missing_files
+from config import EnvironmentSettings, Pairs, Seconds, Timezone, missing_files
 from core.settings_errors import FieldProblem, Text, ValueProblem
-from core.settings_values import LOOPBACK_HOSTS, parse_pairs
+from core.settings_values import LOOPBACK_HOSTS
 
 _ADDRESS = re.compile(r"https?://[^\s?#@]+", re.IGNORECASE)
 
@@ -33,10 +33,6 @@ def _address(value: str | None) -> str | None:
     return url
 
 
-def _pairs(value: object) -> object:
-    return parse_pairs(value) if isinstance(value, str) else value
-
-
 class OpenProjectSettings(EnvironmentSettings):
     """How to reach OpenProject and how work packages are made there. Times are in seconds."""
 
@@ -51,7 +47,7 @@ class OpenProjectSettings(EnvironmentSettings):
     default_assignee: str | None = None
     default_priority: str | None = None
     milestone_type: str = "Milestone"
-    answers: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(default_factory=dict)
+    answers: Annotated[Mapping[str, str], Pairs] = Field(default_factory=dict)
     notify: bool = True
     # The application server ends a request after 60 s: who gives up earlier doubts what has been decided.
     request_timeout: Seconds = 65.0

@@ -23,7 +23,7 @@ from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentErro
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Accepted, Done, Result
-from runtime.claims import KeyClaims
+from runtime.claims import KeyClaims, again
 
 CREATE_PROJECT = "op_create_project"
 CREATE_TASK = "op_create_task"
@@ -109,7 +109,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         for message in messages:
             key = message.task.task_id
             if not self._claims.take(key):
-                yield message, _again("Another message of this task is being processed", "key_in_use", self._wait)
+                yield message, again("Another message of this task is being processed", "key_in_use", self._wait)
                 continue
             owned.add(key)
             try:
@@ -136,10 +136,10 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         # A request that nobody heard of any more may be running still: the server gets time to finish it.
         if job.message.redelivered:
             self._claims.doubt(job.key, self._wait)
-            return _again("An earlier worker may be creating this task still", "redelivered", self._wait)
+            return again("An earlier worker may be creating this task still", "redelivered", self._wait)
         if self._claims.is_in_doubt(job.key):
             reason = "OpenProject may be creating this task still, for another message of it"
-            return _again(reason, "key_in_doubt", self._wait)
+            return again(reason, "key_in_doubt", self._wait)
         try:
             made = self._client.write("POST", f"projects/{job.draft.project}/work_packages", job.draft.body)
         except AmbiguousError as error:
@@ -269,11 +269,6 @@ def _project_result(project: Json, *, duplicate: bool) -> Done:
 
 def _derived_identifier(task_id: str) -> str:
     return f"camunda-{hashlib.sha256(task_id.encode()).hexdigest()[:24]}"
-
-
-def _again(reason: str, code: str, wait: float) -> AmbiguousError:
-    """Comes again after `wait` seconds, when whoever is at it now has finished."""
-    return AmbiguousError(reason, code=code, retry_after=wait)
 
 
 def _raw(comment: Any) -> str | None:
