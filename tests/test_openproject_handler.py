@@ -240,6 +240,20 @@ def test_a_process_cannot_set_the_key() -> None:
         assert list(server.by_key()) == ["k"]
 
 
+@pytest.mark.parametrize("key_field", ["Camunda ID", "customField7"])
+@pytest.mark.parametrize("name", ["cf_camunda id", "customField7"])
+def test_an_update_cannot_take_the_key_away(key_field: str, name: str) -> None:
+    with OpenProjectSandbox() as server:
+        handler = handler_for(server, key_field=key_field)
+        [made] = outcomes(handler, [message(key="k")])
+        update = message(
+            "op_update_task", work_package_id=accepted(made).external_id, title="x", extensions={name: "y"}
+        )
+        [outcome] = outcomes(handler, [update])
+        assert isinstance(outcome, Done)
+        assert list(server.by_key()) == ["k"]
+
+
 # -- updates, milestones, projects -----------------------------------------------------------------------------------
 
 

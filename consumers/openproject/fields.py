@@ -187,7 +187,7 @@ class WorkPackageFields:
                 raise PermanentError(
                     f"{name}: this type of work package has no such custom field", code="unknown_field"
                 )
-            if title.casefold() in (self._settings.key_field.casefold(),) or field.title == self._settings.key_field:
+            if self._settings.key_field.casefold() in (field.name.casefold(), field.title.casefold()):
                 continue  # the key is ours: another value would let the task be created twice
             if field.type in {"CustomOption", "User", "Version"}:
                 links[field.name] = self._choice(name, value, field, project)
