@@ -69,12 +69,20 @@ def _time_zone(name: str) -> str:
     return name
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Marks a field of a system's settings whose variable is one of the daemon's own."""
+
+    variable: str
+
+
 Timezone = Annotated[str, AfterValidator(_time_zone)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 MOST_PREFETCHED = 65535  # 16 bits in AMQP, where 0 would mean "no limit"
 Prefetch = Annotated[int, Field(ge=1, le=MOST_PREFETCHED)]
+StateDir = Annotated[Path, Shared("STATE_DIR")]
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
@@ -256,7 +264,7 @@ class WorkerSettings(EnvironmentSettings):
 
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
     log_format: Literal["text", "json"] = "text"
-    state_dir: Path = Path("state")
+    state_dir: StateDir = Path("state")
     log_dir: Path = Path("logs")
     log_max_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
     log_backups: Count = 5

@@ -43,6 +43,7 @@ FOREIGN_HEADERS_LIMIT = 32 * 1024  # bytes of header names and values, as text, 
 _BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 SENT_DEPTH_LIMIT = 900  # Python's JSON reader goes deeper than its writer: what is read here must be answered
 HEADER_TEXT_LIMIT = 255  # bytes; for header values that come from outside
+EXTERNAL_ID_LIMIT = 2048  # bytes; it may be the address of a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
     }
     if result.external_id is not None:
         external_id = str(result.external_id)  # a handler is foreign code: it may have passed the system's number on
-        if clip(external_id, HEADER_TEXT_LIMIT) != external_id:  # not cut: a part of an id is another task's
+        if clip(external_id, EXTERNAL_ID_LIMIT) != external_id:  # not cut: a part of an id is another task's
             raise PermanentError("the handler's external_id cannot be written into a header", code="bad_result")
         headers[HEADER_EXTERNAL_ID] = external_id
     return OutgoingMessage(body, f"{task.task_id}:sent", headers)

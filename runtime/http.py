@@ -37,7 +37,10 @@ _IDLE_LIMIT = 4.0
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A complete answer: `status` 200-299 or 400-599, `body` in bytes, `seconds` from sending to the last byte."""
+    """A complete answer: `body` in bytes, `seconds` from sending to the last byte.
+
+    `status` is 200-299 or 400-599, 3xx only where it was asked for.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -51,12 +54,28 @@ class HttpAnswer:
         except RecursionError:
             raise ValueError("the answer is nested too deeply") from None
 
+    def json_object(self) -> dict[str, Any] | None:
+        """The decoded body when it is a JSON object, None for anything else (a page in HTML, a list, broken text)."""
+        try:
+            body = self.json()
+        except ValueError:
+            return None
+        return body if isinstance(body, dict) else None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds (RFC 9110, 10.2.3); None when it is absent or a date, which only a clock that is right could use."""
+        text = str(self.headers.get("Retry-After") or "").strip()
+        return float(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
 
 class HttpClient:
     """One outside system over HTTP; usable from any thread, each has its own keep-alive session.
 
     All times are in seconds. `read_timeout` bounds one silence of the server, `total_timeout` the whole answer
-    (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle.
+    (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle, `proxy` the
+    address of a proxy for all requests (else that of the environment). `redirects_are_answers` hands 3xx on as they
+    are, for a protocol that gives them a meaning; they are never followed.
     """
 
     def __init__(
@@ -69,6 +88,8 @@ class HttpClient:
         max_body: int = DEFAULT_MAX_BODY,
         verify: bool | str = True,
         headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        redirects_are_answers: bool = False,
     ) -> None:
         self._system = system
         self._timeouts = (connect_timeout, read_timeout)
@@ -76,6 +97,8 @@ class HttpClient:
         self._max_body = max_body
         self._verify = verify
         self._headers = dict(headers or {})
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._redirects_are_answers = redirects_are_answers
         self._local = threading.local()
 
     def post_json(self, url: str, payload: Any, *, write: bool) -> HttpAnswer:
@@ -130,7 +153,8 @@ class HttpClient:
                 stream=True,
                 verify=self._verify,
             ) as response:
-                self._refuse_redirect(response)
+                if not self._redirects_are_answers:
+                    self._refuse_redirect(response)
                 content = b"".join(self._pieces(response, started + self._total_timeout, write))
                 return HttpAnswer(response.status_code, response.headers, content, time.monotonic() - started)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -144,6 +168,7 @@ class HttpClient:
         if session is None:
             session = self._local.session = requests.Session()
             session.headers.update(self._headers)
+            session.proxies.update(self._proxies)
             session.auth = _keep_headers  # else requests would send credentials that it finds in ~/.netrc
         elif time.monotonic() - self._local.last_used > _IDLE_LIMIT:
             session.close()

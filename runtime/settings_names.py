@@ -10,6 +10,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from config import Shared
+
 # How like a known name an unknown one must be. Whatever stands in `.env` was written for this program; the
 # environment belongs to everybody.
 _LIKE_IN_FILE = 0.8
@@ -52,9 +54,13 @@ _OTHERS_PREFIXES = ("RABBITMQ_SERVICE_", "RABBITMQ_PORT_", "RABBITMQ_DEFAULT_", 
 
 
 def variables_of(settings_class: type[BaseSettings]) -> dict[str, str]:
-    """Field -> variable: the class's `env_prefix` and the field's name in capitals."""
+    """Field -> variable: the class's `env_prefix` and the field's name in capitals, or the `Shared` one."""
     prefix = settings_class.model_config.get("env_prefix") or ""
-    return {field: f"{prefix}{field}".upper() for field in settings_class.model_fields}
+    names = {}
+    for field, info in settings_class.model_fields.items():
+        shared = next((each.variable for each in info.metadata if isinstance(each, Shared)), None)
+        names[field] = shared or f"{prefix}{field}".upper()
+    return names
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:

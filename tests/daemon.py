@@ -14,6 +14,13 @@ from sandbox.address import BrokerAddress
 
 ROOT = Path(__file__).parent.parent
 EXIT_TIMEOUT = 60.0
+OWN_PREFIXES = tuple(
+    f"{name}_"
+    for name in (
+        *("RABBITMQ", "BITRIX", "OPENPROJECT", "ONEC", "SERVICES"),
+        *("EMAIL", "TELEGRAM", "DEFAULT", "NOTIFY"),
+    )
+)
 
 
 class Daemon:
@@ -30,11 +37,7 @@ class Daemon:
         folder.mkdir(parents=True, exist_ok=True)
         self._arguments = arguments
         self._output = folder / "console.log"
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("RABBITMQ_", "BITRIX_", "OPENPROJECT_"))
-        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_PREFIXES)}
         self._environment = {
             **inherited,
             **address.environment(),

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from base_tracker import ChangedTask, Changes
+from base_tracker import Changes
 from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, moment_of
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.lookup import PAGE, Row, value_of
 from core.errors import OutcomeError
+from runtime.watermark import Change, Mark
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +26,6 @@ OVERLAP = timedelta(seconds=120)
 MOST_ROWS = PAGE * BATCH_LIMIT  # the first page, the others in one batch; with more, a full sweep costs little more
 
 _NEVER = datetime(2037, 1, 1, tzinfo=UTC)  # no task was changed that late
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A moment of the portal's clock. `told` holds what the overlap would tell again: Bitrix id and date of change."""
-
-    moment: datetime
-    told: frozenset[tuple[str, datetime]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    id: str
-    key: str | None
-    changed: datetime
 
 
 class _FilterIgnoredError(Exception):
@@ -73,10 +58,10 @@ class FinishedTasks:
     def _first_mark(self) -> Changes | None:
         answer = self._ask(_NEVER)
         self._finished(answer, _NEVER)  # a row is proof enough that the filter is ignored
-        return Changes((), Mark(answer.asked_at, frozenset())) if answer.asked_at is not None else None
+        return Changes((), Mark(answer.asked_at)) if answer.asked_at is not None else None
 
     def _since(self, mark: Mark) -> Changes | None:
-        earliest = mark.moment - OVERLAP
+        earliest = mark.since(OVERLAP)
         first = self._ask(earliest)
         rows = self._finished(first, earliest)
         now, total = first.asked_at, first.total
@@ -85,16 +70,14 @@ class FinishedTasks:
         rows |= self._further_rows(earliest, total)
         if len(rows) < total:
             return None  # a task left the list while it was turned over, and another one slipped past
-        tasks = [ChangedTask(row.id, row.key) for row in rows if (row.id, row.changed) not in mark.told]
-        told = frozenset((row.id, row.changed) for row in rows if row.changed >= now - OVERLAP)
-        return Changes(tasks, Mark(now, told))
+        return mark.advanced(rows, now, OVERLAP)
 
     def _ask(self, earliest: datetime) -> Answer:
         command = self._command(earliest, 0)
         return self._client.call(command.method, command.params)
 
-    def _further_rows(self, earliest: datetime, total: int) -> set[_Finished]:
-        rows: set[_Finished] = set()
+    def _further_rows(self, earliest: datetime, total: int) -> set[Change]:
+        rows: set[Change] = set()
         commands = [self._command(earliest, start) for start in range(PAGE, total, PAGE)]
         for outcome in self._client.batch(commands).outcomes:
             if isinstance(outcome, OutcomeError):
@@ -111,12 +94,12 @@ class FinishedTasks:
         }
         return Command("tasks.task.list", params)
 
-    def _finished(self, answer: Answer, earliest: datetime) -> set[_Finished]:
+    def _finished(self, answer: Answer, earliest: datetime) -> set[Change]:
         listed = answer.result.get("tasks") if isinstance(answer.result, Mapping) else None
         tasks: Sequence[Any] = listed if isinstance(listed, list) else []
         return {self._checked(task, earliest) for task in tasks if isinstance(task, Mapping)}
 
-    def _checked(self, task: Row, earliest: datetime) -> _Finished:
+    def _checked(self, task: Row, earliest: datetime) -> Change:
         changed, status = moment_of(task.get("changedDate")), str(task.get("status"))
         if changed is None or changed < earliest or status not in map(str, self._statuses):
             raise _FilterIgnoredError(
@@ -124,4 +107,4 @@ class FinishedTasks:
                 f"was asked for those changed since {earliest.isoformat()}"
             )
         key = value_of(task, self._key_field)
-        return _Finished(str(task["id"]), str(key) if key else None, changed)
+        return Change(str(task["id"]), changed, str(key) if key else None)

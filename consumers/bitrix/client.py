@@ -34,7 +34,7 @@ from core.errors import (
     StoppingError,
     TransientError,
 )
-from runtime.http import HttpAnswer, HttpClient
+from runtime.http import HttpAnswer
 
 _LONGEST_PAUSE = 60.0  # seconds between two tries after QUERY_LIMIT_EXCEEDED
 _PRECEDENCE = 0.001  # seconds in which the thread that gets the slot sends its request before this one reads its answer
@@ -73,12 +73,7 @@ class BitrixClient:
         self._first_pause = first_pause
         self._patience = patience
         self.limiter = limiter or shared_limiter(urlsplit(self._base).netloc, settings)
-        self._http = HttpClient(
-            "Bitrix24",
-            connect_timeout=settings.connect_timeout,
-            read_timeout=settings.request_timeout,
-            verify=str(settings.ca_file) if settings.ca_file and settings.tls_verify else settings.tls_verify,
-        )
+        self._http = settings.http_client("Bitrix24")
         # To be held by a thread of the handler while it asks the portal: bounds how many do at once.
         self.slots: AbstractContextManager[object] = contextlib.nullcontext()
         self._lock = threading.Lock()
@@ -178,7 +173,7 @@ class BitrixClient:
                 turn.close()
                 turn = None
                 time.sleep(_PRECEDENCE)
-            body = _json_object(answer)
+            body = answer.json_object() or {}
             if str(body.get("error", "")).lower() != QUERY_LIMIT_EXCEEDED:
                 self.limiter.accepted()
                 return self._judged(answer, body, method, write=write)
@@ -197,7 +192,7 @@ class BitrixClient:
 
     def _judged(self, answer: HttpAnswer, body: dict[str, Any], method: str, *, write: bool) -> dict[str, Any]:
         if "error" in body:
-            raise self._refusal(body, method, write=write, status=answer.status, told=_retry_after(answer))
+            raise self._refusal(body, method, write=write, status=answer.status, told=answer.retry_after)
         if answer.status == 200 and "result" in body:
             return body
         if answer.status in {401, 403, 404}:
@@ -226,20 +221,6 @@ def _for_command(error: OutcomeError, command: Command) -> OutcomeError:
         return error
     lost = TransientError if isinstance(error, UnclearAnswerError) else OutageError
     return lost(error.reason, code=error.code, retry_after=error.retry_after)
-
-
-def _retry_after(answer: HttpAnswer) -> float | None:
-    """The seconds of Retry-After; None when it is absent or a date, which only a clock that is right could use."""
-    seconds = _int(answer.headers.get("Retry-After"))
-    return None if seconds is None else float(seconds)
-
-
-def _json_object(answer: HttpAnswer) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _int(value: Any) -> int | None:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config import EnvironmentSettings, Pairs, PositiveCount, Seconds, Timezone, missing_files
+from config import Pairs, PositiveCount, Seconds, Timezone, missing_files
 from core.settings_errors import FieldProblem, Text, ValueProblem
-from core.settings_values import LOOPBACK_HOSTS, parse_numbers
+from core.settings_values import parse_numbers
+from runtime.http_settings import HttpSystemSettings, clear_text_notice
 
 
 class Rate(NamedTuple):
@@ -69,7 +69,7 @@ def _numbers(value: object) -> object:
     return parse_numbers(value) if isinstance(value, str) else value
 
 
-class BitrixSettings(EnvironmentSettings):
+class BitrixSettings(HttpSystemSettings):
     """How to reach the portal and how tasks are made there. Times are in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="BITRIX_")
@@ -77,9 +77,6 @@ class BitrixSettings(EnvironmentSettings):
     webhook_url: Annotated[SecretStr | None, AfterValidator(_webhook)] = None  # without a slash at the end
     default_responsible_id: PositiveCount = 1
     default_priority: Annotated[int, Field(ge=0, le=2)] = 1
-    # The cloud ends a request after 60 s: a client that gives up earlier doubts what the portal has decided.
-    request_timeout: Seconds = 65.0
-    connect_timeout: Seconds = 10.0
     max_description_length: PositiveCount = 10_000
     key_field: Annotated[str, AfterValidator(_key_field)] = "UF_CAMUNDA_ID_EXTERNAL_TASK"
     tariff: Literal["standard", "enterprise", "self_hosted"] = "standard"
@@ -101,36 +98,19 @@ class BitrixSettings(EnvironmentSettings):
     ambiguous_wait: Seconds = 60.0
     # Only an administrator sees everybody's tasks; a lookup that misses one makes it twice.
     require_admin: bool = True
-    ca_file: Path | None = None
-    tls_verify: bool = True
 
     def cross_check(self) -> Iterator[FieldProblem]:
-        yield from missing_files(self, "roles_file", "ca_file")
+        yield from missing_files(self, "roles_file")
+        yield from super().cross_check()
 
     def notices(self) -> Iterator[tuple[str, Text]]:
         if self.webhook_url is not None:
-            address = urlsplit(self.webhook_url.get_secret_value())
-            if address.scheme == "http" and address.hostname not in LOOPBACK_HOSTS:
-                yield (
-                    "webhook_url",
-                    Text(
-                        "http: the webhook's code, which is a password, crosses the network in clear",
-                        "http: код вебхука, а это пароль, передаётся по сети открытым текстом",
-                    ),
-                )
-        if self.request_timeout <= 60:
-            yield (
-                "request_timeout",
-                Text(
-                    "the portal may work for 60 s: a slow answer would be taken for a lost one",
-                    "портал может работать 60 с: медленный ответ будет принят за потерянный",
-                ),
-            )
+            url = self.webhook_url.get_secret_value()
+            yield from clear_text_notice("webhook_url", url, Text("the webhook's code", "код вебхука"))
         if not self.require_admin:
             text = Text(
                 "a webhook of an ordinary employee is allowed: tasks that it cannot see may be created twice",
                 "разрешён вебхук обычного сотрудника: задачи, которых он не видит, могут быть созданы дважды",
             )
             yield "require_admin", text
-        if not self.tls_verify:
-            yield "tls_verify", Text("the portal's certificate is not checked", "сертификат портала не проверяется")
+        yield from super().notices()

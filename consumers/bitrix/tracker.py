@@ -14,18 +14,14 @@ from consumers.bitrix.changes import FinishedTasks
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.lookup import PAGE, Row, TaskLookup, task_of
-from core.errors import ConfigurationError, OutcomeError, PermanentError
+from core.errors import OutcomeError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from runtime.unseen import UnseenTasks
 
 log = logging.getLogger(__name__)
 
 DECLINED = 7  # a status of older portals; tasks.task.list calls it REAL_STATUS, replies call it `status`
-
-# A task is called deleted only when this many checks in a row did not see it: the portal answers alike for a task
-# that is gone and for one that the webhook's user may not read at the moment.
-_CHECKS_UNTIL_DELETED = 3
-_TOO_MANY_TO_BE_DELETED = 10
 
 
 class BitrixTaskTracker(BaseTracker):
@@ -45,7 +41,7 @@ class BitrixTaskTracker(BaseTracker):
         self._lookup = TaskLookup(client, settings.key_field)
         self._answers = AnswerTexts(client, settings.answer_texts, settings.fields_cache_ttl)
         self._finished_tasks = FinishedTasks(client, settings.key_field, settings.finished_statuses | {DECLINED})
-        self._unseen: dict[str, int] = {}  # Camunda task id -> checks in a row that did not see the task
+        self._unseen = UnseenTasks("Bitrix24", "create the webhook as an administrator of the portal")
 
     @classmethod
     def from_settings(cls, settings: BitrixSettings, stop: threading.Event) -> BitrixTaskTracker:
@@ -55,7 +51,7 @@ class BitrixTaskTracker(BaseTracker):
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
         ids = self._ids(tasks)
         statuses = self._statuses({task_id for task_id in ids.values() if task_id is not None})
-        self._refuse_sudden_blindness(tasks, statuses)
+        self._unseen.refuse_blindness(len(tasks), len(statuses))
         finished = self._read_full(
             [task_id for task_id, status in statuses.items() if status in self._finished_statuses]
         )
@@ -116,14 +112,6 @@ class BitrixTaskTracker(BaseTracker):
             answers.append(outcome)
         return answers
 
-    def _refuse_sudden_blindness(self, tasks: Sequence[TrackedTask], statuses: Mapping[str, int]) -> None:
-        if len(tasks) >= _TOO_MANY_TO_BE_DELETED and not statuses:
-            raise ConfigurationError(
-                f"Bitrix24 shows none of {len(tasks)} tasks: the webhook's user has most likely lost the right to "
-                "read them; create the webhook as an administrator of the portal",
-                code="tasks_unreadable",
-            )
-
     def _verdict(
         self,
         task: TrackedTask,
@@ -132,8 +120,9 @@ class BitrixTaskTracker(BaseTracker):
         finished: Mapping[str, Row],
     ) -> Verdict:
         if bitrix_id is None or bitrix_id not in statuses:
-            return self._unseen_verdict(task, bitrix_id)
-        self._unseen.pop(task.task_id, None)
+            name = f"task {bitrix_id}" if bitrix_id else f"the task of Camunda task {task.task_id}"
+            return self._unseen.verdict(task.task_id, name)
+        self._unseen.seen(task.task_id)
         full = finished.get(bitrix_id)
         # Read again with the data: a person may have taken the task up once more in between.
         if full is not None and int(full["status"]) in self._finished_statuses:
@@ -141,18 +130,6 @@ class BitrixTaskTracker(BaseTracker):
         if statuses[bitrix_id] == DECLINED and DECLINED not in self._finished_statuses:
             return Rejected(f"Bitrix24 task {bitrix_id} was declined by its assignee", code="task_declined")
         return Pending()
-
-    def _unseen_verdict(self, task: TrackedTask, bitrix_id: str | None) -> Verdict:
-        checks = self._unseen.get(task.task_id, 0) + 1
-        if checks < _CHECKS_UNTIL_DELETED:
-            self._unseen[task.task_id] = checks
-            return Pending()
-        self._unseen.pop(task.task_id, None)
-        name = f"task {bitrix_id}" if bitrix_id else f"the task of Camunda task {task.task_id}"
-        return Rejected(
-            f"Bitrix24 no longer shows {name}: it was deleted, or the webhook's user may not read it",
-            code="task_deleted",
-        )
 
     def _with_answer(self, task: Row) -> dict[str, Any]:
         text = self._answers.text(task)

@@ -1,30 +1,20 @@
 """Which work packages were closed since a moment of the server's own clock: what makes a quiet sweep one request.
 
-`filters=[{"status": c}, {"updatedAt": <>d [moment, ""]}]`: both ends count, closing sets updatedAt. A transaction may
-become visible after the moment that it bears, so each question reaches `OVERLAP` back, and what was told already is
-left out. Our own clock is not asked.
+`filters=[{"status": c}, {"updatedAt": <>d [moment, ""]}]`: both ends count, closing sets updatedAt.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from base_tracker import ChangedTask, Changes
+from base_tracker import Changes
 from consumers.openproject.client import Json, OpenProjectClient, elements_of, filters
+from runtime.watermark import Change, Mark
 
 OVERLAP = timedelta(seconds=300)
 MOST_ROWS = 2000  # with more, a full sweep costs little more
 
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The latest change seen. `told` holds what the overlap would tell again: id and time of the change."""
-
-    moment: datetime
-    told: frozenset[tuple[str, datetime]]
 
 
 class ClosedWorkPackages:
@@ -38,19 +28,15 @@ class ClosedWorkPackages:
                 "work_packages", filters=filters(status=("c", [])), sortBy=[["updatedAt", "desc"]], pageSize=1
             )
             moments = [_moment(row) for row in elements_of(latest)]
-            return None if None in moments else Changes((), Mark(next(filter(None, moments), _EARLIEST), frozenset()))
-        earliest = since.moment - OVERLAP
+            return None if None in moments else Changes((), Mark(next(filter(None, moments), _EARLIEST)))
+        earliest = since.since(OVERLAP)
         rows = self._rows(earliest)
         if rows is None:
             return None
-        stamped = {(str(row.get("id")), moment) for row in rows if (moment := _moment(row)) is not None}
-        if len(stamped) < len({str(row.get("id")) for row in rows}) or any(moment < earliest for _, moment in stamped):
+        found = {Change(str(row.get("id")), moment) for row in rows if (moment := _moment(row)) is not None}
+        if len(found) < len({str(row.get("id")) for row in rows}) or any(each.moment < earliest for each in found):
             return None  # a filter that is ignored must not make us believe that nothing was closed
-        now = max((moment for _, moment in stamped), default=since.moment)
-        tasks = [ChangedTask(number) for number, moment in stamped if (number, moment) not in since.told]
-        mark = max(now, since.moment)
-        told = frozenset(each for each in stamped if each[1] >= mark - OVERLAP)
-        return Changes(tasks, Mark(mark, told))
+        return since.advanced(found, max((each.moment for each in found), default=since.moment), OVERLAP)
 
     def _rows(self, earliest: datetime) -> list[Json] | None:
         condition = filters(status=("c", []), updatedAt=("<>d", [_iso(earliest), ""]))

@@ -16,7 +16,6 @@ from urllib.parse import quote, urlencode
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.errors import outcome_of
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
-from runtime.http import HttpAnswer, HttpClient
 
 Json = dict[str, Any]
 
@@ -32,11 +31,8 @@ class OpenProjectClient:
         self._stop = stop
         self._page_size = settings.page_size
         self._notify = settings.notify
-        self._http = HttpClient(
+        self._http = settings.http_client(
             "OpenProject",
-            connect_timeout=settings.connect_timeout,
-            read_timeout=settings.request_timeout,
-            verify=str(settings.ca_file) if settings.ca_file and settings.tls_verify else settings.tls_verify,
             headers={
                 "Authorization": _authorization(settings.auth, settings.token.get_secret_value()),
                 "Accept": "application/hal+json",
@@ -91,14 +87,14 @@ class OpenProjectClient:
             body=None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
             headers={"Content-Type": "application/json"} if write else None,
         )
-        content = _json_object(answer)
+        content = answer.json_object()
         if not 200 <= answer.status < 300:
             raise outcome_of(
                 answer.status,
                 content or {},
                 what=f"{method} {path}",
                 write=write,
-                retry_after=_retry_after(answer),
+                retry_after=answer.retry_after,
             )
         if content is None:
             # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
@@ -151,16 +147,3 @@ def _parameter(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value)  # true, 500, [["updatedAt", "asc"]]
-
-
-def _json_object(answer: HttpAnswer) -> Json | None:
-    try:
-        body = answer.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _retry_after(answer: HttpAnswer) -> float | None:
-    text = str(answer.headers.get("Retry-After") or "")
-    return float(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

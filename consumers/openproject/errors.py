@@ -7,18 +7,11 @@ Texts are localised. Identifiers: docs/api, "Errors"; body `{"_type": "Error", "
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from core.errors import (
-    AmbiguousError,
-    ConfigurationError,
-    OutageError,
-    OutcomeError,
-    PermanentError,
-    TransientError,
-)
+from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+from runtime.http_outcomes import Rule, refusal, rule_of
 
-_TEXT_LIMIT = 1000  # characters of the server's own text that are shown to people
 _MISTAKE = "a mistake of this program: please report it"
 
 
@@ -32,13 +25,6 @@ class NotFoundError(PermanentError):
 
 class UpdateConflictError(TransientError):
     """Somebody has changed the work package since it was read: read it again."""
-
-
-class Rule(NamedTuple):
-    """What a status means, and what a person can do about it."""
-
-    outcome: type[OutcomeError]
-    advice: str = ""
 
 
 RULES: Mapping[int, Rule] = {
@@ -58,30 +44,17 @@ def outcome_of(
 ) -> OutcomeError:
     """The outcome of one refused request; `what` names it for people, `body` is `{}` when it is no JSON object."""
     name = identifier(body)
+    if status == 400 and name == "InvalidQuery":
+        rule = Rule(InvalidQueryError)
+    else:
+        rule = rule_of(status, RULES, write=write, is_theirs=body.get("_type") == "Error")
     reason = f"OpenProject refused {what} (HTTP {status})"
-    if text := "; ".join(_texts(body)):
-        reason = f"{reason}: {text[:_TEXT_LIMIT]}"
-    outcome, advice = _rule(status, name, is_theirs=body.get("_type") == "Error", write=write)
-    code = name or f"http_{status}"
-    return outcome(f"{reason} – {advice}" if advice else reason, code=code, retry_after=retry_after)
+    return refusal(rule, reason, text="; ".join(_texts(body)), code=name or f"http_{status}", retry_after=retry_after)
 
 
 def identifier(body: Mapping[str, Any]) -> str:
     """`urn:openproject-org:api:v3:errors:X` -> X; some errors carry the bare word."""
     return str(body.get("errorIdentifier") or "").rpartition(":")[2]
-
-
-def _rule(status: int, name: str, *, is_theirs: bool, write: bool) -> Rule:
-    if status == 400 and name == "InvalidQuery":
-        return Rule(InvalidQueryError)
-    if status in RULES:
-        return RULES[status]
-    if status < 500:
-        return Rule(PermanentError)
-    # Inside the application, or a proxy that lost patience: what was asked for may have been done.
-    if write:
-        return Rule(AmbiguousError)
-    return Rule(TransientError if is_theirs else OutageError)
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

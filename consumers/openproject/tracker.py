@@ -13,14 +13,9 @@ from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import Directory
 from consumers.openproject.errors import InvalidQueryError, NotFoundError
 from consumers.openproject.view import task_view
-from core.errors import ConfigurationError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
-
-# A work package is called deleted only when this many checks in a row did not see it: the server answers alike for one
-# that is gone and for one that the token's user may not see at the moment.
-_CHECKS_UNTIL_DELETED = 3
-_TOO_MANY_TO_BE_DELETED = 10
+from runtime.unseen import UnseenTasks
 
 
 class OpenProjectTaskTracker(BaseTracker):
@@ -36,7 +31,7 @@ class OpenProjectTaskTracker(BaseTracker):
         self._answers = {name.casefold(): text for name, text in settings.answers.items()}
         self._directory = Directory(client, settings.cache_ttl)
         self._closed = ClosedWorkPackages(client)
-        self._unseen: dict[str, int] = {}  # Camunda task id -> checks in a row that did not see it
+        self._unseen = UnseenTasks("OpenProject", "give the token's user a role in the projects again")
 
     @classmethod
     def from_settings(cls, settings: OpenProjectSettings, stop: threading.Event) -> OpenProjectTaskTracker:
@@ -49,12 +44,7 @@ class OpenProjectTaskTracker(BaseTracker):
         missing: set[int] = set()
         for start in range(0, len(numbers), self._id_chunk):
             self._look(numbers[start : start + self._id_chunk], closed, missing)
-        if len(numbers) >= _TOO_MANY_TO_BE_DELETED and len(missing) == len(numbers):
-            raise ConfigurationError(
-                f"OpenProject shows none of {len(numbers)} work packages: the token's user has most likely lost the "
-                "right to see them",
-                code="tasks_unreadable",
-            )
+        self._unseen.refuse_blindness(len(numbers), len(numbers) - len(missing))
         return [self._verdict(task, closed, missing) for task in tasks]
 
     def changes(self, since: Any) -> Changes | None:
@@ -97,22 +87,11 @@ class OpenProjectTaskTracker(BaseTracker):
         if number is None:
             return Rejected(f"The sent message names no work package but {task.external_id!r}", code="no_external_id")
         if number in missing:
-            return self._unseen_verdict(task, number)
-        self._unseen.pop(task.task_id, None)
+            return self._unseen.verdict(task.task_id, f"work package {number}")
+        self._unseen.seen(task.task_id)
         if (row := closed.get(number)) is None:
             return Pending()
         return Completed({"result": {"task": self._with_answer(task_view(row, self._client))}})
-
-    def _unseen_verdict(self, task: TrackedTask, number: int) -> Verdict:
-        checks = self._unseen.get(task.task_id, 0) + 1
-        if checks < _CHECKS_UNTIL_DELETED:
-            self._unseen[task.task_id] = checks
-            return Pending()
-        self._unseen.pop(task.task_id, None)
-        return Rejected(
-            f"OpenProject no longer shows work package {number}: it was deleted, or the token's user may not see it",
-            code="task_deleted",
-        )
 
     def _with_answer(self, task: dict[str, Any]) -> dict[str, Any]:
         """The status as an answer, in the form in which Camunda's side reads one (docs/contract.md, Response)."""

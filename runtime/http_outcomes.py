@@ -1,0 +1,61 @@
+"""From a refused HTTP request to its outcome: a table by status, and one rule for what the table does not name.
+
+A system gives its own rows; what it says in its body (codes, identifiers) comes first and is the system's own matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from core.errors import (
+    AmbiguousError,
+    ConfigurationError,
+    OutageError,
+    OutcomeError,
+    PermanentError,
+    TransientError,
+)
+
+TEXT_LIMIT = 1000  # characters of a server's own text that are shown to people
+
+
+class Rule(NamedTuple):
+    """What a status means, and what a person can do about it."""
+
+    outcome: type[OutcomeError]
+    advice: str = ""
+
+
+COMMON: Mapping[int, Rule] = {
+    401: Rule(ConfigurationError, "the credentials are wrong or expired"),
+    403: Rule(ConfigurationError, "the worker's user lacks a right"),
+    407: Rule(ConfigurationError, "a proxy in between wants credentials"),
+    408: Rule(TransientError),
+    425: Rule(TransientError),
+    429: Rule(OutageError),
+    502: Rule(OutageError),
+    503: Rule(OutageError),
+    504: Rule(OutageError),
+}
+
+
+def rule_of(status: int, rules: Mapping[int, Rule], *, write: bool, is_theirs: bool) -> Rule:
+    """The row of a status (not 2xx). `is_theirs`: the body is the system's own, not that of something in between."""
+    if status in rules:
+        return rules[status]
+    if status < 500:
+        return Rule(PermanentError)
+    # Inside the application, or a proxy that lost patience: what was asked for may have been done.
+    if write:
+        return Rule(AmbiguousError)
+    return Rule(TransientError if is_theirs else OutageError)
+
+
+def refusal(rule: Rule, reason: str, *, text: str = "", code: str, retry_after: float | None = None) -> OutcomeError:
+    """The outcome, told as `reason: the server's text – advice`."""
+    if text:
+        reason = f"{reason}: {text[:TEXT_LIMIT]}"
+    if rule.advice:
+        reason = f"{reason} – {rule.advice}"
+    return rule.outcome(reason, code=code, retry_after=retry_after)

@@ -1,0 +1,76 @@
+"""What the settings of every system that is reached over HTTP have in common, and the client made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from config import EnvironmentSettings, Seconds, missing_files
+from core.settings_errors import FieldProblem, Text, ValueProblem
+from core.settings_values import LOOPBACK_HOSTS
+from runtime.http import HttpClient
+
+_ADDRESS = re.compile(r"https?://[^\s?#@]+", re.IGNORECASE)
+
+
+class HttpSystemSettings(EnvironmentSettings):
+    """Base of a system's settings class. Times are in seconds."""
+
+    connect_timeout: Seconds = 10.0
+    # Servers mostly end a request after 60 s: who gives up earlier doubts what has been decided.
+    request_timeout: Seconds = 65.0
+    ca_file: Path | None = None
+    tls_verify: bool = True
+
+    def http_client(self, system: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> HttpClient:
+        """`system` is its name in texts for people, `options` are further ones of HttpClient."""
+        return HttpClient(
+            system,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.request_timeout,
+            verify=str(self.ca_file) if self.ca_file and self.tls_verify else self.tls_verify,
+            headers=headers,
+            **options,
+        )
+
+    def cross_check(self) -> Iterator[FieldProblem]:
+        yield from missing_files(self, "ca_file")
+
+    def notices(self) -> Iterator[tuple[str, Text]]:
+        if self.request_timeout <= 60:
+            yield (
+                "request_timeout",
+                Text(
+                    "the server may work for 60 s: a slow answer would be taken for a lost one",
+                    "сервер может работать 60 с: медленный ответ будет принят за потерянный",
+                ),
+            )
+        if not self.tls_verify:
+            yield "tls_verify", Text("the server's certificate is not checked", "сертификат сервера не проверяется")
+
+
+def base_address(value: str, *, system: Text, example: str, suffix: str = "") -> str:
+    """`value` without a slash or `suffix` at its end. Raises ValueProblem when it is no plain http(s) address."""
+    url = value.strip().rstrip("/").removesuffix(suffix).rstrip("/")
+    if not _ADDRESS.fullmatch(url) or not urlsplit(url).hostname:
+        raise ValueProblem(
+            Text(f"is not the address of {system.en}", f"это не адрес {system.ru}"),
+            Text(f"without user and password, like {example}", f"без имени и пароля, например {example}"),
+        )
+    return url
+
+
+def clear_text_notice(field: str, url: str, secret: Text) -> Iterator[tuple[str, Text]]:
+    """Said when `secret` would travel to another machine over plain http."""
+    address = urlsplit(url)
+    if address.scheme == "http" and address.hostname not in LOOPBACK_HOSTS:
+        yield (
+            field,
+            Text(
+                f"http: {secret.en}, which is a password, crosses the network in clear",
+                f"http: {secret.ru}, а это пароль, передаётся по сети открытым текстом",
+            ),
+        )

@@ -1,0 +1,52 @@
+"""When a task that a system no longer shows may be called deleted.
+
+Systems answer alike for an object that is gone and for one that the worker's user may not see at the moment. So a task
+is given up only when several checks in a row did not see it, and never when none of many is seen at once.
+"""
+
+from __future__ import annotations
+
+from core.errors import ConfigurationError
+from core.results import Pending, Rejected
+
+CHECKS_UNTIL_DELETED = 3
+TOO_MANY_TO_BE_DELETED = 10
+
+
+class UnseenTasks:
+    """Used by one tracker's thread. `len()` is how many tasks are missing at the moment.
+
+    `advice` is what a person can do when all are gone at once.
+    """
+
+    def __init__(self, system: str, advice: str) -> None:
+        self._system = system
+        self._advice = advice
+        self._checks: dict[str, int] = {}  # Camunda task id -> checks in a row that did not see it
+
+    def __len__(self) -> int:
+        return len(self._checks)
+
+    def refuse_blindness(self, asked: int, seen: int) -> None:
+        """Raises ConfigurationError when none of many is seen: then a right was lost, not the tasks."""
+        if asked >= TOO_MANY_TO_BE_DELETED and not seen:
+            raise ConfigurationError(
+                f"{self._system} shows none of {asked} tasks: the worker's user has most likely lost the right to see "
+                f"them; {self._advice}",
+                code="tasks_unreadable",
+            )
+
+    def seen(self, task_id: str) -> None:
+        self._checks.pop(task_id, None)
+
+    def verdict(self, task_id: str, name: str) -> Pending | Rejected:
+        """For a task that was not seen this time; `name` is what the system calls it."""
+        checks = self._checks.get(task_id, 0) + 1
+        if checks < CHECKS_UNTIL_DELETED:
+            self._checks[task_id] = checks
+            return Pending()
+        self._checks.pop(task_id, None)
+        return Rejected(
+            f"{self._system} no longer shows {name}: it was deleted, or the worker's user may not see it",
+            code="task_deleted",
+        )

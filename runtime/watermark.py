@@ -1,0 +1,41 @@
+"""What has changed since the last question, by the outside system's own clock, told once.
+
+A change may become visible after the moment that it bears (a transaction that was committed late), so every question
+reaches back by an overlap, and what was told already is left out. Our own clock is never asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from base_tracker import ChangedTask, Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that a person may have finished, and when it was changed."""
+
+    external_id: str
+    moment: datetime
+    task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The latest moment known. `told` holds what the overlap would tell again: id and moment of the change."""
+
+    moment: datetime
+    told: frozenset[tuple[str, datetime]] = frozenset()
+
+    def since(self, overlap: timedelta) -> datetime:
+        return self.moment - overlap
+
+    def advanced(self, found: Iterable[Change], now: datetime, overlap: timedelta) -> Changes:
+        """Those of `found` that were not told yet, and the mark for the next question. `now` is the system's."""
+        changes = set(found)
+        moment = max(now, self.moment)
+        told = frozenset((each.external_id, each.moment) for each in changes if each.moment >= moment - overlap)
+        fresh = [each for each in changes if (each.external_id, each.moment) not in self.told]
+        return Changes([ChangedTask(each.external_id, each.task_id) for each in fresh], Mark(moment, told))
