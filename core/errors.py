@@ -5,6 +5,7 @@
      ├─ PermanentError      this message can never succeed                                  -> error queue
      ├─ TransientError      may succeed soon; an attempt is spent                           -> delayed retry
      ├─ OutageError         the system is down or unreachable; nothing is spent             -> pause, probe
+     ├─ PartialOutageError  one part of it is (a service, a chat); nothing is spent         -> this message waits
      ├─ ConfigurationError  bad credentials, missing right or field; nothing is spent       -> pause, alert
      └─ AmbiguousError      the request may have been executed                              -> look up again
 
@@ -54,6 +55,12 @@ class OutageError(OutcomeError):
     """The system is down or unreachable; no attempt is spent."""
 
     outcome = "outage"
+
+
+class PartialOutageError(OutcomeError):
+    """The part of the system that this message needs is down or asks for patience; no attempt is spent."""
+
+    outcome = "partial_outage"
 
 
 class ConfigurationError(OutcomeError):

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from core.errors import AmbiguousError, ConfigurationError, OutageError, OutcomeError, TransientError
+from core.errors import (
+    AmbiguousError,
+    ConfigurationError,
+    OutageError,
+    OutcomeError,
+    PartialOutageError,
+    TransientError,
+)
 
 # A doubt is solved by looking up again and costs no attempt; this bound keeps a message that can never be
 # decided from circulating for ever.
@@ -87,9 +94,11 @@ def settle(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float
             return Pause(alert=False, retry_after=error.retry_after)
         case ConfigurationError():
             return Pause(alert=True, retry_after=error.retry_after)
+        case PartialOutageError():
+            # As in an outage nothing is spent, however long it takes; the rest of the system works on.
+            return RetryLater(wait_step(_told_or_base(error, policy)), tries)
         case AmbiguousError() if tries.ambiguous < AMBIGUOUS_LIMIT:
-            delay = error.retry_after if error.retry_after is not None else policy.base_delay
-            return RetryLater(wait_step(delay), Tries(tries.attempt, tries.ambiguous + 1))
+            return RetryLater(wait_step(_told_or_base(error, policy)), Tries(tries.attempt, tries.ambiguous + 1))
         case TransientError() if tries.attempt <= policy.attempts:
             delay = _delay(error, tries.attempt, policy, jitter)
             return RetryLater(wait_step(delay), Tries(tries.attempt + 1, tries.ambiguous))
@@ -107,6 +116,10 @@ def suspect_group_size(starts: int, batch_size: int) -> int:
 def wait_step(delay: float) -> float:
     """The shortest wait queue that is not shorter than `delay` seconds (the longest one for anything beyond)."""
     return next((step for step in WAIT_STEPS if step >= delay), WAIT_STEPS[-1])
+
+
+def _told_or_base(error: OutcomeError, policy: RetryPolicy) -> float:
+    return error.retry_after if error.retry_after is not None else policy.base_delay
 
 
 def _delay(error: OutcomeError, attempt: int, policy: RetryPolicy, jitter: float) -> float:

@@ -15,6 +15,7 @@ from core.errors import (
     ConfigurationError,
     OutageError,
     OutcomeError,
+    PartialOutageError,
     PermanentError,
     TransientError,
 )
@@ -52,6 +53,8 @@ class TestTable:
             (InvalidMessageError("not JSON"), Tries(), Park()),
             (OutageError("down"), Tries(), Pause(alert=False, retry_after=None)),
             (OutageError("down", retry_after=90), LAST, Pause(alert=False, retry_after=90)),
+            (PartialOutageError("one service"), Tries(2, 3), RetryLater(5, Tries(2, 3))),
+            (PartialOutageError("one chat", retry_after=31), LAST, RetryLater(45, LAST)),
             (ConfigurationError("revoked"), Tries(), Pause(alert=True, retry_after=None)),
             (ConfigurationError("revoked", retry_after=90), LAST, Pause(alert=True, retry_after=90)),
             (TransientError("locked"), Tries(1), RetryLater(3, Tries(2))),
@@ -83,6 +86,10 @@ class TestTable:
         self, kind: type[OutcomeError], attempt: int, ambiguous: int, policy: RetryPolicy
     ) -> None:
         assert isinstance(settle(kind("down"), Tries(attempt, ambiguous), policy, 0.5), Pause)
+        tries = Tries(attempt, ambiguous)
+        decision = settle(PartialOutageError("down"), tries, policy, 0.5)
+        assert isinstance(decision, RetryLater)
+        assert decision.tries == tries
 
 
 class TestDelays:
