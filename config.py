@@ -31,6 +31,11 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "handler_class": "OpenProjectTaskHandler",
         "description": "Создание задач в OpenProject",
     },
+    "default.queue": {
+        "module": "consumers.default",
+        "handler_class": "DefaultHandler",
+        "description": "Сообщения, которые не взяла ни одна очередь",
+    },
 }
 
 SENT_QUEUES: Mapping[str, str] = {
@@ -51,6 +56,11 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
         "module": "consumers.openproject",
         "tracker_class": "OpenProjectTaskTracker",
         "description": "Отслеживание задач OpenProject",
+    },
+    "default.sent.queue": {
+        "module": "consumers.default",
+        "tracker_class": "DefaultTracker",
+        "description": "Ответы вебхука для остальных сообщений",
     },
 }
 

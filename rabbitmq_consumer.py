@@ -30,7 +30,7 @@ RESUBSCRIBE_DELAY = 1.0  # seconds between tries to get a lost queue or channel 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
-    """One message as it came. `generation` names the channel it came through."""
+    """One message as it came. `generation` names the channel it came through, `origin` is `exchange/routing key`."""
 
     queue: str
     generation: int
@@ -38,6 +38,7 @@ class Delivery:
     redelivered: bool
     properties: pika.BasicProperties
     body: bytes
+    origin: str = ""
 
 
 OnDelivery = Callable[[Delivery], None]
@@ -86,6 +87,10 @@ class RabbitMQConsumer:
         self._intake.set()
 
     # -- any thread -----------------------------------------------------------------------------------------------
+
+    def consumes(self, queue: str) -> bool:
+        """Whether this worker takes the messages of that queue."""
+        return queue in self._subscriptions
 
     def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, exclusive: bool = False) -> None:
         """Before start(): `on_delivery` is called in the I/O thread and must only hand the delivery on.
@@ -213,7 +218,8 @@ class RabbitMQConsumer:
         subscription.unsettled[tag] = False
         if not self._arrived:
             self._thread.call_later(0, self._hand_over)
-        delivery = Delivery(subscription.queue, generation, tag, bool(method.redelivered), properties, body)
+        origin = f"{method.exchange}/{method.routing_key}"
+        delivery = Delivery(subscription.queue, generation, tag, bool(method.redelivered), properties, body, origin)
         self._arrived.append((subscription.on_delivery, delivery))
 
     def _hand_over(self) -> None:

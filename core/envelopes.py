@@ -19,7 +19,9 @@ from core.messages import (
     HEADER_ERROR,
     HEADER_EXTERNAL_ID,
     HEADER_FIRST_SEEN,
+    HEADER_HOPS,
     HEADER_LAST_ERROR,
+    HEADER_ORIGIN,
     HEADER_STATE,
     HEADER_TASK_ID,
     CamundaTask,
@@ -195,6 +197,25 @@ def encode_copy(
         HEADER_LAST_ERROR: clip(error),
     }
     return OutgoingMessage(body, message_id, {**kept, **ours})
+
+
+def encode_rerouted(
+    body: bytes, message_id: str, headers: Mapping[str, Any], *, origin: str, first_seen: float
+) -> OutgoingMessage:
+    """The input message, byte for byte, for another input queue: a first try there, one hop more.
+
+    `origin` is where it first came from, `exchange/routing key`; an earlier hop's stays.
+    """
+    copy = encode_copy(body, message_id, headers, tries=Tries(), first_seen=first_seen, error="")
+    kept = {name: value for name, value in copy.headers.items() if name != HEADER_LAST_ERROR}
+    kept[HEADER_HOPS] = hops(headers) + 1
+    kept.setdefault(HEADER_ORIGIN, clip(origin, HEADER_TEXT_LIMIT))
+    return OutgoingMessage(copy.body, copy.message_id, kept)
+
+
+def hops(headers: Mapping[str, Any]) -> int:
+    """How often a message was put into another input queue."""
+    return _count(headers, HEADER_HOPS)
 
 
 def decode_history(headers: Mapping[str, Any], now: float) -> tuple[Tries, float]:

@@ -54,10 +54,21 @@ class RetryScheduled:
 
 @dataclass(frozen=True, slots=True)
 class MessageParked:
-    """A message was confirmed in the error queue."""
+    """A message was confirmed in the error queue. `topic` is None when it could not be read."""
 
     system: str
     code: str
+    topic: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRerouted:
+    """A message was confirmed in another input queue; `is_consumed` when this worker consumes that one."""
+
+    system: str
+    queue: str
+    is_consumed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +99,7 @@ class PublishFailed:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A tracker went once through its sent queue. `at` in unix seconds."""
+    """A tracker went once through its sent queue. `at` in unix seconds, `failure` says why it did not get through."""
 
     system: str
     checked: int
@@ -96,6 +107,7 @@ class Swept:
     moved: int
     errors: int
     at: float
+    failure: str | None = None
 
 
 Event = (
@@ -106,6 +118,7 @@ Event = (
     | ResultNotStored
     | RetryScheduled
     | MessageParked
+    | MessageRerouted
     | SystemPaused
     | SystemResumed
     | Published

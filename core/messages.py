@@ -25,6 +25,8 @@ HEADER_FIRST_SEEN = "task-creator-first-seen"
 HEADER_LAST_ERROR = "task-creator-last-error"
 HEADER_EXTERNAL_ID = "task-creator-external-id"
 HEADER_TASK_ID = "task-creator-task-id"
+HEADER_HOPS = "task-creator-hops"
+HEADER_ORIGIN = "task-creator-origin"
 HEADER_STATE = "task-creator-state"
 HEADER_ERROR = "task-creator-error"
 

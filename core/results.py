@@ -32,7 +32,14 @@ class Acknowledged:
     """A `process_message -> bool` handler said True: the message is settled, no result is stored."""
 
 
-Result = Accepted | Done | Acknowledged
+@dataclass(frozen=True, slots=True)
+class Rerouted:
+    """The message belongs into another input queue: it is put there as it is, and nothing is stored."""
+
+    queue: str
+
+
+Result = Accepted | Done | Acknowledged | Rerouted
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from core.events import (
     MessageParked,
     MessageProcessed,
     MessageReceived,
+    MessageRerouted,
     Published,
     PublishFailed,
     ResultNotStored,
@@ -80,6 +81,13 @@ class Statistics:
                 self._systems[event.system]["retries"] += 1
             case MessageParked():
                 self._systems[event.system]["parked"] += 1
+            case MessageRerouted():
+                self._systems[event.system]["rerouted"] += 1
+            case _:
+                self._count_rare(event)
+
+    def _count_rare(self, event: Event) -> None:
+        match event:
             case SystemPaused():
                 self._paused[event.system] = event.reason
             case SystemResumed():
@@ -95,7 +103,7 @@ class Statistics:
     def _system(self, name: str) -> dict[str, Any]:
         counts = self._systems[name]
         names = ("total", "processed", "failed", "sent_to_success_queue", "success_queue_failures")
-        figures: dict[str, Any] = {key: counts[key] for key in (*names, "duplicates", "retries", "parked")}
+        figures: dict[str, Any] = {key: counts[key] for key in (*names, "duplicates", "retries", "parked", "rerouted")}
         figures["paused"] = self._paused.get(name)
         return figures
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime, time, tzinfo
 from typing import Any
+from urllib.parse import quote
 
 from core.errors import PermanentError
 
@@ -19,6 +20,7 @@ _ISO_DATE_TIME = re.compile(r"[\dW-]{8,10}[T ]\d{2}.*")
 _ZONE_NAME = re.compile(r"\[[^\[\]]*\]$")  # java.time writes 2026-12-01T12:00+03:00[Europe/Moscow]
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ELLIPSIS = "…"
+_PLAIN_IN_HEADERS = " !#$&'()*+,/:;<=>?@[]^`{|}"
 
 
 class BadValueError(PermanentError):
@@ -45,6 +47,11 @@ def text(value: Any) -> str:
     if isinstance(value, bool):
         value = "true" if value else "false"
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", str(value)).replace("\0", "").strip()
+
+
+def header_string(value: str) -> str:
+    """A quoted string for an HTTP header (RFC 8941, 3.3.3: printable ASCII); anything else is percent-encoded."""
+    return f'"{quote(value, safe=_PLAIN_IN_HEADERS)}"'
 
 
 def cut(long: str, limit: int) -> str:

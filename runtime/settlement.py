@@ -18,13 +18,14 @@ from core.events import (
     MessageFailed,
     MessageParked,
     MessageProcessed,
+    MessageRerouted,
     ResultNotStored,
     ResultStored,
     RetryScheduled,
 )
 from core.messages import Limits, OutgoingMessage
 from core.policy import Park, Pause, RetryLater, RetryPolicy, settle
-from core.results import Accepted, Acknowledged, Done
+from core.results import Accepted, Acknowledged, Done, Rerouted
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, RabbitMQPublisher
 from runtime.amqp import wait_queue_name
@@ -89,6 +90,8 @@ class Settler:
                     self._store_result(work, outcome)
                 except PermanentError as error:
                     self.fail(work, error)
+            case Rerouted():
+                self._reroute(work, outcome.queue)
             case OutcomeError():
                 self.fail(work, outcome)
             case _:
@@ -113,6 +116,20 @@ class Settler:
         self._events.emit(ResultNotStored(self._route.system))
         if isinstance(error, MessageTooLargeError):
             self.fail(work, PermanentError(f"the result cannot be stored: {error}", code="result_too_large"))
+
+    def _reroute(self, work: Work, queue: str) -> None:
+        self._publish(queue, work.rerouted(), partial(self._on_rerouted, work, queue))
+
+    def _on_rerouted(self, work: Work, queue: str, confirmed: Future[None]) -> None:
+        self._ack_if_confirmed(work, confirmed)
+        if confirmed.exception() is None:
+            is_consumed = self._consumer.consumes(queue)
+            self._gate.succeeded(work.task_id)
+            self._events.emit(MessageRerouted(self._route.system, queue, is_consumed))
+            level, text = logging.INFO, f"put into {queue}"
+            if not is_consumed:
+                level, text = logging.WARNING, f"put into {queue}, which this worker does not consume"
+            work.log(level, "task.rerouted", text, target=queue)
 
     def _on_handled(self, work: Work, result: Accepted | Done | Acknowledged) -> None:
         self._consumer.ack(work.delivery)
@@ -158,7 +175,8 @@ class Settler:
             message = encode_failed_task(work.task, failure)
         work.log(logging.ERROR, "task.parked", str(error), code=error.code, outcome=error.outcome)
         self._send_and_ack(self._settings.errors_queue, message, work)
-        self._events.emit(MessageParked(self._route.system, error.code))
+        topic = None if work.task is None else work.task.topic
+        self._events.emit(MessageParked(self._route.system, error.code, topic, str(error)))
 
     def _send_and_ack(self, queue: str, message: OutgoingMessage, work: Work) -> None:
         self._publish(queue, message, partial(self._ack_if_confirmed, work))

@@ -77,18 +77,20 @@ class TrackerThread:
         return min(self._interval, PAUSE_FACTOR * (time.monotonic() - began)) if is_large else 0.0
 
     def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> None:
+        failure: str | None = None
         try:
             self._sweeper.sweep(result, woken=woken)
         except (StoppingError, SweepInterruptedError):
             return
         except (OutcomeError, *BROKER_ERRORS) as error:
             result.errors += 1
+            failure = describe(error)
             extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
-            log.warning("tracking of %s must wait: %s", self._system, describe(error), extra=extra)
-        except Exception:  # one of the four borders: a tracker is foreign code
+            log.warning("tracking of %s must wait: %s", self._system, failure, extra=extra)
+        except Exception as error:  # one of the four borders: a tracker is foreign code
             result.errors += 1
+            failure = f"{type(error).__name__}: {error}"
             extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
             log.exception("tracking of %s failed", self._system, extra=extra)
-        self._events.emit(
-            Swept(self._system, result.checked, result.completed, result.moved, result.errors, at=time.time())
-        )
+        counts = (result.checked, result.completed, result.moved, result.errors)
+        self._events.emit(Swept(self._system, *counts, at=time.time(), failure=failure))

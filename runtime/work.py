@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from core.envelopes import decode_history, encode_copy
+from core.envelopes import decode_history, encode_copy, encode_rerouted
 from core.messages import CamundaTask, OutgoingMessage
 from core.policy import Tries
 from rabbitmq_consumer import Delivery
@@ -44,15 +44,22 @@ class Work:
         return self.task
 
     def copy(self, tries: Tries, error: str) -> OutgoingMessage:
-        properties = self.delivery.properties
-        copy = encode_copy(
-            self.delivery.body,
-            self.message_id,
-            properties.headers or {},
-            tries=tries,
-            first_seen=self.first_seen,
-            error=error,
+        headers = self.delivery.properties.headers or {}
+        body, first_seen = self.delivery.body, self.first_seen
+        return self._with_properties(
+            encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
         )
+
+    def rerouted(self) -> OutgoingMessage:
+        """The message for another input queue."""
+        headers = self.delivery.properties.headers or {}
+        body, origin, first_seen = self.delivery.body, self.delivery.origin, self.first_seen
+        return self._with_properties(
+            encode_rerouted(body, self.message_id, headers, origin=origin, first_seen=first_seen)
+        )
+
+    def _with_properties(self, copy: OutgoingMessage) -> OutgoingMessage:
+        properties = self.delivery.properties
         kept = ("timestamp", "correlation_id", "type", "app_id", "reply_to", "priority")
         further = {name: value for name in kept if (value := getattr(properties, name)) is not None}
         return OutgoingMessage(

@@ -19,6 +19,7 @@ class AnsweringServer:
     def __init__(self) -> None:
         self.answer: bytes | None = None
         self.requests = 0
+        self.latest = b""  # the latest request, whole
         self.secret = secrets.token_urlsafe(16)  # for addresses that must not show up anywhere
         self._listener = socket.create_server((LOOPBACK, 0))
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -54,6 +55,7 @@ class AnsweringServer:
         size = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         while len(body) < size:
             body += _received(connection)
+        self.latest = head + _HEAD_END + body
         self.requests += 1
         if self.answer is not None:
             connection.sendall(self.answer)

@@ -94,6 +94,7 @@ def test_every_figure_of_the_specification_is_there() -> None:
                 "duplicates": 0,
                 "retries": 0,
                 "parked": 1,
+                "rerouted": 0,
                 "paused": None,
             },
             "bitrix24": {
@@ -105,6 +106,7 @@ def test_every_figure_of_the_specification_is_there() -> None:
                 "duplicates": 1,
                 "retries": 1,
                 "parked": 0,
+                "rerouted": 0,
                 "paused": None,
             },
         },

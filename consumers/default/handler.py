@@ -1,0 +1,60 @@
+"""Handler of `default.queue`: another queue, a webhook, or the error queue with the reason; never a made-up success."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from base_handler import BaseMessageHandler
+from consumers.default.config import DefaultSettings
+from consumers.default.routes import Routes
+from consumers.default.webhook import Webhook
+from core.envelopes import hops
+from core.errors import PermanentError
+from core.messages import IncomingMessage
+from core.results import Done, Rerouted, Result
+
+MOST_HOPS = 1
+
+
+class DefaultHandler(BaseMessageHandler):
+    settings_class = DefaultSettings
+
+    def __init__(self, settings: DefaultSettings) -> None:
+        super().__init__("default")
+        self._routes = Routes(settings.routes)
+        url = settings.webhook_url
+        self._webhook = None if url is None else Webhook(settings, url.get_secret_value())
+
+    @classmethod
+    def from_settings(cls, settings: DefaultSettings, stop: threading.Event) -> DefaultHandler:
+        return cls(settings)
+
+    def handle(self, message: IncomingMessage) -> Result:
+        task = message.task
+        system = str(task.fields.get("system") or "")
+        queue = self._routes.find(system, task.topic)
+        if queue is not None and _hops(message) < MOST_HOPS:
+            return Rerouted(queue)
+        if self._webhook is not None:
+            return Done(self._webhook.deliver(task))
+        if queue is not None:
+            raise PermanentError(
+                f"This message was put into another queue once and has come back; the rules would put it into {queue} "
+                "again",
+                code="came_back",
+            )
+        raise PermanentError(
+            f"There is no handler for topic {task.topic!r}"
+            + (f" of system {system!r}" if system else "")
+            + ": correct the topic in the process, or name its queue in DEFAULT_QUEUE_ROUTES",
+            code="no_handler",
+        )
+
+    def _get_original_queue_name(self) -> str:
+        return "default.queue"
+
+
+def _hops(message: IncomingMessage) -> int:
+    headers: dict[str, Any] = getattr(message.properties, "headers", None) or {}
+    return hops(headers)

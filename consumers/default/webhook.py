@@ -1,0 +1,108 @@
+"""The last resort before the error queue: one HTTP address that takes every task nobody else does.
+
+The Camunda task id goes along as Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), so that a request
+without an answer may be sent again. A 2xx with a JSON object, or with no content, is the task's result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from consumers.default.config import DefaultSettings
+from core import values
+from core.errors import (
+    AmbiguousError,
+    ConfigurationError,
+    OutageError,
+    OutcomeError,
+    PartialOutageError,
+    PermanentError,
+    TransientError,
+)
+from core.messages import CamundaTask
+from runtime.http_outcomes import COMMON, Rule, refusal, rule_of
+
+_MOST_BODY = 1024 * 1024  # bytes; the result travels in messages
+_CHECK_IT = "check DEFAULT_QUEUE_WEBHOOK_URL and DEFAULT_QUEUE_WEBHOOK_TOKEN"
+
+_RULES: Mapping[int, Rule] = {
+    **COMMON,
+    401: Rule(ConfigurationError, _CHECK_IT),
+    403: Rule(ConfigurationError, _CHECK_IT),
+    404: Rule(ConfigurationError, _CHECK_IT),
+    405: Rule(ConfigurationError, _CHECK_IT),
+    409: Rule(TransientError),  # an earlier request with this key is at work
+    423: Rule(TransientError),
+    429: Rule(OutageError),
+    501: Rule(PermanentError),
+}
+
+
+class Webhook:
+    """Usable from any thread."""
+
+    def __init__(self, settings: DefaultSettings, url: str) -> None:
+        self._url = url
+        self._wait = settings.webhook_wait
+        token = settings.webhook_token
+        headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+        self._http = settings.http_client("The webhook", headers=headers, max_body=_MOST_BODY)
+
+    def deliver(self, task: CamundaTask) -> dict[str, Any]:
+        """The result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
+
+        Other messages of it need no webhook.
+        """
+        try:
+            return self._deliver(task)
+        except (OutageError, ConfigurationError) as error:
+            wait = max(self._wait, error.retry_after or 0.0)
+            raise PartialOutageError(error.reason, code=error.code, retry_after=wait) from None
+        except AmbiguousError as error:
+            # Its receiver knows the key: the same request again finds out what became of the first.
+            error.retry_after = self._wait
+            raise
+
+    def _deliver(self, task: CamundaTask) -> dict[str, Any]:
+        answer = self._http.send(
+            "POST",
+            self._url,
+            write=True,
+            body=json.dumps(_envelope(task), ensure_ascii=False).encode("utf-8", "replace"),
+            headers={
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Idempotency-Key": values.header_string(task.task_id),
+            },
+        )
+        content = answer.json_object()
+        if not 200 <= answer.status < 300:
+            raise self._refused(answer.status, content, answer.retry_after)
+        if content is not None:
+            return content
+        if not answer.body.strip():
+            return {}
+        raise AmbiguousError(f"The webhook's answer is no JSON object (HTTP {answer.status})", code="no_json")
+
+    def _refused(self, status: int, content: Mapping[str, Any] | None, retry_after: float | None) -> OutcomeError:
+        rule = rule_of(status, _RULES, write=True, is_theirs=content is not None)
+        text = str((content or {}).get("message") or (content or {}).get("error") or "")
+        reason = f"The webhook refused the task (HTTP {status})"
+        return refusal(rule, reason, text=text, code=f"http_{status}", retry_after=retry_after)
+
+
+def _envelope(task: CamundaTask) -> dict[str, Any]:
+    """The task as a receiver wants it: variables as plain values, whatever form they came in."""
+    return {
+        "task_id": task.task_id,
+        "topic": task.topic,
+        "system": task.fields.get("system"),
+        "business_key": task.fields.get("business_key"),
+        "process_instance_id": task.process_instance_id,
+        "process_definition_key": task.process_definition_key,
+        "activity_id": task.activity_id,
+        "variables": task.variables,
+        "metadata": task.metadata,
+    }
