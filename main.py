@@ -28,6 +28,10 @@ def main(arguments: Sequence[str]) -> int:
         from cli.bitrix import init_fields
 
         return init_fields(os.environ, ENV_FILE, lang)
+    if options.command == "config":
+        from cli.config_check import check_configuration
+
+        return check_configuration(os.environ, ENV_FILE, lang, probe=options.probe)
     return run_worker(lang)
 
 
@@ -41,7 +45,7 @@ def run_worker(lang: Language) -> int:
     try:
         startup = read_configuration(os.environ, ENV_FILE)
         with start_logging(startup):
-            worker = Worker(startup.settings, startup.handlers, startup.trackers)
+            worker = Worker(startup.settings, startup.handlers, startup.trackers, mask=startup.secrets.mask)
             signals = StopSignals()
             signals.install()
             settle_garbage_collector()
@@ -68,6 +72,8 @@ def _parser(lang: Language) -> argparse.ArgumentParser:
     demo.add_argument("--json", metavar="FILE", help=texts["json"])
     bitrix = commands.add_parser("bitrix", help=texts["bitrix"]).add_subparsers(dest="action", required=True)
     bitrix.add_parser("init-fields", help=texts["init_fields"])
+    config = commands.add_parser("config", help=texts["config"]).add_subparsers(dest="action", required=True)
+    config.add_parser("check", help=texts["check"]).add_argument("--probe", action="store_true", help=texts["probe"])
     return parser
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import Settings, WorkerSettings
+from runtime.alert_settings import AlertSettings
 from runtime.loader import load_classes, settings_classes
 from runtime.logs import LoggingHandle, setup_logging
 from runtime.secrets import Secrets
@@ -42,7 +43,7 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
         trackers.update(
             load_classes({q: (e.module, e.tracker_class) for q, e in worker.tracker_config.items()}, "TRACKER_CONFIG")
         )
-        return settings_classes([*handlers.values(), *trackers.values()])
+        return [*settings_classes([*handlers.values(), *trackers.values()]), AlertSettings]
 
     settings = load_settings(environ, env_file, find_classes)
     return Startup(settings, Secrets(settings.secret_values()), handlers, trackers)

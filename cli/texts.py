@@ -19,6 +19,9 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "json": "write the account of all tasks to this file as JSON (- is stdout)",
         "bitrix": "commands for Bitrix24",
         "init_fields": "create the user fields that the worker needs on the portal",
+        "config": "commands for the settings",
+        "check": "say what is wrong with the settings, or which queues would be worked on",
+        "probe": "also ask every system in use whether it is usable",
     },
     "ru": {
         "about": "Интеграционный воркер между очередями RabbitMQ от Camunda и системами, где работают люди. "
@@ -30,6 +33,9 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "json": "записать учёт всех задач в этот файл в виде JSON (- означает stdout)",
         "bitrix": "команды для Bitrix24",
         "init_fields": "создать на портале пользовательские поля, нужные воркеру",
+        "config": "команды для настроек",
+        "check": "показать ошибки в настройках или какие очереди будут обслуживаться",
+        "probe": "ещё и спросить каждую используемую систему, доступна ли она",
     },
 }
 

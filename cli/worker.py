@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from cli.alerting import make_alerting
 from config import Settings
 from core.errors import NotConfiguredError
 from core.events import EventStream
@@ -38,12 +39,18 @@ class Worker:
     """The running daemon: consumer, publisher, one processor per queue, one thread per tracker."""
 
     def __init__(
-        self, settings: Settings, handlers: Mapping[str, type[Any]], trackers: Mapping[str, type[Any]]
+        self,
+        settings: Settings,
+        handlers: Mapping[str, type[Any]],
+        trackers: Mapping[str, type[Any]],
+        *,
+        mask: Callable[[str], str] = lambda text: text,
     ) -> None:
         self._settings = settings
         self._stop = threading.Event()
         self._statistics = Statistics(time.time())
-        self._events = EventStream([self._statistics])
+        self._alerting = make_alerting(settings, self._stop, mask)
+        self._events = EventStream([self._statistics, self._alerting])
         self._topology = Topology(settings.rabbitmq)
         self._handlers = handlers
         self._trackers = trackers
@@ -64,6 +71,7 @@ class Worker:
         )
         self._starts = StartJournal(settings.worker.state_dir)
         self.tracker_threads = self._make_trackers()
+        self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
         self.processors = self._make_processors()
 
     def get_stats(self) -> dict[str, Any]:
@@ -82,6 +90,7 @@ class Worker:
             *self.processors.values(),
             self.consumer,
             *self.tracker_threads.values(),
+            self._alerting,
         ]
         stop_steps = (self._stop_intake, self._finish_running, self._stop_trackers, self._flush, self._disconnect)
         lifecycle = Lifecycle(

@@ -79,6 +79,8 @@ def default_text(field: FieldInfo) -> str:
         return str(value).lower()
     if isinstance(value, frozenset):
         return ",".join(str(each) for each in sorted(value))
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return _number(value)
 
 

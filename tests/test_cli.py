@@ -73,6 +73,51 @@ def test_init_fields_without_a_usable_webhook_is_a_mistake_in_the_settings(
     assert words in done.stderr
 
 
+CHECK = ["config", "check"]
+
+
+def test_the_check_says_which_queues_would_be_worked_on_and_asks_nobody(tmp_path: Path) -> None:
+    with BitrixSandbox() as portal:
+        (tmp_path / ".env").write_text(f"BITRIX_WEBHOOK_URL={portal.webhook_url}\nTICKETS_URL=1\n")
+        done = run("main.py", CHECK, {}, tmp_path)
+        assert not portal.request_log
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "bitrix24.queue in use: BitrixTaskHandler; bitrix24.sent.queue, tracked by BitrixTaskTracker" in lines
+    assert "openproject.queue not in use: OPENPROJECT_URL is not set" in lines
+    assert "remark: TICKETS_URL: is not a known setting; it is ignored" in lines
+    assert portal.webhook_token not in done.stdout
+
+
+def test_the_check_can_ask_the_systems_and_fails_with_the_one_that_is_down(tmp_path: Path) -> None:
+    with BitrixSandbox() as portal:
+        variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "LANG": "ru_RU.UTF-8"}
+        up = run("main.py", [*CHECK, "--probe"], variables, tmp_path)
+    down = run("main.py", [*CHECK, "--probe"], variables, tmp_path)
+    assert up.returncode == 0
+    assert "отвечает" in up.stdout
+    assert down.returncode == 3
+    assert "НЕДОСТУПНА: Bitrix24" in down.stdout
+    assert portal.webhook_token not in up.stdout + down.stdout + down.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"RETRY_ATTEMPTS": "three"}, "RETRY_ATTEMPTS=three"),
+        (
+            {"QUEUE_HANDLERS": '{"x.queue": {"module": "no.such", "handler_class": "X"}}'},
+            "there is no module 'no.such'",
+        ),
+    ],
+)
+def test_the_check_tells_mistakes_as_the_worker_would(tmp_path: Path, variables: dict[str, str], words: str) -> None:
+    done = run("main.py", CHECK, variables, tmp_path)
+    assert done.returncode == 78
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(("lang", "words"), [("C", "show the closed loop"), ("ru_RU.UTF-8", "показать замкнутый цикл")])
 def test_help_speaks_the_language_of_the_locale(tmp_path: Path, lang: str, words: str) -> None:
     done = run("main.py", ["--help"], {"LANG": lang}, tmp_path)

@@ -22,13 +22,14 @@ from consumers.default.config import DefaultSettings
 from consumers.openproject.config import OpenProjectSettings
 from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
+from runtime.alert_settings import AlertSettings
 from runtime.settings import load_settings
 from runtime.settings_names import secret_fields, variables_of
 from runtime.settings_texts import default_text
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.env.example"
-SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings, DefaultSettings)
+SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings, DefaultSettings, AlertSettings)
 CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
 WEBHOOK = "https://portal.example.ru/rest/1/abc9def8ghi7"
 

@@ -15,6 +15,7 @@ from cli.worker import Worker
 from config import Settings, WorkerSettings
 from consumers.bitrix import BitrixTaskHandler, BitrixTaskTracker
 from consumers.bitrix.config import BitrixSettings
+from runtime.alert_settings import AlertSettings
 from runtime.lifecycle import StopSignals
 from runtime.systemd import Notifier
 from sandbox.address import BrokerAddress
@@ -40,7 +41,7 @@ def worker(vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Itera
     settings = Settings(
         rabbitmq_settings(vhost),
         WorkerSettings(heartbeat_interval=0.5, log_dir=tmp_path, state_dir=tmp_path, concurrency=1),
-        {BitrixSettings: bitrix},
+        {BitrixSettings: bitrix, AlertSettings: AlertSettings()},
     )
     worker = Worker(settings, {QUEUE: BitrixTaskHandler}, {SENT: BitrixTaskTracker})
     signals = StopSignals()

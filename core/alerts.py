@@ -1,0 +1,196 @@
+"""What a person on duty should be told, and how often: from the event stream to few alerts. Pure: no clock, no I/O.
+
+Told once: a new kind of error, a system that is down for longer than a moment and its return, a tracker that no longer
+gets through and its return, messages that were put into a queue which this worker does not consume. What goes on is
+told again after `repeat` seconds, with how often it has happened since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from core.events import Event, MessageParked, MessageRerouted, Swept, SystemPaused, SystemResumed
+from core.settings_errors import Text
+
+Kind = Literal["error", "unconsumed", "down", "up", "stale", "fresh"]
+
+REASON_LIMIT = 300  # characters of an error's text
+_REMEMBERED = 1000  # kinds of errors; a thousand kinds are no kinds any more
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """Seconds: `delay` a system may be down untold, `stale_after` a tracker may fail, `repeat` until told again."""
+
+    delay: float = 60.0
+    stale_after: float = 900.0
+    repeat: float = 4 * 3600.0
+
+
+class Alert(NamedTuple):
+    """One thing to tell. `text` is whole sentences."""
+
+    kind: Kind
+    system: str
+    text: Text
+
+
+@dataclass(slots=True)
+class _Told:
+    at: float
+    since: int = 0  # how often it has happened since it was told
+    pending: Alert | None = None  # to be told again when `repeat` is over
+
+
+@dataclass(slots=True)
+class _Down:
+    at: float
+    reason: str
+    is_alert: bool
+    told: bool = False
+
+
+@dataclass(slots=True)
+class _Tracker:
+    last_success: float
+    failure: str = ""
+    told: bool = False
+
+
+@dataclass(slots=True)
+class AlertBook:
+    """`note` events as they come, `due` now and then; `now` is seconds of any clock that does not jump."""
+
+    policy: AlertPolicy
+    _errors: dict[tuple[str, ...], _Told] = field(default_factory=dict)
+    _down: dict[str, _Down] = field(default_factory=dict)
+    _trackers: dict[str, _Tracker] = field(default_factory=dict)
+    _due: list[Alert] = field(default_factory=list)
+
+    def watch(self, trackers: Iterable[str], now: float) -> None:
+        """Names the trackers, so that one that never gets through is missed, too."""
+        for system in trackers:
+            self._trackers.setdefault(system, _Tracker(now))
+
+    def note(self, event: Event, now: float) -> None:
+        match event:
+            case MessageParked():
+                topic = event.topic or "–"
+                self._happened(("error", event.system, event.code, topic), _error(event, topic), now)
+            case MessageRerouted(is_consumed=False):
+                self._happened(("unconsumed", event.queue), _unconsumed(event), now)
+            case SystemPaused():
+                self._down.setdefault(event.system, _Down(now, _short(event.reason), event.alert))
+            case SystemResumed():
+                self._is_back(event.system, now)
+            case Swept():
+                self._swept(event, now)
+
+    def due(self, now: float) -> list[Alert]:
+        """What is to be told now; told from then on."""
+        told, self._due = self._due, []
+        for system, down in self._down.items():
+            if not down.told and (down.is_alert or now - down.at >= self.policy.delay):
+                down.told = True
+                told.append(_is_down(system, down))
+        for system, tracker in self._trackers.items():
+            if not tracker.told and now - tracker.last_success >= self.policy.stale_after:
+                tracker.told = True
+                told.append(_is_stale(system, tracker, now))
+        for entry in self._errors.values():
+            if entry.pending is not None and now - entry.at >= self.policy.repeat:
+                told.append(_again(entry.pending, entry.since))
+                entry.at, entry.since, entry.pending = now, 0, None
+        return told
+
+    def _happened(self, key: tuple[str, ...], alert: Alert, now: float) -> None:
+        known = self._errors.get(key)
+        if known is not None:
+            known.since += 1
+            known.pending = alert
+            return
+        if len(self._errors) >= _REMEMBERED:
+            self._errors.pop(next(iter(self._errors)))
+        self._errors[key] = _Told(now)
+        self._due.append(alert)
+
+    def _is_back(self, system: str, now: float) -> None:
+        down = self._down.pop(system, None)
+        if down is not None and down.told:
+            self._due.append(_is_up(system, now - down.at))
+
+    def _swept(self, event: Swept, now: float) -> None:
+        tracker = self._trackers.setdefault(event.system, _Tracker(now))
+        if event.failure is not None:
+            tracker.failure = _short(event.failure)
+            return
+        if tracker.told:
+            self._due.append(_is_fresh(event.system, now - tracker.last_success))
+        self._trackers[event.system] = _Tracker(now)
+
+
+def _error(event: MessageParked, topic: str) -> Alert:
+    reason = _short(event.reason)
+    text = Text(
+        f"{event.system}: a new kind of error, {event.code}, topic {topic}: {reason}. It is in the error queue.",
+        f"{event.system}: новый вид ошибки, {event.code}, топик {topic}: {reason}. Сообщение в очереди ошибок.",
+    )
+    return Alert("error", event.system, text)
+
+
+def _unconsumed(event: MessageRerouted) -> Alert:
+    text = Text(
+        f"{event.queue}: messages were put there, and this worker does not consume it. They wait for whoever does.",
+        f"{event.queue}: туда переложены сообщения, а этот воркер её не читает. Они ждут того, кто читает.",
+    )
+    return Alert("unconsumed", event.system, text)
+
+
+def _is_down(system: str, down: _Down) -> Alert:
+    text = Text(
+        f"{system} is not usable: {down.reason}. Its messages wait, nothing is lost.",
+        f"{system} недоступна: {down.reason}. Её сообщения ждут, ничего не теряется.",
+    )
+    return Alert("down", system, text)
+
+
+def _is_up(system: str, seconds: float) -> Alert:
+    minutes = _minutes(seconds)
+    return Alert(
+        "up", system, Text(f"{system} is back after {minutes} min.", f"{system} снова работает, через {minutes} мин.")
+    )
+
+
+def _is_stale(system: str, tracker: _Tracker, now: float) -> Alert:
+    minutes = _minutes(now - tracker.last_success)
+    reason = tracker.failure or "–"
+    text = Text(
+        f"{system}: no look for finished tasks has succeeded for {minutes} min: {reason}. Answers to Camunda are late.",
+        f"{system}: завершённые задачи не проверяются уже {minutes} мин.: {reason}. Ответы в Camunda запаздывают.",
+    )
+    return Alert("stale", system, text)
+
+
+def _is_fresh(system: str, seconds: float) -> Alert:
+    minutes = _minutes(seconds)
+    text = Text(
+        f"{system}: finished tasks are looked for again, after {minutes} min.",
+        f"{system}: завершённые задачи снова проверяются, через {minutes} мин.",
+    )
+    return Alert("fresh", system, text)
+
+
+def _again(alert: Alert, count: int) -> Alert:
+    text = Text(f"{alert.text.en} ({count} more since.)", f"{alert.text.ru} (С тех пор ещё {count}.)")
+    return Alert(alert.kind, alert.system, text)
+
+
+def _short(reason: str) -> str:
+    text = " ".join(reason.split()).rstrip(".")
+    return text if len(text) <= REASON_LIMIT else f"{text[: REASON_LIMIT - 1]}…"
+
+
+def _minutes(seconds: float) -> int:
+    return max(1, round(seconds / 60))

@@ -1,0 +1,131 @@
+"""The thread that tells people: takes notes from the event stream, logs each alert, sends what is due as one message.
+
+A channel that fails is tried again later; what it could not send is kept up to a bound. Telling never disturbs the
+work: the sink only makes a note.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.alerts import Alert, AlertBook
+from core.errors import OutcomeError
+from core.events import Event, MessageParked, MessageRerouted, Swept, SystemPaused, SystemResumed
+from core.settings_errors import Language, Text
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0  # seconds between looks at what is due
+GATHER = 5.0  # seconds that a first alert waits for others, so that one cause makes one message
+KEPT = 100  # alerts that a channel may be behind; the oldest are dropped, with a line in the log
+FIRST_PAUSE = 15.0  # seconds between two tries of a channel that fails; doubled up to the longest
+LONGEST_PAUSE = 900.0
+
+_OF_INTEREST = (MessageParked, MessageRerouted, Swept, SystemPaused, SystemResumed)
+_GOOD_NEWS = ("up", "fresh")
+_MANY = Text("{name}: {count} alerts", "{name}: уведомлений: {count}")
+
+
+class Channel(Protocol):
+    """A way to people. `send` raises an OutcomeError when the message did not get through."""
+
+    name: str
+
+    def send(self, subject: str, text: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Outbox:
+    channel: Channel
+    waiting: deque[Alert] = field(default_factory=deque)
+    pause: float = FIRST_PAUSE
+    next_try: float = 0.0
+
+
+class Alerting:
+    """A sink of the event stream with a thread of its own."""
+
+    def __init__(
+        self,
+        book: AlertBook,
+        channels: Sequence[Channel],
+        *,
+        name: str,
+        language: Language,
+        stop: threading.Event,
+        mask: Callable[[str], str] = lambda text: text,
+        gather: float = GATHER,
+    ) -> None:
+        self._book = book
+        self._outboxes = [_Outbox(channel) for channel in channels]
+        self._name = name
+        self._language = language
+        self._stop = stop
+        self._mask = mask
+        self._gather = gather
+        self._lock = threading.Lock()  # of the book
+        self._thread: threading.Thread | None = None
+
+    def watch(self, trackers: Iterable[str]) -> None:
+        """Names the systems that are tracked, so that a tracker that never gets through is missed, too."""
+        with self._lock:
+            self._book.watch(trackers, time.monotonic())
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, _OF_INTEREST):  # the others come with every message
+            with self._lock:
+                self._book.note(event, time.monotonic())
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="alerting", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.wait(POLL):
+            with self._lock:
+                due = self._book.due(time.monotonic())
+            for alert in due:
+                self._raise(alert)
+            for outbox in self._outboxes:
+                if outbox.waiting and time.monotonic() >= outbox.next_try:
+                    self._send(outbox)
+
+    def _raise(self, alert: Alert) -> None:
+        level = logging.INFO if alert.kind in _GOOD_NEWS else logging.ERROR
+        extra = {"event": "alert.raised", "system": alert.system, "alert": alert.kind}
+        log.log(level, "%s", alert.text.en, extra=extra)
+        for outbox in self._outboxes:
+            if not outbox.waiting:
+                outbox.next_try = max(outbox.next_try, time.monotonic() + self._gather)
+            outbox.waiting.append(alert)
+            if len(outbox.waiting) > KEPT:
+                outbox.waiting.popleft()
+                extra = {"event": "alert.dropped"}
+                log.error("%s is too far behind: an alert is dropped", outbox.channel.name, extra=extra)
+
+    def _send(self, outbox: _Outbox) -> None:
+        alerts = list(outbox.waiting)
+        texts = [self._mask(alert.text.say(self._language)) for alert in alerts]
+        subject = f"{self._name}: {texts[0]}"
+        if len(texts) > 1:
+            subject = _MANY.say(self._language).format(name=self._name, count=len(texts))
+        try:
+            outbox.channel.send(subject[:200], "\n\n".join([self._name, *texts]))
+        except OutcomeError as error:
+            outbox.next_try = time.monotonic() + outbox.pause
+            outbox.pause = min(2 * outbox.pause, LONGEST_PAUSE)
+            extra = {"event": "alert.unsent", "code": error.code}
+            log.warning("alerts could not be sent by %s: %s", outbox.channel.name, error, extra=extra)
+            return
+        for _ in alerts:
+            outbox.waiting.popleft()
+        outbox.pause, outbox.next_try = FIRST_PAUSE, 0.0

@@ -1,0 +1,132 @@
+"""Who is on duty is told what matters once, and again only when it goes on; nothing that was told is left open."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.alerts import REASON_LIMIT, Alert, AlertBook, AlertPolicy
+from core.events import Event, MessageParked, MessageRerouted, Swept, SystemPaused, SystemResumed
+
+POLICY = AlertPolicy(delay=60, stale_after=900, repeat=3600)
+
+
+def parked(code: str = "no_handler", topic: str | None = "aprove", reason: str = "There is no handler") -> Event:
+    return MessageParked("default", code, topic, reason)
+
+
+def swept(failure: str | None = None) -> Event:
+    return Swept("1c", 0, 0, 0, 0, at=0.0, failure=failure)
+
+
+def kinds(alerts: list[Alert]) -> list[str]:
+    return [alert.kind for alert in alerts]
+
+
+def test_a_new_kind_of_error_is_told_once_with_system_code_topic_and_reason() -> None:
+    book = AlertBook(POLICY)
+    for _ in range(1000):
+        book.note(parked(), 1)
+    [alert] = book.due(2)
+    assert (alert.kind, alert.system) == ("error", "default")
+    for text in alert.text:
+        assert "no_handler" in text
+        assert "aprove" in text
+        assert "There is no handler" in text
+    assert book.due(3) == []
+    book.note(parked(topic="other"), 4)
+    book.note(parked(code="bad_value"), 4)
+    assert kinds(book.due(5)) == ["error", "error"]
+
+
+def test_an_error_that_goes_on_is_told_again_with_its_count_and_one_that_has_ended_is_not() -> None:
+    book = AlertBook(POLICY)
+    book.note(parked(), 0)
+    book.due(0)
+    for _ in range(7):
+        book.note(parked(), 100)
+    assert book.due(3599) == []
+    [again] = book.due(3600)
+    assert "7 more" in again.text.en
+    assert book.due(20_000) == []
+
+
+def test_a_short_pause_is_nobodys_business_and_a_long_one_is_told_with_its_end() -> None:
+    book = AlertBook(POLICY)
+    book.note(SystemPaused("1c", "no connection", alert=False), 0)
+    assert book.due(59) == []
+    book.note(SystemResumed("1c"), 59)
+    assert book.due(600) == []
+    book.note(SystemPaused("1c", "no connection", alert=False), 1000)
+    [down] = book.due(1060)
+    assert "no connection" in down.text.ru
+    assert book.due(5000) == []
+    book.note(SystemResumed("1c"), 1000 + 7200)
+    [back] = book.due(9000)
+    assert (back.kind, "120 min" in back.text.en) == ("up", True)
+
+
+def test_a_matter_of_configuration_is_told_at_once() -> None:
+    book = AlertBook(POLICY)
+    book.note(SystemPaused("1c", "401", alert=True), 0)
+    assert kinds(book.due(0)) == ["down"]
+
+
+def test_a_tracker_that_does_not_get_through_is_told_even_if_it_never_did() -> None:
+    book = AlertBook(POLICY)
+    book.watch(["1c", "bitrix24"], 0)
+    book.note(Swept("bitrix24", 0, 0, 0, 0, at=0.0), 100)
+    book.note(swept("no connection"), 500)
+    assert book.due(899) == []
+    [stale] = book.due(900)
+    assert (stale.kind, stale.system) == ("stale", "1c")
+    assert "no connection" in stale.text.en
+    assert kinds(book.due(1001)) == ["stale"], "bitrix24, whose tracker hangs"
+    book.note(swept(), 1200)
+    [fresh] = book.due(1200)
+    assert (fresh.kind, fresh.system) == ("fresh", "1c")
+
+
+def test_messages_for_a_queue_that_nobody_here_consumes_are_told_once_per_queue() -> None:
+    book = AlertBook(POLICY)
+    for queue in ("email.queue", "telegram.queue", "email.queue"):
+        book.note(MessageRerouted("default", queue, is_consumed=False), 0)
+    book.note(MessageRerouted("default", "1c.queue", is_consumed=True), 0)
+    assert kinds(book.due(0)) == ["unconsumed", "unconsumed"]
+
+
+def test_a_long_reason_is_cut_and_a_broken_one_stays_on_its_line() -> None:
+    book = AlertBook(POLICY)
+    book.note(parked(reason="x" * 5000), 0)
+    book.note(parked(code="b", reason="a\nb"), 0)
+    long, broken = book.due(0)
+    assert len(long.text.en) < REASON_LIMIT + 150
+    assert "a b" in broken.text.en
+
+
+EVENTS = st.one_of(
+    st.builds(parked, st.sampled_from("abc"), st.sampled_from([None, "t"])),
+    st.builds(SystemPaused, st.sampled_from("xy"), st.just("down"), st.booleans()),
+    st.builds(SystemResumed, st.sampled_from("xy")),
+    st.builds(swept, st.sampled_from([None, "broken"])),
+    st.builds(MessageRerouted, st.just("default"), st.sampled_from("pq"), st.booleans()),
+)
+
+
+@given(st.lists(st.tuples(st.floats(0, 2000), st.lists(EVENTS, max_size=5)), max_size=30))
+def test_whatever_happens_each_end_follows_its_beginning_and_few_are_told(
+    turns: list[tuple[float, list[Event]]],
+) -> None:
+    book, now, told = AlertBook(POLICY), 0.0, Counter[tuple[str, str]]()
+    for pause, events in turns:
+        now += pause
+        for event in events:
+            book.note(event, now)
+        for alert in book.due(now):
+            told[alert.kind, alert.system] += 1
+            for system in "xy":
+                assert told["down", system] - told["up", system] in (0, 1)
+            assert told["stale", "1c"] - told["fresh", "1c"] in (0, 1)
+    assert told["error", "default"] <= 6 * (1 + now // POLICY.repeat)
