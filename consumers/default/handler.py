@@ -20,15 +20,15 @@ MOST_HOPS = 1
 class DefaultHandler(BaseMessageHandler):
     settings_class = DefaultSettings
 
-    def __init__(self, settings: DefaultSettings) -> None:
+    def __init__(self, settings: DefaultSettings, stop: threading.Event) -> None:
         super().__init__("default")
         self._routes = Routes(settings.routes)
         url = settings.webhook_url
-        self._webhook = None if url is None else Webhook(settings, url.get_secret_value())
+        self._webhook = None if url is None else Webhook(settings, url.get_secret_value(), stop)
 
     @classmethod
     def from_settings(cls, settings: DefaultSettings, stop: threading.Event) -> DefaultHandler:
-        return cls(settings)
+        return cls(settings, stop)
 
     def handle(self, message: IncomingMessage) -> Result:
         task = message.task

@@ -6,7 +6,7 @@ without an answer may be sent again. A 2xx with a JSON object, or with no conten
 
 from __future__ import annotations
 
-import json
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +16,13 @@ from core.errors import (
     AmbiguousError,
     ConfigurationError,
     OutageError,
-    OutcomeError,
     PartialOutageError,
     PermanentError,
     TransientError,
 )
 from core.messages import CamundaTask
-from runtime.http_outcomes import COMMON, Rule, refusal, rule_of
+from runtime.http_outcomes import COMMON, Rule
+from runtime.json_client import JsonClient
 
 _MOST_BODY = 1024 * 1024  # bytes; the result travels in messages
 _CHECK_IT = "check DEFAULT_QUEUE_WEBHOOK_URL and DEFAULT_QUEUE_WEBHOOK_TOKEN"
@@ -43,12 +43,12 @@ _RULES: Mapping[int, Rule] = {
 class Webhook:
     """Usable from any thread."""
 
-    def __init__(self, settings: DefaultSettings, url: str) -> None:
-        self._url = url
+    def __init__(self, settings: DefaultSettings, url: str, stop: threading.Event) -> None:
         self._wait = settings.webhook_wait
         token = settings.webhook_token
         headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
-        self._http = settings.http_client("The webhook", headers=headers, max_body=_MOST_BODY)
+        http = settings.http_client("The webhook", headers=headers, max_body=_MOST_BODY)
+        self._api = JsonClient("The webhook", http, url, stop, rules=_RULES, may_be_empty=True)
 
     def deliver(self, task: CamundaTask) -> dict[str, Any]:
         """The result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
@@ -56,7 +56,9 @@ class Webhook:
         Other messages of it need no webhook.
         """
         try:
-            return self._deliver(task)
+            return self._api.ask(
+                "POST", "", _envelope(task), headers={"Idempotency-Key": values.header_string(task.task_id)}
+            )
         except (OutageError, ConfigurationError) as error:
             wait = max(self._wait, error.retry_after or 0.0)
             raise PartialOutageError(error.reason, code=error.code, retry_after=wait) from None
@@ -64,33 +66,6 @@ class Webhook:
             # Its receiver knows the key: the same request again finds out what became of the first.
             error.retry_after = self._wait
             raise
-
-    def _deliver(self, task: CamundaTask) -> dict[str, Any]:
-        answer = self._http.send(
-            "POST",
-            self._url,
-            write=True,
-            body=json.dumps(_envelope(task), ensure_ascii=False).encode("utf-8", "replace"),
-            headers={
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Idempotency-Key": values.header_string(task.task_id),
-            },
-        )
-        content = answer.json_object()
-        if not 200 <= answer.status < 300:
-            raise self._refused(answer.status, content, answer.retry_after)
-        if content is not None:
-            return content
-        if not answer.body.strip():
-            return {}
-        raise AmbiguousError(f"The webhook's answer is no JSON object (HTTP {answer.status})", code="no_json")
-
-    def _refused(self, status: int, content: Mapping[str, Any] | None, retry_after: float | None) -> OutcomeError:
-        rule = rule_of(status, _RULES, write=True, is_theirs=content is not None)
-        text = str((content or {}).get("message") or (content or {}).get("error") or "")
-        reason = f"The webhook refused the task (HTTP {status})"
-        return refusal(rule, reason, text=text, code=f"http_{status}", retry_after=retry_after)
 
 
 def _envelope(task: CamundaTask) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from base_tracker import Changes
-from consumers.openproject.client import Json, OpenProjectClient, elements_of, filters
+from consumers.openproject.client import OpenProjectClient, elements_of, filters
+from runtime.json_client import Json
 from runtime.watermark import Change, Mark
 
 OVERLAP = timedelta(seconds=300)

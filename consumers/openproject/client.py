@@ -15,12 +15,12 @@ from urllib.parse import quote, urlencode
 
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.errors import outcome_of
-from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
+from core.errors import NotConfiguredError, OutcomeError
+from runtime.http import HttpAnswer
+from runtime.json_client import Json, JsonClient
 
-Json = dict[str, Any]
 
-
-class OpenProjectClient:
+class OpenProjectClient(JsonClient):
     """One server, usable from any thread."""
 
     def __init__(self, settings: OpenProjectSettings, stop: threading.Event) -> None:
@@ -28,26 +28,19 @@ class OpenProjectClient:
         if settings.url is None or settings.token is None:
             raise NotConfiguredError("OPENPROJECT_URL is not set")
         self.url = settings.url
-        self._stop = stop
         self._page_size = settings.page_size
         self._notify = settings.notify
-        self._http = settings.http_client(
-            "OpenProject",
-            headers={
-                "Authorization": _authorization(settings.auth, settings.token.get_secret_value()),
-                "Accept": "application/hal+json",
-            },
-        )
-        self._lock = threading.Lock()
-        self._requests = 0
+        authorization = _authorization(settings.auth, settings.token.get_secret_value())
+        http = settings.http_client("OpenProject", headers={"Authorization": authorization})
+        super().__init__("OpenProject", http, f"{self.url}/api/v3", stop, accept="application/hal+json")
 
     def get(self, path: str, **query: Any) -> Json:
         """`path` below /api/v3; lists and maps in `query` are written as JSON. Raises an outcome."""
-        return self._ask("GET", path, query, None)
+        return self.ask("GET", f"{path}{_query(query)}")
 
     def write(self, method: str, path: str, body: Json) -> Json:
         """POST or PATCH; people are notified as OPENPROJECT_NOTIFY says. Raises an outcome."""
-        return self._ask(method, path, {"notify": self._notify}, body)
+        return self.ask(method, f"{path}{_query({'notify': self._notify})}", body)
 
     def elements(self, path: str, **query: Any) -> Iterator[Json]:
         """All elements of a collection, page after page."""
@@ -70,37 +63,8 @@ class OpenProjectClient:
         """Where people see it."""
         return f"{self.url}/work_packages/{work_package}"
 
-    def stats(self) -> dict[str, Any]:
-        with self._lock:
-            return {"requests": self._requests}
-
-    def _ask(self, method: str, path: str, query: Mapping[str, Any], body: Json | None) -> Json:
-        if self._stop.is_set():
-            raise StoppingError
-        with self._lock:
-            self._requests += 1
-        write = method != "GET"
-        answer = self._http.send(
-            method,
-            f"{self.url}/api/v3/{path}{_query(query)}",
-            write=write,
-            body=None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
-            headers={"Content-Type": "application/json"} if write else None,
-        )
-        content = answer.json_object()
-        if not 200 <= answer.status < 300:
-            raise outcome_of(
-                answer.status,
-                content or {},
-                what=f"{method} {path}",
-                write=write,
-                retry_after=answer.retry_after,
-            )
-        if content is None:
-            # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
-            text = f"OpenProject gave no usable answer to {method} {path}: no JSON object (HTTP {answer.status})"
-            raise (AmbiguousError if write else OutageError)(text, code="no_json")
-        return content
+    def refused(self, answer: HttpAnswer, content: Json | None, what: str, *, write: bool) -> OutcomeError:
+        return outcome_of(answer.status, content or {}, what=what, write=write, retry_after=answer.retry_after)
 
 
 def elements_of(answer: Mapping[str, Any]) -> list[Json]:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from consumers.openproject.client import Json, OpenProjectClient, filters, id_of
+from consumers.openproject.client import OpenProjectClient, filters, id_of
 from core import values
 from core.errors import PermanentError
+from runtime.json_client import Json
 
 _FRESH_ENOUGH = 60.0  # seconds: how often an unknown name may make us read a list again
 _NAMES_SHOWN = 20

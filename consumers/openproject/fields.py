@@ -13,13 +13,14 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from consumers.openproject.client import Json, link
+from consumers.openproject.client import link
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import CustomField, Directory
 from core import values
 from core.errors import ConfigurationError, PermanentError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
+from runtime.json_client import Json
 
 _SUBJECT_LIMIT = 255  # characters
 _CUSTOM_PREFIX = "cf_"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from base_handler import BaseMessageHandler, HandlerOutcome
-from consumers.openproject.client import Json, OpenProjectClient, elements_of, id_of
+from consumers.openproject.client import OpenProjectClient, elements_of, id_of
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import Directory
 from consumers.openproject.errors import NotFoundError, UpdateConflictError
@@ -24,6 +24,7 @@ from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Accepted, Done, Result
 from runtime.claims import KeyClaims, again
+from runtime.json_client import Json
 
 CREATE_PROJECT = "op_create_project"
 CREATE_TASK = "op_create_task"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consumers.openproject.client import Json, OpenProjectClient, filters
+from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.errors import InvalidQueryError
 from core.errors import ConfigurationError
+from runtime.json_client import Json
 
 KEYS_AT_ONCE = 50  # 36 characters each, and the address must stay below 8 KB
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from base_tracker import BaseTracker, Changes
 from consumers.openproject.changes import ClosedWorkPackages
-from consumers.openproject.client import Json, OpenProjectClient, filters, id_of
+from consumers.openproject.client import OpenProjectClient, filters, id_of
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import Directory
 from consumers.openproject.errors import InvalidQueryError, NotFoundError
 from consumers.openproject.view import task_view
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from runtime.json_client import Json
 from runtime.unseen import UnseenTasks
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from consumers.openproject.client import Json, OpenProjectClient, id_of
+from consumers.openproject.client import OpenProjectClient, id_of
+from runtime.json_client import Json
 
 _COPIED = ("subject", "startDate", "dueDate", "date", "estimatedTime", "percentageDone", "createdAt", "updatedAt")
 _LINKED = ("project", "type", "priority", "assignee", "responsible", "version")

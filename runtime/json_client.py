@@ -1,0 +1,97 @@
+"""A system whose API takes and gives JSON objects: one request, one object or one outcome."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import AmbiguousError, OutageError, OutcomeError, StoppingError
+from runtime.http import HttpAnswer, HttpClient
+from runtime.http_outcomes import COMMON, Rule, refusal, rule_of
+
+Json = dict[str, Any]
+
+
+class JsonClient:
+    """One server, usable from any thread. `base` is the address that paths are appended to, with a slash between.
+
+    `rules` say what a status means (runtime.http_outcomes); a system with an error format of its own overrides
+    `refused`. With `may_be_empty` a 2xx without content is an empty object. `accept` is the answers' media type.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        http: HttpClient,
+        base: str,
+        stop: threading.Event,
+        *,
+        rules: Mapping[int, Rule] = COMMON,
+        may_be_empty: bool = False,
+        accept: str = "application/json",
+    ) -> None:
+        self._system = system
+        self._http = http
+        self._base = base
+        self._stop = stop
+        self._rules = rules
+        self._may_be_empty = may_be_empty
+        self._accept = accept
+        self._lock = threading.Lock()
+        self._requests = 0
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        write: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        """The answer's JSON object. Raises an outcome; StoppingError on stop.
+
+        `write` says whether executing it twice would matter; everything but GET does unless told otherwise.
+        """
+        if self._stop.is_set():
+            raise StoppingError
+        with self._lock:
+            self._requests += 1
+        is_write = method != "GET" if write is None else write
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        sent = {"Accept": self._accept, **({"Content-Type": "application/json"} if method != "GET" else {})}
+        address = f"{self._base}/{path}" if path else self._base
+        answer = self._http.send(method, address, write=is_write, body=content, headers={**sent, **(headers or {})})
+        return self._read(answer, f"{method} {path.partition('?')[0]}".rstrip(), write=is_write)
+
+    def stats(self) -> Json:
+        with self._lock:
+            return {"requests": self._requests}
+
+    def refused(self, answer: HttpAnswer, content: Json | None, what: str, *, write: bool) -> OutcomeError:
+        """The outcome of an answer that is not 2xx; `what` names the request for people."""
+        rule = rule_of(answer.status, self._rules, write=write, is_theirs=content is not None)
+        reason = f"{self._system} refused {what} (HTTP {answer.status})"
+        return refusal(
+            rule, reason, text=_text(content or {}), code=f"http_{answer.status}", retry_after=answer.retry_after
+        )
+
+    def _read(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
+        content = answer.json_object()
+        if not 200 <= answer.status < 300:
+            raise self.refused(answer, content, what, write=write)
+        if content is not None:
+            return content
+        if self._may_be_empty and not answer.body.strip():
+            return {}
+        # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
+        text = f"{self._system} gave no usable answer to {what}: no JSON object (HTTP {answer.status})"
+        raise (AmbiguousError if write else OutageError)(text, code="no_json")
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    """Where most servers say why."""
+    found = next((content[name] for name in ("message", "error", "detail") if content.get(name)), "")
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
