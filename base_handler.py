@@ -38,11 +38,12 @@ class BaseMessageHandler:
 
     @classmethod
     def from_settings(cls, settings: Any, stop: threading.Event) -> BaseMessageHandler:
-        """Builds the handler from its `settings_class`. Raises NotConfiguredError when the system is not in use.
+        """Builds the handler from its `settings_class`: `cls(settings, stop)`, without settings of its own `cls()`.
 
-        `stop` is set when the daemon is stopping; long waits inside the handler must end by StoppingError then.
+        Raises NotConfiguredError when the system is not in use. `stop` is set when the daemon is stopping; long waits
+        inside the handler must end by StoppingError then.
         """
-        return cls()  # type: ignore[call-arg]  # an author's handler takes no arguments, as the README shows
+        return cls() if cls.settings_class is None else cls(settings, stop)  # type: ignore[call-arg]
 
     def threads(self, concurrency: int) -> int:
         """How many threads work on the queue; asked once, before the first message.

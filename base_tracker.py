@@ -52,8 +52,11 @@ class BaseTracker(ABC):
 
     @classmethod
     def from_settings(cls, settings: Any, stop: threading.Event) -> BaseTracker:
-        """Builds the tracker from its `settings_class`. Raises NotConfiguredError when the system is not in use."""
-        return cls()  # type: ignore[call-arg]  # an author's tracker takes no arguments
+        """Builds the tracker from its `settings_class`: `cls(settings, stop)`, without settings of its own `cls()`.
+
+        Raises NotConfiguredError when the system is not in use.
+        """
+        return cls() if cls.settings_class is None else cls(settings, stop)  # type: ignore[call-arg]
 
     @abstractmethod
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pika import BasicProperties
 from pydantic import SecretStr, ValidationError
 
+from base_handler import BaseMessageHandler
 from consumers.default.config import DefaultSettings
 from consumers.default.handler import DefaultHandler
 from consumers.default.routes import BUILT_IN, Routes
@@ -42,7 +43,7 @@ def message(topic: str, system: str | None = "python-services", *, hops: int = 0
     return IncomingMessage(CamundaTask(json.dumps(content).encode(), content), "default.queue", properties=properties)
 
 
-def handler(**settings: Any) -> DefaultHandler:
+def handler(**settings: Any) -> BaseMessageHandler:
     return DefaultHandler.from_settings(DefaultSettings(**settings), threading.Event())
 
 

@@ -7,12 +7,8 @@ import json
 import os
 import re
 import subprocess
-import threading
 import tomllib
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -20,12 +16,11 @@ from cli.demo_texts import say
 from cli.exit_codes import EXIT_BAD_CONFIGURATION
 from config import RabbitMQSettings, WorkerSettings
 from core import envelopes, errors, messages
-from core.messages import IncomingMessage, InvalidMessageError, Limits, TrackedTask, decode_task
+from core.messages import InvalidMessageError, Limits, decode_task
 from core.policy import WAIT_STEPS
-from core.results import Accepted, Acknowledged, Completed, Pending, Rejected
+from core.results import Accepted
 from core.settings_errors import Language
 from runtime.amqp import Topology
-from runtime.loader import make_handler, make_tracker
 from sandbox import camunda
 from sandbox.address import BrokerAddress
 from tests import documents
@@ -36,13 +31,14 @@ from tests.harness import ERRORS, camunda_message
 READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
 DOCUMENTS = [
     *("README.md", "README.ru.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *("docs/adding-a-system.md", "docs/adding-a-system.ru.md"),
     *("docs/decisions.md", "docs/contract.md", "docs/guarantees.md"),
 ]
 CONTRACT = "docs/contract.md"
 
 FOREIGN_NAMES = {"ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"}
 FILE = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w-]+\.(?:py|md|txt|toml|lock|example|sh)")
-NOT_IN_THE_PROJECT = re.compile(r"newsystem|^logs/|^\.venv/|^task_creator/$")
+NOT_IN_THE_PROJECT = re.compile(r"consumers/tickets/|^logs/|^\.venv/|^task_creator/$")
 # A machine's own folders, and the folder that lies beside this project on one of them.
 FOREIGN_PATH = re.compile(r"(?<![\w.>}])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/\w|\.\./shared")
 
@@ -230,91 +226,6 @@ def test_a_message_is_put_back_by_the_script_of_the_readme(vhost: BrokerAddress,
     assert json.loads(body) == task.fields
     assert (properties.content_type, properties.delivery_mode, properties.headers) == ("application/json", 2, None)
     assert [body for _, body in broker.get_all(ERRORS)] == [b"{}"], "what is not ours stays"
-
-
-class Tickets(BaseHTTPRequestHandler):
-    """The ticket service of the README's examples."""
-
-    tickets: ClassVar[dict[str, dict[str, Any]]]
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer: Any = list(self.tickets.values())
-        if self.path == "/tickets":
-            answer = self.tickets.setdefault(asked["key"], {"id": len(self.tickets) + 7, "status": "open", **asked})
-        body = json.dumps(answer).encode()
-        self.send_response(400 if asked.get("title") == "refuse" else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def tickets() -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
-    Tickets.tickets = {}
-    with ThreadingHTTPServer(("127.0.0.1", 0), Tickets) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", Tickets.tickets
-        server.shutdown()
-
-
-def example(part: str, **names: Any) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"__name__": "example", **names}
-    exec(documents.block_with("README.md", "python", part), namespace)
-    return namespace
-
-
-def incoming(title: str) -> IncomingMessage:
-    return IncomingMessage(decode_task(camunda_message(f"task-{title}", variables={"title": title}), Limits()), "q")
-
-
-def test_the_smallest_handlers_of_the_readme_work() -> None:
-    api = SimpleNamespace(create_task=lambda message: {"created": message["task_id"]} if message else None)
-    handler = make_handler(example("_process_message_impl", new_system_api=api)["NewSystemHandler"], None, _stop())
-    assert handler.handle(incoming("one")) == Accepted({"created": "task-one"})
-    assert handler._get_original_queue_name() == "newsystem.queue"
-    simple = make_handler(example("class SimpleHandler")["SimpleHandler"], None, _stop())
-    assert simple.handle(incoming("one")) == Acknowledged()
-
-
-def test_the_handler_with_settings_of_the_readme_works(tickets: tuple[str, dict[str, Any]]) -> None:
-    names = example("class TicketHandler")
-    with pytest.raises(errors.NotConfiguredError):
-        make_handler(names["TicketHandler"], names["TicketSettings"](), _stop())
-    handler = make_handler(names["TicketHandler"], names["TicketSettings"](url=tickets[0]), _stop())
-    result = handler.handle(incoming("one"))
-    assert isinstance(result, Accepted)
-    assert result.external_id == "7"
-    with pytest.raises(errors.PermanentError):
-        handler.handle(incoming("refuse"))
-    vars(handler)["_http"].close()
-
-
-def test_the_tracker_of_the_readme_works(tickets: tuple[str, dict[str, Any]]) -> None:
-    names = example("class TicketTracker")
-    tracker = make_tracker(names["TicketTracker"], names["TicketSettings"](url=tickets[0]), _stop())
-    tickets[1].update(a={"id": 7, "status": "closed"}, b={"id": 8, "status": "open"})
-    verdicts = tracker.check([TrackedTask("a", "7"), TrackedTask("b", "8"), TrackedTask("c", "9")])
-    assert [type(each) for each in verdicts] == [Completed, Pending, Rejected]
-    vars(tracker)["_http"].close()
-
-
-def test_the_map_entries_of_the_readme_are_accepted() -> None:
-    maps = example("QUEUE_HANDLERS = {")
-    lines = documents.block_with("README.md", "sh", "QUEUE_HANDLERS=").splitlines()
-    variables = {name.lower(): value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
-    settings = WorkerSettings(**variables)  # type: ignore[arg-type] # texts, as from the environment
-    entry = maps["QUEUE_HANDLERS"]["newsystem.queue"]
-    assert settings.queue_handlers["newsystem.queue"].handler_class == entry["handler_class"]
-    assert "bitrix24.queue" in settings.queue_handlers, "merged, not replaced"
-    assert settings.tracker_config["newsystem.sent.queue"].tracker_class == "NewSystemTracker"
-
-
-def _stop() -> threading.Event:
-    return threading.Event()
 
 
 # -- the contract -------------------------------------------------------------------------------------------------

@@ -26,10 +26,6 @@ class DefaultHandler(BaseMessageHandler):
         url = settings.webhook_url
         self._webhook = None if url is None else Webhook(settings, url.get_secret_value(), stop)
 
-    @classmethod
-    def from_settings(cls, settings: DefaultSettings, stop: threading.Event) -> DefaultHandler:
-        return cls(settings, stop)
-
     def handle(self, message: IncomingMessage) -> Result:
         task = message.task
         system = str(task.fields.get("system") or "")
