@@ -12,6 +12,8 @@ from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_INTERRUPTED, EXIT_OK
 from core.settings_errors import Language, SettingsError
 
 ENV_FILE = Path(".env")
+MOST_TASKS = 5000  # that the demo sends
+DEMO_SYSTEMS = ("bitrix24", "openproject", "all")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -19,11 +21,16 @@ def main(arguments: Sequence[str]) -> int:
 
     make_streams_forgiving()
     lang = language(os.environ)
-    options = _parser(lang).parse_args(arguments)
+    parser = _parser(lang)
+    options = parser.parse_args(arguments)
     if options.command == "demo":
-        from cli.demo import DemoOptions, run_demo
+        from cli.demo.program import DemoOptions, run_demo
+        from cli.demo.systems import make_scenario
 
-        return run_demo(DemoOptions(options.keep, options.tasks, options.json), os.environ, lang)
+        fewest = make_scenario(options.system).fewest
+        if options.tasks < fewest:
+            parser.error(f"--tasks {options.tasks}: --system {options.system} {fewest}..{MOST_TASKS}")
+        return run_demo(DemoOptions(options.system, options.keep, options.tasks, options.json), os.environ, lang)
     if options.command == "bitrix":
         from cli.bitrix import init_fields
 
@@ -67,6 +74,7 @@ def _parser(lang: Language) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("run", help=texts["run"])
     demo = commands.add_parser("demo", help=texts["demo"])
+    demo.add_argument("--system", choices=DEMO_SYSTEMS, default="bitrix24", help=texts["system"])
     demo.add_argument("--keep", action="store_true", help=texts["keep"])
     demo.add_argument("--tasks", type=_task_count, default=30, metavar="N", help=texts["tasks"])
     demo.add_argument("--json", metavar="FILE", help=texts["json"])
@@ -78,10 +86,8 @@ def _parser(lang: Language) -> argparse.ArgumentParser:
 
 
 def _task_count(text: str) -> int:
-    from cli.demo_tasks import FEWEST_TASKS, MOST_TASKS
-
-    if not (text.isascii() and text.isdecimal() and FEWEST_TASKS <= int(text[:6]) <= MOST_TASKS):
-        raise argparse.ArgumentTypeError(f"{text!r}: {FEWEST_TASKS}..{MOST_TASKS}")
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MOST_TASKS):
+        raise argparse.ArgumentTypeError(f"{text!r}: 1..{MOST_TASKS}")
     return int(text)
 
 

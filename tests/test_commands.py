@@ -85,6 +85,18 @@ def test_with_settings_the_worker_is_run_instead(machine: Machine) -> None:
     assert run(machine).stdout.strip() == f"[] {project}"
 
 
+@pytest.mark.parametrize("settings", [True, False])
+@pytest.mark.parametrize("command", [["demo", "--keep"], ["config", "check"], ["bitrix", "init-fields"], ["run"]])
+def test_a_command_is_a_command_with_settings_and_without(
+    machine: Machine, command: list[str], *, settings: bool
+) -> None:
+    project, _ = machine
+    make_ready(project)
+    if settings:
+        (project / ".env").touch()
+    assert run(machine, *command).stdout.strip() == f"{command} {project}"
+
+
 def test_a_changed_lock_file_is_installed_once(machine: Machine) -> None:
     project, _ = machine
     make_ready(project)

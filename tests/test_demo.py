@@ -121,27 +121,27 @@ def test_a_newcomer_sees_the_closed_loop_and_nothing_is_lost(private_tmp: Path, 
     by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in {row["kind"] for row in rows}}
     assert {kind: len(found) for kind, found in by_kind.items()} == {
         "task": 27,
-        "deal": 1,
+        "instant": 1,
         "update": 1,
-        "unknown_responsible": 1,
+        "refused": 1,
         "broken": 1,
     }
     for row in by_kind["task"]:
-        assert len(row["bitrix_ids"]) == 1
+        assert len(row["ids"]) == 1
         assert row["answers"] in (["ДА"], ["НЕТ"])
         assert row["answers"] == [row["expected_answer"]]
     assert sorted(row["copies"] for row in by_kind["task"]) == [1] * 26 + [2]
-    assert all(not row["answers"] and not row["bitrix_ids"] for row in by_kind["unknown_responsible"])
+    assert all(not row["answers"] and not row["ids"] for row in by_kind["refused"])
     assert "not JSON" in by_kind["broken"][0]["errors"][0]
 
     counted = {
         "messages sent": sum(row["copies"] for row in rows),
-        "created in Bitrix24": sum(len(row["bitrix_ids"]) for row in rows if row["kind"] in ("task", "deal")),
+        "created in Bitrix24": sum(len(row["ids"]) for row in rows if row["kind"] in ("task", "instant")),
         "duplicates avoided": sum(row["copies"] - len(row["answers"]) for row in by_kind["task"]),
         "completed, answered to Camunda": sum(len(row["answers"]) for row in rows),
         "in the error queue": sum(len(row["errors"]) for row in rows),
         "lost": sum(not row["answers"] and not row["errors"] for row in rows),
-        "created twice": sum(len(row["bitrix_ids"]) > 1 for row in rows),
+        "created twice": sum(len(row["ids"]) > 1 for row in rows),
         "answered twice": sum(len(row["answers"]) > 1 for row in rows),
     }
     assert {label: figure(done.stdout, label) for label in counted} == counted
@@ -288,7 +288,9 @@ def test_what_is_kept_runs_until_ctrl_c_and_says_how_to_reach_it(private_tmp: Pa
         ([], {"RABBITMQ_PORT": "rabbit"}, 78, "RABBITMQ_PORT=rabbit"),
         ([], {"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": "1"}, 1, "RabbitMQ cannot be used"),
         (["--json", "/nowhere/account.json"], {}, 1, "--json /nowhere/account.json: No such file or directory"),
-        (["--tasks", "3"], {}, 2, "'3': 4..5000"),
+        (["--tasks", "3"], {}, 2, "--tasks 3: --system bitrix24 4..5000"),
+        (["--tasks", "x"], {}, 2, "'x': 1..5000"),
+        (["--system", "sap"], {}, 2, "invalid choice: 'sap'"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_started(

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from cli.demo_account import IN_ERROR_QUEUE, Evidence, PortalState, make_account
-from cli.demo_tasks import FEWEST_TASKS, NOBODY, ROLES, Sample, sample_messages
-from cli.demo_texts import say
+from cli.demo.account import Evidence, make_account
+from cli.demo.scenario import IN_ERROR_QUEUE, Outside, Sample
+from cli.demo.systems import ALL, SYSTEMS, make_scenario
+from cli.demo.systems.bitrix import NOBODY, ROLES
+from cli.demo.texts import say
 from core.errors import PermanentError
 from core.messages import InvalidMessageError, Limits, decode_task
 from sandbox.bitrix24 import DEFAULT_USERS
@@ -38,19 +40,17 @@ def report(sample: Sample) -> StoredMessage:
 
 def good_evidence(tasks: int = 12) -> Evidence:
     """What queues and portal hold after a run in which everything went well."""
-    samples = sample_messages(tasks, NOW)
+    samples = make_scenario("bitrix24").samples(tasks, NOW)
     created = [sample for sample in samples if sample.kind == "task"]
-    deal, update = (next(each for each in samples if each.kind == kind) for kind in ("deal", "update"))
-    portal = PortalState(
-        tasks={sample.key: [number] for number, sample in enumerate(created, start=1)},
-        deals={deal.key: [1]},
-        titles={update.title: [1]},
+    deal, update = (next(each for each in samples if each.kind == kind) for kind in ("instant", "update"))
+    outside = Outside(
+        objects={each.key: [str(number)] for number, each in enumerate([*created, deal, update], start=1)},
         answers={sample.key: "ДА" for sample in created},
         finished=len(created),
     )
     return Evidence(
         published=samples,
-        portal=portal,
+        outside=outside,
         responses=[*(response(each, "ДА") for each in created), response(deal, None), response(update, None)],
         errors=[report(each) for each in samples if each.kind in IN_ERROR_QUEUE],
     )
@@ -59,13 +59,13 @@ def good_evidence(tasks: int = 12) -> Evidence:
 def test_a_run_without_faults_balances() -> None:
     account = make_account(good_evidence())
     assert account.is_perfect
-    assert (account.sent, account.created, account.deals, account.updated) == (14, 9, 1, 1)
+    assert (account.sent, account.created, account.instant, account.updated) == (14, 9, 1, 1)
     assert (account.duplicates_avoided, account.completed, len(account.in_error_queue)) == (1, 11, 2)
     assert account.given_answers == {"ДА": 9}
 
 
 def first_key(evidence: Evidence) -> str:
-    return next(iter(evidence.portal.tasks))
+    return next(iter(evidence.outside.objects))
 
 
 def without_a_response(good: Evidence) -> Evidence:
@@ -87,7 +87,7 @@ def report_of_other_bytes() -> StoredMessage:
 
 
 def with_a_second_task(good: Evidence) -> Evidence:
-    return replace(good, portal=replace(good.portal, tasks={**good.portal.tasks, first_key(good): [1, 99]}))
+    return replace(good, outside=replace(good.outside, objects={**good.outside.objects, first_key(good): ["1", "99"]}))
 
 
 def with_a_second_response(good: Evidence) -> Evidence:
@@ -99,11 +99,11 @@ def with_a_response_and_a_report(good: Evidence) -> Evidence:
 
 
 def with_the_wrong_answer(good: Evidence) -> Evidence:
-    return replace(good, portal=replace(good.portal, answers={**good.portal.answers, first_key(good): "НЕТ"}))
+    return replace(good, outside=replace(good.outside, answers={**good.outside.answers, first_key(good): "НЕТ"}))
 
 
 def with_a_response_for_a_task_that_is_nowhere(good: Evidence) -> Evidence:
-    return replace(good, portal=replace(good.portal, tasks={**good.portal.tasks, first_key(good): []}))
+    return replace(good, outside=replace(good.outside, objects={**good.outside.objects, first_key(good): []}))
 
 
 def with_a_good_task_in_the_error_queue(good: Evidence) -> Evidence:
@@ -132,23 +132,30 @@ def test_every_fault_is_found(spoil: Callable[[Evidence], Evidence], sums: dict[
     assert not account.is_perfect
 
 
-@pytest.mark.parametrize("tasks", [FEWEST_TASKS, 5, 30, 200])
-def test_the_samples_are_as_many_as_asked_for_and_readable_for_the_daemon(tasks: int) -> None:
-    samples = sample_messages(tasks, NOW)
+@pytest.mark.parametrize("name", [*SYSTEMS, ALL])
+@pytest.mark.parametrize("more", [0, 1, 23, 200])
+def test_the_samples_are_as_many_as_asked_for_and_readable_for_the_daemon(name: str, more: int) -> None:
+    scenario = make_scenario(name)
+    tasks = scenario.fewest + more
+    samples = scenario.samples(tasks, NOW)
     readable = [each for each in samples if each.kind != "broken"]
     assert len({each.key for each in readable}) == tasks
-    assert len(readable) == tasks + 1, "one task comes twice"
+    duplicates = [each for each in samples if each.kind == "duplicate"]
+    assert len(readable) == tasks + len(duplicates), "some come twice"
     for sample in readable:
         task = decode_task(sample.body, Limits())
         assert (task.task_id, f"{task.fields['system']}.{task.topic}") == (sample.key, sample.routing_key)
         assert sample.headers["task_id"] == sample.key
-    (broken,) = (each for each in samples if each.kind == "broken")
-    with pytest.raises(InvalidMessageError, match="not JSON"):
-        decode_task(broken.body, Limits())
+    for broken in (each for each in samples if each.kind == "broken"):
+        with pytest.raises(InvalidMessageError, match="not JSON"):
+            decode_task(broken.body, Limits())
     assert issubclass(InvalidMessageError, PermanentError)
-    (duplicate,) = (each for each in samples if each.kind == "duplicate")
-    assert duplicate.body in [each.body for each in samples if each.kind == "task"]
-    assert samples[-1].after in [each.key for each in samples[:-1]], "the update comes after what it changes"
+    for number, sample in enumerate(samples):
+        before = samples[:number]
+        if sample.kind == "duplicate":
+            assert sample.body in [each.body for each in samples if each.kind == "task"]
+        if sample.after is not None:
+            assert sample.after in [each.key for each in before], "it comes after what it changes"
 
 
 def test_everybody_in_the_roles_works_at_the_sandbox() -> None:

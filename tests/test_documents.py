@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cli.demo_texts import say
+from cli.demo.texts import say
 from cli.exit_codes import EXIT_BAD_CONFIGURATION
 from config import RabbitMQSettings, WorkerSettings
 from core import envelopes, errors, messages

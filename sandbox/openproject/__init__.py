@@ -7,6 +7,6 @@ with OpenProjectSandbox() as server:
 
 from sandbox.openproject.errors import ApiError
 from sandbox.openproject.sandbox import OpenProjectSandbox
-from sandbox.openproject.state import CustomField, Project, State
+from sandbox.openproject.state import CustomField, Project, State, WorkPackage
 
-__all__ = ["ApiError", "CustomField", "OpenProjectSandbox", "Project", "State"]
+__all__ = ["ApiError", "CustomField", "OpenProjectSandbox", "Project", "State", "WorkPackage"]

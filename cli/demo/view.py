@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import IO
@@ -16,8 +16,9 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from cli.demo_account import Account, Row
-from cli.demo_texts import say
+from cli.demo.account import Account, Row
+from cli.demo.scenario import Scenario
+from cli.demo.texts import say
 from core.settings_errors import Language
 
 STEPS = 4
@@ -42,9 +43,15 @@ class Stages:
 class DemoView:
     """Writes to `file`. Colours and redrawing only on a terminal; NO_COLOR and TERM=dumb are respected by rich."""
 
-    def __init__(self, file: IO[str], lang: Language) -> None:
+    def __init__(self, file: IO[str], lang: Language, scenario: Scenario) -> None:
         self._console = Console(file=file, highlight=False)
         self._lang = lang
+        self._has_people = scenario.has_people
+        self._names = {
+            "system": scenario.title.say(lang),
+            "queue": _one_or(scenario.input_queues, say(lang, "input_queues")),
+            "sent_queue": _one_or(scenario.sent_queues, say(lang, "sent_queues")),
+        }
         self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
         self._status: Status | None = None
         self._live: Live | None = None
@@ -53,7 +60,7 @@ class DemoView:
         self._last_line: tuple[float, Stages] = (0.0, Stages())
 
     def title(self) -> None:
-        self._write(say(self._lang, "title"), "bold")
+        self._write(say(self._lang, "title" if self._has_people else "title_instant", **self._names), "bold")
         self._write("")
 
     def progress(self, text: str) -> None:
@@ -99,12 +106,12 @@ class DemoView:
 
     def summary(self, account: Account, seconds: float) -> None:
         lang = self._lang
-        note = say(lang, "created_note", tasks=account.created, deals=account.deals, updated=account.updated)
+        note = say(lang, "created_note", tasks=account.created, instant=account.instant, updated=account.updated)
         answers = ", ".join(f"{answer} {count}" for answer, count in account.given_answers.items())
         rows = account.rows
         self._heading("summary")
         self._figure("sent", account.sent)
-        self._figure("created", account.created + account.deals, note)
+        self._figure("created", account.created + account.instant, note)
         self._figure("duplicates", account.duplicates_avoided)
         self._figure("completed", account.completed, answers)
         self._figure("errors", len(account.in_error_queue))
@@ -122,7 +129,7 @@ class DemoView:
                 "fault",
                 key=row.key,
                 title=self._name(row),
-                ids=row.bitrix_ids,
+                ids=", ".join(row.ids),
                 answers=row.answers,
                 errors=row.errors,
             )
@@ -137,10 +144,10 @@ class DemoView:
         for row, where in places:
             self._write(f"   {say(self._lang, 'missing_row', key=row.key, title=self._name(row), where=where)}")
 
-    def next_steps(self) -> None:
+    def next_steps(self, systems: Sequence[str]) -> None:
         self._heading("next")
-        for name in ("next_env", "next_fields", "next_run", "next_keep"):
-            self._write(f"   {say(self._lang, name)}")
+        for name in ("next_env", "next_check", "next_fields", "next_run", "next_keep", "next_systems"):
+            self._write(f"   {say(self._lang, name, systems=', '.join(systems))}")
 
     def kept(self, commands: list[str], places: list[tuple[str, str]]) -> None:
         """How to reach what was left running."""
@@ -165,7 +172,7 @@ class DemoView:
 
     def _figure(self, name: str, number: int, note: str = "", *, bad: bool = False) -> None:
         style = ("bold red" if number else "bold green") if bad else ""
-        text = f"   {say(self._lang, name):<31}{number:>4}"
+        text = f"   {say(self._lang, name, **self._names):<31}{number:>4}"
         self._write(f"{text}  {note}" if note else text, style)
 
     def _name(self, row: Row) -> str:
@@ -190,10 +197,10 @@ class DemoView:
         return say(self._lang, "elapsed", seconds=int(time.monotonic() - self._board_started))
 
     def _line(self, now: Stages) -> str:
-        return f"{self._seconds():>6}  {say(self._lang, 'plain_line', **asdict(now))}"
+        return f"{self._seconds():>6}  {say(self._lang, 'plain_line', **asdict(now), **self._names)}"
 
     def _label(self, stage: str) -> str:
-        return say(self._lang, f"stage_{stage}")
+        return say(self._lang, f"stage_{stage}", **self._names)
 
     def _table(self, now: Stages, latest: str) -> RenderableType:
         table = Table(box=None, padding=(0, 1), show_header=False)
@@ -206,3 +213,7 @@ class DemoView:
             table.add_row(self._label(field.name), str(count), bar)
         line = Text(f" {self._seconds()}   {latest}", style="dim", no_wrap=True, overflow="ellipsis")
         return Group(table, line)
+
+
+def _one_or(names: Sequence[str], many: str) -> str:
+    return names[-1] if len(names) <= 2 else many

@@ -1,4 +1,4 @@
-"""`python main.py demo`: the closed loop on this machine, with everything real but the portal and its people."""
+"""Runs one scenario of the demo from the first server to the account at the end."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import FrameType
 from typing import IO
 
-from cli.demo_account import Account
-from cli.demo_broker import DemoBroker, ForeignQueuesError, open_broker
-from cli.demo_loop import TICK, ClosedLoop
-from cli.demo_tasks import sample_messages
-from cli.demo_texts import say
-from cli.demo_view import DemoView
-from cli.demo_worker import SWEEP_INTERVAL, WorkerDiedError, WorkerProcess
+from cli.demo.account import Account
+from cli.demo.broker import DemoBroker, ForeignQueuesError, open_broker
+from cli.demo.loop import TICK, ClosedLoop, wait_queues
+from cli.demo.scenario import Sample, Scenario
+from cli.demo.systems import SYSTEMS, make_scenario
+from cli.demo.texts import say
+from cli.demo.view import DemoView
+from cli.demo.worker import SWEEP_INTERVAL, WorkerDiedError, WorkerProcess
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
 from core.settings_errors import Language, SettingsError
-from sandbox.bitrix24 import BitrixSandbox
 from sandbox.camunda import CamundaSide, CamundaSideError
 from sandbox.node_guard import GuardedFolder, GuardError
 from sandbox.rabbitmq_install import NoServerError
 from sandbox.rabbitmq_server import NodeError
 
-WORKING = 6.0  # seconds that a person needs for a task
 READY_TIMEOUT = 30.0
 TIMEOUT = 120.0  # seconds for the whole loop, more for many tasks
 TIMEOUT_PER_TASK = 0.2
@@ -40,8 +40,9 @@ TIMEOUT_PER_TASK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """`json_file`: where the account goes as JSON, "-" is stdout."""
+    """`system` is the name of a scenario; `json_file`: where the account goes as JSON, "-" is stdout."""
 
+    system: str
     keep: bool
     tasks: int
     json_file: str | None
@@ -58,9 +59,10 @@ def run_demo(options: DemoOptions, environ: Mapping[str, str], lang: Language) -
     for number in (signal.SIGINT, signal.SIGTERM):
         # Both unwind the stack, so that nothing is left running; a shell may have told us to ignore the first.
         signal.signal(number, on_signal)
-    view = DemoView(sys.stderr if options.json_file == "-" else sys.stdout, lang)
+    scenario = make_scenario(options.system)
+    view = DemoView(sys.stderr if options.json_file == "-" else sys.stdout, lang, scenario)
     try:
-        code = _run(options, environ, lang, view)
+        code = _run(options, environ, lang, view, scenario)
     except Exception:
         # An interrupt in the middle of a dialogue with the broker comes out as an error of that dialogue.
         if not interrupts:
@@ -72,10 +74,10 @@ def run_demo(options: DemoOptions, environ: Mapping[str, str], lang: Language) -
     return code
 
 
-def _run(options: DemoOptions, environ: Mapping[str, str], lang: Language, view: DemoView) -> int:
+def _run(options: DemoOptions, environ: Mapping[str, str], lang: Language, view: DemoView, scenario: Scenario) -> int:
     try:
         with _account_file(options.json_file) as file:
-            return _Demo(options, environ, lang, view, file).run()
+            return _Demo(options, environ, lang, view=view, scenario=scenario, account_file=file).run()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except SettingsError as error:
@@ -108,7 +110,9 @@ class _Demo:
         options: DemoOptions,
         environ: Mapping[str, str],
         lang: Language,
+        *,
         view: DemoView,
+        scenario: Scenario,
         account_file: IO[str] | None,
     ) -> None:
         self._options = options
@@ -116,31 +120,33 @@ class _Demo:
         self._lang = lang
         self._view = view
         self._account_file = account_file
+        self._scenario = scenario
         self._started = time.monotonic()
 
     def run(self) -> int:
-        view, lang = self._view, self._lang
+        view, lang, scenario = self._view, self._lang, self._scenario
+        queues = (*scenario.input_queues, *scenario.sent_queues, *wait_queues(scenario))
         view.title()
         with contextlib.ExitStack() as stack:
-            broker = stack.enter_context(open_broker(self._environ, lang, view.progress))
+            broker = stack.enter_context(open_broker(self._environ, lang, queues, view.progress))
             view.step(1, broker.description)
-            portal = stack.enter_context(BitrixSandbox())
-            portal.people(auto_finish_after=WORKING, answers=("ДА", "НЕТ"))
-            view.step(2, say(lang, "portal", place=portal.address, people=len(portal.state.users)))
+            view.step(2, stack.enter_context(scenario.servers()).say(lang))
             folder = GuardedFolder()
             stack.callback(folder.close)
             view.progress(say(lang, "worker_starts"))
-            worker = WorkerProcess(folder, broker.environment, portal.webhook_url)
+            variables = scenario.variables(folder.path)
+            worker = WorkerProcess(folder, broker.environment, variables)
             stack.callback(self._stop, worker)
             with CamundaSide(broker.parameters) as camunda:
-                loop = ClosedLoop(camunda, portal, worker, sample_messages(self._options.tasks, _now()))
+                samples = scenario.samples(self._options.tasks, _now())
+                loop = ClosedLoop(camunda, scenario, worker, samples, lang)
                 is_good = self._close_the_loop(loop, worker)
             if is_good and self._options.keep:
-                self._keep(broker, portal, worker)
+                self._keep(broker, variables, worker)
         if is_good and self._options.keep:
             view.say(say(lang, "stopped"))
         elif is_good:
-            view.next_steps()
+            view.next_steps(SYSTEMS)
         return EXIT_OK if is_good else EXIT_FAILURE
 
     def _close_the_loop(self, loop: ClosedLoop, worker: WorkerProcess) -> bool:
@@ -149,7 +155,7 @@ class _Demo:
         try:
             if loop.wait_for_consumer(READY_TIMEOUT):
                 self._view.step(3, say(self._lang, "worker", pid=worker.pid, seconds=SWEEP_INTERVAL))
-                self._view.step(4, say(self._lang, "sending", messages=len(loop.samples)))
+                self._view.step(4, self._sending(loop.samples))
                 is_closed = self._watch(loop)
             else:
                 self._view.say(say(self._lang, "worker_not_ready", seconds=round(READY_TIMEOUT)))
@@ -164,15 +170,20 @@ class _Demo:
             self._view.say(f"{say(self._lang, 'log')}: {_kept_log(worker)}")
         return is_good
 
+    def _sending(self, samples: Sequence[Sample]) -> str:
+        kinds = Counter(sample.kind for sample in samples)
+        counts = {name: kinds[name] for name in ("duplicate", "broken", "refused")}
+        return say(self._lang, "sending", messages=len(samples), **counts)
+
     def _watch(self, loop: ClosedLoop) -> bool:
         """True when every message has come to its end; False when that takes too long. Raises WorkerDiedError."""
         deadline = time.monotonic() + TIMEOUT + TIMEOUT_PER_TASK * self._options.tasks
         with self._view.board(len(loop.samples)):
             while time.monotonic() < deadline:
                 loop.publish_due()
-                self._view.stages(loop.look(), loop.latest(self._lang))
+                self._view.stages(loop.look(), loop.latest())
                 if loop.is_settled():
-                    self._view.final_stages(loop.look(), loop.latest(self._lang))
+                    self._view.final_stages(loop.look(), loop.latest())
                     return True
                 time.sleep(TICK)
         return False
@@ -180,7 +191,7 @@ class _Demo:
     def _report(self, account: Account, loop: ClosedLoop, *, is_good: bool) -> None:
         seconds = time.monotonic() - self._started
         self._view.close()
-        if missing := loop.places(account, self._lang):
+        if missing := loop.places(account):
             self._view.missing(missing, seconds)
         self._view.summary(account, seconds)
         if self._account_file is not None:
@@ -189,13 +200,12 @@ class _Demo:
             self._account_file.write("\n")
             self._account_file.flush()
 
-    def _keep(self, broker: DemoBroker, portal: BitrixSandbox, worker: WorkerProcess) -> None:
-        settings = {**broker.private_environment, "BITRIX_WEBHOOK_URL": portal.webhook_url}
+    def _keep(self, broker: DemoBroker, variables: Mapping[str, str], worker: WorkerProcess) -> None:
+        settings = {**broker.private_environment, **variables}
         commands = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
-        self._view.kept(
-            [*commands, ".venv/bin/python test_bitrix_worker.py"],
-            [("webhook", portal.webhook_url), ("amqp", broker.url), ("log", str(worker.log))],
-        )
+        if "BITRIX_WEBHOOK_URL" in variables:
+            commands.append(".venv/bin/python test_bitrix_worker.py")
+        self._view.kept(commands, [("amqp", broker.url), ("log", str(worker.log))])
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
 

@@ -8,8 +8,11 @@ from core.settings_errors import Language, Text
 
 _TEXTS: Mapping[str, Text] = {
     "title": Text(
-        "Task Creator: the closed loop Camunda → Bitrix24 → people → Camunda, for real",
-        "Task Creator: замкнутый цикл Camunda → Битрикс24 → люди → Camunda, вживую",
+        "Task Creator: the closed loop Camunda → {system} → people → Camunda, for real",
+        "Task Creator: замкнутый цикл Camunda → {system} → люди → Camunda, вживую",
+    ),
+    "title_instant": Text(
+        "Task Creator: Camunda → {system} → Camunda, for real", "Task Creator: Camunda → {system} → Camunda, вживую"
     ),
     # steps
     "server_index": Text("looking up the RabbitMQ packages…", "ищу пакеты RabbitMQ…"),
@@ -25,43 +28,41 @@ _TEXTS: Mapping[str, Text] = {
         "RabbitMQ at {place}, virtual host {vhost}, as RABBITMQ_* say",
         "RabbitMQ на {place}, виртуальный хост {vhost}, по переменным RABBITMQ_*",
     ),
-    "portal": Text(
-        "Bitrix24 sandbox on {place}, {people} people", "песочница Битрикс24 на {place}, сотрудников: {people}"
-    ),
     "worker_starts": Text("starting the worker…", "запускаю воркер…"),
     "worker": Text(
         "worker, process {pid}, looks for finished tasks every {seconds} s",
         "воркер, процесс {pid}, проверяет готовность задач каждые {seconds} с",
     ),
     "sending": Text(
-        "Camunda sends {messages} messages; one comes twice, one is broken, one is for nobody",
-        "Camunda шлёт сообщений: {messages}; одно повторно, одно испорчено, одно никому",
+        "Camunda sends {messages} messages; {duplicate} again, {broken} broken, {refused} for nobody",
+        "Camunda шлёт сообщений: {messages}; повторно: {duplicate}, испорчено: {broken}, никому: {refused}",
     ),
     "stopping": Text("stopping the worker…", "останавливаю воркер…"),
     # board
     "stage_sent": Text("sent by Camunda", "отправлено из Camunda"),
-    "stage_waiting": Text("waiting in bitrix24.queue", "ждут в bitrix24.queue"),
-    "stage_created": Text("created in Bitrix24", "создано в Битрикс24"),
-    "stage_tracked": Text("waiting in bitrix24.sent.queue", "ждут в bitrix24.sent.queue"),
+    "stage_waiting": Text("waiting in {queue}", "ждут в {queue}"),
+    "stage_created": Text("created in {system}", "создано в {system}"),
+    "stage_tracked": Text("waiting in {sent_queue}", "ждут в {sent_queue}"),
     "stage_finished": Text("finished by people", "завершено людьми"),
     "stage_responses": Text("in camunda.responses.queue", "в camunda.responses.queue"),
     "stage_errors": Text("in errors.camunda_tasks.queue", "в errors.camunda_tasks.queue"),
     "plain_line": Text(
-        "sent {sent} → bitrix24.queue {waiting} → created {created} → bitrix24.sent.queue {tracked} → finished "
+        "sent {sent} → {queue} {waiting} → created {created} → {sent_queue} {tracked} → finished "
         "{finished} → camunda.responses.queue {responses}; in the error queue {errors}",
-        "отправлено {sent} → bitrix24.queue {waiting} → создано {created} → bitrix24.sent.queue {tracked} → завершено "
+        "отправлено {sent} → {queue} {waiting} → создано {created} → {sent_queue} {tracked} → завершено "
         "{finished} → camunda.responses.queue {responses}; в очереди ошибок {errors}",
     ),
     "elapsed": Text("{seconds} s", "{seconds} с"),
-    "latest": Text("{person}: {answer} – {title}", "{person}: {answer} – {title}"),
+    "input_queues": Text("input queues", "входные очереди"),
+    "sent_queues": Text("sent queues", "очереди отправленных"),
     "no_latest": Text("nobody has finished a task yet", "пока никто не завершил задачу"),
     # summary
     "summary": Text("Summary", "Итог"),
     "sent": Text("messages sent", "отправлено сообщений"),
-    "created": Text("created in Bitrix24", "создано в Битрикс24"),
+    "created": Text("created in {system}", "создано в {system}"),
     "created_note": Text(
-        "tasks {tasks}, CRM deals {deals}; updates {updated}",
-        "задачи {tasks}, сделки {deals}; изменения {updated}",
+        "for people {tasks}, finished at once {instant}; updates {updated}",
+        "для людей {tasks}, готово сразу {instant}; изменения {updated}",
     ),
     "duplicates": Text("duplicates avoided", "предотвращено дублей"),
     "completed": Text("completed, answered to Camunda", "завершено, ответ отдан Camunda"),
@@ -70,14 +71,14 @@ _TEXTS: Mapping[str, Text] = {
     "answered_twice": Text("answered twice", "отвечено дважды"),
     "lost": Text("lost", "потеряно"),
     "counted": Text(
-        "Counted by task id from the queues and the portal, not from the worker's own counters. {seconds} s in all.",
-        "Посчитано по id задач из очередей и портала, а не по счётчикам воркера. Всего {seconds} с.",
+        "Counted by task id from the queues and the systems, not from the worker's own counters. {seconds} s in all.",
+        "Посчитано по id задач из очередей и систем, а не по счётчикам воркера. Всего {seconds} с.",
     ),
     "broken_title": Text("a message cut off in the middle", "сообщение, оборванное на середине"),
     "faults": Text("NOT AS IT SHOULD BE:", "НЕ ТАК, КАК ДОЛЖНО БЫТЬ:"),
     "fault": Text(
-        "{key} «{title}»: Bitrix24 ids {ids}, responses {answers}, errors {errors}",
-        "{key} «{title}»: id в Битрикс24 {ids}, ответов {answers}, ошибок {errors}",
+        "{key} «{title}»: ids outside {ids}, responses {answers}, errors {errors}",
+        "{key} «{title}»: id в системе {ids}, ответов {answers}, ошибок {errors}",
     ),
     "missing": Text(
         "Not finished in {seconds} s; where each task is:", "Не завершилось за {seconds} с; где каждая задача:"
@@ -86,20 +87,28 @@ _TEXTS: Mapping[str, Text] = {
     "in_queue": Text("in {queue}", "в {queue}"),
     "nowhere": Text("NOWHERE", "НИГДЕ"),
     "unpublished": Text("not sent yet", "ещё не отправлено"),
-    "at_portal": Text("Bitrix24 task {ids}", "задача Битрикс24 {ids}"),
+    "outside": Text("in {system} as {ids}", "в {system}: {ids}"),
     # the end
     "next": Text("What next", "Что дальше"),
     "next_env": Text(
-        "cp config.env.example .env     then set RABBITMQ_… and BITRIX_WEBHOOK_URL in it",
-        "cp config.env.example .env     и впишите туда RABBITMQ_… и BITRIX_WEBHOOK_URL",
+        "cp config.env.example .env     then set RABBITMQ_… and your systems' variables in it",
+        "cp config.env.example .env     и впишите туда RABBITMQ_… и переменные своих систем",
     ),
     "next_fields": Text(
-        "./run bitrix init-fields       once per portal",
-        "./run bitrix init-fields       один раз для портала",
+        "./run bitrix init-fields       once per Bitrix24 portal",
+        "./run bitrix init-fields       один раз для портала Битрикс24",
     ),
     "next_run": Text(
         "./run                          runs the worker from now on",
         "./run                          теперь запускает воркер",
+    ),
+    "next_check": Text(
+        "./run config check --probe     says whether the settings are right",
+        "./run config check --probe     говорит, верны ли настройки",
+    ),
+    "next_systems": Text(
+        "./run demo --system all        (also {systems})",
+        "./run demo --system all        (а также {systems})",
     ),
     "next_keep": Text(
         "./run --keep                   (without .env) leaves the demo running",
@@ -109,7 +118,6 @@ _TEXTS: Mapping[str, Text] = {
         "Everything is left running until Ctrl+C. In another terminal:",
         "Всё остаётся работать до Ctrl+C. В другом терминале:",
     ),
-    "webhook": Text("Bitrix24 webhook", "Вебхук Битрикс24"),
     "amqp": Text("RabbitMQ", "RabbitMQ"),
     "log": Text("worker's log", "журнал воркера"),
     "stopped": Text("Stopped; nothing is left running.", "Остановлено; ничего не осталось запущенным."),

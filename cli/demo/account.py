@@ -1,31 +1,18 @@
-"""The demo's books: what became of every message, by task id, from the queues and the portal alone. Pure."""
+"""The demo's books: what became of every message, by task id, from the queues and the outside systems alone. Pure."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from cli.demo_tasks import Kind, Sample
+from cli.demo.scenario import IN_ERROR_QUEUE, Kind, Outside, Sample
 from sandbox.camunda import StoredMessage
 
 _T = TypeVar("_T")
-
-IN_ERROR_QUEUE: frozenset[Kind] = frozenset({"unknown_responsible", "broken"})  # where they belong
-
-
-@dataclass(frozen=True, slots=True)
-class PortalState:
-    """What the portal holds: ids by Camunda task id, ids by title, and people's answers by Camunda task id."""
-
-    tasks: Mapping[str, Sequence[int]]
-    deals: Mapping[str, Sequence[int]]
-    titles: Mapping[str, Sequence[int]]
-    answers: Mapping[str, str | None]
-    finished: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +20,23 @@ class Evidence:
     """Everything that is counted. The queues' messages are those found there at the end."""
 
     published: Sequence[Sample]
-    portal: PortalState
+    outside: Outside
     responses: Sequence[StoredMessage]
     errors: Sequence[StoredMessage]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One task (or the message that is none): how often it was sent, its ids in Bitrix24, its responses and errors.
+    """One task (or the message that is none): how often it was sent, its ids outside, its responses and errors.
 
-    `expected_answer` is what the person said at the portal, `answers` what the responses tell Camunda.
+    `expected_answer` is what the person said there, `answers` what the responses tell Camunda.
     """
 
     kind: Kind
     key: str
     title: str
     copies: int
-    bitrix_ids: list[int]
+    ids: list[str]
     answers: list[str | None]
     errors: list[str]
     expected_answer: str | None
@@ -64,7 +51,7 @@ class Row:
 
     @property
     def is_created_twice(self) -> bool:
-        return len(self.bitrix_ids) > 1
+        return len(self.ids) > 1
 
     @property
     def is_answered_twice(self) -> bool:
@@ -76,8 +63,8 @@ class Row:
         if self.is_lost:
             return False
         if self.kind in IN_ERROR_QUEUE:
-            return bool(self.answers or self.bitrix_ids)
-        return not self.answers or not self.bitrix_ids or self.answers[0] != self.expected_answer
+            return bool(self.answers or self.ids)
+        return not self.answers or not self.ids or self.answers[0] != self.expected_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +79,19 @@ class Account:
 
     @property
     def created(self) -> int:
-        return sum(len(row.bitrix_ids) for row in self.rows if row.kind == "task")
+        return sum(len(row.ids) for row in self.rows if row.kind == "task")
 
     @property
-    def deals(self) -> int:
-        return sum(len(row.bitrix_ids) for row in self.rows if row.kind == "deal")
+    def instant(self) -> int:
+        return sum(len(row.ids) for row in self.rows if row.kind == "instant")
 
     @property
     def updated(self) -> int:
-        return sum(len(row.bitrix_ids) for row in self.rows if row.kind == "update")
+        return sum(len(row.ids) for row in self.rows if row.kind == "update")
 
     @property
     def duplicates_avoided(self) -> int:
-        return sum(row.copies - 1 for row in self.rows if len(row.bitrix_ids) == 1)
+        return sum(row.copies - 1 for row in self.rows if len(row.ids) == 1)
 
     @property
     def completed(self) -> int:
@@ -136,7 +123,7 @@ class Account:
         return {
             "sent": self.sent,
             "created": self.created,
-            "deals": self.deals,
+            "instant": self.instant,
             "updated": self.updated,
             "duplicates_avoided": self.duplicates_avoided,
             "completed": self.completed,
@@ -163,20 +150,12 @@ def make_account(evidence: Evidence) -> Account:
                 sample.key,
                 sample.title,
                 copies[sample.key],
-                _bitrix_ids(kind, sample, evidence.portal),
+                list(evidence.outside.objects.get(sample.key, ())),
                 answers[sample.key],
                 errors[sample.key],
-                evidence.portal.answers.get(sample.key),
+                evidence.outside.answers.get(sample.key),
             )
     return Account(list(rows.values()))
-
-
-def _bitrix_ids(kind: Kind, sample: Sample, portal: PortalState) -> list[int]:
-    if kind == "deal":
-        return list(portal.deals.get(sample.key, ()))
-    if kind == "update":
-        return list(portal.titles.get(sample.title, ()))
-    return list(portal.tasks.get(sample.key, ()))
 
 
 def _by_key(
@@ -190,8 +169,11 @@ def _by_key(
 
 
 def _answer(response: dict[str, Any]) -> tuple[str, str | None]:
-    task = response["response_data"].get("result", {}).get("task", {})
-    return response["original_message"]["task_id"], task.get("ufResultAnswer_text")
+    key = response["original_message"]["task_id"]
+    match response["response_data"]:
+        case {"result": {"task": {"ufResultAnswer_text": str() as answer}}}:
+            return key, answer
+    return key, None
 
 
 def _error_of(published: Sequence[Sample]) -> Callable[[dict[str, Any]], tuple[str, str]]:

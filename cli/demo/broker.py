@@ -12,21 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from cli.demo_texts import say
+from cli.demo.texts import say
 from config import RabbitMQSettings
-from core.policy import WAIT_STEPS
 from core.settings_errors import Language
-from runtime.amqp import connection_parameters, wait_queue_name
+from runtime.amqp import connection_parameters
 from runtime.secrets import MASK
 from runtime.settings import load_settings
 from runtime.settings_names import secret_fields, variables_of
 from sandbox.camunda import CamundaSide
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
-
-INPUT_QUEUE = "bitrix24.queue"
-SENT_QUEUE = "bitrix24.sent.queue"
-WAIT_QUEUES = tuple(wait_queue_name(INPUT_QUEUE, seconds) for seconds in WAIT_STEPS)
 
 _NAMES_OF_THE_CONTRACT = {"tasks_exchange", "alternate_exchange", "responses_exchange", "responses_queue", "queue_type"}
 
@@ -56,15 +51,18 @@ class DemoBroker:
 
 @contextlib.contextmanager
 def open_broker(
-    environ: Mapping[str, str], lang: Language, progress: Callable[[str], None] = lambda text: None
+    environ: Mapping[str, str],
+    lang: Language,
+    queues: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[DemoBroker]:
-    """A broker with the topology of the contract, gone after the block.
+    """A broker with the topology of the contract, gone after the block. `queues` are further ones that are used.
 
     Raises SettingsError (wrong RABBITMQ_*), CamundaSideError (no connection), ForeignQueuesError; NoServerError,
     NodeError or GuardError when no private node can be had.
     """
     given = rabbitmq_variables(environ)
-    with _named_broker(given, lang) if given else _private_node(lang, progress) as broker:
+    with _named_broker(given, lang, queues) if given else _private_node(lang, progress) as broker:
         yield broker
 
 
@@ -95,12 +93,12 @@ def _private_node(lang: Language, progress: Callable[[str], None]) -> Iterator[D
 
 
 @contextlib.contextmanager
-def _named_broker(given: Mapping[str, str], lang: Language) -> Iterator[DemoBroker]:
+def _named_broker(given: Mapping[str, str], lang: Language, queues: Sequence[str]) -> Iterator[DemoBroker]:
     settings = load_settings(given, None).rabbitmq
     parameters = connection_parameters(settings, "demo")
     vhost = settings.virtual_host
     with CamundaSide(parameters) as camunda:
-        if found := camunda.present():
+        if found := camunda.present() + [queue for queue in queues if camunda.state(queue) is not None]:
             raise ForeignQueuesError(vhost, found)
     place = ",".join(f"{host}:{port}" for host, port in settings.endpoints)
     scheme = "amqps" if settings.tls else "amqp"
@@ -116,4 +114,4 @@ def _named_broker(given: Mapping[str, str], lang: Language) -> Iterator[DemoBrok
         )
     finally:
         with CamundaSide(parameters) as camunda:
-            camunda.delete_topology(WAIT_QUEUES)
+            camunda.delete_topology(queues)

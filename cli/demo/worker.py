@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.demo_tasks import ROLES
 from sandbox.node_guard import GuardedFolder
 
 SWEEP_INTERVAL = 2  # seconds between two looks at the open tasks
 STOP_TIMEOUT = 15.0  # seconds
 
-_MAIN = Path(__file__).resolve().parent.parent / "main.py"
+_MAIN = Path(__file__).resolve().parent.parent.parent / "main.py"
 # Nothing else of the caller's environment reaches the worker: no settings, no proxy between it and the sandbox.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_MESSAGES", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _LOG_TAIL = 15  # lines
@@ -26,21 +24,15 @@ class WorkerDiedError(Exception):
 
 
 class WorkerProcess:
-    """`python main.py run` in `folder`, where no .env is found."""
+    """`python main.py run` in `folder`, where no .env is found; `system` are the settings of the systems."""
 
-    def __init__(self, folder: GuardedFolder, broker: Mapping[str, str], webhook_url: str) -> None:
+    def __init__(self, folder: GuardedFolder, broker: Mapping[str, str], system: Mapping[str, str]) -> None:
         self.log = folder.path / "console.log"  # unlike a log file it holds what an interpreter says when it dies, too
-        roles = folder.path / "roles.json"
-        roles.write_text(json.dumps({"mappings": ROLES}))
         environment = {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},
             **folder.environment,
             **broker,
-            "BITRIX_WEBHOOK_URL": webhook_url,
-            "BITRIX_ROLES_FILE": str(roles),
-            "BITRIX_RATE_LIMIT_PER_SECOND": "200",  # the sandbox has no limit
-            "BITRIX_RATE_LIMIT_BURST": "1000",
-            "BITRIX_AMBIGUOUS_WAIT": "1",  # nobody has to wait for a cloud that may still be at work
+            **system,
             "HEARTBEAT_INTERVAL": str(SWEEP_INTERVAL),
             "PROBE_INTERVAL": "1",
             "RETRY_DELAY": "1",

@@ -1,0 +1,24 @@
+"""The scenarios of the demo, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cli.demo.scenario import Scenario, Together
+from cli.demo.systems.bitrix import BitrixScenario
+from cli.demo.systems.openproject import OpenProjectScenario
+from core.settings_errors import Text
+
+_SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
+    "bitrix24": BitrixScenario,
+    "openproject": OpenProjectScenario,
+}
+ALL = "all"
+SYSTEMS = tuple(_SCENARIOS)
+
+
+def make_scenario(name: str) -> Scenario:
+    """One of SYSTEMS, or ALL of them at once."""
+    if name == ALL:
+        return Together(ALL, Text("all systems", "все системы"), [make() for make in _SCENARIOS.values()])
+    return _SCENARIOS[name]()
