@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ import config
 from config import EnvironmentSettings, HandlerEntry, RabbitMQSettings, Settings, TrackerEntry, WorkerSettings
 from consumers.bitrix.config import BitrixSettings
 from consumers.openproject.config import OpenProjectSettings
+from consumers.telegram.config import TelegramSettings
 from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
 from runtime.settings import load_settings
@@ -27,7 +29,7 @@ from runtime.settings_texts import default_text
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.env.example"
-SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings)
+SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings, TelegramSettings)
 CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
 WEBHOOK = "https://portal.example.ru/rest/1/abc9def8ghi7"
 
@@ -193,7 +195,7 @@ class TestMaps:
         assert set(config.TRACKER_CONFIG["bitrix24.sent.queue"]) == {"module", "tracker_class", "description"}
         assert dict(config.SENT_QUEUES) == {
             f"{system}.queue": f"{system}.sent.queue"
-            for system in ("bitrix24", "openproject", "1c", "python-services", "default")
+            for system in ("bitrix24", "openproject", "1c", "python-services", "telegram", "default")
         }
 
     def test_every_tracker_follows_a_sent_queue(self) -> None:
@@ -412,8 +414,8 @@ class TestNames:
         assert list(warnings(load(env_file=env_file))) == [name]
 
     def test_no_known_name_is_taken_for_a_slip_of_another(self) -> None:
-        names = {name for cls in CLASSES for name in variables_of(cls).values()}
-        assert len(names) == sum(len(variables_of(cls)) for cls in CLASSES)
+        names = Counter(name for cls in CLASSES for name in variables_of(cls).values())
+        assert {name for name, classes in names.items() if classes > 1} <= {"STATE_DIR"}, "only the daemon's own"
         assert not load({}, EXAMPLE).warnings
 
 
@@ -497,6 +499,7 @@ class TestSecrets:
         assert secret_fields(RabbitMQSettings) == {"password"}
         assert secret_fields(BitrixSettings) == {"webhook_url"}
         assert secret_fields(OpenProjectSettings) == {"token"}
+        assert secret_fields(TelegramSettings) == {"bot_token", "proxy"}
 
 
 class TestWarnings:
