@@ -161,6 +161,34 @@ class TestValues:
         assert bitrix.answer_texts == {"30": "да", "31": "нет"}
 
 
+class TestTelegram:
+    @pytest.mark.parametrize("written", ["abc", "123456", "123456:", "123456:a/b", "bot123456:abcdef"])
+    def test_what_is_no_token_is_a_mistake_that_does_not_show_it(self, written: str) -> None:
+        mistake = mistakes({"TELEGRAM_BOT_TOKEN": written})["TELEGRAM_BOT_TOKEN"]
+        assert written not in mistake.render("en") + mistake.render("ru")
+
+    @pytest.mark.parametrize("written", ["socks5://host:1080", "socks5h://u:p@host:1080", "host:3128", "http://", "x"])
+    def test_a_proxy_is_an_http_proxy(self, written: str) -> None:
+        [mistake] = mistakes({"TELEGRAM_PROXY": written}).values()
+        assert ("SOCKS" in mistake.problem.en) == written.startswith("socks")
+        assert ("SOCKS" in mistake.problem.ru) == written.startswith("socks")
+
+    @pytest.mark.parametrize(
+        ("written", "chats"),
+        [("-1001234567890", "-1001234567890"), (" 5, @Channel ,5", "5,@Channel"), ("", None)],
+    )
+    def test_the_default_chat(self, written: str, chats: str | None) -> None:
+        assert load({"TELEGRAM_CHAT_ID": written}).for_system(TelegramSettings).chat_id == chats
+        assert set(mistakes({"TELEGRAM_CHAT_ID": f"{written}, general chat"})) == {"TELEGRAM_CHAT_ID"}
+
+    def test_token_and_proxy_are_handed_out_for_masking(self) -> None:
+        given = {"TELEGRAM_BOT_TOKEN": "123456:abcdef", "TELEGRAM_PROXY": "http://user:password@host:3128"}
+        assert set(load(given).secret_values()) == set(given.values())
+
+    def test_the_state_folder_is_the_daemons(self, tmp_path: Path) -> None:
+        assert load({"STATE_DIR": str(tmp_path)}).for_system(TelegramSettings).state_dir == tmp_path
+
+
 class TestOpenProject:
     @pytest.mark.parametrize(
         ("written", "url"),
@@ -516,6 +544,7 @@ class TestWarnings:
             ({"OPENPROJECT_URL": "http://op.example.ru", "OPENPROJECT_TOKEN": "opapi-1234567"}, "OPENPROJECT_URL"),
             ({"OPENPROJECT_REQUEST_TIMEOUT": "30"}, "OPENPROJECT_REQUEST_TIMEOUT"),
             ({"OPENPROJECT_TLS_VERIFY": "false"}, "OPENPROJECT_TLS_VERIFY"),
+            ({"TELEGRAM_BOT_TOKEN": "123456:abcdef", "TELEGRAM_API_URL": "http://bots.example.ru"}, "TELEGRAM_API_URL"),
         ],
     )
     def test_what_works_but_is_unwise_is_mentioned(self, environ: dict[str, str], variable: str) -> None:

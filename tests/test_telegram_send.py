@@ -149,6 +149,12 @@ def test_a_long_text_may_be_truncated(server: TelegramSandbox, tmp_path: Path) -
     assert 4000 < len(text) <= 4096
 
 
+def test_a_value_that_is_asked_for_very_often_fills_no_memory(handler: TelegramHandler) -> None:
+    error = outcome(handler, message(text_html="{x}" * 100_000, x="y" * 100_000))
+    assert isinstance(error, PermanentError)
+    assert error.code == "text_too_long"
+
+
 def test_a_text_that_would_flood_a_chat_is_refused(server: TelegramSandbox, handler: TelegramHandler) -> None:
     error = outcome(handler, message(text="x" * 100_000))
     assert isinstance(error, PermanentError)

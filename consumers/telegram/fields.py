@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from consumers.telegram.chats import chats_of
@@ -20,6 +21,7 @@ MOST_PARTS = 20  # a longer text is a document, and would keep its chat busy for
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
 _NAMES_SHOWN = 20
+_MOST_FILLED = 1_000_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,9 @@ class MessageFields:
         return Draft(self._chats(inputs), self.parts(_text(inputs)), self._options(inputs))
 
     def parts(self, text: Rich) -> tuple[Rich, ...]:
-        parts = tuple(self._split(text))
+        parts = tuple(islice(self._split(text), MOST_PARTS + 1))
         if len(parts) > MOST_PARTS:
-            raise PermanentError(
-                f"The text has {units(plain(text))} characters, which would be {len(parts)} messages; {MOST_PARTS} are "
-                "allowed: shorten it, or set TELEGRAM_OVERFLOW=truncate",
-                code="text_too_long",
-            )
+            raise _too_long(f"The text has {units(plain(text))} characters, more than {MOST_PARTS} messages hold")
         return parts
 
     def _chats(self, inputs: Inputs) -> tuple[str, ...]:
@@ -77,7 +75,7 @@ class MessageFields:
 def _text(inputs: Inputs) -> Rich:
     title = inputs.text("title", "subject")
     source = inputs.text("text_html")
-    body = parse(_with_newlines(source), lambda text: _filled(text, inputs)) if source else _plain_body(inputs)
+    body = parse(_with_newlines(source), _Template(inputs).filled) if source else _plain_body(inputs)
     heading = (Run(_with_newlines(title), (Tag("b"),)),) if title else ()
     gap = (Run("\n\n"),) if heading and body else ()
     whole = (*heading, *gap, *body)
@@ -95,28 +93,39 @@ def _with_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _filled(text: str, inputs: Inputs) -> str:
-    """`{name}` becomes the value of that name, `{{` and `}}` become braces, any other brace stays."""
+class _Template:
+    """Fills `{name}` with the value of that name; `{{` and `}}` become braces, any other brace stays."""
 
-    def value_of(found: re.Match[str]) -> str:
-        name = found[1]
-        if name is None:
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._sources = (inputs.variables, inputs.extensions, inputs.parameters)
+        self._filled = 0
+
+    def filled(self, text: str) -> str:
+        return _PLACEHOLDER.sub(self._replacement, text)
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        if found[1] is None:
             return found[0][0]
-        return _with_newlines(_value(name, inputs))
+        value = _with_newlines(self._value(found[1]))
+        self._filled += len(value)
+        if self._filled > _MOST_FILLED:  # a small message can ask for a large value very often
+            raise _too_long(f"The values in text_html have more than {_MOST_FILLED} characters")
+        return value
 
-    return _PLACEHOLDER.sub(value_of, text)
+    def _value(self, name: str) -> str:
+        if (given := self._inputs.first(name)) is not None:
+            return values.text(given[1])
+        if any(name in source for source in self._sources):
+            return ""
+        known = sorted({key for source in self._sources for key in source} - {"text_html"})
+        shown = ", ".join(known[:_NAMES_SHOWN]) or "none"
+        raise PermanentError(
+            f"text_html: there is no value for {{{values.cut(name, 100)}}}; there are: {values.cut(shown, 500)} "
+            "(a brace itself is written {{ or }})",
+            code="no_such_value",
+        )
 
 
-def _value(name: str, inputs: Inputs) -> str:
-    sources = (inputs.variables, inputs.extensions, inputs.parameters)
-    if (found := inputs.first(name)) is not None:
-        return values.text(found[1])
-    if any(name in source for source in sources):
-        return ""
-    known = sorted({key for source in sources for key in source} - {"text_html"})
-    shown = ", ".join(known[:_NAMES_SHOWN]) or "none"
-    raise PermanentError(
-        f"text_html: there is no value for {{{values.cut(name, 100)}}}; there are: {values.cut(shown, 500)} "
-        "(a brace itself is written {{ or }})",
-        code="no_such_value",
-    )
+def _too_long(problem: str) -> PermanentError:
+    return PermanentError(f"{problem}: shorten it, or set TELEGRAM_OVERFLOW=truncate", code="text_too_long")

@@ -24,6 +24,7 @@ TAGS: Mapping[str, Mapping[str, str]] = {
     "blockquote": {"expandable": ".*"},
     "tg-emoji": {"emoji-id": "[0-9]+"},
 }
+_DEEPEST = 50  # tags within each other; every run of text names all of them
 _OBLIGATORY = {("span", "class"), ("tg-emoji", "emoji-id")}
 
 _TAG = re.compile(
@@ -119,6 +120,8 @@ def _take(found: re.Match[str], opened: list[Tag], fill: Fill) -> None:
     if name not in TAGS:
         raise MarkupError(f"{values.shown(found[0])} is not a tag of Telegram")
     if not found["close"]:
+        if len(opened) == _DEEPEST:
+            raise MarkupError(f"more than {_DEEPEST} tags are open at {values.shown(found[0])}")
         opened.append(Tag(name, tuple(_attributes(name, found["attributes"], fill))))
     elif opened and opened[-1].name == name:
         opened.pop()

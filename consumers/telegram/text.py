@@ -20,20 +20,22 @@ def units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def split(rich: Rich, limit: int = LIMIT) -> list[Rich]:
+def split(rich: Rich, limit: int = LIMIT) -> Iterator[Rich]:
     """Parts of at most `limit` units: cut between paragraphs, else lines, else words, else characters.
 
     Only whitespace around a cut is dropped (Telegram does so at both ends of a message); no part is blank.
     """
-    return [_slice(rich, start, end) for start, end in _spans(plain(rich), limit)]
+    for start, end in _spans(plain(rich), limit):
+        yield _slice(rich, start, end)
 
 
-def truncate(rich: Rich, limit: int = LIMIT) -> list[Rich]:
+def truncate(rich: Rich, limit: int = LIMIT) -> Iterator[Rich]:
     """One part, ending in an ellipsis when something is missing; none for a blank text."""
     parts = split(rich, limit)
-    if len(parts) <= 1:
-        return parts
-    return [(*split(rich, limit - units(_ELLIPSIS))[0], Run(_ELLIPSIS))]
+    first = next(parts, None)
+    if first is not None:
+        is_all = next(parts, None) is None
+        yield first if is_all else (*next(split(rich, limit - units(_ELLIPSIS))), Run(_ELLIPSIS))
 
 
 def _spans(text: str, limit: int) -> Iterator[tuple[int, int]]:
