@@ -275,6 +275,26 @@ def test_a_lost_answer_is_never_sent_again_where_never_is_better_than_twice(
     assert len(server.texts(GROUP)) == 1, "the other chat has it all the same"
 
 
+def test_what_may_have_arrived_each_time_is_not_sent_for_ever(server: TelegramSandbox, tmp_path: Path) -> None:
+    server.inject(faults.refusal(500, "Internal Server Error", after_execution=True), "sendMessage", count=None)
+    incoming = message(text="x")
+    with handler_for(server, tmp_path) as handler:
+        outcomes = [outcome(handler, incoming) for _ in range(12)]
+    assert [type(each) for each in outcomes] == [DoubtfulOutageError] * 10 + [PermanentError] * 2
+    assert len(server.messages) == 10
+
+
+def test_sending_again_costs_an_attempt_even_where_another_chat_waits(server: TelegramSandbox, tmp_path: Path) -> None:
+    """Else the waiting, which costs nothing, would have the doubtful one sent again for ever."""
+    flood = faults.refusal(429, "Too Many Requests: retry after 60", retry_after=60)
+    server.inject(faults.reset(after_execution=True), "sendMessage", match=lambda sent: sent["chat_id"] == PERSON)
+    server.inject(flood, "sendMessage", match=lambda sent: sent["chat_id"] == GROUP)
+    incoming = message(text="x", chat_id=[PERSON, GROUP])
+    with handler_for(server, tmp_path) as handler:
+        assert isinstance(outcome(handler, incoming), TransientError)
+        assert isinstance(outcome(handler, incoming), PartialOutageError)
+
+
 def test_what_a_killed_worker_was_sending_is_decided_by_the_setting(server: TelegramSandbox, tmp_path: Path) -> None:
     journal = SendJournal(tmp_path, "telegram")
     for key in ("one", "two"):

@@ -92,6 +92,13 @@ def test_no_cut_is_inside_a_character(text: str, limit: int) -> None:
         assert not (plain(part).endswith("\U0001f1f7") and rest.startswith("\U0001f1fa"))
 
 
+@pytest.mark.parametrize("limit", range(16, 40))
+@pytest.mark.parametrize("character", [FAMILY, FLAG, ACCENT, "\U0001f44d\U0001f3fd", "x"])
+def test_a_row_of_long_characters_is_cut_between_them(character: str, limit: int) -> None:
+    for part in split((Run(character * 100),), limit):
+        assert plain(part) == character * (len(plain(part)) // len(character))
+
+
 @given(rich_texts(), st.integers(8, 200))
 def test_truncated_is_one_part_that_tells_when_something_is_missing(rich: Rich, limit: int) -> None:
     parts = list(truncate(rich, limit))

@@ -20,7 +20,12 @@ from runtime.send_journal import Send, SendJournal
 
 log = logging.getLogger(__name__)
 
+_MOST_SENDS = 10  # of one part that may have arrived each time; then a person decides
 _PATIENCE = 2.0  # seconds that one message may wait in a thread, which then serves no other chat
+
+
+class InDoubtError(AmbiguousError):
+    """It may have arrived at an earlier try, and is not sent again."""
 
 
 @dataclass(slots=True)
@@ -66,13 +71,14 @@ class Delivery:
                 sent.append(_read(known.detail))
                 continue
             if known is not None:
-                self._decide_doubt(chat, name, run)
+                self._decide_doubt(chat, name, known, run)
             sent.append(self._send(chat, name, part, run, is_doubtful=known is not None))
         return sent
 
-    def _decide_doubt(self, chat: str, name: str, run: _Run) -> None:
-        if not self._resend:
-            raise AmbiguousError(f"The message to {chat} was being sent before and may have arrived", code="in_doubt")
+    def _decide_doubt(self, chat: str, name: str, known: Send, run: _Run) -> None:
+        if not self._resend or known.tries >= _MOST_SENDS:
+            reason = f"part {name} was being sent before ({known.tries} times) and may have arrived"
+            raise InDoubtError(reason, code="in_doubt")
         extra = {"event": "telegram.resent", "task_id": run.task_id, "part": name}
         log.warning("what was being sent before and may have arrived is sent again", extra=extra)
 

@@ -9,7 +9,7 @@ from typing import Any
 from base_handler import BaseMessageHandler
 from consumers.telegram.client import TelegramClient
 from consumers.telegram.config import TelegramSettings
-from consumers.telegram.delivery import Delivery, Report
+from consumers.telegram.delivery import Delivery, InDoubtError, Report
 from consumers.telegram.errors import UNREACHABLE, UnreachableError
 from consumers.telegram.fields import MessageFields
 from consumers.telegram.limiter import FLOOD, Limiter
@@ -79,17 +79,14 @@ class TelegramHandler(BaseMessageHandler):
     def _raise_what_is_open(self, report: Report) -> None:
         """The other chats have had theirs by now, whatever is raised for these."""
         doubt = _told(report.doubtful)
-        if report.doubtful and self._resend:
+        if self._resend and not all(isinstance(each, InDoubtError) for each in report.doubtful.values()):
             # Also where another chat waits: to send again what may have arrived must cost an attempt.
             raise TransientError(f"May have been delivered, is sent again: {doubt}", code="no_answer")
         if report.waiting:
             first = min(each.retry_after or 0.0 for each in report.waiting.values())
             raise PartialOutageError(_told(report.waiting), code=FLOOD, retry_after=first)
         if report.doubtful:
-            raise PermanentError(
-                f"May have been delivered and is not sent again (TELEGRAM_ON_AMBIGUOUS=fail): {doubt}",
-                code="may_be_delivered",
-            )
+            raise PermanentError(f"May have been delivered, is not sent again: {doubt}", code="may_be_delivered")
 
     def _refusal(self, refused: Mapping[str, PermanentError]) -> OutcomeError:
         """Nobody was reached. A refusal that is not about the chat is the message's own fault, and comes first."""
