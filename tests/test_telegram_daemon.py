@@ -132,6 +132,22 @@ def test_a_chat_that_has_had_enough_holds_up_no_other_and_spends_no_attempt(
     assert (broker.count(ERRORS), broker.count(system.queue)) == (0, 0)
 
 
+def test_a_backlog_for_one_chat_lets_a_message_for_another_pass(
+    system: System, telegram: TelegramSandbox, vhost: BrokerAddress, broker: Broker, tmp_path: Path
+) -> None:
+    broker.declare(system.queue)
+    busy = [f"task-{number}" for number in range(40)]
+    quiet = camunda_message("quiet", topic="telegram_notify", variables={"text": "x", "chat_id": str(SUPERGROUP)})
+    broker.publish_all(system.queue, [*map(_task, busy), quiet])
+    rates = {"TELEGRAM_CHAT_RATE_PER_SECOND": "6", "TELEGRAM_CHAT_BURST": "3", "RETRY_ATTEMPTS": "0"}
+    with Daemon(vhost, tmp_path, {**system.variables, **rates}) as daemon:
+        broker.wait_for_count(RESPONSES, len(busy) + 1, 90)
+        assert daemon.stop() == 0
+    place = [each.chat_id for each in telegram.messages].index(SUPERGROUP)
+    assert place < len(busy) // 2, "all threads were waiting for the busy chat"
+    assert system.created_times() == {1: len(busy)}
+
+
 def test_a_chat_that_never_answers_costs_attempts_and_ends_in_the_error_queue(
     system: System, telegram: TelegramSandbox, vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:

@@ -36,13 +36,15 @@ def clock() -> Clock:
     return Clock()
 
 
-def limiter(clock: Clock, *, chance: float = 0.0, **changes: Any) -> Limiter:
-    return Limiter(TelegramSettings(**changes), clock, lambda: chance)
+def limiter(clock: Clock, *, chance: float = 0.0, most_waiting: int = 4, **changes: Any) -> Limiter:
+    made = Limiter(TelegramSettings(**changes), clock, lambda: chance)
+    made.most_waiting = most_waiting
+    return made
 
 
-def refused(limiter: Limiter, chat: str, patience: float = 0.0) -> OutcomeError:
+def refused(limiter: Limiter, chat: str, patience: float = 0.0, key: str = "") -> OutcomeError:
     with pytest.raises(OutcomeError) as caught:
-        limiter.turn(chat, patience)
+        limiter.turn(chat, patience, key)
     return caught.value
 
 
@@ -64,9 +66,9 @@ def test_in_no_period_are_there_more_than_allowed(limit: int, period: float, pau
 
 def test_a_chat_has_a_burst_and_then_its_rate(clock: Clock) -> None:
     each = limiter(clock, chat_rate_per_second=1, chat_burst=3)
-    assert [each.turn("1", 10) for _ in range(5)] == [0, 0, 0, 3, 3]
-    clock.now += 6
-    assert each.turn("1", 10) == 0
+    assert [each.turn("1", 10) for _ in range(4)] == [0, 0, 0, 3]
+    clock.now += 3
+    assert [each.turn("1", 10) for _ in range(3)] == [0, 0, 3]
 
 
 def test_a_group_has_twenty_a_minute_and_a_person_has_not(clock: Clock) -> None:
@@ -83,6 +85,18 @@ def test_the_bot_has_its_rate_over_all_chats(clock: Clock) -> None:
     assert [each.turn(str(chat), 2) for chat in range(1, 8)] == [0] * 5 + [1, 1]
 
 
+def test_one_thread_waits_for_a_chat_and_some_of_them_for_all(clock: Clock) -> None:
+    each = limiter(clock, chat_burst=1, most_waiting=2)
+    assert [each.turn(chat, 2) for chat in "123"] == [0, 0, 0]
+    assert each.turn("1", 2) == 1
+    assert isinstance(refused(each, "1", 5), PartialOutageError), "somebody waits for this chat already"
+    assert each.turn("2", 2) == 1
+    assert isinstance(refused(each, "3", 5), PartialOutageError), "so many wait already"
+    assert each.turn("4", 2) == 0
+    clock.now += 1
+    assert [each.turn("3", 2), each.turn("1", 2)] == [0, 1]
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5, 1, 2.5, 25])
 def test_a_rate_may_be_less_than_one(clock: Clock, rate: float) -> None:
     each = limiter(clock, rate_per_second=rate, chat_rate_per_second=1000, chat_burst=1000)
@@ -94,16 +108,21 @@ def test_a_rate_may_be_less_than_one(clock: Clock, rate: float) -> None:
 def test_who_is_given_back_takes_no_place_and_does_not_come_all_at_once(clock: Clock) -> None:
     each = limiter(clock, chance=1.0, chat_burst=1)
     each.turn("1", 0)
-    waits = [refused(each, "1").retry_after for _ in range(4)]
-    assert waits == [2, 3, 4, 5], "the next place, and one more for each that was sent away before"
+    waits = [refused(each, "1", key=key).retry_after for key in "abcd"]
+    assert waits == [1, 2, 3, 4], "the next place, and one more for each that was given back before"
+    assert refused(each, "1", key="a").retry_after == 4, "who comes again is counted once"
     clock.now += 1
-    assert each.turn("1", 0) == 0, "nobody who was sent away has it"
+    assert each.turn("1", 0, "a") == 0, "nobody who was given back has the place"
+    assert refused(each, "1", key="b").retry_after == 3, "who was sent is not awaited any more"
 
 
 def test_who_is_given_back_is_not_kept_away_for_long(clock: Clock) -> None:
     each = limiter(clock, chance=1.0, chat_burst=1)
     each.turn("1", 0)
-    assert max(refused(each, "1").retry_after or 0 for _ in range(1000)) == 61
+    assert max(refused(each, "1", key=str(key)).retry_after or 0 for key in range(1000)) == 61
+    clock.now += 122
+    each.turn("1", 0)
+    assert refused(each, "1", key="new").retry_after == 1, "those that have never come again are forgotten"
 
 
 def test_a_refused_chat_pauses_alone(clock: Clock) -> None:

@@ -84,7 +84,7 @@ class Delivery:
 
     def _send(self, chat: str, name: str, part: Rich, run: _Run, *, is_doubtful: bool) -> Sent:
         while True:
-            run.patience -= self._sender.wait_for_turn(chat, run.patience)
+            run.patience -= self._sender.wait_for_turn(chat, run.patience, run.task_id)
             self._journal.begin(run.task_id, name)
             try:
                 sent = self._sender.send(chat, part, run.draft.options)

@@ -47,6 +47,11 @@ class TelegramHandler(BaseMessageHandler):
         """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         return cls(settings, TelegramClient(settings, stop), stop)
 
+    def threads(self, concurrency: int) -> int:
+        """At the most half of them wait for busy chats; a single one never does."""
+        self._limiter.most_waiting = concurrency // 2
+        return concurrency
+
     def handle(self, message: IncomingMessage) -> Result:
         key = message.task.task_id
         draft = self._fields.draft(message.task)

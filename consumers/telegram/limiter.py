@@ -1,7 +1,7 @@
 """Keeps the bot inside Telegram's limits, and keeps one busy chat from holding up the others.
 
-A short wait is waited by the caller. For a longer one the message is given back (PartialOutageError: only it waits,
-nothing is spent), so that the threads are free for other chats.
+A short wait is waited by the caller, by one for each chat and by a part of the threads in all. Otherwise the message is
+given back (PartialOutageError: only it waits, nothing is spent), so that there is a thread for other chats.
 """
 
 from __future__ import annotations
@@ -51,16 +51,25 @@ class _Chat:
         self.windows = windows
         self.paused_until = 0.0
         self.flooded_at = float("-inf")
-        self.promised = 0.0  # until when those that were given back are expected to have been sent
+        self.awaited_until = 0.0  # by a thread
+        self.given_back: dict[str, float] = {}  # key of a message -> when it comes again, the oldest first
 
     def is_idle(self, now: float) -> bool:
-        return max(self.paused_until, self.promised, self.flooded_at + _AT_ONCE) <= now and all(
-            window.is_idle(now) for window in self.windows
-        )
+        is_open = max(self.paused_until, self.flooded_at + _AT_ONCE) <= now and not self.returning(now)
+        return is_open and all(window.is_idle(now) for window in self.windows)
+
+    def returning(self, now: float) -> int:
+        """How many were given back and are still to come."""
+        while self.given_back and next(iter(self.given_back.values())) + _LONGEST_SPREAD < now:
+            del self.given_back[next(iter(self.given_back))]  # it has gone another way
+        return len(self.given_back)
 
 
 class Limiter:
-    """Shared by all threads. Times are in seconds of `clock` (monotonic), `chance` gives numbers in [0, 1)."""
+    """Shared by all threads. Times are in seconds of `clock` (monotonic), `chance` gives numbers in [0, 1).
+
+    `most_waiting` threads may wait at once.
+    """
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self.most_waiting = 1
         self._settings = settings
         self._clock = clock
         self._chance = chance
@@ -75,12 +85,14 @@ class Limiter:
         self._bot_paused_until = 0.0
         self._chats: dict[str, _Chat] = {}
         self._lock = threading.Lock()
+        self._waits: list[float] = []  # when they end
         self._given_back = 0
 
-    def turn(self, chat: str, patience: float) -> float:
+    def turn(self, chat: str, patience: float, key: str = "") -> float:
         """Takes a place for one message and gives the seconds to wait for it, `patience` at the most.
 
-        Raises PartialOutageError when it is this chat that takes longer, OutageError when the whole bot must wait.
+        `key` is by what the message is recognised when it comes again.
+        Raises PartialOutageError when this message cannot be waited for, OutageError when the whole bot must wait.
         """
         with self._lock:
             now = self._clock()
@@ -94,8 +106,12 @@ class Limiter:
                 )
             windows = [self._bot, *known.windows]
             wait = max(0.0, pause, known.paused_until - now, *(window.wait(now) for window in windows))
-            if wait > patience:
-                raise self._later(known, chat, now, wait)
+            if wait > 0 and not (wait <= patience and self._may_be_awaited(known, now)):
+                raise self._later(known, chat, key, now, wait)
+            if wait > 0:
+                known.awaited_until = now + wait
+                self._waits.append(known.awaited_until)
+            known.given_back.pop(key, None)
             for window in windows:
                 window.take(now + wait)
             return wait
@@ -115,16 +131,19 @@ class Limiter:
         with self._lock:
             return {"given_back": self._given_back}
 
-    def _later(self, known: _Chat, chat: str, now: float, wait: float) -> PartialOutageError:
+    def _may_be_awaited(self, known: _Chat, now: float) -> bool:
+        self._waits = [end for end in self._waits if end > now]
+        return known.awaited_until <= now and len(self._waits) < self.most_waiting
+
+    def _later(self, known: _Chat, chat: str, key: str, now: float, wait: float) -> PartialOutageError:
         self._given_back += 1
+        known.given_back.pop(key, None)
         # Not all at the same moment: they would find one place and be given back again.
-        known.promised = max(known.promised, now + wait) + max(window.spacing for window in known.windows)
-        spread = min(known.promised - now - wait, _LONGEST_SPREAD)
-        return PartialOutageError(
-            f"The chat {chat} has had as many messages as Telegram allows; this one waits",
-            code=FLOOD,
-            retry_after=wait + spread * self._chance(),
-        )
+        spread = min(known.returning(now) * max(window.spacing for window in known.windows), _LONGEST_SPREAD)
+        retry_after = wait + spread * self._chance()
+        known.given_back[key] = now + retry_after
+        reason = f"The chat {chat} has had as many messages as Telegram allows; this one waits"
+        return PartialOutageError(reason, code=FLOOD, retry_after=retry_after)
 
     def _known(self, chat: str, now: float) -> _Chat:
         found = self._chats.get(chat)

@@ -36,12 +36,12 @@ class Sender:
         self._is_html = is_html
         self._moved: dict[str, str] = {}
 
-    def wait_for_turn(self, chat: str, patience: float) -> float:
+    def wait_for_turn(self, chat: str, patience: float, key: str = "") -> float:
         """Waits until the chat may be written to; returns the seconds that were waited, `patience` at the most.
 
         Raises PartialOutageError or OutageError when it takes longer, StoppingError when the daemon stops.
         """
-        wait = self._limiter.turn(self._moved.get(chat, chat), patience)
+        wait = self._limiter.turn(self._moved.get(chat, chat), patience, key)
         if self._stop.wait(wait) if wait > 0 else self._stop.is_set():
             raise StoppingError
         return wait
