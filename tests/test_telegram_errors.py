@@ -135,6 +135,8 @@ def test_too_many_requests_is_partial_and_tells_the_time(server: TelegramSandbox
         ({"parameters": {"retry_after": 7}}, 9.0, 7.0),
         ({"parameters": {"retry_after": "soon"}}, 9.0, 9.0),
         ({"parameters": 5}, None, 30.0),
+        ({"parameters": {"retry_after": 0}}, None, 1.0),
+        ({"parameters": {"retry_after": -5}}, None, 1.0),
         ({}, None, 30.0),
     ],
 )
@@ -282,6 +284,30 @@ def test_what_may_have_arrived_each_time_is_not_sent_for_ever(server: TelegramSa
         outcomes = [outcome(handler, incoming) for _ in range(12)]
     assert [type(each) for each in outcomes] == [DoubtfulOutageError] * 10 + [PermanentError] * 2
     assert len(server.messages) == 10
+
+
+def test_only_what_may_have_arrived_is_counted(server: TelegramSandbox, tmp_path: Path) -> None:
+    incoming = message(text="x")
+    server.inject(faults.reset(after_execution=True), "sendMessage")
+    with handler_for(server, tmp_path) as handler:
+        assert isinstance(outcome(handler, incoming), TransientError)
+    flood = server.inject(faults.refusal(429, "Too Many Requests", retry_after=60), "sendMessage", count=12)
+    for _ in range(12):
+        with handler_for(server, tmp_path) as handler:
+            assert isinstance(outcome(handler, incoming), PartialOutageError)
+    assert flood.hits == 12
+    with handler_for(server, tmp_path) as handler:
+        assert isinstance(outcome(handler, incoming), Done), "refused twelve times, sent twice"
+    assert len(server.messages) == 2
+
+
+def test_a_server_that_tells_no_wait_is_not_asked_again_and_again(server: TelegramSandbox, tmp_path: Path) -> None:
+    refusal = faults.refusal(429, "Too Many Requests: retry after 0", retry_after=0)
+    flood = server.inject(refusal, "sendMessage", count=None)
+    with handler_for(server, tmp_path) as handler:
+        error = outcome(handler, message(text="x"))
+    assert isinstance(error, PartialOutageError)
+    assert flood.hits <= 3
 
 
 def test_sending_again_costs_an_attempt_even_where_another_chat_waits(server: TelegramSandbox, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from consumers.telegram.bot import TelegramBot
 from consumers.telegram.config import TelegramSettings
 from consumers.telegram.handler import TelegramHandler
 from consumers.telegram.tracker import TelegramTracker
-from core.errors import BusinessError, NotConfiguredError, OutageError, PermanentError
+from core.errors import BusinessError, ConfigurationError, NotConfiguredError, OutageError, PermanentError
 from core.messages import TrackedTask
 from core.results import Done, Rejected
 from core.values import BadValueError
@@ -239,6 +239,14 @@ def test_who_cannot_be_reached_is_told_and_the_others_get_it(server: TelegramSan
     assert "blocked by the user" in response["telegram_refused"][str(PERSON)]
 
 
+def test_a_chat_that_got_only_a_part_is_told_with_it(server: TelegramSandbox, handler: TelegramHandler) -> None:
+    blocked = faults.refusal(403, "Forbidden: bot was blocked by the user")
+    server.inject(blocked, "sendMessage", match=lambda _: len(server.messages) == 1)
+    response = done(handler, chat_id=[PERSON, GROUP], text="x" * 5000)
+    assert response["telegram_refused"][str(PERSON)].endswith("blocked by the user (after 1 of 2 parts)")
+    assert response["telegram_chat_id"] == str(GROUP)
+
+
 @pytest.mark.parametrize(("setting", "kind"), [("business", BusinessError), ("permanent", PermanentError)])
 def test_when_nobody_can_be_reached_the_process_learns_it(
     server: TelegramSandbox, tmp_path: Path, setting: str, kind: type
@@ -324,3 +332,7 @@ def test_the_bot_sends_notes_to_operators(server: TelegramSandbox, tmp_path: Pat
     assert [len(text) for text in server.texts(2002)] == [4096, 904]
     with pytest.raises(BadValueError):
         bot.send("x", ["nobody"])
+    with pytest.raises(PermanentError):
+        bot.send(" ")
+    with pytest.raises(ConfigurationError):
+        TelegramBot(settings_for(server, tmp_path, chat_id=None), threading.Event()).send("x")

@@ -12,7 +12,7 @@ from consumers.telegram.fields import MessageFields
 from consumers.telegram.limiter import Limiter
 from consumers.telegram.markup import Run
 from consumers.telegram.sender import Sender
-from core.errors import OutcomeError
+from core.errors import ConfigurationError, OutcomeError, PermanentError
 
 _PATIENCE = 10.0  # seconds that one note may wait for Telegram's limits
 
@@ -29,11 +29,17 @@ class TelegramBot:
     def send(self, text: str, chats: Sequence[str] = ()) -> None:
         """Sends plain text to `chats`, else to those of TELEGRAM_CHAT_ID.
 
-        Every chat is tried; then the first outcome that was met is raised. Raises BadValueError for what is no chat.
+        Every chat is tried; then the first outcome that was met is raised. Raises BadValueError for what is no chat,
+        ConfigurationError when there is none, PermanentError for a text that is blank or too long.
         """
         failures: list[OutcomeError] = []
         parts = self._fields.parts((Run(text),))
-        for chat in chats_of("chats", list(chats) or self._default_chats):
+        wanted = chats_of("chats", list(chats)) or chats_of("TELEGRAM_CHAT_ID", self._default_chats)
+        if not parts:
+            raise PermanentError("The note has no text", code="no_text")
+        if not wanted:
+            raise ConfigurationError("There is no chat for notes: set TELEGRAM_CHAT_ID", code="no_chat")
+        for chat in wanted:
             try:
                 for part in parts:
                     self._sender.wait_for_turn(chat, _PATIENCE)

@@ -70,29 +70,31 @@ class Delivery:
             if known is not None and known.state == "sent":
                 sent.append(_read(known.detail))
                 continue
-            if known is not None:
-                self._decide_doubt(chat, name, known, run)
-            sent.append(self._send(chat, name, part, run, is_doubtful=known is not None))
+            if known is not None and not (self._resend and known.tries < _MOST_SENDS):
+                reason = f"part {name} was being sent before (times: {known.tries}) and may have arrived"
+                raise InDoubtError(reason, code="in_doubt")
+            try:
+                sent.append(self._send(chat, name, part, known, run))
+            except PermanentError as error:
+                if sent:
+                    error.reason += f" (after {len(sent)} of {len(run.draft.parts)} parts)"
+                raise
         return sent
 
-    def _decide_doubt(self, chat: str, name: str, known: Send, run: _Run) -> None:
-        if not self._resend or known.tries >= _MOST_SENDS:
-            reason = f"part {name} was being sent before ({known.tries} times) and may have arrived"
-            raise InDoubtError(reason, code="in_doubt")
-        extra = {"event": "telegram.resent", "task_id": run.task_id, "part": name}
-        log.warning("what was being sent before and may have arrived is sent again", extra=extra)
-
-    def _send(self, chat: str, name: str, part: Rich, run: _Run, *, is_doubtful: bool) -> Sent:
+    def _send(self, chat: str, name: str, part: Rich, known: Send | None, run: _Run) -> Sent:
+        """`known` is what the journal says of this part: nothing, or that it was being sent before."""
         while True:
             run.patience -= self._sender.wait_for_turn(chat, run.patience, run.task_id)
+            if known is not None:
+                extra = {"event": "telegram.resent", "task_id": run.task_id, "part": name}
+                log.warning("what was being sent before and may have arrived is sent again", extra=extra)
             self._journal.begin(run.task_id, name)
             try:
                 sent = self._sender.send(chat, part, run.draft.options)
             except (AmbiguousError, DoubtfulOutageError):
                 raise  # it may have arrived: the journal goes on saying so
             except (OutcomeError, StoppingError) as error:
-                if not is_doubtful:
-                    self._journal.forget(run.task_id, name)
+                self._journal.undo(run.task_id, name, known)
                 if isinstance(error, FloodError) and (error.retry_after or 0.0) <= run.patience:
                     continue
                 raise

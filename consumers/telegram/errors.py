@@ -13,6 +13,7 @@ from core.errors import ConfigurationError, OutageError, OutcomeError, PartialOu
 from runtime.http_outcomes import TEXT_LIMIT, Rule, refusal
 
 UNREACHABLE = "TELEGRAM_UNREACHABLE"
+_LEAST_WAIT = 1.0  # seconds; who is told none must not ask again and again
 _UNTOLD_WAIT = 30.0  # seconds after "too many requests" without a time
 
 # Parts of descriptions, lower case: the chat cannot be written to, whatever the text is.
@@ -70,7 +71,7 @@ def outcome_of(
 ) -> OutcomeError:
     """The outcome of one refused request; `what` names it for people, `body` is None when it is no JSON object."""
     if body is None or body.get("ok") is not False or type(body.get("error_code")) is not int:
-        return _of_something_else(status, what, write=write)
+        return _of_something_else(status, what, write=write, retry_after=retry_after)
     code = body["error_code"]
     description = str(body.get("description") or "")
     parameters = body.get("parameters")
@@ -82,7 +83,8 @@ def outcome_of(
     rule = _server_error(code, write) if code >= 500 else _RULES.get(code) or _bad_request(description)
     if rule.outcome is FloodError:
         seconds = told.get("retry_after")
-        retry_after = float(seconds) if type(seconds) is int and seconds >= 0 else retry_after or _UNTOLD_WAIT
+        told_wait = float(seconds) if type(seconds) is int else retry_after or _UNTOLD_WAIT
+        retry_after = max(_LEAST_WAIT, told_wait)
     name = UNREACHABLE if rule.outcome is UnreachableError else f"telegram_{code}"
     return refusal(rule, reason, text=description, code=name, retry_after=retry_after)
 
@@ -101,9 +103,9 @@ def _server_error(status: int, write: bool) -> Rule:
     return Rule(DoubtfulOutageError if write and status != 503 else OutageError)
 
 
-def _of_something_else(status: int, what: str, *, write: bool) -> OutcomeError:
+def _of_something_else(status: int, what: str, *, write: bool, retry_after: float | None) -> OutcomeError:
     reason = f"Something in between answered {what} in Telegram's place (HTTP {status})"
     if status == 407:
         return ConfigurationError(f"{reason} – the proxy wants credentials: check TELEGRAM_PROXY", code="http_407")
     rule = _server_error(status, write) if status >= 500 else Rule(OutageError)
-    return refusal(rule, reason, code=f"http_{status}")
+    return refusal(rule, reason, code=f"http_{status}", retry_after=retry_after)

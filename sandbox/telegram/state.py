@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sandbox.telegram.errors import ApiError, bad_request, forbidden
@@ -76,9 +76,7 @@ class State:
             self.add(chat)
 
     def add(self, chat: Chat) -> None:
-        self.chats[chat.id] = Chat(
-            chat.id, chat.kind, chat.name, chat.username, chat.state, chat.migrated_to, chat.topics
-        )
+        self.chats[chat.id] = replace(chat)
 
     def find(self, wanted: Any) -> Chat:
         """The chat of an id or an @name, if the bot may write to it. Raises ApiError."""
