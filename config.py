@@ -31,6 +31,11 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "handler_class": "OpenProjectTaskHandler",
         "description": "Создание задач в OpenProject",
     },
+    "telegram.queue": {
+        "module": "consumers.telegram",
+        "handler_class": "TelegramHandler",
+        "description": "Сообщения в Telegram",
+    },
     "default.queue": {
         "module": "consumers.default",
         "handler_class": "DefaultHandler",
@@ -43,6 +48,7 @@ SENT_QUEUES: Mapping[str, str] = {
     "openproject.queue": "openproject.sent.queue",
     "1c.queue": "1c.sent.queue",
     "python-services.queue": "python-services.sent.queue",
+    "telegram.queue": "telegram.sent.queue",
     "default.queue": "default.sent.queue",
 }
 
@@ -56,6 +62,11 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
         "module": "consumers.openproject",
         "tracker_class": "OpenProjectTaskTracker",
         "description": "Отслеживание задач OpenProject",
+    },
+    "telegram.sent.queue": {
+        "module": "consumers.telegram",
+        "tracker_class": "TelegramTracker",
+        "description": "Результаты сообщений в Telegram",
     },
     "default.sent.queue": {
         "module": "consumers.default",

@@ -58,12 +58,16 @@ def cut(long: str, limit: int) -> str:
     """At most `limit` characters, never ending inside a character as people see it (accents, emoji, flags)."""
     if len(long) <= limit:
         return long
-    end = max(limit - len(_ELLIPSIS), 0)
-    while end > 0 and _inside_character(long, end):
-        end -= 1
-    if end == 0:  # one endless "character" of combining marks
-        end = max(limit - len(_ELLIPSIS), 0)
+    end = boundary(long, max(limit - len(_ELLIPSIS), 0))
     return (long[:end] + _ELLIPSIS)[:limit]
+
+
+def boundary(long: str, end: int, start: int = 0) -> int:
+    """The last place after `start`, up to `end`, that is not inside a character as people see it; else `end` itself."""
+    for place in range(end, start, -1):
+        if place == len(long) or not _inside_character(long, place):
+            return place
+    return end  # one endless "character" of combining marks
 
 
 def as_identifier(value: Any) -> int | None:

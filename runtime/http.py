@@ -152,6 +152,7 @@ class HttpClient:
                 allow_redirects=False,
                 stream=True,
                 verify=self._verify,
+                proxies=dict(self._proxies),  # in the session they would lose against those of the environment
             ) as response:
                 if not self._redirects_are_answers:
                     self._refuse_redirect(response)
@@ -168,7 +169,6 @@ class HttpClient:
         if session is None:
             session = self._local.session = requests.Session()
             session.headers.update(self._headers)
-            session.proxies.update(self._proxies)
             session.auth = _keep_headers  # else requests would send credentials that it finds in ~/.netrc
         elif time.monotonic() - self._local.last_used > _IDLE_LIMIT:
             session.close()

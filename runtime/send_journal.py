@@ -79,6 +79,17 @@ class SendJournal:
                 "DELETE FROM sends WHERE system = ? AND task_id = ? AND part = ?", (self._system, task_id, part)
             )
 
+    def undo(self, task_id: str, part: str, before: Send | None) -> None:
+        """The send that was begun certainly did not happen: the part is again what it was `before`."""
+        if before is None:
+            self.forget(task_id, part)
+            return
+        with self._opened() as connection:
+            connection.execute(
+                "UPDATE sends SET state = ?, detail = ?, tries = ? WHERE system = ? AND task_id = ? AND part = ?",
+                (before.state, before.detail, before.tries, self._system, task_id, part),
+            )
+
     def check(self) -> None:
         """Opens the file and writes to it."""
         with self._opened() as connection:

@@ -16,20 +16,21 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import config
+from cli.startup import read_configuration
 from config import EnvironmentSettings, HandlerEntry, RabbitMQSettings, Settings, TrackerEntry, WorkerSettings
 from consumers.bitrix.config import BitrixSettings
-from consumers.default.config import DefaultSettings
 from consumers.openproject.config import OpenProjectSettings
+from consumers.telegram.config import TelegramSettings
 from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
-from runtime.alert_settings import AlertSettings
 from runtime.settings import load_settings
 from runtime.settings_names import secret_fields, variables_of
 from runtime.settings_texts import default_text
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.env.example"
-SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings, DefaultSettings, AlertSettings)
+# Those of every handler and tracker of config.py, and of the alerts.
+SYSTEMS: tuple[type[BaseSettings], ...] = tuple(read_configuration({}, Path("no .env")).settings.systems)
 CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
 WEBHOOK = "https://portal.example.ru/rest/1/abc9def8ghi7"
 
@@ -161,6 +162,34 @@ class TestValues:
         assert bitrix.answer_texts == {"30": "да", "31": "нет"}
 
 
+class TestTelegram:
+    @pytest.mark.parametrize("written", ["abc", "123456", "123456:", "123456:a/b", "bot123456:abcdef"])
+    def test_what_is_no_token_is_a_mistake_that_does_not_show_it(self, written: str) -> None:
+        mistake = mistakes({"TELEGRAM_BOT_TOKEN": written})["TELEGRAM_BOT_TOKEN"]
+        assert written not in mistake.render("en") + mistake.render("ru")
+
+    @pytest.mark.parametrize("written", ["socks5://host:1080", "socks5h://u:p@host:1080", "host:3128", "http://", "x"])
+    def test_a_proxy_is_an_http_proxy(self, written: str) -> None:
+        [mistake] = mistakes({"TELEGRAM_PROXY": written}).values()
+        assert ("SOCKS" in mistake.problem.en) == written.startswith("socks")
+        assert ("SOCKS" in mistake.problem.ru) == written.startswith("socks")
+
+    @pytest.mark.parametrize(
+        ("written", "chats"),
+        [("-1001234567890", "-1001234567890"), (" 5, @Channel ,5", "5,@Channel"), ("", None)],
+    )
+    def test_the_default_chat(self, written: str, chats: str | None) -> None:
+        assert load({"TELEGRAM_CHAT_ID": written}).for_system(TelegramSettings).chat_id == chats
+        assert set(mistakes({"TELEGRAM_CHAT_ID": f"{written}, general chat"})) == {"TELEGRAM_CHAT_ID"}
+
+    def test_token_and_proxy_are_handed_out_for_masking(self) -> None:
+        given = {"TELEGRAM_BOT_TOKEN": "123456:abcdef", "TELEGRAM_PROXY": "http://user:password@host:3128"}
+        assert set(load(given).secret_values()) == set(given.values())
+
+    def test_the_state_folder_is_the_daemons(self, tmp_path: Path) -> None:
+        assert load({"STATE_DIR": str(tmp_path)}).for_system(TelegramSettings).state_dir == tmp_path
+
+
 class TestOpenProject:
     @pytest.mark.parametrize(
         ("written", "url"),
@@ -195,7 +224,7 @@ class TestMaps:
         assert set(config.TRACKER_CONFIG["bitrix24.sent.queue"]) == {"module", "tracker_class", "description"}
         assert dict(config.SENT_QUEUES) == {
             f"{system}.queue": f"{system}.sent.queue"
-            for system in ("bitrix24", "openproject", "1c", "python-services", "default")
+            for system in ("bitrix24", "openproject", "1c", "python-services", "telegram", "default")
         }
 
     def test_every_tracker_follows_a_sent_queue(self) -> None:
@@ -499,6 +528,7 @@ class TestSecrets:
         assert secret_fields(RabbitMQSettings) == {"password"}
         assert secret_fields(BitrixSettings) == {"webhook_url"}
         assert secret_fields(OpenProjectSettings) == {"token"}
+        assert secret_fields(TelegramSettings) == {"bot_token", "proxy"}
 
 
 class TestWarnings:
@@ -515,6 +545,7 @@ class TestWarnings:
             ({"OPENPROJECT_URL": "http://op.example.ru", "OPENPROJECT_TOKEN": "opapi-1234567"}, "OPENPROJECT_URL"),
             ({"OPENPROJECT_REQUEST_TIMEOUT": "30"}, "OPENPROJECT_REQUEST_TIMEOUT"),
             ({"OPENPROJECT_TLS_VERIFY": "false"}, "OPENPROJECT_TLS_VERIFY"),
+            ({"TELEGRAM_BOT_TOKEN": "123456:abcdef", "TELEGRAM_API_URL": "http://bots.example.ru"}, "TELEGRAM_API_URL"),
         ],
     )
     def test_what_works_but_is_unwise_is_mentioned(self, environ: dict[str, str], variable: str) -> None:

@@ -5,14 +5,7 @@ The document is test data beside the repository; where it is absent, Prism has n
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import openproject_api_client
@@ -23,12 +16,12 @@ from core.messages import TrackedTask
 from core.results import Accepted, Completed, Done
 from sandbox.openproject import OpenProjectSandbox
 from sandbox.ports import ReservedPort
+from tests import npm
 from tests.bitrix_support import outcomes
 from tests.openproject_support import handler_for, message, tracker_for
 
 DOCUMENT = Path(__file__).parent.parent.parent / "shared" / "specs" / "openproject-apiv3.json"
 PRISM = "@stoplight/prism-cli@5.14.2"
-START_TIMEOUT = 60.0  # seconds
 
 
 # -- the client --------------------------------------------------------------------------------------------------------
@@ -77,21 +70,7 @@ def prism() -> Path:
     """The script of Prism, installed once per user."""
     if not DOCUMENT.is_file():
         pytest.skip("the OpenAPI document of OpenProject is not beside this repository")
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("Prism needs npm")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "task-creator" / PRISM.replace("/", "-")
-    script = folder / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests run in several processes
-        if not script.is_file():
-            command = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(folder), PRISM]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-            if done.returncode != 0:
-                pytest.skip(f"Prism cannot be installed from npm's registry: {done.stderr[-300:]}")
-    return script
+    return npm.installed(PRISM) / "@stoplight" / "prism-cli" / "dist" / "index.js"
 
 
 class Judged:
@@ -105,24 +84,12 @@ class Judged:
 @pytest.fixture
 def judged(prism: Path, tmp_path: Path) -> Iterator[Judged]:
     reserved = ReservedPort()
-    node = shutil.which("node")
-    assert node is not None
-    log = tmp_path / "prism.log"
-    with OpenProjectSandbox(host="127.0.0.1") as server, log.open("wb") as output:
-        command = [node, str(prism), "proxy", "-h", "127.0.0.1", "-p", str(reserved.port), "--errors"]
-        process = subprocess.Popen(
-            [*command, "--multiprocess", "false", str(DOCUMENT), server.url],
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-        )
-        try:
-            _wait_for_port(reserved.port, process, log)
+    with OpenProjectSandbox(host="127.0.0.1") as server:
+        command = [str(prism), "proxy", "-h", "127.0.0.1", "-p", str(reserved.port), "--errors"]
+        command += ["--multiprocess", "false", str(DOCUMENT), server.url]
+        with npm.running(command, reserved.port, tmp_path / "prism.log"):
             yield Judged(server, reserved.port)
-        finally:
-            process.terminate()
-            process.wait(10)
-            reserved.release()
+    reserved.release()
 
 
 def test_what_the_worker_asks_and_what_the_sandbox_answers_is_what_the_document_says(judged: Judged) -> None:
@@ -165,12 +132,3 @@ def test_the_judge_sees_a_wrong_request(judged: Judged) -> None:
     answer = requests.post(f"{judged.url}/api/v3/projects/1/work_packages", json=wrong, headers=headers, timeout=30)
     assert answer.status_code == 422
     assert judged.server.work_packages == []
-
-
-def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"Prism does not listen:\n{log.read_text(errors='replace')[-2000:]}")

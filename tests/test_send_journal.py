@@ -39,6 +39,15 @@ def test_each_part_has_its_own_state(journal: SendJournal) -> None:
     assert journal.parts("other") == {}
 
 
+def test_what_certainly_did_not_happen_leaves_an_earlier_doubt_as_it_was(journal: SendJournal) -> None:
+    journal.begin("task", "1")
+    before = journal.parts("task")["1"]
+    for part, known in (("1", before), ("2", None)):
+        journal.begin("task", part)
+        journal.undo("task", part, known)
+    assert journal.parts("task") == {"1": Send("sending", "", 1)}
+
+
 def test_systems_do_not_see_each_others_sends(journal: SendJournal, tmp_path: Path) -> None:
     journal.begin("task", "1")
     other = SendJournal(tmp_path / "state", "telegram")

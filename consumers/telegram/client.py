@@ -1,0 +1,67 @@
+"""The Bot API over HTTP: one request, one result or one outcome. core.telegram.org/bots/api#making-requests"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from consumers.telegram.config import TelegramSettings
+from consumers.telegram.errors import FloodError, outcome_of
+from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
+from runtime.http import HttpAnswer
+
+Json = dict[str, Any]
+
+
+class TelegramClient:
+    """One bot, usable from any thread. The token is part of every address, which no text raised here contains."""
+
+    def __init__(self, settings: TelegramSettings, stop: threading.Event) -> None:
+        """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
+        if settings.bot_token is None:
+            raise NotConfiguredError("TELEGRAM_BOT_TOKEN is not set")
+        self._root = f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}"
+        self._stop = stop
+        self._http = settings.http_client(
+            "Telegram", proxy=settings.proxy.get_secret_value() if settings.proxy is not None else None
+        )
+        self._lock = threading.Lock()
+        self._requests = 0
+
+    def get_me(self) -> Json:
+        """The bot itself. Raises OutageError or ConfigurationError."""
+        self._count()
+        try:
+            return self._result("getMe", self._http.send("GET", f"{self._root}/getMe", write=False), write=False)
+        except FloodError as flood:
+            raise OutageError(flood.reason, code=flood.code, retry_after=flood.retry_after) from None
+
+    def send_message(self, parameters: Json) -> Json:
+        """The message as it was sent. Raises an outcome, AmbiguousError when it may have been sent."""
+        self._count()
+        answer = self._http.post_json(f"{self._root}/sendMessage", parameters, write=True)
+        return self._result("sendMessage", answer, write=True)
+
+    def stats(self) -> dict[str, Any]:
+        with self._lock:
+            return {"requests": self._requests}
+
+    def _count(self) -> None:
+        if self._stop.is_set():
+            raise StoppingError
+        with self._lock:
+            self._requests += 1
+
+    @staticmethod
+    def _result(method: str, answer: HttpAnswer, *, write: bool) -> Json:
+        body = answer.json_object()
+        if body is not None and body.get("ok") is True and isinstance(body.get("result"), dict):
+            result: Json = body["result"]
+            return result
+        if not 200 <= answer.status < 300 or (body or {}).get("ok") is False:
+            raise outcome_of(answer.status, body, what=method, write=write, retry_after=answer.retry_after)
+        if answer.body.lstrip()[:1] == b"<":
+            text = f"A page in HTML came instead of Telegram's answer to {method}: a proxy's or a filter's"
+            raise OutageError(text, code="html")
+        text = f"Telegram gave no usable answer to {method} (HTTP {answer.status})"
+        raise (AmbiguousError if write else OutageError)(text, code="no_json")

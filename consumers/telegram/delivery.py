@@ -1,0 +1,121 @@
+"""One message to all its chats, each part at most once as far as that can be known.
+
+Telegram recognises no repetition. So the intention is on disk before each part is sent and the result after it
+(runtime.send_journal): a message that comes again sends only what is missing. What stands there as being sent may have
+arrived; whether it is sent once more is the operator's choice (TELEGRAM_ON_AMBIGUOUS).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from consumers.telegram.errors import DoubtfulOutageError, FloodError
+from consumers.telegram.fields import Draft
+from consumers.telegram.markup import Rich
+from consumers.telegram.sender import Sender, Sent
+from core.errors import AmbiguousError, OutcomeError, PartialOutageError, PermanentError, StoppingError
+from runtime.send_journal import Send, SendJournal
+
+log = logging.getLogger(__name__)
+
+_MOST_SENDS = 10  # of one part that may have arrived each time; then a person decides
+_PATIENCE = 2.0  # seconds that one message may wait in a thread, which then serves no other chat
+
+
+class InDoubtError(AmbiguousError):
+    """It may have arrived at an earlier try, and is not sent again."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What has become of each chat. `is_new`: something was sent now, and not only by an earlier delivery."""
+
+    sent: dict[str, list[Sent]] = field(default_factory=dict)
+    refused: dict[str, PermanentError] = field(default_factory=dict)
+    doubtful: dict[str, AmbiguousError] = field(default_factory=dict)
+    waiting: dict[str, PartialOutageError] = field(default_factory=dict)
+    is_new: bool = False
+
+
+class Delivery:
+    def __init__(self, sender: Sender, journal: SendJournal, *, resend: bool) -> None:
+        """`resend`: what may have arrived is sent again; else it stays in doubt."""
+        self._sender = sender
+        self._journal = journal
+        self._resend = resend
+
+    def deliver(self, task_id: str, draft: Draft) -> Report:
+        """Sends what is missing. Raises OutageError, ConfigurationError, StoppingError: the rest comes later."""
+        report = Report()
+        earlier = self._journal.parts(task_id)
+        run = _Run(task_id, draft, earlier, report)
+        for chat in draft.chats:
+            try:
+                report.sent[chat] = self._to_chat(chat, run)
+            except PartialOutageError as error:
+                report.waiting[chat] = error
+            except AmbiguousError as error:
+                report.doubtful[chat] = error
+            except PermanentError as error:
+                report.refused[chat] = error
+        return report
+
+    def _to_chat(self, chat: str, run: _Run) -> list[Sent]:
+        sent = []
+        for number, part in enumerate(run.draft.parts, 1):
+            name = f"{chat}/{number}"
+            known = run.earlier.get(name)
+            if known is not None and known.state == "sent":
+                sent.append(_read(known.detail))
+                continue
+            if known is not None and not (self._resend and known.tries < _MOST_SENDS):
+                reason = f"part {name} was being sent before (times: {known.tries}) and may have arrived"
+                raise InDoubtError(reason, code="in_doubt")
+            try:
+                sent.append(self._send(chat, name, part, known, run))
+            except PermanentError as error:
+                if sent:
+                    error.reason += f" (after {len(sent)} of {len(run.draft.parts)} parts)"
+                raise
+        return sent
+
+    def _send(self, chat: str, name: str, part: Rich, known: Send | None, run: _Run) -> Sent:
+        """`known` is what the journal says of this part: nothing, or that it was being sent before."""
+        while True:
+            run.patience -= self._sender.wait_for_turn(chat, run.patience, run.task_id)
+            if known is not None:
+                extra = {"event": "telegram.resent", "task_id": run.task_id, "part": name}
+                log.warning("what was being sent before and may have arrived is sent again", extra=extra)
+            self._journal.begin(run.task_id, name)
+            try:
+                sent = self._sender.send(chat, part, run.draft.options)
+            except (AmbiguousError, DoubtfulOutageError):
+                raise  # it may have arrived: the journal goes on saying so
+            except (OutcomeError, StoppingError) as error:
+                self._journal.undo(run.task_id, name, known)
+                if isinstance(error, FloodError) and (error.retry_after or 0.0) <= run.patience:
+                    continue
+                raise
+            self._journal.sent(run.task_id, name, _written(sent))
+            run.report.is_new = True
+            return sent
+
+
+@dataclass(slots=True)
+class _Run:
+    task_id: str
+    draft: Draft
+    earlier: Mapping[str, Send]
+    report: Report
+    patience: float = _PATIENCE
+
+
+def _written(sent: Sent) -> str:
+    return f"{sent.chat_id} {sent.message_id}"
+
+
+def _read(detail: str) -> Sent:
+    chat_id, _, message_id = detail.partition(" ")
+    return Sent(chat_id, message_id)

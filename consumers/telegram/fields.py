@@ -1,0 +1,131 @@
+"""From a task to what is sent: which chats, which parts, with which options. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from consumers.telegram.chats import chats_of
+from consumers.telegram.config import TelegramSettings
+from consumers.telegram.markup import Rich, Run, Tag, parse, plain
+from consumers.telegram.text import split, truncate, units
+from core import values
+from core.errors import PermanentError
+from core.inputs import Inputs
+from core.messages import CamundaTask
+
+MOST_PARTS = 20  # a longer text is a document, and would keep its chat busy for minutes
+
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
+_NAMES_SHOWN = 20
+_MOST_FILLED = 1_000_000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One message of the process: every chat gets every part."""
+
+    chats: tuple[str, ...]
+    parts: tuple[Rich, ...]
+    options: Mapping[str, Any]
+
+
+class MessageFields:
+    def __init__(self, settings: TelegramSettings) -> None:
+        self._default_chats = settings.chat_id
+        self._split = split if settings.overflow == "split" else truncate
+        self._link_preview = settings.link_preview
+
+    def draft(self, task: CamundaTask) -> Draft:
+        """Raises PermanentError when something is missing or cannot be meant."""
+        inputs = Inputs(task)
+        return Draft(self._chats(inputs), self.parts(_text(inputs)), self._options(inputs))
+
+    def parts(self, text: Rich) -> tuple[Rich, ...]:
+        parts = tuple(islice(self._split(text), MOST_PARTS + 1))
+        if len(parts) > MOST_PARTS:
+            raise _too_long(f"The text has {units(plain(text))} characters, more than {MOST_PARTS} messages hold")
+        return parts
+
+    def _chats(self, inputs: Inputs) -> tuple[str, ...]:
+        name, value = inputs.first("chat_id", "chat_ids") or ("TELEGRAM_CHAT_ID", self._default_chats)
+        chats = chats_of(name, value) if value is not None else ()
+        if not chats:
+            raise PermanentError(
+                "The message names no chat: give it in chat_id, or one for all in TELEGRAM_CHAT_ID", code="no_chat"
+            )
+        return chats
+
+    def _options(self, inputs: Inputs) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if thread := inputs.first("message_thread_id"):
+            options["message_thread_id"] = values.identifier(*thread)
+        for name in ("disable_notification", "protect_content"):
+            if (given := inputs.first(name)) and values.flag(*given):
+                options[name] = True
+        preview = inputs.first("link_preview")
+        if not (values.flag(*preview) if preview else self._link_preview):
+            options["link_preview_options"] = {"is_disabled": True}
+        return options
+
+
+def _text(inputs: Inputs) -> Rich:
+    title = inputs.text("title", "subject")
+    source = inputs.text("text_html")
+    body = parse(_with_newlines(source), _Template(inputs).filled) if source else _plain_body(inputs)
+    heading = (Run(_with_newlines(title), (Tag("b"),)),) if title else ()
+    gap = (Run("\n\n"),) if heading and body else ()
+    whole = (*heading, *gap, *body)
+    if not plain(whole).strip():
+        raise PermanentError("The message has no text: give it in text, or as HTML in text_html", code="no_text")
+    return whole
+
+
+def _plain_body(inputs: Inputs) -> Rich:
+    text = inputs.text("text", "message", "body")
+    return (Run(_with_newlines(text)),) if text else ()
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class _Template:
+    """Fills `{name}` with the value of that name; `{{` and `}}` become braces, any other brace stays."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._sources = (inputs.variables, inputs.extensions, inputs.parameters)
+        self._filled = 0
+
+    def filled(self, text: str) -> str:
+        return _PLACEHOLDER.sub(self._replacement, text)
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0][0]
+        value = _with_newlines(self._value(found[1]))
+        self._filled += len(value)
+        if self._filled > _MOST_FILLED:  # a small message can ask for a large value very often
+            raise _too_long(f"The values in text_html have more than {_MOST_FILLED} characters")
+        return value
+
+    def _value(self, name: str) -> str:
+        if (given := self._inputs.first(name)) is not None:
+            return values.text(given[1])
+        if any(name in source for source in self._sources):
+            return ""
+        known = sorted({key for source in self._sources for key in source} - {"text_html"})
+        shown = ", ".join(known[:_NAMES_SHOWN]) or "none"
+        raise PermanentError(
+            f"text_html: there is no value for {{{values.cut(name, 100)}}}; there are: {values.cut(shown, 500)} "
+            "(a brace itself is written {{ or }})",
+            code="no_such_value",
+        )
+
+
+def _too_long(problem: str) -> PermanentError:
+    return PermanentError(f"{problem}: shorten it, or set TELEGRAM_OVERFLOW=truncate", code="text_too_long")

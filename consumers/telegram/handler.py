@@ -1,0 +1,121 @@
+"""Handler of `telegram.queue`: a message of any topic is sent to its chats, and that finishes the task."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from base_handler import BaseMessageHandler
+from consumers.telegram.client import TelegramClient
+from consumers.telegram.config import TelegramSettings
+from consumers.telegram.delivery import Delivery, InDoubtError, Report
+from consumers.telegram.errors import UNREACHABLE, UnreachableError
+from consumers.telegram.fields import MessageFields
+from consumers.telegram.limiter import FLOOD, Limiter
+from consumers.telegram.sender import Sender
+from core.errors import BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
+from core.messages import IncomingMessage
+from core.results import Done, Result
+from runtime.claims import KeyClaims, again
+from runtime.send_journal import SendJournal
+
+_CLAIM_WAIT = 10.0  # seconds until a second message of the same task is looked at again
+
+
+class TelegramHandler(BaseMessageHandler):
+    """Sends messages; the tracker forwards their results at once."""
+
+    settings_class = TelegramSettings
+    # Telegram recognises no repetition, and the journal of what was sent belongs to one machine.
+    exclusive = True
+
+    def __init__(self, settings: TelegramSettings, client: TelegramClient, stop: threading.Event) -> None:
+        super().__init__("telegram")
+        self._client = client
+        self._fields = MessageFields(settings)
+        self._limiter = Limiter(settings)
+        self._journal = SendJournal(settings.state_dir, "telegram")
+        self._resend = settings.on_ambiguous == "resend"
+        self._unreachable_is_business = settings.unreachable == "business"
+        sender = Sender(client, self._limiter, stop, is_html=settings.parse_mode == "HTML")
+        self._delivery = Delivery(sender, self._journal, resend=self._resend)
+        self._claims = KeyClaims()
+
+    @classmethod
+    def from_settings(cls, settings: TelegramSettings, stop: threading.Event) -> TelegramHandler:
+        """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
+        return cls(settings, TelegramClient(settings, stop), stop)
+
+    def threads(self, concurrency: int) -> int:
+        """At the most half of them wait for busy chats; a single one never does."""
+        self._limiter.most_waiting = concurrency // 2
+        return concurrency
+
+    def handle(self, message: IncomingMessage) -> Result:
+        key = message.task.task_id
+        draft = self._fields.draft(message.task)
+        if not self._claims.take(key):
+            raise again("Another message of this task is being sent", "key_in_use", _CLAIM_WAIT)
+        try:
+            report = self._delivery.deliver(key, draft)
+        finally:
+            self._claims.release([key])
+        self._raise_what_is_open(report)
+        if not report.sent:
+            raise self._refusal(report.refused)
+        return _done(report)
+
+    def probe(self) -> None:
+        """One request, and a look at the journal."""
+        self._journal.check()
+        self._client.get_me()
+
+    def get_stats(self) -> dict[str, Any]:
+        return {**self._client.stats(), **self._limiter.stats()}
+
+    def close(self) -> None:
+        """Closes the journal's file."""
+        self._journal.close()
+
+    def _get_original_queue_name(self) -> str:
+        return "telegram.queue"
+
+    def _raise_what_is_open(self, report: Report) -> None:
+        """The other chats have had theirs by now, whatever is raised for these."""
+        doubt = _told(report.doubtful)
+        if self._resend and not all(isinstance(each, InDoubtError) for each in report.doubtful.values()):
+            # Also where another chat waits: to send again what may have arrived must cost an attempt.
+            raise TransientError(f"May have been delivered, is sent again: {doubt}", code="no_answer")
+        if report.waiting:
+            first = min(each.retry_after or 0.0 for each in report.waiting.values())
+            raise PartialOutageError(_told(report.waiting), code=FLOOD, retry_after=first)
+        if report.doubtful:
+            raise PermanentError(f"May have been delivered, is not sent again: {doubt}", code="may_be_delivered")
+
+    def _refusal(self, refused: Mapping[str, PermanentError]) -> OutcomeError:
+        """Nobody was reached. A refusal that is not about the chat is the message's own fault, and comes first."""
+        fault = next((each for each in refused.values() if not isinstance(each, UnreachableError)), None)
+        if fault is not None:
+            return PermanentError(_told(refused), code=fault.code)
+        kind = BusinessError if self._unreachable_is_business else PermanentError
+        return kind(_told(refused), code=UNREACHABLE)
+
+
+def _told(errors: Mapping[str, OutcomeError]) -> str:
+    return "; ".join(f"{chat}: {error.reason}" for chat, error in errors.items())
+
+
+def _done(report: Report) -> Done:
+    parts = [sent for chat in report.sent.values() for sent in chat]
+    message_ids = [sent.message_id for sent in parts]
+    chat_ids = [chat[0].chat_id for chat in report.sent.values()]
+    response: dict[str, Any] = {
+        "result": {"task": {"id": message_ids[0], "status": "sent"}},
+        "success": True,
+        "telegram_message_id": message_ids[0] if len(message_ids) == 1 else message_ids,
+        "telegram_chat_id": chat_ids[0] if len(chat_ids) == 1 else chat_ids,
+    }
+    if report.refused:
+        response["telegram_refused"] = {chat: error.reason for chat, error in report.refused.items()}
+    return Done(response, external_id=message_ids[0] or None, duplicate=not report.is_new)

@@ -1,0 +1,20 @@
+"""Tracker of `telegram.sent.queue`: a message that was sent is finished."""
+
+from __future__ import annotations
+
+import threading
+
+from consumers.telegram.config import TelegramSettings
+from core.errors import NotConfiguredError
+from runtime.done_tracker import DoneTracker
+
+
+class TelegramTracker(DoneTracker):
+    settings_class = TelegramSettings
+
+    @classmethod
+    def from_settings(cls, settings: TelegramSettings, stop: threading.Event) -> TelegramTracker:
+        """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
+        if settings.bot_token is None:
+            raise NotConfiguredError("TELEGRAM_BOT_TOKEN is not set")
+        return cls("telegram")
