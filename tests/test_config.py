@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import config
 from config import EnvironmentSettings, HandlerEntry, RabbitMQSettings, Settings, TrackerEntry, WorkerSettings
 from consumers.bitrix.config import BitrixSettings
+from consumers.onec.config import OneCSettings
 from consumers.openproject.config import OpenProjectSettings
 from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
@@ -27,7 +28,7 @@ from runtime.settings_texts import default_text
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.env.example"
-SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings)
+SYSTEMS: tuple[type[BaseSettings], ...] = (BitrixSettings, OpenProjectSettings, OneCSettings)
 CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
 WEBHOOK = "https://portal.example.ru/rest/1/abc9def8ghi7"
 
@@ -406,7 +407,7 @@ class TestNames:
     def test_a_similar_name_beside_the_right_one_is_only_mentioned(self) -> None:
         assert "RABBITMQ_HOSTS" in warnings(load({"RABBITMQ_HOSTS": "a", "RABBITMQ_HOST": "localhost"}))
 
-    @pytest.mark.parametrize("name", ["FOO", "SMTP_REQUEST_TIMEOUT", "ONEC_REQUEST_TIMEOUT", "OPENPROJECT_WEBHOOK_URL"])
+    @pytest.mark.parametrize("name", ["FOO", "SMTP_REQUEST_TIMEOUT", "ONEC_WEBHOOK_URL", "OPENPROJECT_WEBHOOK_URL"])
     def test_an_unknown_name_in_the_file_is_mentioned(self, name: str, env_file: Path) -> None:
         env_file.write_text(f"{name}=x\n")
         assert list(warnings(load(env_file=env_file))) == [name]
@@ -497,6 +498,7 @@ class TestSecrets:
         assert secret_fields(RabbitMQSettings) == {"password"}
         assert secret_fields(BitrixSettings) == {"webhook_url"}
         assert secret_fields(OpenProjectSettings) == {"token"}
+        assert secret_fields(OneCSettings) == {"password"}
 
 
 class TestWarnings:
@@ -513,6 +515,8 @@ class TestWarnings:
             ({"OPENPROJECT_URL": "http://op.example.ru", "OPENPROJECT_TOKEN": "opapi-1234567"}, "OPENPROJECT_URL"),
             ({"OPENPROJECT_REQUEST_TIMEOUT": "30"}, "OPENPROJECT_REQUEST_TIMEOUT"),
             ({"OPENPROJECT_TLS_VERIFY": "false"}, "OPENPROJECT_TLS_VERIFY"),
+            ({"ONEC_URL": "http://1c.example.ru/base", "ONEC_USERNAME": "u"}, "ONEC_URL"),
+            ({"ONEC_TLS_VERIFY": "false"}, "ONEC_TLS_VERIFY"),
         ],
     )
     def test_what_works_but_is_unwise_is_mentioned(self, environ: dict[str, str], variable: str) -> None:
