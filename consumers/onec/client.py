@@ -12,11 +12,12 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from consumers.onec.config import OneCSettings
-from consumers.onec.errors import SessionLostError, outcome_of
+from consumers.onec.errors import RefusalError, SessionLostError, outcome_of
 from consumers.onec.literals import entity_path, query_string
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
 from runtime.http import HttpAnswer
@@ -83,10 +84,13 @@ class OneCClient:
         self._send("POST", url, what=f"{name} of {entity}/{key}")
 
     def call_service(self, path: str, body: Json, key: str) -> Json:
-        """POST to /hs/<path>; `key` lets the service recognise what it has done already. Empty answer: `{}`."""
+        """POST to /hs/<path>; `key` lets the service recognise what it has done already. Empty answer: `{}`.
+
+        Raises RefusalError beside outcomes: what a refusal means is the service's own contract.
+        """
         what = f"the HTTP service {path}"
-        url = self._services + quote(path)
-        answer = self._send("POST", url, what=what, body=_encoded(body), headers={"Idempotency-Key": key})
+        headers = {"Idempotency-Key": key, "Accept": "application/json"}
+        answer = self._attempt("POST", self._services + quote(path), what, _encoded(body), headers)
         return {} if not answer.body.strip() else _object(answer, what, write=True)
 
     def stats(self) -> dict[str, Any]:
@@ -110,11 +114,17 @@ class OneCClient:
         headers: Mapping[str, str] | None = None,
         accept: str = "application/json",
     ) -> HttpAnswer:
+        attempt = partial(self._judged, method, url, what, body, {**(headers or {}), "Accept": accept})
         try:
-            return self._attempt(method, url, what, body, {**(headers or {}), "Accept": accept})
+            return attempt()
         except SessionLostError:
-            # Nothing was executed, and the next request is given another session.
-            return self._attempt(method, url, what, body, {**(headers or {}), "Accept": accept})
+            return attempt()  # nothing was executed, and the next request is given another session
+
+    def _judged(self, method: str, url: str, what: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+        try:
+            return self._attempt(method, url, what, body, headers)
+        except RefusalError as refused:
+            raise outcome_of(refused) from None
 
     def _attempt(self, method: str, url: str, what: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
         write = method != "GET"
@@ -124,7 +134,7 @@ class OneCClient:
                 self._requests += 1
             answer = self._http.send(method, url, write=write, body=body, headers={**content_type, **headers})
         if not 200 <= answer.status < 300:
-            raise outcome_of(answer.status, answer.body, what=what, write=write, retry_after=answer.retry_after)
+            raise RefusalError(answer, what, write=write)
         return answer
 
     @contextmanager
@@ -147,7 +157,8 @@ def rows_of(page: Mapping[str, Any]) -> list[Json]:
 
 def count_of(page: Mapping[str, Any]) -> int | None:
     """What `$inlinecount=allpages` has told."""
-    text = str(page.get("odata.count", ""))
+    names = ("odata.count", "@odata.count", "__count")
+    text = next((str(page[name]) for name in names if name in page), "")
     return int(text) if text.isascii() and text.isdecimal() else None
 
 

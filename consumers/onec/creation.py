@@ -14,7 +14,7 @@ from consumers.onec.client import Json, OneCClient
 from consumers.onec.errors import ChangedError, KeyExistsError, NotFoundError
 from consumers.onec.literals import ObjectRef, as_guid
 from consumers.onec.mapping import STATES
-from core.errors import AmbiguousError, OutcomeError, TransientError
+from core.errors import AmbiguousError, ConfigurationError, OutcomeError, PermanentError, TransientError
 
 _CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
 
@@ -44,7 +44,7 @@ class Objects:
         if may_be_there and (row := self._found(ref)) is not None:
             return Made(ref, row, was_there=True)
         try:
-            row = self._client.create(entity, {"Ref_Key": ref.key, **body})
+            row = self._client.create(entity, {**body, "Ref_Key": ref.key})
         except KeyExistsError:
             return Made(ref, self._there(ref), was_there=True)
         except (AmbiguousError, TransientError) as doubt:
@@ -76,7 +76,7 @@ class Objects:
     def updated(self, ref: ObjectRef, body: Json) -> Made:
         """Repeating it changes nothing, so a doubtful one is simply done again."""
         for _ in range(_CONFLICTS):
-            current = self._client.get(ref.entity, ref.key)
+            current = self._target(ref)
             if not body:
                 return Made(ref, current, was_there=True)
             try:
@@ -85,6 +85,17 @@ class Objects:
                 continue
             return Made(ref, {**current, **row}, was_there=False)
         raise TransientError(f"{ref} is being changed by somebody else", code="http_412")
+
+    def _target(self, ref: ObjectRef) -> Json:
+        """An object that a message names. Raises PermanentError when only this one may not be seen."""
+        try:
+            return self._client.get(ref.entity, ref.key)
+        except ConfigurationError as error:
+            if error.code != "odata_20":
+                raise
+            # The rights to others of its kind tell whose fault it is: a single message must not stop the queue.
+            self._client.query(ref.entity, select="Ref_Key", top=1, allowed_only=1)
+            raise PermanentError(f"{ref} may not be seen: {error.reason}", code=error.code) from None
 
     def _found(self, ref: ObjectRef) -> Json | None:
         try:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+from runtime.http import HttpAnswer
 from runtime.http_outcomes import Rule, refusal, rule_of
 
 TEXT_LIMIT = 500  # characters of 1C's own text: the innermost description, never a stack
@@ -48,6 +49,16 @@ class ChangedError(TransientError):
 
 class SessionLostError(TransientError):
     """The session that should have done it is gone; nothing was executed."""
+
+
+class RefusalError(Exception):
+    """An answer that is not 2xx, before it is judged; `what` names the request for people."""
+
+    def __init__(self, answer: HttpAnswer, what: str, *, write: bool) -> None:
+        super().__init__(f"{what}: HTTP {answer.status}")
+        self.answer = answer
+        self.what = what
+        self.write = write
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +113,14 @@ _LOCKS = re.compile(
 )
 
 
-def outcome_of(status: int, body: bytes, *, what: str, write: bool, retry_after: float | None = None) -> OutcomeError:
-    """The outcome of one refused request; `what` names it for people."""
-    problem = read_problem(body)
-    rule = _rule(status, problem, write=write)
-    reason = f"1C refused {what} (HTTP {status}{f', code {problem.code}' if problem.code else ''})"
+def outcome_of(refused: RefusalError) -> OutcomeError:
+    """What a refusal by 1C, or by what stands before it, means for the message."""
+    status = refused.answer.status
+    problem = read_problem(refused.answer.body)
+    rule = _rule(status, problem, write=refused.write)
+    reason = f"1C refused {refused.what} (HTTP {status}{f', code {problem.code}' if problem.code else ''})"
     code = f"odata_{problem.code}" if problem.code else f"http_{status}"
-    return refusal(rule, reason, text=problem.text, code=code, retry_after=retry_after)
+    return refusal(rule, reason, text=problem.text, code=code, retry_after=refused.answer.retry_after)
 
 
 def _rule(status: int, problem: Problem, *, write: bool) -> Rule:

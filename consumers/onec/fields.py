@@ -110,14 +110,21 @@ class ObjectFields:
         for name, value, spec, slot in self._values(inputs, topic, entity):
             if spec.lookup is not None and spec.type is not None and slot.reference:
                 value = self._references.find(name, value, spec.type, spec.lookup, metadata)  # noqa: PLW2901
-            if slot.reference:
-                body |= writer.reference(name, value, slot, spec.type)
-            else:
-                body |= writer.plain(name, value, slot, cut=spec.cut)
+            body |= self._written(writer, name, value, spec, slot)
         if new and topic.kind != "catalog" and "Date" in entity.properties:
             # Without a date 1C may refuse the object, or file it in the year 1.
             body.setdefault("Date", datetime.now(self._zone).replace(tzinfo=None).isoformat(timespec="seconds"))
         return body
+
+    def _written(self, writer: Writer, name: str, value: Any, spec: FieldSpec, slot: Slot) -> Json:
+        try:
+            if slot.reference:
+                return writer.reference(name, value, slot, spec.type)
+            return writer.plain(name, value, slot, cut=spec.cut)
+        except ConfigurationError as error:
+            if name.startswith(_OWN_PREFIX):  # the message's own idea, not the mapping's
+                raise PermanentError(error.reason, code=error.code) from None
+            raise
 
     def _values(
         self, inputs: TaskInputs, topic: ODataTopic, entity: EntityType

@@ -6,17 +6,18 @@ import threading
 from typing import Any
 
 from base_handler import BaseMessageHandler
-from consumers.onec.client import Json, OneCClient
+from consumers.onec.client import OneCClient
 from consumers.onec.config import OneCSettings
 from consumers.onec.creation import Made, Objects
-from consumers.onec.fields import ObjectFields, TaskInputs, service_data
+from consumers.onec.fields import ObjectFields, TaskInputs
 from consumers.onec.literals import ObjectRef, as_guid, object_ref
 from consumers.onec.mapping import ODataTopic, OneCMapping, ServiceTopic
-from consumers.onec.metadata import Publication
+from consumers.onec.metadata import FRESH_ENOUGH, Publication
 from consumers.onec.references import References
+from consumers.onec.services import HttpServices
 from consumers.onec.view import task_view
 from core import values
-from core.errors import AmbiguousError, PermanentError, TransientError
+from core.errors import PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Accepted, Done, Result
 
@@ -36,6 +37,7 @@ class OneCHandler(BaseMessageHandler):
         self._publication = Publication(client, self._mapping.entities, settings.metadata_ttl)
         self._fields = ObjectFields(self._publication, References(client), settings.timezone)
         self._objects = Objects(client, settings.namespace)
+        self._services = HttpServices(client)
 
     @classmethod
     def from_settings(cls, settings: OneCSettings, stop: threading.Event) -> OneCHandler:
@@ -51,7 +53,7 @@ class OneCHandler(BaseMessageHandler):
                 f"1C has no topic {task.topic!r}; ONEC_MAPPING_FILE maps {known}", code="unknown_topic"
             )
         if isinstance(topic, ServiceTopic):
-            return self._call(task, topic)
+            return self._services.call(task, topic)
         if topic.operation == "update":
             return self._update(task, topic)
         return self._create(message, topic)
@@ -59,7 +61,7 @@ class OneCHandler(BaseMessageHandler):
     def probe(self) -> None:
         """One request: 1C answers, takes the credentials and offers objects."""
         self._client.root()
-        self._publication.current(0.0)
+        self._publication.current(FRESH_ENOUGH)
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()
@@ -108,24 +110,6 @@ class OneCHandler(BaseMessageHandler):
         if ref is None or ref.entity != topic.entity:
             raise values.BadValueError(name, value, f"a guid or {topic.entity}/guid")
         return ref
-
-    def _call(self, task: CamundaTask, topic: ServiceTopic) -> Done:
-        body: Json = {
-            "task_id": task.task_id,
-            "topic": task.topic,
-            "process_instance_id": task.process_instance_id,
-            "activity_id": task.activity_id,
-            "data": service_data(task, topic.fields),
-        }
-        try:
-            answer = self._client.call_service(topic.address, body, task.task_id)
-        except AmbiguousError as doubt:
-            if doubt.code != "http_500":
-                raise
-            # What an exception in the service's own code looks like: repeated like any fault, not as a doubt.
-            raise TransientError(doubt.reason, code=doubt.code) from None
-        view = {"id": task.task_id, "title": topic.address, "status": "done", **answer}
-        return Done({"result": {"task": view}, "success": True}, external_id=None)
 
     def _response(self, made: Made, topic: ODataTopic) -> dict[str, Any]:
         return {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}

@@ -130,8 +130,8 @@ class OneCSandbox(HttpSandbox):
         with self.store.lock:
             self._finished(entity, self.store.rows[entity][key], result)
 
-    def change(self, external_id: str, **stored: Any) -> None:
-        """A person edits stored attributes: `change(ref, DeletionMark=True)`. Raises LookupError."""
+    def change(self, external_id: str, stored: Mapping[str, Any]) -> None:
+        """A person edits stored attributes: `change(ref, {"DeletionMark": True})`. Raises LookupError."""
         entity, _, key = external_id.partition("/")
         with self.store.lock:
             row = self.store.rows[entity][key]
