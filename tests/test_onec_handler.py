@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumers.onec.handler import OneCHandler
+from consumers.onec.mapping import ODataTopic
 from core.errors import (
     AmbiguousError,
     BusinessError,
@@ -20,6 +25,7 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
+from core.messages import IncomingMessage
 from core.results import Accepted, Done
 from sandbox.onec import ENTITIES, Entity, OneCSandbox, faults
 from sandbox.onec.schema import reference
@@ -146,7 +152,7 @@ def test_variables_win_over_extensions_and_these_may_name_attributes_themselves(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("values", "told"),
     [
         ({"amount": "много"}, "'много'"),
         ({"importance": "Средняя"}, "Высокая, Обычная, Низкая"),
@@ -168,10 +174,10 @@ def test_variables_win_over_extensions_and_these_may_name_attributes_themselves(
         ({"attr_Контрагент": "Ромашка"}, "a guid or Catalog_X/guid"),
     ],
 )
-def test_a_wrong_value_is_named_and_nothing_is_sent(tmp_path: Path, given: dict[str, Any], told: str) -> None:
+def test_a_wrong_value_is_named_and_nothing_is_sent(tmp_path: Path, values: dict[str, Any], told: str) -> None:
     with OneCSandbox() as base:
         handler = handler_for(base, mapping_file=mapping_file(tmp_path, FIELDS))
-        error = failed(outcome(handler, message("order", **given)))
+        error = failed(outcome(handler, message("order", **values)))
         assert isinstance(error, PermanentError), error
         assert told in error.reason
         assert not any(each.method == "POST" for each in base.log)
@@ -200,6 +206,55 @@ def test_an_unknown_topic_is_told_the_known_ones() -> None:
         assert isinstance(error, PermanentError)
         assert "1c_create_counterparty" in error.reason
         assert base.requests == 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = ("amount", "importance", "urgent", "lines", "agreed", "goods", "status", "note", "attr_Контрагент", "attr_x")
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[IncomingMessage], Any]]:
+    """From a message to the body that would be sent, without sending it."""
+    with OneCSandbox() as base:
+        handler = handler_for(base, mapping_file=mapping_file(tmp_path_factory.mktemp("any"), FIELDS))
+        topic = handler._mapping.topics["order"]
+        assert isinstance(topic, ODataTopic)
+        yield lambda one: handler._fields.for_creation(one.task, topic)
+
+
+@given(given_values=st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
+def test_any_value_is_written_or_refused_and_never_pauses_the_queue(
+    fields: Callable[[IncomingMessage], Any], given_values: dict[str, Any]
+) -> None:
+    try:
+        body = fields(message("order", **given_values))
+    except PermanentError as error:
+        body = {"refused": error.reason}
+    json.dumps(body, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ("1965-03-08", "1965-03-08T23:59:59"),
+        ("3999-12-31T00:00:00", "3999-12-31T00:00:00"),
+        ("4000-01-01", None),
+        ("9999-12-31T23:59:59-05:00", None),
+        ("0001-01-01", None),
+    ],
+)
+def test_dates_are_those_of_1cs_calendar(
+    fields: Callable[[IncomingMessage], Any], values: str, written: str | None
+) -> None:
+    if written is None:
+        with pytest.raises(PermanentError):
+            fields(message("order", agreed=values))
+    else:
+        assert fields(message("order", agreed=values))["ДатаСогласования"] == written
 
 
 # -- names in the mapping --------------------------------------------------------------------------------------------
@@ -380,6 +435,20 @@ def test_a_document_that_is_posted_already_is_not_posted_again(tmp_path: Path) -
         assert "Не заполнен контрагент" in refused.reason
 
 
+def test_a_posted_document_that_is_changed_is_posted_again(tmp_path: Path) -> None:
+    text = f'[topics.up]\nkind = "document"\nentity = "{ORDER}"\noperation = "update"\naction = "Post"\n'
+    path = mapping_file(tmp_path, f'{text}[topics.up.fields]\n"СуммаДокумента" = "amount"\n')
+    with OneCSandbox() as base:
+        ref = external_id(outcome(handler_for(base), message("1c_create_document")))
+        base.finish(ref)
+        handler = handler_for(base, mapping_file=path)
+        assert isinstance(outcome(handler, message("up", ref=ref, amount=3)), Done)
+        assert sum(each.path.endswith("/Post") for each in base.log) == 1
+        base.inject(faults.reset(), "POST */Post")
+        assert isinstance(outcome(handler, message("up", ref=ref, amount=4)), AmbiguousError)
+        assert isinstance(outcome(handler, message("up", ref=ref, amount=4)), Done)
+
+
 # -- updates ---------------------------------------------------------------------------------------------------------
 
 
@@ -406,7 +475,7 @@ def test_somebody_elses_change_in_between_is_read_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("values", "code"),
     [
         ({"amount": 1}, "no_target"),
         ({"ref": "заказ № 5", "amount": 1}, "bad_value"),
@@ -415,9 +484,9 @@ def test_somebody_elses_change_in_between_is_read_again() -> None:
         ({"ref": GUID}, "nothing_to_update"),
     ],
 )
-def test_an_update_without_a_target_or_of_nothing_is_refused(given: dict[str, Any], code: str) -> None:
+def test_an_update_without_a_target_or_of_nothing_is_refused(values: dict[str, Any], code: str) -> None:
     with OneCSandbox() as base:
-        error = failed(outcome(handler_for(base), message("1c_update_document", **given)))
+        error = failed(outcome(handler_for(base), message("1c_update_document", **values)))
         assert isinstance(error, PermanentError)
         assert error.code == code
 

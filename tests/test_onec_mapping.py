@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from consumers.onec.config import OneCSettings
 from consumers.onec.literals import as_guid, object_ref, query_string, string
-from consumers.onec.mapping import SHIPPED, MappingProblem, ODataTopic, ServiceTopic, read_mapping
+from consumers.onec.mapping import SHIPPED, FieldSpec, Finish, MappingProblem, ODataTopic, ServiceTopic, read_mapping
 from consumers.onec.metadata import parse_metadata
 from core.errors import ConfigurationError, OutageError
 from core.settings_errors import SettingsError
@@ -19,6 +19,7 @@ from runtime.settings import load_settings
 from sandbox.onec import ENTITIES
 from sandbox.onec.filters import parse
 from sandbox.onec.schema import metadata_xml
+from tests import documents
 from tests.onec_support import FIRM, ORDER, PROCESS, TASK, mapping_file
 
 URL = {"ONEC_URL": "https://1c.example.ru/base", "ONEC_USERNAME": "Интегратор", "ONEC_PASSWORD": "секрет-1234"}
@@ -101,6 +102,11 @@ MISTAKES: tuple[tuple[str, str, str], ...] = (
     (topic('[topics.t.fields]\nNumber = { from = "a", constant = 1 }'), "needs one of from", "нужно одно из"),
     (topic('[topics.t.fields]\nNumber = { from = "a", lookup = "Code" }'), "lookup needs type", "нужен type"),
     (topic("[topics.t.fields]\nNumber = []"), "too few entries", "слишком мало"),
+    (
+        '[topics.s]\nmode = "http_service"\nroot = "a"\nfields = { x = { from = "x", cut = true } }',
+        "no type",
+        "нет type",
+    ),
     ('[topics.s]\nmode = "soap"', "soap", "soap"),
     ('[topics.s]\nmode = "http_service"\nroot = "a/b"', "s.root", "s.root"),
     (
@@ -175,6 +181,27 @@ def test_what_is_missing_or_wrong_is_told() -> None:
     assert set(mistakes({"ONEC_URL": URL["ONEC_URL"]})) == {"ONEC_USERNAME"}
     assert "uuidgen" in mistakes({**URL, "ONEC_NAMESPACE": "x"})["ONEC_NAMESPACE"]
     assert set(mistakes({**URL, "ONEC_KEYS_PER_QUERY": "101"})) == {"ONEC_KEYS_PER_QUERY"}
+
+
+# -- the README ------------------------------------------------------------------------------------------------------
+
+READMES = ("consumers/onec/README.md", "consumers/onec/README.ru.md")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_readmes_example_is_a_mapping_and_every_key_is_explained(tmp_path: Path, name: str) -> None:
+    example = documents.block_with(name, "toml", "[topics")
+    assert set(read_mapping(mapping_file(tmp_path, example)).topics) == {"1c_create_task"}
+    explained = set(documents.code_spans(documents.prose(name)))
+    for part in (ODataTopic, ServiceTopic, FieldSpec, Finish):
+        assert {info.alias or field for field, info in part.model_fields.items()} - explained == set()
+    assert set(read_mapping(SHIPPED).topics) - explained == set()
+
+
+def test_both_readmes_name_the_same_things() -> None:
+    english, russian = (set(documents.code_spans(documents.prose(name))) for name in READMES)
+    assert english ^ russian == set()
+    assert documents.blocks(READMES[0]) == documents.blocks(READMES[1])
 
 
 # -- $metadata -------------------------------------------------------------------------------------------------------

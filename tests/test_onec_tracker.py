@@ -154,6 +154,17 @@ def test_objects_that_the_mapping_does_not_name_any_more_are_followed_by_their_k
         assert [type(each) for each in verdicts] == [Completed, Pending]
 
 
+@pytest.mark.parametrize("entity", ["Document_Нет", "ExchangePlan_Обмен", "Catalog_Нет"])
+def test_one_of_a_kind_that_nobody_knows_does_not_stop_the_others(mapping: Path, entity: str) -> None:
+    with OneCSandbox() as base:
+        [task] = tasks(base, 1)
+        base.finish(ref(task))
+        tracker = tracker_for(base, mapping_file=mapping)
+        looks = [tracker.check([TrackedTask("strange", f"{entity}/{GUID}"), task]) for _ in range(3)]
+        assert [type(each) for each, _ in looks] == [Pending, Pending, Rejected]
+        assert all(isinstance(each, Completed) for _, each in looks)
+
+
 @pytest.mark.parametrize("text", [None, "", "42", "Заказ/42", GUID])
 def test_a_sent_message_that_names_no_object_is_told(mapping: Path, text: str | None) -> None:
     with OneCSandbox() as base:

@@ -15,6 +15,8 @@ from core.errors import ConfigurationError, PermanentError
 
 Json = dict[str, Any]
 
+_EMPTY = (EMPTY_REF, "0001-01-01T00:00:00", "StandardODATA.Undefined")
+_FIRST_YEAR, _LAST_YEAR = 1800, 3999  # 1C's own last year; earlier than the first is a slip of the pen
 _MOMENTS = {"Edm.DateTime", "Edm.DateTimeOffset"}
 
 
@@ -87,7 +89,10 @@ class Writer:
         return convert(name, value)
 
     def moment(self, name: str, value: Any) -> str:
-        written = datetime.fromisoformat(values.moment(name, value, self._zone))
+        """Raises BadValueError also for what 1C's calendar does not hold."""
+        written = datetime.fromisoformat(values.moment(name, value, self._zone, earliest=_FIRST_YEAR))
+        if written.year > _LAST_YEAR:
+            raise values.BadValueError(name, value, f"a date until {_LAST_YEAR}")
         return written.astimezone(self._zone).replace(tzinfo=None).isoformat(timespec="seconds")
 
     def _row(self, name: str, number: int, row: Any, of: EntityType) -> Json:
@@ -112,7 +117,7 @@ class Writer:
 
 def is_empty(value: Any) -> bool:
     """What 1C sends for an attribute without a value."""
-    return values.is_blank(value) or value in (EMPTY_REF, "0001-01-01T00:00:00") or isinstance(value, Mapping)
+    return values.is_blank(value) or value in _EMPTY or isinstance(value, Mapping)
 
 
 def _member(name: str, value: Any, members: tuple[str, ...]) -> str:

@@ -55,17 +55,20 @@ class Objects:
         kept = as_guid(row.get("Ref_Key"))
         return Made(ObjectRef(entity, kept or ref.key), row, was_there=False)
 
-    def acted(self, made: Made, action: str) -> Made:
-        """Posted or started, unless it is already. Raises an outcome that names the object: it exists by then."""
+    def acted(self, made: Made, action: str, *, again: bool = False) -> Made:
+        """Posted or started, unless it is already; `again`: even then.
+
+        Raises an outcome that names the object: it exists by then.
+        """
         state, ref = STATES[action], made.ref
-        if made.row.get(state) is True:
+        if made.row.get(state) is True and not again:
             return made
         try:
             try:
                 self._client.action(ref.entity, ref.key, action)
             except (AmbiguousError, TransientError) as doubt:
                 row = self._client.get(ref.entity, ref.key)
-                if row.get(state) is not True:
+                if row.get(state) is not True or again:
                     raise doubt from None
                 return Made(ref, row, made.was_there)
             return Made(ref, self._client.get(ref.entity, ref.key), made.was_there)

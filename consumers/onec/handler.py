@@ -94,7 +94,8 @@ class OneCHandler(BaseMessageHandler):
             raise PermanentError("The message names nothing to update", code="nothing_to_update")
         made = self._objects.updated(ref, body)
         if topic.action is not None:
-            made = self._objects.acted(made, topic.action)
+            # A posted document that was changed must be posted once more; posting twice does no harm.
+            made = self._objects.acted(made, topic.action, again=topic.action == "Post")
         return Done(self._response(made, topic), external_id=str(made.ref))
 
     def _target(self, task: CamundaTask, topic: ODataTopic) -> ObjectRef:

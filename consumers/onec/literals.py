@@ -15,6 +15,10 @@ from urllib.parse import quote
 EMPTY_REF = "00000000-0000-0000-0000-000000000000"
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_KINDS = {
+    *("Document", "Catalog", "Task", "BusinessProcess", "ExchangePlan"),
+    *("ChartOfAccounts", "ChartOfCharacteristicTypes", "ChartOfCalculationTypes"),
+}
 _SAFE = "$,'()/:;_!=*-."
 
 
@@ -45,7 +49,7 @@ def object_ref(text: str | None) -> ObjectRef | None:
 
 def is_entity_name(text: str) -> bool:
     kind, underscore, name = text.partition("_")
-    return kind in {"Document", "Catalog", "Task", "BusinessProcess"} and bool(underscore) and name.isidentifier()
+    return kind in _KINDS and bool(underscore) and name.isidentifier()
 
 
 def guid(key: str) -> str:

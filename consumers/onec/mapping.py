@@ -210,6 +210,15 @@ class ServiceTopic(_Part):
     path: Annotated[str, Field(pattern=r"^[^\s?#]*$")] = ""
     fields: Fields = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _fields_are_plain(self) -> Self:
+        if any(spec.type or spec.cut for spec in self.fields.values()):
+            raise ValueProblem(
+                Text("fields of a service have no type, lookup, cut", "у полей сервиса нет type, lookup, cut"),
+                Text("the service gets the values as they are", "сервис получает значения как есть"),
+            )
+        return self
+
     @property
     def address(self) -> str:
         return f"{self.root}/{self.path.strip('/')}".rstrip("/")
@@ -265,14 +274,16 @@ class OneCMapping(_Part):
 
 def usual_finish(entity: str) -> Finish:
     """What finishes an object of this kind when the mapping does not say."""
-    kind = next(kind for kind, prefix in PREFIXES.items() if entity.startswith(prefix))
-    return Finish(when=_USUALLY[kind])
+    return Finish(when=_USUALLY.get(_kind(entity), "created"))
 
 
 def usual_attributes(entity: str) -> tuple[str | None, str]:
     """(moment, result) that such objects mostly have."""
-    kind = next(kind for kind, prefix in PREFIXES.items() if entity.startswith(prefix))
-    return _USUAL_MOMENT.get(kind), _USUAL_RESULT
+    return _USUAL_MOMENT.get(_kind(entity)), _USUAL_RESULT
+
+
+def _kind(entity: str) -> str:
+    return next((kind for kind, prefix in PREFIXES.items() if entity.startswith(prefix)), "")
 
 
 def read_mapping(path: Path) -> OneCMapping:

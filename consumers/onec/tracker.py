@@ -60,7 +60,9 @@ class OneCTracker(BaseTracker):
         completions: dict[str, Completion] = {}
         for entity, wanted in keys.items():
             completions[entity] = self._completion(entity)
-            states |= self._looked_at(completions[entity], sorted(wanted))
+            # A kind of object that neither mapping nor 1C knows (any more) is one that is not seen.
+            if entity in self._finishes or entity in self._publication.current().entities:
+                states |= self._looked_at(completions[entity], sorted(wanted))
         return [self._verdict(task, refs[task.task_id], states, completions) for task in tasks]
 
     def changes(self, since: Any) -> Changes | None:

@@ -83,8 +83,6 @@ class Store:
         row = self.row(name, key)
         if version is not None and version != row["DataVersion"]:
             raise ODataError(412, 0, "Версия объекта изменилась или объект удален")
-        if row.get("Posted") is True and not version:
-            raise ODataError(500, -1, "Документ проведен: изменение запрещено")
         self._write(self.entity(name), row, body)
         self.touch(row)
         return row
