@@ -27,6 +27,7 @@ from core.errors import (
 )
 from core.messages import IncomingMessage
 from core.results import Accepted, Done
+from sandbox.http_front import RawAnswer
 from sandbox.onec import ENTITIES, Entity, OneCSandbox, faults
 from sandbox.onec.schema import reference
 from tests.bitrix_support import at_once
@@ -165,6 +166,7 @@ def test_variables_win_over_extensions_and_these_may_name_attributes_themselves(
         ({"goods": {"Количество": 1}}, "a list of objects"),
         ({"firm": "7700000000"}, "is not found"),
         ({"firm": "x" * 200}, "at most 150"),
+        ({"firm": "\N{PILE OF POO}" * 140}, "at most 150"),
         ({"firm": f"{PERSON}/{GUID}"}, "is not found"),
         ({"attr_Статусс": "x"}, "Статус"),
         ({"attr_Номер": "x"}, "has no such attribute"),
@@ -265,6 +267,7 @@ def test_dates_are_those_of_1cs_calendar(
     [
         ('"Статусс" = "status"', "Статус"),
         (f'"Контрагент" = {{ from = "firm", type = "{FIRM}", lookup = "ИННН" }}', "ИНН"),
+        (f'"Статус" = {{ from = "firm", type = "{FIRM}" }}', "is no reference"),
         (f'"Контрагент" = {{ from = "firm", type = "{FIRM}а", lookup = "ИНН" }}', FIRM),
     ],
 )
@@ -377,6 +380,18 @@ def test_a_lock_conflict_is_looked_up_and_comes_again() -> None:
         assert isinstance(outcome(handler, message("1c_create_document", key="k")), TransientError)
         assert not accepted(outcome(handler, message("1c_create_document", key="k", attempt=2))).duplicate
         assert len(base.rows(ORDER)) == 1
+
+
+@pytest.mark.parametrize("topic", ["1c_create_document", "1c_update_document"])
+def test_an_empty_answer_of_success_is_success(topic: str) -> None:
+    with OneCSandbox() as base:
+        handler = handler_for(base)
+        ref = external_id(outcome(handler, message("1c_create_document", key="other")))
+        base.inject(faults.answer(RawAnswer(204, b""), after_execution=True), "P* Document_*")
+        made = outcome(handler, message(topic, key="k", ref=ref, amount=5))
+        assert isinstance(made, Accepted | Done)
+        assert row_of(base, external_id(made))["СуммаДокумента"] == 5
+        assert made.response["result"]["task"]["onec_number"]
 
 
 def test_an_infobase_that_gives_its_own_keys_is_warned_of() -> None:

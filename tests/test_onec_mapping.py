@@ -207,8 +207,9 @@ def test_both_readmes_name_the_same_things() -> None:
 # -- $metadata -------------------------------------------------------------------------------------------------------
 
 
-def test_metadata_keeps_the_attributes_of_what_is_wanted_and_the_names_of_all() -> None:
-    metadata = parse_metadata(metadata_xml(ENTITIES), {ORDER})
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_metadata_keeps_the_attributes_of_what_is_wanted_and_the_names_of_all(mark: bytes) -> None:
+    metadata = parse_metadata(mark + metadata_xml(ENTITIES), {ORDER})
     assert {ORDER, FIRM, TASK, PROCESS} <= metadata.entities
     assert set(metadata.types) == {ORDER, f"{ORDER}_Товары_RowType"}
     order = metadata.entity(ORDER)

@@ -261,6 +261,8 @@ def test_a_user_who_sees_nothing_any_more_deletes_nothing(mapping: Path) -> None
         (faults.odata(404, 9, "Экземпляр не найден"), ConfigurationError),
         (faults.odata(500, -1, "Конфликт блокировок"), TransientError),
         (faults.broken_json(), OutageError),
+        (faults.answer(RawAnswer(200, b"{}")), OutageError),
+        (faults.answer(RawAnswer(200, b'{"value": null}')), OutageError),
         (faults.reset(), OutageError),
     ],
 )
@@ -276,6 +278,15 @@ def test_what_goes_wrong_is_no_verdict(mapping: Path, fault: faults.Fault, kind:
             assert type(caught.value) is kind
         base.clear_faults()
         assert tracker.check([task]) == [Pending()]
+
+
+def test_an_infobase_that_ignores_the_question_deletes_nothing(mapping: Path) -> None:
+    with OneCSandbox() as base:
+        tracker = tracker_for(base, mapping_file=mapping)
+        body = json.dumps({"value": [{"Ref_Key": GUID, "DeletionMark": True, "Executed": True}]})
+        base.inject(faults.answer(RawAnswer(200, body.encode())), "GET Task_*", count=None)
+        with pytest.raises(ConfigurationError, match="ignores the filter"):
+            tracker.check(tasks(base, 2))
 
 
 def test_a_status_that_the_object_does_not_have_is_a_matter_of_the_mapping(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -20,12 +21,27 @@ from consumers.onec.config import OneCSettings
 from consumers.onec.errors import RefusalError, SessionLostError, outcome_of
 from consumers.onec.literals import entity_path, query_string
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
-from runtime.http import HttpAnswer
+from runtime.http import HttpAnswer, HttpClient
 
 Json = dict[str, Any]
 
-MAX_BODY = 128 * 1024 * 1024  # bytes: $metadata of a large configuration
+_LARGEST_METADATA = 128 * 1024 * 1024  # bytes; those of large configurations have dozens of megabytes
 _SLOT_WAIT = 0.5  # seconds between two looks at whether the daemon is stopping
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """`what` names it for people; the address is in no text."""
+
+    method: str
+    url: str
+    what: str
+    body: Json | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def write(self) -> bool:
+        return self.method != "GET"
 
 
 class OneCClient:
@@ -39,18 +55,16 @@ class OneCClient:
         self._services = f"{settings.url}/hs/"
         self._stop = stop
         self._slots = _shared_slots(settings.url, settings.max_calls)
-        self._http = settings.http_client(
-            "1C",
-            headers={"Authorization": _basic(settings), "Accept": "application/json"},
-            max_body=MAX_BODY,
-            keep_cookies=False,
-        )
+        open_http = partial(settings.http_client, "1C", headers={"Authorization": _basic(settings)}, keep_cookies=False)
+        self._http = open_http()
+        self._metadata_http = open_http(max_body=_LARGEST_METADATA)
         self._lock = threading.Lock()
         self._requests = 0
 
     def metadata(self) -> bytes:
         """The XML of `$metadata`. Raises an outcome."""
-        return self._send("GET", self._odata + "$metadata", what="$metadata", accept="application/xml").body
+        request = _Request("GET", self._odata + "$metadata", "$metadata", headers={"Accept": "application/xml"})
+        return self._send(request, self._metadata_http).body
 
     def root(self) -> Json:
         """The service document, which names what is available."""
@@ -61,14 +75,19 @@ class OneCClient:
         written = {f"${name}": str(value) for name, value in options.items() if name != "allowed_only"}
         if options.get("allowed_only"):
             written["allowedOnly"] = "true"
-        return self._read(entity_path(entity), written, f"a query of {entity}")
+        what = f"a query of {entity}"
+        page = self._read(entity_path(entity), written, what)
+        if not isinstance(page.get("value"), list):
+            # Taken for an empty list, it would make every task look deleted.
+            raise OutageError(f"1C gave no usable answer to {what}: no list of objects", code="no_rows")
+        return page
 
     def get(self, entity: str, key: str) -> Json:
         """Raises NotFoundError when there is no such object, and only then."""
         return self._read(entity_path(entity, key), {}, f"{entity}/{key}")
 
     def create(self, entity: str, body: Json) -> Json:
-        """Raises KeyExistsError when there is one with this Ref_Key."""
+        """Raises KeyExistsError when there is one with this Ref_Key. Empty answer: `{}`."""
         return self._write("POST", entity_path(entity), body, f"to create {entity}")
 
     def patch(self, entity: str, key: str, body: Json, version: str) -> Json:
@@ -81,60 +100,54 @@ class OneCClient:
         """`Post`, `Start`, …; whatever comes back with 2xx means done."""
         parameters = "?PostingModeOperational=false" if name == "Post" else ""
         url = f"{self._odata}{entity_path(entity, key)}/{name}{parameters}"
-        self._send("POST", url, what=f"{name} of {entity}/{key}")
+        self._send(_Request("POST", url, f"{name} of {entity}/{key}"))
 
     def call_service(self, path: str, body: Json, key: str) -> Json:
         """POST to /hs/<path>; `key` lets the service recognise what it has done already. Empty answer: `{}`.
 
         Raises RefusalError beside outcomes: what a refusal means is the service's own contract.
         """
-        what = f"the HTTP service {path}"
-        headers = {"Idempotency-Key": key, "Accept": "application/json"}
-        answer = self._attempt("POST", self._services + quote(path), what, _encoded(body), headers)
-        return {} if not answer.body.strip() else _object(answer, what, write=True)
+        url, headers = self._services + quote(path), {"Idempotency-Key": key}
+        request = _Request("POST", url, f"the HTTP service {path}", body, headers)
+        return _object_or_nothing(self._attempt(request, self._http), request)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
             return {"requests": self._requests}
 
     def _read(self, path: str, options: Mapping[str, str], what: str) -> Json:
-        return _object(self._send("GET", self._odata + path + query_string(options), what=what), what, write=False)
+        request = _Request("GET", self._odata + path + query_string(options), what)
+        return _object(self._send(request), request)
 
     def _write(self, method: str, path: str, body: Json, what: str, headers: Mapping[str, str] | None = None) -> Json:
-        url = self._odata + path + query_string({})
-        return _object(self._send(method, url, what=what, body=_encoded(body), headers=headers), what, write=True)
+        request = _Request(method, self._odata + path + query_string({}), what, body, headers or {})
+        return _object_or_nothing(self._send(request), request)
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        *,
-        what: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-    ) -> HttpAnswer:
-        attempt = partial(self._judged, method, url, what, body, {**(headers or {}), "Accept": accept})
+    def _send(self, request: _Request, http: HttpClient | None = None) -> HttpAnswer:
         try:
-            return attempt()
+            return self._judged(request, http or self._http)
         except SessionLostError:
-            return attempt()  # nothing was executed, and the next request is given another session
+            # Nothing was executed, and the next request is given another session.
+            return self._judged(request, http or self._http)
 
-    def _judged(self, method: str, url: str, what: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+    def _judged(self, request: _Request, http: HttpClient) -> HttpAnswer:
         try:
-            return self._attempt(method, url, what, body, headers)
+            return self._attempt(request, http)
         except RefusalError as refused:
             raise outcome_of(refused) from None
 
-    def _attempt(self, method: str, url: str, what: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
-        write = method != "GET"
-        content_type = {"Content-Type": "application/json; charset=utf-8"} if body is not None else {}
+    def _attempt(self, request: _Request, http: HttpClient) -> HttpAnswer:
+        headers = {"Accept": "application/json", **request.headers}
+        body = None
+        if request.body is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+            body = json.dumps(request.body, ensure_ascii=False).encode("utf-8", "replace")
         with self._slot():
             with self._lock:
                 self._requests += 1
-            answer = self._http.send(method, url, write=write, body=body, headers={**content_type, **headers})
+            answer = http.send(request.method, request.url, write=request.write, body=body, headers=headers)
         if not 200 <= answer.status < 300:
-            raise RefusalError(answer, what, write=write)
+            raise RefusalError(answer, request.what, write=request.write)
         return answer
 
     @contextmanager
@@ -162,17 +175,17 @@ def count_of(page: Mapping[str, Any]) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() else None
 
 
-def _object(answer: HttpAnswer, what: str, *, write: bool) -> Json:
+def _object(answer: HttpAnswer, request: _Request) -> Json:
     content = answer.json_object()
     if content is None:
         # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
-        text = f"1C gave no usable answer to {what}: no JSON object (HTTP {answer.status})"
-        raise (AmbiguousError if write else OutageError)(text, code="no_json")
+        text = f"1C gave no usable answer to {request.what}: no JSON object (HTTP {answer.status})"
+        raise (AmbiguousError if request.write else OutageError)(text, code="no_json")
     return content
 
 
-def _encoded(body: Json) -> bytes:
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+def _object_or_nothing(answer: HttpAnswer, request: _Request) -> Json:
+    return _object(answer, request) if answer.body.strip() else {}
 
 
 def _basic(settings: OneCSettings) -> str:

@@ -44,7 +44,7 @@ class Objects:
         if may_be_there and (row := self._found(ref)) is not None:
             return Made(ref, row, was_there=True)
         try:
-            row = self._client.create(entity, {**body, "Ref_Key": ref.key})
+            row = self._client.create(entity, {**body, "Ref_Key": ref.key}) or self._there(ref)
         except KeyExistsError:
             return Made(ref, self._there(ref), was_there=True)
         except (AmbiguousError, TransientError) as doubt:

@@ -137,6 +137,11 @@ class ObjectFields:
                     f"{entity.near(attribute)}",
                     code="attribute_unknown",
                 )
+            if spec.type is not None and not slot.reference:
+                raise ConfigurationError(
+                    f"1C: {attribute} of {entity.name} is no reference: it takes no type (ONEC_MAPPING_FILE)",
+                    code="attribute_type",
+                )
             if (found := inputs.value(attribute, spec)) is not None:
                 yield (*found, spec, slot)
         for attribute, value in inputs.own_attributes().items():

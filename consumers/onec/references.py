@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from consumers.onec.attributes import slot_of
 from consumers.onec.client import OneCClient, rows_of
@@ -11,7 +12,8 @@ from consumers.onec.metadata import Metadata
 from core import values
 from core.errors import ConfigurationError, PermanentError
 
-_LONGEST = 150  # characters; a longer text would make the query longer than web servers take
+# Characters, and bytes as they stand in the address: with more the query would be longer than web servers take.
+_LONGEST, _LONGEST_QUOTED = 150, 1000
 
 
 class References:
@@ -28,7 +30,7 @@ class References:
             return ref.key
         if (guid := as_guid(text)) is not None:
             return guid
-        if len(text) > _LONGEST:
+        if len(text) > _LONGEST or len(quote(text)) > _LONGEST_QUOTED:
             raise values.BadValueError(name, value, f"a text of at most {_LONGEST} characters to look for")
         slot = slot_of(metadata.entity(entity), attribute)
         if slot is None or slot.property.type != "Edm.String":

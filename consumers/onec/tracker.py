@@ -96,10 +96,13 @@ class OneCTracker(BaseTracker):
         for portion in self._portions(keys):
             condition = any_of(f"Ref_Key eq {guid(key)}" for key in portion)
             page = _asked(partial(self._client.query, completion.entity, filter=condition, allowed_only=1, **options))
-            wanted = set(portion)
-            for row in rows_of(page):
-                if (key := as_guid(row.get("Ref_Key"))) in wanted and key is not None:
-                    found[key] = row
+            rows = {key: row for row in rows_of(page) if (key := as_guid(row.get("Ref_Key"))) is not None}
+            if not rows.keys() <= set(portion):
+                raise ConfigurationError(
+                    f"1C ignores the filter by Ref_Key of {completion.entity}: objects cannot be recognised",
+                    code="key_filter",
+                )
+            found |= rows
         return found
 
     def _portions(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:

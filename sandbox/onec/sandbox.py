@@ -146,7 +146,7 @@ class OneCSandbox(HttpSandbox):
     def people(self, auto_finish_after: float = 1.0, results: Sequence[str] = ("Исполнено",)) -> Finisher:
         """Starts people who finish tasks, processes and documents `auto_finish_after` seconds after they appear."""
         finisher = Finisher(
-            open_tasks=lambda after: [number for number in self.store.made if number > after],
+            open_tasks=lambda after: range(after + 1, len(self.store.made) + 1),
             finish=self._finish_if_open,
             changed=self.store.changed,
             clock=time.monotonic,
