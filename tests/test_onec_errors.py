@@ -76,6 +76,8 @@ TEXTS: tuple[tuple[faults.Fault, type[OutcomeError]], ...] = (
     (faults.platform(500, "Начало сеанса с информационной базой запрещено."), OutageError),
     (faults.platform_as_xml(403, "Ведутся технические работы"), OutageError),
     (faults.no_licence(), OutageError),
+    (faults.platform(500, "server_addr=tcp://srv:1541 descr=Ошибка сетевого доступа к серверу"), OutageError),
+    (faults.platform_as_xml(500, "Сервер 1С:Предприятия не обнаружен"), OutageError),
     (faults.platform(403, "Не найдена лицензия. Не обнаружен ключ защиты программы"), OutageError),
     (faults.odata(400, -1, "Не обнаружено свободной лицензии!"), OutageError),
     (faults.platform_as_xml(404, "No free licenses"), OutageError),

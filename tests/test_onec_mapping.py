@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from consumers.onec.config import OneCSettings
 from consumers.onec.literals import as_guid, object_ref, query_string, string
-from consumers.onec.mapping import SHIPPED, FieldSpec, Finish, MappingProblem, ODataTopic, ServiceTopic, read_mapping
+from consumers.onec.mapping import FieldSpec, Finish, ODataTopic, ServiceTopic
+from consumers.onec.mapping_file import SHIPPED, MappingProblem, read_mapping
 from consumers.onec.metadata import parse_metadata
 from core.errors import ConfigurationError, OutageError
 from core.settings_errors import SettingsError

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config import PositiveCount, Seconds, Timezone, missing_files
-from consumers.onec.mapping import SHIPPED, MappingProblem, OneCMapping, read_mapping
+from consumers.onec.mapping import OneCMapping
+from consumers.onec.mapping_file import SHIPPED, MappingProblem, read_mapping
 from core.settings_errors import FieldProblem, Text, ValueProblem
 from runtime.http_settings import HttpSystemSettings, base_address, clear_text_notice
 

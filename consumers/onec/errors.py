@@ -106,6 +106,8 @@ _NO_LICENCE = re.compile("не обнаружено свободной лице�
 # Also the words of many a business refusal (of a trader without a licence, say): heard only from the platform itself.
 _NO_LICENCE_OF_THE_PLATFORM = re.compile("не найдена лицензия|licen[cs]e not found")
 _LOCKED = re.compile("начало сеанса.*запрещено|технически[ех] работ", re.DOTALL)
+# The web server's extension answers, and the cluster behind it does not.
+_UNREACHABLE = re.compile("ошибк[аи] сетевого доступа к серверу|server_addr=|сервер 1с:предприятия не обнаружен")
 _NO_SPACE = re.compile("no space left on device")
 _SESSION = re.compile("истекло время ожидания сеанса|сеанс отсутствует или удален")
 _LOCKS = re.compile(
@@ -129,7 +131,7 @@ def _rule(status: int, problem: Problem, *, write: bool) -> Rule:
     if (
         _NO_LICENCE.search(text)
         or _NO_SPACE.search(text)
-        or (is_platform and (_LOCKED.search(text) or _NO_LICENCE_OF_THE_PLATFORM.search(text)))
+        or (is_platform and any(each.search(text) for each in (_LOCKED, _NO_LICENCE_OF_THE_PLATFORM, _UNREACHABLE)))
         or problem.form == "page"
     ):
         return Rule(OutageError, _FOR_AN_ADMINISTRATOR)

@@ -1,4 +1,4 @@
-"""The mapping file: what each topic does in 1C. TOML, checked as a whole when the daemon starts.
+"""What each topic does in 1C, as the mapping file says it.
 
     [topics.1c_create_counterparty]
     kind = "catalog"
@@ -12,19 +12,13 @@ consumers/onec/README.md explains every key.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from consumers.onec.literals import is_entity_name
 from core.settings_errors import Text, ValueProblem
-from runtime.settings_texts import explain
-
-SHIPPED = Path(__file__).parent / "mapping.toml"
 
 Kind = Literal["document", "catalog", "task", "business_process"]
 When = Literal["created", "executed", "completed", "posted", "status"]
@@ -50,14 +44,6 @@ _USUALLY: Mapping[str, When] = {
 _USUAL_MOMENT: Mapping[str, str] = {"task": "ДатаИсполнения", "business_process": "ДатаЗавершения"}
 _USUAL_RESULT = "РезультатВыполнения"
 OURS = frozenset({"Ref_Key", "DataVersion", "Posted", "Executed", "Completed", "Started"})
-
-
-class MappingProblem(ValueError):  # noqa: N818  # like ValueProblem, told as a mistake of the settings
-    """The file is wrong; all that is wrong with it."""
-
-    def __init__(self, problems: Sequence[Text]) -> None:
-        super().__init__("; ".join(each.en for each in problems))
-        self.text = Text("; ".join(each.en for each in problems), "; ".join(each.ru for each in problems))
 
 
 def _names(value: object) -> object:
@@ -284,34 +270,3 @@ def usual_attributes(entity: str) -> tuple[str | None, str]:
 
 def _kind(entity: str) -> str:
     return next((kind for kind, prefix in PREFIXES.items() if entity.startswith(prefix)), "")
-
-
-def read_mapping(path: Path) -> OneCMapping:
-    """Raises MappingProblem with everything that is wrong."""
-    try:
-        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise MappingProblem([Text(f"cannot be read: {why}", f"не читается: {why}")]) from error
-    except UnicodeDecodeError as error:
-        raise MappingProblem([Text("is not UTF-8", "не в кодировке UTF-8")]) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        text = Text(
-            f"is not TOML: {error} (Cyrillic names on the left of = are written in quotes)",
-            f"это не TOML: {error} (русские имена слева от = пишутся в кавычках)",
-        )
-        raise MappingProblem([text]) from error
-    try:
-        return OneCMapping.model_validate(document)
-    except ValidationError as error:
-        raise MappingProblem([_problem(each) for each in error.errors(include_url=False)]) from error
-
-
-def _problem(error: Any) -> Text:
-    place = [part for part in error["loc"] if part not in {"odata", "http_service", "[key]"}]
-    problem, _ = explain({**error, "loc": ()}, FieldInfo(), "")
-    expected = error.get("ctx", {}).get("expected")
-    more = f": {expected}" if expected else ""
-    where = ".".join(str(part) for part in place)
-    lead = f"{where}: " if where else ""
-    return Text(f"{lead}{problem.en}{more}", f"{lead}{problem.ru}{more}")

@@ -1,7 +1,7 @@
 """The customer's own HTTP services (`/hs/…`): JSON in, JSON out, done at once.
 
 What a service says in JSON is its own contract: 422 is a refusal that the process should know, any other 4xx is for the
-error queue. `Idempotency-Key` is the Camunda task id, so that the service can tell a repetition from a new task.
+error queue, 503 asks for patience. `Idempotency-Key` is the Camunda task id, by which the service knows a repetition.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from consumers.onec.client import Json, OneCClient
 from consumers.onec.errors import TEXT_LIMIT, RefusalError, outcome_of
 from consumers.onec.fields import service_data
 from consumers.onec.mapping import ServiceTopic
-from core.errors import AmbiguousError, BusinessError, OutcomeError, PermanentError, TransientError
+from core.errors import AmbiguousError, BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import CamundaTask
 from core.results import Done
 
+_PATIENCE = 30.0  # seconds, where the service tells no Retry-After
 _NOT_THE_SERVICES_OWN = frozenset({401, 403, 407, 408, 425, 429})
 
 
@@ -51,6 +52,9 @@ def service_outcome_of(refused: RefusalError, name: str) -> OutcomeError:
             # What an exception in the service's code looks like: repeated like any fault, not as a doubt.
             return TransientError(outcome.reason, code=outcome.code)
         return outcome
+    if status == 503:  # this service asks for patience; the rest of 1C works on
+        reason = f"The HTTP service {name} of 1C is busy (HTTP 503)"
+        return PartialOutageError(reason, code="http_503", retry_after=refused.answer.retry_after or _PATIENCE)
     text, code = _told(own)
     reason = f"The HTTP service {name} of 1C refused the task (HTTP {status}): {text[:TEXT_LIMIT]}"
     kind: type[OutcomeError] = PermanentError if status < 500 else TransientError
