@@ -490,6 +490,21 @@ def test_somebody_elses_change_in_between_is_read_again() -> None:
         assert row_of(base, ref)["СуммаДокумента"] == 5
 
 
+def test_an_update_does_not_overwrite_what_was_written_after_it_was_read() -> None:
+    with OneCSandbox() as base:
+        handler = handler_for(base)
+        ref = external_id(outcome(handler, message("1c_create_document")))
+
+        def somebody_is_quicker(_body: dict[str, Any]) -> bool:
+            base.change(ref, {"Статус": "Чужой"})
+            return True
+
+        base.inject(faults.delay(0), "PATCH *", match=somebody_is_quicker)
+        assert isinstance(outcome(handler, message("1c_update_document", ref=ref, amount=5)), Done)
+        assert [each.status for each in base.log if each.method == "PATCH"] == [412, 200]
+        assert (row_of(base, ref)["СуммаДокумента"], row_of(base, ref)["Статус"]) == (5, "Чужой")
+
+
 @pytest.mark.parametrize(
     ("values", "code"),
     [

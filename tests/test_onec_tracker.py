@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,20 @@ def test_a_status_that_the_object_does_not_have_is_a_matter_of_the_mapping(tmp_p
         tracker = tracker_for(base, mapping_file=status_mapping(tmp_path, finish))
         with pytest.raises(ConfigurationError, match="Статус"):
             tracker.check(tasks(base, 1, ORDER))
+
+
+def test_a_kind_that_was_not_exposed_is_followed_once_it_is(mapping: Path) -> None:
+    with OneCSandbox() as base:
+        [task] = tasks(base, 1)
+        base.finish(ref(task))
+        hidden = base.store.entities.pop(TASK)
+        tracker = tracker_for(base, mapping_file=mapping)
+        with pytest.raises(ConfigurationError, match=TASK):
+            tracker.check([task])
+        base.store.entities[TASK] = hidden
+        tracker._publication._clock = lambda: time.monotonic() + 61
+        [verdict] = tracker.check([task])
+        assert isinstance(verdict, Completed)
 
 
 # -- what has changed ------------------------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ is Permanent and named; a wrong name in the mapping is Configuration: no message
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.onec.attributes import Json, Slot, Writer, slot_of
 from consumers.onec.mapping import OURS, FieldSpec, ODataTopic
-from consumers.onec.metadata import FRESH_ENOUGH, EntityType, Metadata, Publication
+from consumers.onec.metadata import EntityType, Metadata, Publication
 from consumers.onec.references import References
 from core import values
 from core.errors import ConfigurationError, PermanentError
@@ -23,9 +23,6 @@ from core.messages import CamundaTask
 
 _OWN_PREFIX = "attr_"  # of an attribute that a message names itself
 _PLACEHOLDER = re.compile(r"\{(@?[^{}\s]+)\}")
-_UNKNOWN_NAMES = {"entity_unknown", "attribute_unknown", "unknown_attribute"}
-
-_Made = TypeVar("_Made")
 
 
 class TaskInputs:
@@ -87,20 +84,11 @@ class ObjectFields:
 
     def for_creation(self, task: CamundaTask, topic: ODataTopic) -> Json:
         """Without Ref_Key. Raises PermanentError, ConfigurationError, or what asking 1C raises."""
-        return self._with_known_names(lambda metadata: self._body(task, topic, metadata, new=True))
+        return self._publication.consulted(lambda metadata: self._body(task, topic, metadata, new=True))
 
     def for_update(self, task: CamundaTask, topic: ODataTopic) -> Json:
         """Only what the message names and the mapping sets."""
-        return self._with_known_names(lambda metadata: self._body(task, topic, metadata, new=False))
-
-    def _with_known_names(self, make: Callable[[Metadata], _Made]) -> _Made:
-        """An unknown name may be new: then $metadata is read again, once a minute at the most."""
-        try:
-            return make(self._publication.current())
-        except (ConfigurationError, PermanentError) as error:
-            if error.code not in _UNKNOWN_NAMES:
-                raise
-        return make(self._publication.current(FRESH_ENOUGH))
+        return self._publication.consulted(lambda metadata: self._body(task, topic, metadata, new=False))
 
     def _body(self, task: CamundaTask, topic: ODataTopic, metadata: Metadata, *, new: bool) -> Json:
         entity = metadata.entity(topic.entity)

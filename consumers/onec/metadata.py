@@ -11,14 +11,20 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 from xml.etree import ElementTree
 
 from consumers.onec.client import OneCClient
-from core.errors import ConfigurationError, OutageError
+from core.errors import ConfigurationError, OutageError, PermanentError
 
 FRESH_ENOUGH = 60.0  # seconds: how often an unknown name may make us read $metadata again
+# Codes of errors that a newer $metadata may cure: a name of the mapping, one of a message.
+_UNKNOWN_NAMES = frozenset({"entity_unknown", "attribute_unknown", "unknown_attribute"})
+
 _TYPE_PREFIX = "StandardODATA."
 _NAMES_SHOWN = 5
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,15 @@ class Publication:
                 asked = self._clock()
                 self._kept = (asked, parse_metadata(self._client.metadata(), self._wanted))
             return self._kept[1]
+
+    def consulted(self, make: Callable[[Metadata], _Made]) -> _Made:
+        """What `make` makes. A name that it does not find may be new: then $metadata is read again, if it is old."""
+        try:
+            return make(self.current())
+        except (ConfigurationError, PermanentError) as error:
+            if error.code not in _UNKNOWN_NAMES:
+                raise
+        return make(self.current(FRESH_ENOUGH))
 
 
 def parse_metadata(xml: bytes, wanted: Collection[str]) -> Metadata:

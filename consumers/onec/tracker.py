@@ -51,9 +51,9 @@ class OneCTracker(BaseTracker):
         return cls(settings, OneCClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
-        refs = {task.task_id: object_ref(task.external_id) for task in tasks}
+        refs = [object_ref(task.external_id) for task in tasks]
         keys: defaultdict[str, set[str]] = defaultdict(set)
-        for ref in refs.values():
+        for ref in refs:
             if ref is not None:
                 keys[ref.entity].add(ref.key)
         states: dict[ObjectRef, Json] = {}
@@ -63,7 +63,7 @@ class OneCTracker(BaseTracker):
             # A kind of object that neither mapping nor 1C knows (any more) is one that is not seen.
             if entity in self._finishes or entity in self._publication.current().entities:
                 states |= self._looked_at(completions[entity], sorted(wanted))
-        return [self._verdict(task, refs[task.task_id], states, completions) for task in tasks]
+        return [self._verdict(task, ref, states, completions) for task, ref in zip(tasks, refs, strict=True)]
 
     def changes(self, since: Any) -> Changes | None:
         if not self._finishes:
@@ -75,11 +75,9 @@ class OneCTracker(BaseTracker):
         return {**self._client.stats(), "unseen": len(self._unseen)}
 
     def _completion(self, entity: str) -> Completion:
-        finish = self._finishes.get(entity)
-        metadata = self._publication.current()
-        if finish is None:
-            return completion_of(entity, usual_finish(entity), metadata, mapped=False)
-        return completion_of(entity, finish, metadata, mapped=True)
+        mapped = entity in self._finishes
+        finish = self._finishes.get(entity) or usual_finish(entity)
+        return self._publication.consulted(lambda known: completion_of(entity, finish, known, mapped=mapped))
 
     def _looked_at(self, completion: Completion, keys: Sequence[str]) -> dict[ObjectRef, Json]:
         """What 1C shows of them; what is finished whole."""
