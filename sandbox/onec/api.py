@@ -90,7 +90,7 @@ def _object(store: Store, call: Call, context: str, *path: str | None) -> RawAns
             return RawAnswer(204, b"")
         case _:
             raise ODataError(405, 19, "Метод HTTP не поддерживается")
-    selected = _selected(row, store.entities[name], call.query.get("$select"))
+    selected = _selected(row, _columns(store.entities[name], call.query.get("$select")))
     return _json(200, {"odata.metadata": f"{context}{name}/@Element", **selected})
 
 
@@ -111,7 +111,8 @@ def _listing(store: Store, entity: Entity, query: Mapping[str, str]) -> dict[str
     listing: dict[str, Any] = {}
     if query.get("$inlinecount") == "allpages":
         listing["odata.count"] = str(len(visible))
-    listing["value"] = [_selected(row, entity, query.get("$select")) for row in page]
+    columns = _columns(entity, query.get("$select"))
+    listing["value"] = [_selected(row, columns) for row in page]
     return listing
 
 
@@ -125,14 +126,19 @@ def _order(text: str, entity: Entity) -> list[tuple[str, bool]]:
     return order
 
 
-def _selected(row: Row, entity: Entity, select: str | None) -> Row:
+def _columns(entity: Entity, select: str | None) -> list[str] | None:
+    """None: all of them."""
     if not select or select == "*":
-        return row
+        return None
     names = [name.strip() for name in select.split(",")]
     for name in names:
         if entity.attribute(name) is None:
             raise ODataError(400, 10, f"Свойство «{name}» не найдено")
-    return {name: row[name] for name in names}
+    return names
+
+
+def _selected(row: Row, columns: list[str] | None) -> Row:
+    return row if columns is None else {name: row[name] for name in columns}
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
