@@ -31,6 +31,11 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "handler_class": "OpenProjectTaskHandler",
         "description": "Создание задач в OpenProject",
     },
+    "1c.queue": {
+        "module": "consumers.onec",
+        "handler_class": "OneCHandler",
+        "description": "Создание и изменение объектов 1С",
+    },
     "telegram.queue": {
         "module": "consumers.telegram",
         "handler_class": "TelegramHandler",
@@ -62,6 +67,11 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
         "module": "consumers.openproject",
         "tracker_class": "OpenProjectTaskTracker",
         "description": "Отслеживание задач OpenProject",
+    },
+    "1c.sent.queue": {
+        "module": "consumers.onec",
+        "tracker_class": "OneCTracker",
+        "description": "Отслеживание задач и документов 1С",
     },
     "telegram.sent.queue": {
         "module": "consumers.telegram",

@@ -108,11 +108,12 @@ def items(value: Any) -> list[Any]:
     return [item for item in value if not is_blank(item)]
 
 
-def moment(name: str, value: Any, zone: tzinfo) -> str:
+def moment(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
     """`2026-12-01T12:00:00+03:00` from any ISO 8601 form; without an offset it is meant in `zone`.
 
     A date alone means the end of that day, because a deadline at its first second would be overdue all day.
-    The offset is always written: a system would read a text without one in its own time zone.
+    The offset is always written: a system would read a text without one in its own time zone. `earliest` is a year:
+    a deadline before 1970 is a mistake, a date of birth is not.
     """
     written = _ZONE_NAME.sub("", value.strip()) if isinstance(value, str) else ""
     try:
@@ -122,8 +123,8 @@ def moment(name: str, value: Any, zone: tzinfo) -> str:
             parsed = datetime.combine(date.fromisoformat(written), time(23, 59, 59))
         if parsed.tzinfo is None:
             parsed = parsed.replace(tzinfo=zone)
-        if parsed.year < 1970:
-            raise BadValueError(name, value, "a date from 1970 on")
+        if parsed.year < earliest:
+            raise BadValueError(name, value, f"a date from {earliest} on")
         return parsed.isoformat(timespec="seconds")
     except ValueError:
         raise BadValueError(name, value, "a date such as 2026-12-31T18:00:00+03:00 or 2026-12-31 18:00:00") from None

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,7 +76,8 @@ class HttpClient:
     All times are in seconds. `read_timeout` bounds one silence of the server, `total_timeout` the whole answer
     (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle, `proxy` the
     address of a proxy for all requests (else that of the environment). `redirects_are_answers` hands 3xx on as they
-    are, for a protocol that gives them a meaning; they are never followed.
+    are, for a protocol that gives them a meaning; they are never followed. Without `keep_cookies` no cookie is sent
+    back, for a server that refuses those which it has forgotten.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         redirects_are_answers: bool = False,
+        keep_cookies: bool = True,
     ) -> None:
         self._system = system
         self._timeouts = (connect_timeout, read_timeout)
@@ -99,6 +102,7 @@ class HttpClient:
         self._headers = dict(headers or {})
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._redirects_are_answers = redirects_are_answers
+        self._keep_cookies = keep_cookies
         self._local = threading.local()
 
     def post_json(self, url: str, payload: Any, *, write: bool) -> HttpAnswer:
@@ -169,6 +173,8 @@ class HttpClient:
         if session is None:
             session = self._local.session = requests.Session()
             session.headers.update(self._headers)
+            if not self._keep_cookies:
+                session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             session.auth = _keep_headers  # else requests would send credentials that it finds in ~/.netrc
         elif time.monotonic() - self._local.last_used > _IDLE_LIMIT:
             session.close()

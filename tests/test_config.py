@@ -19,6 +19,7 @@ import config
 from cli.startup import read_configuration
 from config import EnvironmentSettings, HandlerEntry, RabbitMQSettings, Settings, TrackerEntry, WorkerSettings
 from consumers.bitrix.config import BitrixSettings
+from consumers.onec.config import OneCSettings
 from consumers.openproject.config import OpenProjectSettings
 from consumers.telegram.config import TelegramSettings
 from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
@@ -437,7 +438,7 @@ class TestNames:
     def test_a_similar_name_beside_the_right_one_is_only_mentioned(self) -> None:
         assert "RABBITMQ_HOSTS" in warnings(load({"RABBITMQ_HOSTS": "a", "RABBITMQ_HOST": "localhost"}))
 
-    @pytest.mark.parametrize("name", ["FOO", "SMTP_REQUEST_TIMEOUT", "ONEC_REQUEST_TIMEOUT", "OPENPROJECT_WEBHOOK_URL"])
+    @pytest.mark.parametrize("name", ["FOO", "SMTP_REQUEST_TIMEOUT", "ONEC_WEBHOOK_URL", "OPENPROJECT_WEBHOOK_URL"])
     def test_an_unknown_name_in_the_file_is_mentioned(self, name: str, env_file: Path) -> None:
         env_file.write_text(f"{name}=x\n")
         assert list(warnings(load(env_file=env_file))) == [name]
@@ -529,6 +530,7 @@ class TestSecrets:
         assert secret_fields(BitrixSettings) == {"webhook_url"}
         assert secret_fields(OpenProjectSettings) == {"token"}
         assert secret_fields(TelegramSettings) == {"bot_token", "proxy"}
+        assert secret_fields(OneCSettings) == {"password"}
 
 
 class TestWarnings:
@@ -546,6 +548,8 @@ class TestWarnings:
             ({"OPENPROJECT_REQUEST_TIMEOUT": "30"}, "OPENPROJECT_REQUEST_TIMEOUT"),
             ({"OPENPROJECT_TLS_VERIFY": "false"}, "OPENPROJECT_TLS_VERIFY"),
             ({"TELEGRAM_BOT_TOKEN": "123456:abcdef", "TELEGRAM_API_URL": "http://bots.example.ru"}, "TELEGRAM_API_URL"),
+            ({"ONEC_URL": "http://1c.example.ru/base", "ONEC_USERNAME": "u"}, "ONEC_URL"),
+            ({"ONEC_TLS_VERIFY": "false"}, "ONEC_TLS_VERIFY"),
         ],
     )
     def test_what_works_but_is_unwise_is_mentioned(self, environ: dict[str, str], variable: str) -> None:

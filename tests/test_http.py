@@ -318,6 +318,19 @@ def test_credentials_of_the_home_folder_are_not_sent(tmp_path: Path, monkeypatch
         http.close()
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_cookie_is_sent_back_only_where_that_is_wanted(keep: bool) -> None:
+    def with_a_cookie(connection: socket.socket, request: bytes, number: int) -> bool:
+        connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: ibsession=1; path=/\r\n\r\n"))
+        return True
+
+    with serving(with_a_cookie) as server:
+        http = client(keep_cookies=keep)
+        for _ in range(2):
+            http.send("GET", server.url, write=False)
+        assert [b"ibsession" in request for request in server.requests] == [False, keep]
+
+
 def test_the_answer_carries_status_body_and_duration() -> None:
     with BitrixSandbox() as portal:
         before = time.monotonic()

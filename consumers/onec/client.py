@@ -1,0 +1,208 @@
+"""1C's standard OData interface and HTTP services: one request, one JSON object or one outcome.
+
+Facts are those of the platform's developer guide, chapter 17.4. No session is asked for and no cookie kept: a session
+that the server has ended meanwhile would make every further request fail.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from consumers.onec.config import OneCSettings
+from consumers.onec.errors import RefusalError, SessionLostError, outcome_of
+from consumers.onec.literals import entity_path, query_string
+from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
+from runtime.http import HttpAnswer, HttpClient
+
+Json = dict[str, Any]
+
+_LARGEST_METADATA = 128 * 1024 * 1024  # bytes; those of large configurations have dozens of megabytes
+_SLOT_WAIT = 0.5  # seconds between two looks at whether the daemon is stopping
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """`what` names it for people; the address is in no text."""
+
+    method: str
+    url: str
+    what: str
+    body: Json | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def write(self) -> bool:
+        return self.method != "GET"
+
+
+class OneCClient:
+    """One infobase, usable from any thread; at most ONEC_MAX_CALLS requests at once in this process."""
+
+    def __init__(self, settings: OneCSettings, stop: threading.Event) -> None:
+        """Raises NotConfiguredError when ONEC_URL is empty."""
+        if settings.url is None:
+            raise NotConfiguredError("ONEC_URL is not set")
+        self._odata = f"{settings.url}/odata/standard.odata/"
+        self._services = f"{settings.url}/hs/"
+        self._stop = stop
+        self._slots = _shared_slots(settings.url, settings.max_calls)
+        open_http = partial(settings.http_client, "1C", headers={"Authorization": _basic(settings)}, keep_cookies=False)
+        self._http = open_http()
+        self._metadata_http = open_http(max_body=_LARGEST_METADATA)
+        self._lock = threading.Lock()
+        self._requests = 0
+
+    def metadata(self) -> bytes:
+        """The XML of `$metadata`. Raises an outcome."""
+        request = _Request("GET", self._odata + "$metadata", "$metadata", headers={"Accept": "application/xml"})
+        return self._send(request, self._metadata_http).body
+
+    def root(self) -> Json:
+        """The service document, which names what is available."""
+        return self._read("", {}, "the list of objects")
+
+    def query(self, entity: str, **options: str | int) -> Json:
+        """One page; `filter="…"` becomes `$filter`, `allowed_only=1` leaves out what the user may not see."""
+        written = {f"${name}": str(value) for name, value in options.items() if name != "allowed_only"}
+        if options.get("allowed_only"):
+            written["allowedOnly"] = "true"
+        what = f"a query of {entity}"
+        page = self._read(entity_path(entity), written, what)
+        if not isinstance(page.get("value"), list):
+            # Taken for an empty list, it would make every task look deleted.
+            raise OutageError(f"1C gave no usable answer to {what}: no list of objects", code="no_rows")
+        return page
+
+    def get(self, entity: str, key: str) -> Json:
+        """Raises NotFoundError when there is no such object, and only then."""
+        return self._read(entity_path(entity, key), {}, f"{entity}/{key}")
+
+    def create(self, entity: str, body: Json) -> Json:
+        """Raises KeyExistsError when there is one with this Ref_Key. Empty answer: `{}`."""
+        return self._write("POST", entity_path(entity), body, f"to create {entity}")
+
+    def patch(self, entity: str, key: str, body: Json, version: str) -> Json:
+        """Only if the object has still this DataVersion, else ChangedError."""
+        headers = {"If-Match": version} if version else {}
+        what = f"to change {entity}/{key}"
+        return self._write("PATCH", entity_path(entity, key), body, what, headers=headers)
+
+    def action(self, entity: str, key: str, name: str) -> None:
+        """`Post`, `Start`, …; whatever comes back with 2xx means done."""
+        parameters = "?PostingModeOperational=false" if name == "Post" else ""
+        url = f"{self._odata}{entity_path(entity, key)}/{name}{parameters}"
+        self._send(_Request("POST", url, f"{name} of {entity}/{key}"))
+
+    def call_service(self, path: str, body: Json, key: str) -> Json:
+        """POST to /hs/<path>; `key` lets the service recognise what it has done already. Empty answer: `{}`.
+
+        Raises RefusalError beside outcomes: what a refusal means is the service's own contract.
+        """
+        url, headers = self._services + quote(path), {"Idempotency-Key": key}
+        request = _Request("POST", url, f"the HTTP service {path}", body, headers)
+        return _object_or_nothing(self._attempt(request, self._http), request)
+
+    def stats(self) -> dict[str, Any]:
+        with self._lock:
+            return {"requests": self._requests}
+
+    def _read(self, path: str, options: Mapping[str, str], what: str) -> Json:
+        request = _Request("GET", self._odata + path + query_string(options), what)
+        return _object(self._send(request), request)
+
+    def _write(self, method: str, path: str, body: Json, what: str, headers: Mapping[str, str] | None = None) -> Json:
+        request = _Request(method, self._odata + path + query_string({}), what, body, headers or {})
+        return _object_or_nothing(self._send(request), request)
+
+    def _send(self, request: _Request, http: HttpClient | None = None) -> HttpAnswer:
+        try:
+            return self._judged(request, http or self._http)
+        except SessionLostError:
+            # Nothing was executed, and the next request is given another session.
+            return self._judged(request, http or self._http)
+
+    def _judged(self, request: _Request, http: HttpClient) -> HttpAnswer:
+        try:
+            return self._attempt(request, http)
+        except RefusalError as refused:
+            raise outcome_of(refused) from None
+
+    def _attempt(self, request: _Request, http: HttpClient) -> HttpAnswer:
+        headers = {"Accept": "application/json", **request.headers}
+        body = None
+        if request.body is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+            body = json.dumps(request.body, ensure_ascii=False).encode("utf-8", "replace")
+        with self._slot():
+            with self._lock:
+                self._requests += 1
+            answer = http.send(request.method, request.url, write=request.write, body=body, headers=headers)
+        if not 200 <= answer.status < 300:
+            raise RefusalError(answer, request.what, write=request.write)
+        return answer
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        while not self._slots.acquire(timeout=_SLOT_WAIT):
+            if self._stop.is_set():
+                raise StoppingError
+        try:
+            if self._stop.is_set():
+                raise StoppingError
+            yield
+        finally:
+            self._slots.release()
+
+
+def rows_of(page: Mapping[str, Any]) -> list[Json]:
+    found = page.get("value")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def count_of(page: Mapping[str, Any]) -> int | None:
+    """What `$inlinecount=allpages` has told."""
+    names = ("odata.count", "@odata.count", "__count")
+    text = next((str(page[name]) for name in names if name in page), "")
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def _object(answer: HttpAnswer, request: _Request) -> Json:
+    content = answer.json_object()
+    if content is None:
+        # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
+        text = f"1C gave no usable answer to {request.what}: no JSON object (HTTP {answer.status})"
+        raise (AmbiguousError if request.write else OutageError)(text, code="no_json")
+    return content
+
+
+def _object_or_nothing(answer: HttpAnswer, request: _Request) -> Json:
+    return _object(answer, request) if answer.body.strip() else {}
+
+
+def _basic(settings: OneCSettings) -> str:
+    # In UTF-8, because logins of 1C are Cyrillic as a rule.
+    pair = f"{settings.username}:{settings.password.get_secret_value()}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+# Handler and tracker are built apart but share the infobase's sessions; so the bound belongs to the process. It lives
+# as long as somebody holds it.
+_slots: weakref.WeakValueDictionary[tuple[str, int], threading.BoundedSemaphore] = weakref.WeakValueDictionary()
+_slots_lock = threading.Lock()
+
+
+def _shared_slots(url: str, size: int) -> threading.BoundedSemaphore:
+    with _slots_lock:
+        slots = _slots.get((url, size))
+        if slots is None:
+            slots = _slots[url, size] = threading.BoundedSemaphore(size)
+        return slots

@@ -1,0 +1,112 @@
+"""Creates an object once per Camunda task, and takes it through its steps, each of which may be repeated alone.
+
+The key is `Ref_Key`, made of the task id: 1C refuses a second object with it, so whoever comes second finds the first.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from consumers.onec.client import Json, OneCClient
+from consumers.onec.errors import ChangedError, KeyExistsError, NotFoundError
+from consumers.onec.literals import ObjectRef, as_guid
+from consumers.onec.mapping import STATES
+from core.errors import AmbiguousError, ConfigurationError, OutcomeError, PermanentError, TransientError
+
+_CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An object that is there now. `was_there`: an earlier delivery had created it."""
+
+    ref: ObjectRef
+    row: Mapping[str, Any]
+    was_there: bool
+
+
+class Objects:
+    """One infobase's objects, by keys. Usable from any thread."""
+
+    def __init__(self, client: OneCClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = uuid.UUID(namespace)
+
+    def key_of(self, entity: str, task_id: str) -> str:
+        return str(uuid.uuid5(self._namespace, f"1c:{entity}:{task_id}"))
+
+    def created(self, entity: str, task_id: str, body: Json, *, may_be_there: bool) -> Made:
+        """The task's object, found or made. Raises an outcome; then it is not known to exist."""
+        ref = ObjectRef(entity, self.key_of(entity, task_id))
+        if may_be_there and (row := self._found(ref)) is not None:
+            return Made(ref, row, was_there=True)
+        try:
+            row = self._client.create(entity, {**body, "Ref_Key": ref.key}) or self._there(ref)
+        except KeyExistsError:
+            return Made(ref, self._there(ref), was_there=True)
+        except (AmbiguousError, TransientError) as doubt:
+            # Executed after all, or refused because it exists, in words that are no code.
+            if (row := self._found(ref)) is None:
+                raise doubt from None
+            return Made(ref, row, was_there=False)
+        kept = as_guid(row.get("Ref_Key"))
+        return Made(ObjectRef(entity, kept or ref.key), row, was_there=False)
+
+    def acted(self, made: Made, action: str, *, again: bool = False) -> Made:
+        """Posted or started, unless it is already; `again`: even then.
+
+        Raises an outcome that names the object: it exists by then.
+        """
+        state, ref = STATES[action], made.ref
+        if made.row.get(state) is True and not again:
+            return made
+        try:
+            try:
+                self._client.action(ref.entity, ref.key, action)
+            except (AmbiguousError, TransientError) as doubt:
+                row = self._client.get(ref.entity, ref.key)
+                if row.get(state) is not True or again:
+                    raise doubt from None
+                return Made(ref, row, made.was_there)
+            return Made(ref, self._client.get(ref.entity, ref.key), made.was_there)
+        except OutcomeError as error:
+            text = f"{ref} (number {made.row.get('Number', '?')}) exists, but {action} failed: {error.reason}"
+            raise type(error)(text, code=error.code, retry_after=error.retry_after) from None
+
+    def updated(self, ref: ObjectRef, body: Json) -> Made:
+        """Repeating it changes nothing, so a doubtful one is simply done again."""
+        for _ in range(_CONFLICTS):
+            current = self._target(ref)
+            if not body:
+                return Made(ref, current, was_there=True)
+            try:
+                row = self._client.patch(ref.entity, ref.key, body, str(current.get("DataVersion") or ""))
+            except ChangedError:
+                continue
+            return Made(ref, {**current, **row}, was_there=False)
+        raise TransientError(f"{ref} is being changed by somebody else", code="http_412")
+
+    def _target(self, ref: ObjectRef) -> Json:
+        """An object that a message names. Raises PermanentError when only this one may not be seen."""
+        try:
+            return self._client.get(ref.entity, ref.key)
+        except ConfigurationError as error:
+            if error.code != "odata_20":
+                raise
+            # The rights to others of its kind tell whose fault it is: a single message must not stop the queue.
+            self._client.query(ref.entity, select="Ref_Key", top=1, allowed_only=1)
+            raise PermanentError(f"{ref} may not be seen: {error.reason}", code=error.code) from None
+
+    def _found(self, ref: ObjectRef) -> Json | None:
+        try:
+            return self._client.get(ref.entity, ref.key)
+        except NotFoundError:
+            return None
+
+    def _there(self, ref: ObjectRef) -> Json:
+        if (row := self._found(ref)) is None:
+            raise TransientError(f"1C says that {ref} exists, but does not show it", code="odata_15")
+        return row

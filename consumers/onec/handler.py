@@ -1,0 +1,116 @@
+"""Handler of `1c.queue`: from the topic of a message, by the mapping, to what is done in 1C."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from base_handler import BaseMessageHandler
+from consumers.onec.client import OneCClient
+from consumers.onec.config import OneCSettings
+from consumers.onec.creation import Made, Objects
+from consumers.onec.fields import ObjectFields, TaskInputs
+from consumers.onec.literals import ObjectRef, as_guid, object_ref
+from consumers.onec.mapping import ODataTopic, OneCMapping, ServiceTopic
+from consumers.onec.metadata import FRESH_ENOUGH, Publication
+from consumers.onec.references import References
+from consumers.onec.services import HttpServices
+from consumers.onec.view import task_view
+from core import values
+from core.errors import PermanentError
+from core.messages import CamundaTask, IncomingMessage
+from core.results import Accepted, Done, Result
+
+
+class OneCHandler(BaseMessageHandler):
+    """Creates and updates objects over OData, or calls an HTTP service.
+
+    Ref_Key is unique in 1C, so several workers may consume the queue at once.
+    """
+
+    settings_class = OneCSettings
+
+    def __init__(self, settings: OneCSettings, client: OneCClient) -> None:
+        super().__init__("1c")
+        self._client = client
+        self._mapping: OneCMapping = settings.mapping()
+        self._publication = Publication(client, self._mapping.entities, settings.metadata_ttl)
+        self._fields = ObjectFields(self._publication, References(client), settings.timezone)
+        self._objects = Objects(client, settings.namespace)
+        self._services = HttpServices(client)
+
+    @classmethod
+    def from_settings(cls, settings: OneCSettings, stop: threading.Event) -> OneCHandler:
+        """Raises NotConfiguredError when ONEC_URL is empty."""
+        return cls(settings, OneCClient(settings, stop))
+
+    def handle(self, message: IncomingMessage) -> Result:
+        task = message.task
+        topic = self._mapping.topics.get(task.topic)
+        if topic is None:
+            known = ", ".join(sorted(self._mapping.topics))
+            raise PermanentError(
+                f"1C has no topic {task.topic!r}; ONEC_MAPPING_FILE maps {known}", code="unknown_topic"
+            )
+        if isinstance(topic, ServiceTopic):
+            return self._services.call(task, topic)
+        if topic.operation == "update":
+            return self._update(task, topic)
+        return self._create(message, topic)
+
+    def probe(self) -> None:
+        """One request: 1C answers, takes the credentials and offers objects."""
+        self._client.root()
+        self._publication.current(FRESH_ENOUGH)
+
+    def get_stats(self) -> dict[str, Any]:
+        return self._client.stats()
+
+    def _get_original_queue_name(self) -> str:
+        return "1c.queue"
+
+    def _create(self, message: IncomingMessage, topic: ODataTopic) -> Result:
+        task = message.task
+        body = self._fields.for_creation(task, topic)
+        # Any other repetition is told by 1C itself: a second object with the key is refused.
+        may_be_there = message.redelivered or message.attempt > 1
+        made = self._objects.created(topic.entity, task.task_id, body, may_be_there=may_be_there)
+        if topic.action is not None:
+            made = self._objects.acted(made, topic.action)
+        response = self._response(made, topic)
+        wanted = self._objects.key_of(topic.entity, task.task_id)
+        if made.ref.key != wanted:
+            response["warnings"] = [
+                f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second "
+                "object"
+            ]
+        result = Accepted if topic.is_tracked else Done
+        return result(response, external_id=str(made.ref), duplicate=made.was_there)
+
+    def _update(self, task: CamundaTask, topic: ODataTopic) -> Done:
+        ref = self._target(task, topic)
+        body = self._fields.for_update(task, topic)
+        if not body and topic.action is None:
+            raise PermanentError("The message names nothing to update", code="nothing_to_update")
+        made = self._objects.updated(ref, body)
+        if topic.action is not None:
+            # A posted document that was changed must be posted once more; posting twice does no harm.
+            made = self._objects.acted(made, topic.action, again=topic.action == "Post")
+        return Done(self._response(made, topic), external_id=str(made.ref))
+
+    def _target(self, task: CamundaTask, topic: ODataTopic) -> ObjectRef:
+        found = TaskInputs(task).first(*topic.target)
+        if found is None:
+            names = " or ".join(topic.target)
+            raise PermanentError(f"There is no object to update: give its guid in {names}", code="no_target")
+        name, value = found
+        text = values.text(value)
+        if (guid := as_guid(text)) is not None:
+            return ObjectRef(topic.entity, guid)
+        ref = object_ref(text)
+        if ref is None or ref.entity != topic.entity:
+            raise values.BadValueError(name, value, f"a guid or {topic.entity}/guid")
+        return ref
+
+    def _response(self, made: Made, topic: ODataTopic) -> dict[str, Any]:
+        return {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}

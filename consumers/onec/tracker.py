@@ -1,0 +1,147 @@
+"""Tracker of `1c.sent.queue`: which tasks, processes and documents have people finished, and how."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from base_tracker import BaseTracker, Changes
+from consumers.onec.changes import FinishedObjects
+from consumers.onec.client import Json, OneCClient, rows_of
+from consumers.onec.completion import Completion, completion_of
+from consumers.onec.config import OneCSettings
+from consumers.onec.literals import ObjectRef, any_of, as_guid, guid, object_ref
+from consumers.onec.mapping import usual_finish
+from consumers.onec.metadata import Publication
+from consumers.onec.view import task_view
+from core import values
+from core.errors import ConfigurationError, PermanentError
+from core.messages import TrackedTask
+from core.results import Completed, Pending, Rejected, Verdict
+from runtime.unseen import UnseenTasks
+
+_Answer = TypeVar("_Answer")
+
+
+class OneCTracker(BaseTracker):
+    """Asks about ONEC_KEYS_PER_QUERY objects with one request; those that are finished come back whole."""
+
+    settings_class = OneCSettings
+    chunk_size = 2500
+
+    def __init__(self, settings: OneCSettings, client: OneCClient) -> None:
+        super().__init__("1c")
+        self._client = client
+        self._keys_per_query = settings.keys_per_query
+        zone = ZoneInfo(settings.timezone)
+        mapping = settings.mapping()
+        self._finishes = mapping.tracked()
+        self._publication = Publication(client, mapping.entities, settings.metadata_ttl)
+        self._finished = FinishedObjects(client, settings.page_size, lambda: datetime.now(zone).replace(tzinfo=None))
+        self._unseen = UnseenTasks("1C", "give the rights to the infobase user of ONEC_USERNAME again")
+
+    @classmethod
+    def from_settings(cls, settings: OneCSettings, stop: threading.Event) -> OneCTracker:
+        """Raises NotConfiguredError when ONEC_URL is empty."""
+        return cls(settings, OneCClient(settings, stop))
+
+    def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        refs = [object_ref(task.external_id) for task in tasks]
+        keys: defaultdict[str, set[str]] = defaultdict(set)
+        for ref in refs:
+            if ref is not None:
+                keys[ref.entity].add(ref.key)
+        states: dict[ObjectRef, Json] = {}
+        completions: dict[str, Completion] = {}
+        for entity, wanted in keys.items():
+            completions[entity] = self._completion(entity)
+            # A kind of object that neither mapping nor 1C knows (any more) is one that is not seen.
+            if entity in self._finishes or entity in self._publication.current().entities:
+                states |= self._looked_at(completions[entity], sorted(wanted))
+        return [self._verdict(task, ref, states, completions) for task, ref in zip(tasks, refs, strict=True)]
+
+    def changes(self, since: Any) -> Changes | None:
+        if not self._finishes:
+            return None
+        completions = {entity: self._completion(entity) for entity in self._finishes}
+        return _asked(lambda: self._finished.changes(since, completions))
+
+    def get_stats(self) -> dict[str, Any]:
+        return {**self._client.stats(), "unseen": len(self._unseen)}
+
+    def _completion(self, entity: str) -> Completion:
+        mapped = entity in self._finishes
+        finish = self._finishes.get(entity) or usual_finish(entity)
+        return self._publication.consulted(lambda known: completion_of(entity, finish, known, mapped=mapped))
+
+    def _looked_at(self, completion: Completion, keys: Sequence[str]) -> dict[ObjectRef, Json]:
+        """What 1C shows of them; what is finished whole."""
+        rows = self._rows(completion, keys, select=completion.select)
+        self._unseen.refuse_blindness(len(keys), len(rows))
+        finished = [key for key, row in rows.items() if completion.state(row) in {"done", "failed"}]
+        # Whole, and judged once more by what it is now: somebody may have opened it again in between.
+        rows |= self._rows(completion, finished, select=None)
+        return {ObjectRef(completion.entity, key): row for key, row in rows.items()}
+
+    def _rows(self, completion: Completion, keys: Sequence[str], *, select: str | None) -> dict[str, Json]:
+        found: dict[str, Json] = {}
+        options = {} if select is None else {"select": select}
+        for portion in self._portions(keys):
+            condition = any_of(f"Ref_Key eq {guid(key)}" for key in portion)
+            page = _asked(partial(self._client.query, completion.entity, filter=condition, allowed_only=1, **options))
+            rows = {key: row for row in rows_of(page) if (key := as_guid(row.get("Ref_Key"))) is not None}
+            if not rows.keys() <= set(portion):
+                raise ConfigurationError(
+                    f"1C ignores the filter by Ref_Key of {completion.entity}: objects cannot be recognised",
+                    code="key_filter",
+                )
+            found |= rows
+        return found
+
+    def _portions(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+        for start in range(0, len(keys), self._keys_per_query):
+            yield keys[start : start + self._keys_per_query]
+
+    def _verdict(
+        self,
+        task: TrackedTask,
+        ref: ObjectRef | None,
+        states: Mapping[ObjectRef, Json],
+        completions: Mapping[str, Completion],
+    ) -> Verdict:
+        if ref is None:
+            return Rejected(f"The sent message names no object of 1C but {task.external_id!r}", code="no_external_id")
+        row = states.get(ref)
+        completion = completions[ref.entity]
+        state = completion.state(row) if row is not None else "deleted"
+        if row is None or state == "deleted":
+            return self._unseen.verdict(task.task_id, str(ref))
+        self._unseen.seen(task.task_id)
+        if state == "open":
+            return Pending()
+        view = task_view(ref, row, completion.finish)
+        if state == "failed":
+            return Rejected(f"{ref} ended as {view['status']!r} in 1C", code="task_failed")
+        return Completed({"result": {"task": _with_answer(view, completion)}})
+
+
+def _with_answer(view: dict[str, Any], completion: Completion) -> dict[str, Any]:
+    """The result or status as an answer, in the form in which Camunda's side reads one (docs/contract.md, Response)."""
+    answers = {name.casefold(): text for name, text in completion.finish.answers.items()}
+    for given in (view.get("onec_result"), view["status"]):
+        if given is not None and (text := answers.get(values.text(given).casefold())) is not None:
+            return {**view, "ufResultExpected": "1", "ufResultAnswer_text": text}
+    return view
+
+
+def _asked(question: Callable[[], _Answer]) -> _Answer:
+    """A question that 1C finds wrong is the mapping's fault: no task is given up for it."""
+    try:
+        return question()
+    except PermanentError as error:
+        raise ConfigurationError(error.reason, code=error.code) from None
