@@ -31,11 +31,17 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "handler_class": "OpenProjectTaskHandler",
         "description": "Создание задач в OpenProject",
     },
+    "email.queue": {
+        "module": "consumers.email",
+        "handler_class": "EmailHandler",
+        "description": "Отправка почты",
+    },
 }
 
 SENT_QUEUES: Mapping[str, str] = {
     "bitrix24.queue": "bitrix24.sent.queue",
     "openproject.queue": "openproject.sent.queue",
+    "email.queue": "email.sent.queue",
     "1c.queue": "1c.sent.queue",
     "python-services.queue": "python-services.sent.queue",
     "default.queue": "default.sent.queue",
@@ -51,6 +57,11 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
         "module": "consumers.openproject",
         "tracker_class": "OpenProjectTaskTracker",
         "description": "Отслеживание задач OpenProject",
+    },
+    "email.sent.queue": {
+        "module": "consumers.email",
+        "tracker_class": "EmailTracker",
+        "description": "Передача результатов отправки почты",
     },
 }
 

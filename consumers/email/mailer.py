@@ -1,0 +1,49 @@
+"""Mails that are no task of a process: what the worker itself has to tell its operators."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from consumers.email.addresses import distinct, header_text, parse_addresses
+from consumers.email.client import SmtpClient
+from consumers.email.compose import as_letter, new_mail
+from consumers.email.config import EmailSettings
+from core import values
+from core.errors import OutcomeError
+
+_SUBJECT_LIMIT = 255  # characters
+
+
+class Mailer:
+    """Sends plain texts with the server of EmailSettings. Usable from any thread."""
+
+    def __init__(self, settings: EmailSettings, stop: threading.Event) -> None:
+        """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
+        self._settings = settings
+        self._client = SmtpClient(settings, stop)
+
+    def send(self, subject: str, text: str, recipients: Sequence[str]) -> None:
+        """Tries every recipient; raises the first OutcomeError when not all have it, StoppingError while stopping."""
+        addresses = distinct(parse_addresses("recipients", list(recipients)))
+        one_line = header_text("subject", " ".join(subject.split()))
+        mail = new_mail(self._settings, values.cut(one_line, _SUBJECT_LIMIT), datetime.now(UTC))
+        mail["To"] = addresses
+        mail["Message-ID"] = f"<{uuid.uuid4()}@{self._client.sender.rpartition('@')[2]}>"
+        mail.set_content(text)
+        letter = as_letter(mail, addresses, addresses)
+        failure: OutcomeError | None = None
+        with self._client.session() as session:
+            for address in addresses:
+                try:
+                    session.deliver(letter, address.addr_spec, _nothing)
+                except OutcomeError as error:
+                    failure = failure or error
+        if failure is not None:
+            raise failure
+
+
+def _nothing() -> None:
+    """No journal: a notice that arrives twice is better than one that does not arrive."""
