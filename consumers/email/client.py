@@ -6,6 +6,7 @@ line is drawn here. smtplib draws none, so the content is sent by hand, everythi
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import smtplib
@@ -83,7 +84,7 @@ class SmtpClient:
             with _errors("greeting"):
                 _socket_of(smtp).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 _socket_of(smtp).settimeout(self.settings.command_timeout)
-                smtp.ehlo_or_helo_if_needed()
+                _greet(smtp)
             if self.settings.tls == "starttls":
                 self._start_tls(smtp)
             self._log_in(smtp)
@@ -106,17 +107,28 @@ class SmtpClient:
         with _errors("tls"):
             smtp.starttls(context=self._context())
         with _errors("greeting"):
-            smtp.ehlo_or_helo_if_needed()
+            _greet(smtp)
 
     def _log_in(self, smtp: smtplib.SMTP) -> None:
         name, password = self.settings.smtp_username, self.settings.smtp_password
-        if name and password:
-            with _errors("login"):
+        if not name or not password:
+            return
+        with _errors("login"):
+            if f"{name}{password.get_secret_value()}".isascii():
                 smtp.login(name, password.get_secret_value())
+            elif "PLAIN" in smtp.esmtp_features.get("auth", "").upper().split():
+                # smtplib speaks ASCII only; PLAIN is UTF-8 (RFC 4616).
+                token = base64.b64encode(f"\0{name}\0{password.get_secret_value()}".encode()).decode()
+                _require(smtp.docmd("AUTH", f"PLAIN {token}"), "login", 235)
+            else:
+                raise smtplib.SMTPNotSupportedError("AUTH PLAIN, which a login beyond ASCII needs")
 
     def _context(self) -> ssl.SSLContext:
         ca_file = self.settings.ca_file
-        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        try:
+            context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(f"EMAIL_CA_FILE cannot be used: {error.strerror}", code="ca_file") from None
         if not self.settings.tls_verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -265,6 +277,12 @@ class SmtpSession:
             raise
 
 
+def _greet(smtp: smtplib.SMTP) -> None:
+    """smtplib's own greeting takes a server that has no time for one that knows no EHLO."""
+    answer = smtp.ehlo()
+    _require(smtp.helo() if answer[0] // 100 == 5 else answer, "greeting", 250)
+
+
 def _require(answer: tuple[int, bytes], stage: Stage, *wanted: int) -> None:
     reply = Reply.of(*answer)
     if reply.code not in wanted:
@@ -289,9 +307,13 @@ def _errors(stage: Stage) -> Iterator[None]:
         if error.smtp_code < 400:  # not SMTP, or a connection that ended in the middle
             raise OutageError(f"the mail server gave no proper answer: {_text(error)}", code="no_answer") from None
         raise outcome_of(stage, Reply.of(error.smtp_code, error.smtp_error)) from None
-    except UnicodeError:
-        raise RecipientRefusedError("the address cannot be sent to this mail server", code="no_smtputf8") from None
-    except (OSError, smtplib.SMTPException, ValueError) as error:
+    except ValueError as error:  # what cannot be written into a command, or looked up as a name
+        if stage in ("sender", "recipient"):
+            raise RecipientRefusedError(
+                f"the address cannot be told the mail server: {error}", code="address"
+            ) from None
+        raise ConfigurationError(f"the mail server cannot be asked: {error}", code="bad_setting") from None
+    except (OSError, smtplib.SMTPException) as error:
         raise OutageError(f"the mail server cannot be reached: {_text(error)}", code="no_connection") from None
 
 

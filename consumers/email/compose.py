@@ -144,7 +144,20 @@ def _fill(mail: EmailMessage, texts: _Texts, attachments: Sequence[Attachment]) 
         mail.add_alternative(texts.html, subtype="html")
     for attachment in attachments:
         main, _, sub = attachment.content_type.partition("/")
-        mail.add_attachment(attachment.content, maintype=main, subtype=sub, filename=attachment.name)
+        mail.add_attachment(
+            attachment.content, maintype=main, subtype=sub, filename=attachment.name, params=_charset(main, attachment)
+        )
+
+
+def _charset(main: str, attachment: Attachment) -> dict[str, str]:
+    """Text without one would be read as ASCII (RFC 2046 4.1.2)."""
+    if main != "text":
+        return {}
+    try:
+        attachment.content.decode()
+    except UnicodeDecodeError:
+        return {}
+    return {"charset": "utf-8"}
 
 
 def _first(inputs: Inputs, name: str) -> tuple[str, Any] | None:
