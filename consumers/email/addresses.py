@@ -60,7 +60,7 @@ def parse_address(name: str, written: str) -> Address:
     """`a@b.ru` or `Name <a@b.ru>`; the domain comes out in its ASCII form. Raises BadAddressError."""
     text = header_text(name, written)
     display, bare = "", text
-    if text.endswith(">"):
+    if text.endswith(">") and "<" in text:
         display, _, bare = text[:-1].rpartition("<")
         display, bare = _unquoted(display.strip()), bare.strip()
     local, at, domain = bare.rpartition("@")

@@ -92,11 +92,15 @@ class Attachments:
             if Path(name).is_absolute() or not path.is_relative_to(root):
                 raise PermanentError(f"attachment {name!r} is outside of EMAIL_ATTACHMENTS_DIR", code="attachment")
             if not path.is_file():
-                raise PermanentError(f"there is no file {name!r} in EMAIL_ATTACHMENTS_DIR", code="attachment")
+                raise PermanentError(
+                    f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR", code="attachment"
+                )
             with path.open("rb") as file:
                 content = file.read(left + 1)
         except RuntimeError:  # links in a circle
-            raise PermanentError(f"there is no file {name!r} in EMAIL_ATTACHMENTS_DIR", code="attachment") from None
+            raise PermanentError(
+                f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR", code="attachment"
+            ) from None
         except OSError as error:
             raise TransientError(f"attachment {name!r} cannot be read: {error.strerror}", code="attachment") from None
         if len(content) > left:

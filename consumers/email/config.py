@@ -11,8 +11,9 @@ from pydantic_settings import SettingsConfigDict
 
 from config import EnvironmentSettings, PositiveCount, Seconds, Shared, StateDir, missing_files
 from consumers.email.addresses import BadAddressError, domain_of, parse_address
+from core import values
 from core.settings_errors import FieldProblem, Text, ValueProblem
-from core.settings_values import LOOPBACK_HOSTS
+from core.settings_values import LOOPBACK_HOSTS, parse_endpoints
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -23,11 +24,26 @@ def _address(value: str | None) -> str | None:
     hint = Text("an address such as noreply@example.ru", "адрес, например noreply@example.ru")
     try:
         address = parse_address("the setting", value)
-    except BadAddressError as error:
+    except values.BadValueError as error:
         raise ValueProblem(Text("is no mail address", "это не почтовый адрес"), hint) from error
     if address.display_name or not address.addr_spec.isascii():
         raise ValueProblem(Text("is more than an address", "это не просто адрес"), hint)
     return address.addr_spec
+
+
+def _host(value: str | None) -> str | None:
+    if value is None:
+        return None
+    endpoints = parse_endpoints(value, PORTS["none"])
+    if len(endpoints) != 1 or endpoints[0].port != PORTS["none"]:
+        raise ValueProblem(
+            Text("is not the name of one server", "это не имя одного сервера"),
+            Text(
+                "the host alone, like mail.example.ru; its port goes into EMAIL_SMTP_PORT",
+                "только узел, например mail.example.ru; порт задаётся в EMAIL_SMTP_PORT",
+            ),
+        )
+    return endpoints[0].host
 
 
 def _header_text(value: str) -> str:
@@ -57,7 +73,7 @@ class EmailSettings(EnvironmentSettings):
     model_config = SettingsConfigDict(env_prefix="EMAIL_")
 
     tls: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_host: str | None = None
+    smtp_host: Annotated[str | None, AfterValidator(_host)] = None
     smtp_port: Annotated[int, Field(ge=1, le=65535)] = Field(default_factory=lambda known: PORTS[known["tls"]])
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 _ATTRIBUTE = re.compile(r"""\bhref\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _NAME = re.compile(r"/?[a-z][a-z0-9]*")
+_RAW = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "title", "textarea")}
 _UNSEEN = {"script", "style", "head", "title", "template"}
 _PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "blockquote", "pre", "hr"}
 _LINES = {"br", "div", "tr", "li", "section", "article", "header", "footer", "dt", "dd"}
@@ -63,6 +64,9 @@ def _tokens(markup: str) -> Iterator[tuple[str, str]]:
         elif not inside.startswith(("!", "?", "/")):
             yield "", markup[start : end + 1]
         position = end + (3 if comment else 1)
+        if name and name[0] in _RAW:
+            closing = _RAW[name[0]].search(markup, position)
+            position = closing.start() if closing else len(markup)
     if position < len(markup):
         yield "", markup[position:]
 
