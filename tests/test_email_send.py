@@ -121,6 +121,9 @@ def test_letters_beyond_ascii_before_the_at_sign_need_a_server_that_takes_them(t
         with pytest.raises(PermanentError, match="SMTPUTF8"):
             handler.handle(message(to="иван@пример.рф"))
         assert isinstance(handler.handle(message(to="ivan@пример.рф")), Done), "a domain can be written in ASCII"
+        result = handler.handle(message(to="a@example.com", bcc="иван@пример.рф"))
+        assert isinstance(result, Done)
+        assert "SMTPUTF8" in result.response["email_refused"]["иван@xn--e1afmkfd.xn--p1ai"]
 
 
 def test_a_mail_larger_than_the_server_takes_is_refused_by_name_not_for_ever_tried(tmp_path: Path) -> None:

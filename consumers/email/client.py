@@ -34,7 +34,7 @@ _LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
 class Letter(NamedTuple):
-    """A mail as it goes over the wire. `needs_utf8`: an address in it is not ASCII (RFC 6531)."""
+    """A mail as it goes over the wire. `needs_utf8`: an address in its headers is not ASCII (RFC 6531)."""
 
     content: bytes
     needs_utf8: bool = False
@@ -207,14 +207,16 @@ class SmtpSession:
         options = []
         if smtp.has_extn("size"):
             options.append(f"SIZE={len(letter.content)}")
-        if letter.needs_utf8:
+        needs_utf8 = letter.needs_utf8 or not recipient.isascii()
+        if needs_utf8:
             if not smtp.has_extn("smtputf8"):
-                raise PermanentError(
+                kind = PermanentError if letter.needs_utf8 else RecipientRefusedError
+                raise kind(
                     "an address holds letters beyond ASCII before the @, and the mail server has no SMTPUTF8",
                     code="no_smtputf8",
                 )
             options.append("SMTPUTF8")
-        smtp.command_encoding = "utf-8" if letter.needs_utf8 else "ascii"
+        smtp.command_encoding = "utf-8" if needs_utf8 else "ascii"
         self._used = True
         try:
             with _errors("sender"):

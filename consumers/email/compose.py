@@ -88,7 +88,7 @@ class Composer:
         mail["Message-ID"] = self.message_id(task.task_id)
         mail["X-Camunda-Task-Id"] = _header_safe(task.task_id)
         _fill(mail, texts, self._attachments.read(attached[1]) if attached else [])
-        return as_letter(mail, [*recipients.to, *recipients.cc, *reply_to], recipients.all)
+        return as_letter(mail, [*recipients.to, *recipients.cc, *reply_to])
 
     def message_id(self, task_id: str) -> str:
         return f"<{uuid.uuid5(uuid.NAMESPACE_URL, f'email:{task_id}')}@{_domain(self._settings)}>"
@@ -121,12 +121,11 @@ def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessa
     return mail
 
 
-def as_letter(mail: EmailMessage, shown: Sequence[Address], recipients: Sequence[Address]) -> Letter:
+def as_letter(mail: EmailMessage, shown: Sequence[Address]) -> Letter:
     """`shown` are the addresses in the headers."""
-    needs_utf8 = not all(each.addr_spec.isascii() for each in (*shown, *recipients))
-    in_headers = not all(each.addr_spec.isascii() for each in shown)
-    policy = SMTPUTF8.clone(cte_type="7bit") if in_headers else SMTP.clone(cte_type="7bit")
-    return Letter(mail.as_bytes(policy=policy), needs_utf8)
+    needs_utf8 = not all(each.addr_spec.isascii() for each in shown)
+    policy = SMTPUTF8 if needs_utf8 else SMTP
+    return Letter(mail.as_bytes(policy=policy.clone(cte_type="7bit")), needs_utf8)
 
 
 def _fill_recipients(mail: EmailMessage, recipients: Recipients) -> None:

@@ -33,7 +33,7 @@ class Mailer:
         mail["To"] = addresses
         mail["Message-ID"] = f"<{uuid.uuid4()}@{self._client.sender.rpartition('@')[2]}>"
         mail.set_content(text)
-        letter = as_letter(mail, addresses, addresses)
+        letter = as_letter(mail, addresses)
         failure: OutcomeError | None = None
         with self._client.session() as session:
             for address in addresses:
