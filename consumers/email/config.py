@@ -92,7 +92,7 @@ class EmailSettings(EnvironmentSettings):
     ambiguous_wait: Seconds = 60.0
     deferred_wait: Seconds = 300.0  # greylisting wants minutes
     all_refused: Literal["business", "permanent"] = "business"
-    connect_timeout: Seconds = 10.0
+    connect_timeout: Seconds = 30.0  # with the greeting, which some servers hold back on purpose
     command_timeout: Seconds = 60.0
     # RFC 5321 4.5.3.2.6: who gives up earlier sends mails twice that the server is still taking in.
     data_timeout: Seconds = 600.0

@@ -71,16 +71,15 @@ def _kind(stage: Stage, reply: Reply) -> type[OutcomeError]:
         if _wants_login(reply):
             return ConfigurationError
         return RecipientDeferredError if temporary else RecipientRefusedError
-    if stage == "sender":
-        if temporary:
-            return TransientError  # a message's size or encoding may be what is refused: it must not stop the queue
-        return RecipientRefusedError if _is_about_the_message(reply) else ConfigurationError
+    if stage == "sender" and _is_about_the_message(reply):
+        return TransientError if temporary else RecipientRefusedError
     if stage == "greeting" or temporary:
         return OutageError
     return ConfigurationError
 
 
 def _is_about_the_message(reply: Reply) -> bool:
+    """Size or encoding, which the server is told together with the sender; the sender itself is the worker's."""
     return reply.code == 552 or reply.enhanced[1:].startswith((".2.3", ".3.4", ".6."))
 
 
