@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,14 @@ def test_a_batch_goes_over_one_connection(server: MailServer, tmp_path: Path) ->
     assert all(isinstance(outcome, Done) for outcome in outcomes)
     assert (len(server.mails), server.connections) == (20, 1)
     assert handler.get_stats() == {"connections": 1, "mails": 20}
+
+
+def test_a_large_mail_arrives_whole(server: MailServer, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 20_000
+    attachment = {"name": "big.bin", "content": base64.b64encode(content).decode()}
+    handler_for(server, tmp_path).handle(message(attachments=[attachment]))
+    [attached] = server.mails[0].message.iter_attachments()
+    assert attached.get_content() == content
 
 
 def test_a_recipient_who_is_named_twice_gets_it_once(server: MailServer, tmp_path: Path) -> None:

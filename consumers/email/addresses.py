@@ -21,6 +21,7 @@ _LOCAL_LIMIT = 64
 _ADDRESS_LIMIT = 254
 _NAME_LIMIT = 200  # characters of a display name
 _LIST_LIMIT = 100_000  # characters of a list of addresses
+_COUNT_LIMIT = 10_000  # addresses that are looked at to find the distinct ones
 
 _LOCAL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+)*"
@@ -45,6 +46,7 @@ def header_text(name: str, value: Any) -> str:
 def parse_addresses(name: str, value: Any) -> Iterator[Address]:
     """A list, a JSON list in a text, or addresses separated by commas or semicolons. Raises BadAddressError."""
     listed = value if isinstance(value, list) else _json_list(value)
+    count = 0
     for item in listed:
         if not isinstance(item, str):
             raise BadAddressError(name, item, "a mail address")
@@ -52,6 +54,9 @@ def parse_addresses(name: str, value: Any) -> Iterator[Address]:
         if len(written) > _LIST_LIMIT:
             raise BadAddressError(name, written, f"a list of at most {_LIST_LIMIT} characters")
         for part in _split(name, written):
+            count += 1
+            if count > _COUNT_LIMIT:
+                raise BadAddressError(name, written, f"a list of at most {_COUNT_LIMIT} addresses")
             if part:
                 yield parse_address(name, part)
 
@@ -96,7 +101,10 @@ def key_of(address: Address) -> str:
 
 def distinct(addresses: Iterable[Address]) -> list[Address]:
     """Each recipient once, the first spelling wins."""
-    return list({key_of(each): each for each in reversed(list(addresses))}.values())[::-1]
+    found: dict[str, Address] = {}
+    for address in addresses:
+        found.setdefault(key_of(address), address)
+    return list(found.values())
 
 
 def require_allowed(name: str, addresses: Iterable[Address], domains: frozenset[str]) -> None:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from consumers.email.addresses import distinct, header_text, key_of, parse_addresses, require_allowed
 from consumers.email.attachments import Attachment, Attachments
-from consumers.email.client import Letter
 from consumers.email.config import EmailSettings
 from consumers.email.plaintext import text_of
+from consumers.email.session import Letter
 from consumers.email.templates import RENDERED_LIMIT, Templates
 from core import values
 from core.errors import PermanentError
@@ -86,7 +86,7 @@ class Composer:
             del mail["Reply-To"]
             mail["Reply-To"] = reply_to
         mail["Message-ID"] = self.message_id(task.task_id)
-        mail["X-Camunda-Task-Id"] = _header_safe(task.task_id)
+        mail["X-Camunda-Task-Id"] = header_text("task_id", task.task_id)
         _fill(mail, texts, self._attachments.read(attached[1]) if attached else [])
         return as_letter(mail, [*recipients.to, *recipients.cc, *reply_to])
 
@@ -188,11 +188,6 @@ def _variables(task: CamundaTask, inputs: Inputs) -> Mapping[str, Any]:
         "process_instance_id": task.process_instance_id,
     }
     return {**inputs.parameters, **inputs.extensions, **inputs.variables, "camunda": camunda}
-
-
-def _header_safe(task_id: str) -> str:
-    # A task id may hold any printable character; the header is for people and programs who search by it.
-    return header_text("task_id", task_id)
 
 
 def _domain(settings: EmailSettings) -> str:

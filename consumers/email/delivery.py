@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from consumers.email.client import Letter, SmtpSession
 from consumers.email.config import EmailSettings
 from consumers.email.errors import RecipientDeferredError, RecipientRefusedError
+from consumers.email.session import Letter, SmtpSession
 from core.errors import AmbiguousError, OutcomeError, PermanentError, TransientError
 from runtime.send_journal import Send, SendJournal
 
@@ -53,6 +53,12 @@ class Delivery:
         if all(_recall(progress, each, parts.get(_part(each))) for each in recipients) and progress.accepted:
             return progress
         return None
+
+    def is_in_doubt(self, task_id: str, recipients: Sequence[str]) -> bool:
+        """Whether an attempt to one of them was begun whose end the journal does not know."""
+        parts = self._journal.parts(task_id)
+        states = (parts.get(_part(each)) for each in recipients)
+        return any(state is not None and state.state == "sending" for state in states)
 
     def send(self, session: SmtpSession, task_id: str, recipients: Sequence[str], letter: Letter) -> Progress:
         """One transaction for each recipient without an answer, until one is in doubt or the server fails.

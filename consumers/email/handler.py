@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from base_handler import BaseMessageHandler, HandlerOutcome
-from consumers.email.client import SmtpClient, SmtpSession
+from consumers.email.client import SmtpClient
 from consumers.email.compose import Composer
 from consumers.email.config import EmailSettings
 from consumers.email.delivery import Delivery, Progress
+from consumers.email.session import SmtpSession
 from core.errors import (
     BusinessError,
     ConfigurationError,
@@ -62,9 +63,9 @@ class EmailHandler(BaseMessageHandler):
     def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
         self._look_after_journal()
         down: OutcomeError | None = None
-        with self._client.session() as session:
+        with SmtpSession(self._client) as session:
             for message in messages:
-                outcome = down or self._one(session, message.task)
+                outcome = down or self._one(session, message)
                 if isinstance(outcome, OutageError | ConfigurationError):
                     down = outcome
                 elif isinstance(outcome, OutcomeError) and session.is_silent:
@@ -74,7 +75,7 @@ class EmailHandler(BaseMessageHandler):
     def probe(self) -> None:
         """Connects, logs in, and writes to the journal."""
         self._journal.check()
-        with self._client.session() as session:
+        with SmtpSession(self._client) as session:
             session.check()
 
     def get_stats(self) -> dict[str, Any]:
@@ -83,22 +84,27 @@ class EmailHandler(BaseMessageHandler):
     def _get_original_queue_name(self) -> str:
         return "email.queue"
 
-    def _one(self, session: SmtpSession, task: CamundaTask) -> HandlerOutcome:
-        if not self._claims.take(task.task_id):
+    def _one(self, session: SmtpSession, message: IncomingMessage) -> HandlerOutcome:
+        key = message.task.task_id
+        if not self._claims.take(key):
             return again("Another message of this task is being processed", "key_in_use", self._wait)
         try:
-            return self._sent(session, task)
+            return self._sent(session, message.task, redelivered=message.redelivered)
         except OutcomeError as error:
             return error
         finally:
-            self._claims.release([task.task_id])
+            self._claims.release([key])
 
-    def _sent(self, session: SmtpSession, task: CamundaTask) -> Done:
+    def _sent(self, session: SmtpSession, task: CamundaTask, *, redelivered: bool) -> Done:
         recipients = self._composer.recipients(task)
         addresses = [each.addr_spec for each in recipients.all]
         # Before anything else is looked at: what was sent stays sent, even if its attachment is gone by now.
         if (known := self._delivery.known(task.task_id, addresses)) is not None:
             return self._done(task, known, duplicate=True)
+        if redelivered and self._delivery.is_in_doubt(task.task_id, addresses):
+            # It may have lost the broker and not its life: it gets time to write down the end.
+            self._claims.doubt(task.task_id, self._wait)
+            raise again("An earlier worker may be sending this mail still", "redelivered", self._wait)
         if self._claims.is_in_doubt(task.task_id):
             raise again("The server may still be taking this mail, for another message", "key_in_doubt", self._wait)
         letter = self._composer.letter(task, recipients, datetime.now(UTC))

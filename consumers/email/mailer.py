@@ -11,6 +11,7 @@ from consumers.email.addresses import distinct, header_text, parse_addresses
 from consumers.email.client import SmtpClient
 from consumers.email.compose import as_letter, new_mail
 from consumers.email.config import EmailSettings
+from consumers.email.session import SmtpSession
 from core import values
 from core.errors import OutcomeError
 
@@ -35,7 +36,7 @@ class Mailer:
         mail.set_content(text)
         letter = as_letter(mail, addresses)
         failure: OutcomeError | None = None
-        with self._client.session() as session:
+        with SmtpSession(self._client) as session:
             for address in addresses:
                 try:
                     session.deliver(letter, address.addr_spec, _nothing)
