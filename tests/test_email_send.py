@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from consumers.email.client import SmtpClient
@@ -34,6 +36,12 @@ PASSWORD = "correct-horse-battery"
 
 @pytest.fixture
 def server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[MailServer]:
     with MailServer() as server:
         yield server
 
@@ -141,6 +149,19 @@ def test_a_mail_larger_than_the_server_takes_is_refused_by_name_not_for_ever_tri
         with pytest.raises(PermanentError, match="552"):
             handler.handle(message(body="x" * 2000))
         assert isinstance(handler.handle(message()), Done)
+
+
+@given(st.lists(st.text(), max_size=5).map("\n".join))
+def test_any_text_arrives_as_it_was_written(
+    one_server: MailServer, tmp_path_factory: pytest.TempPathFactory, body: str
+) -> None:
+    handler = handler_for(one_server, tmp_path_factory.mktemp("state"))
+    result = handler.handle(message(body=f"<{body}>"))
+    assert isinstance(result, Done)
+    got = one_server.mails[-1].message.get_body(("plain",))
+    assert got is not None
+    wanted = f"<{body}>".replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+    assert got.get_content().replace("\r\n", "\n") == wanted + "\n"
 
 
 # -- kinds of connections -------------------------------------------------------------------------------------------
