@@ -77,7 +77,7 @@ class Templates:
 
 
 class _Budget:
-    """What one rendering may still cost. `clock` as time.monotonic."""
+    """What one rendering may still cost."""
 
     def __init__(self) -> None:
         self._steps = STEP_LIMIT
@@ -137,6 +137,7 @@ class _BoundedEnvironment(SandboxedEnvironment):
     def _generate(
         self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
     ) -> str:
+        # Jinja2's own hook for whoever changes what is compiled.
         for loop in source.find_all(nodes.For):
             loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
         return super()._generate(source, name, filename, defer_init)
