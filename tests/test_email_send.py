@@ -261,7 +261,7 @@ def test_without_a_host_the_system_is_not_in_use() -> None:
         with pytest.raises(NotConfiguredError):
             made.from_settings(EmailSettings(), threading.Event())
     with pytest.raises(NotConfiguredError):
-        Mailer(EmailSettings(), threading.Event())
+        Mailer(EmailSettings())
 
 
 def test_the_tracker_waits_for_nobody(server: MailServer, tmp_path: Path) -> None:
@@ -271,15 +271,21 @@ def test_the_tracker_waits_for_nobody(server: MailServer, tmp_path: Path) -> Non
 
 
 def test_operators_get_notices_even_if_one_of_them_is_unknown(server: MailServer, tmp_path: Path) -> None:
-    mailer = Mailer(settings_for(server, tmp_path), threading.Event())
-    mailer.send("Очередь стоит\nпочта", "Сервер не отвечает", ["Анна <a@example.com>", "b@example.com"])
-    assert server.boxes() == ["a@example.com", "b@example.com"]
+    mailer = Mailer(settings_for(server, tmp_path))
+    missed = mailer.send("Очередь стоит\nпочта", "Сервер не отвечает", ["Анна <a@example.com>", "b@example.com"])
+    assert (missed, server.boxes()) == ({}, ["a@example.com", "b@example.com"])
     assert str(server.mails[0].message["Subject"]) == "Очередь стоит почта"
     assert server.mails[0].message["From"].addresses[0].addr_spec == SENDER
     server.replies("RCPT", "550 5.1.1 unknown", to="a@example.com")
+    missed = mailer.send("x", "y", ["a@example.com", "b@example.com"])
+    assert "unknown" in missed["a@example.com"]
+    assert server.boxes()[2:] == ["b@example.com"]
+    server.always("RCPT", "550 5.1.1 unknown")
     with pytest.raises(PermanentError, match="unknown"):
         mailer.send("x", "y", ["a@example.com", "b@example.com"])
-    assert server.boxes()[2:] == ["b@example.com"]
+    server.go_down()
+    with pytest.raises(OutageError):
+        mailer.send("x", "y", ["a@example.com"])
     assert not (tmp_path / "state").exists(), "a notice needs no journal"
 
 

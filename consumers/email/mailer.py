@@ -21,13 +21,14 @@ _SUBJECT_LIMIT = 255  # characters
 class Mailer:
     """Sends plain texts with the server of EmailSettings. Usable from any thread."""
 
-    def __init__(self, settings: EmailSettings, stop: threading.Event) -> None:
+    def __init__(self, settings: EmailSettings) -> None:
         """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
         self._settings = settings
-        self._client = SmtpClient(settings, stop)
+        # Not the daemon's: its last words are worth sending.
+        self._client = SmtpClient(settings, threading.Event())
 
-    def send(self, subject: str, text: str, recipients: Sequence[str]) -> None:
-        """Tries every recipient; raises the first OutcomeError when not all have it, StoppingError while stopping."""
+    def send(self, subject: str, text: str, recipients: Sequence[str]) -> dict[str, str]:
+        """Who has not got it, and why. Raises the first OutcomeError when nobody has."""
         addresses = distinct(parse_addresses("recipients", list(recipients)))
         one_line = header_text("subject", " ".join(subject.split()))
         mail = new_mail(self._settings, values.cut(one_line, _SUBJECT_LIMIT), datetime.now(UTC))
@@ -35,15 +36,16 @@ class Mailer:
         mail["Message-ID"] = f"<{uuid.uuid4()}@{self._client.sender.rpartition('@')[2]}>"
         mail.set_content(text)
         letter = as_letter(mail, addresses)
-        failure: OutcomeError | None = None
+        failures: dict[str, OutcomeError] = {}
         with SmtpSession(self._client) as session:
             for address in addresses:
                 try:
                     session.deliver(letter, address.addr_spec, _nothing)
                 except OutcomeError as error:
-                    failure = failure or error
-        if failure is not None:
-            raise failure
+                    failures[address.addr_spec] = error
+        if failures and len(failures) == len(addresses):
+            raise next(iter(failures.values()))
+        return {address: error.reason for address, error in failures.items()}
 
 
 def _nothing() -> None:
