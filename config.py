@@ -31,6 +31,11 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "handler_class": "OpenProjectTaskHandler",
         "description": "Создание задач в OpenProject",
     },
+    "email.queue": {
+        "module": "consumers.email",
+        "handler_class": "EmailHandler",
+        "description": "Отправка почты",
+    },
     "1c.queue": {
         "module": "consumers.onec",
         "handler_class": "OneCHandler",
@@ -51,6 +56,7 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
 SENT_QUEUES: Mapping[str, str] = {
     "bitrix24.queue": "bitrix24.sent.queue",
     "openproject.queue": "openproject.sent.queue",
+    "email.queue": "email.sent.queue",
     "1c.queue": "1c.sent.queue",
     "python-services.queue": "python-services.sent.queue",
     "telegram.queue": "telegram.sent.queue",
@@ -67,6 +73,11 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
         "module": "consumers.openproject",
         "tracker_class": "OpenProjectTaskTracker",
         "description": "Отслеживание задач OpenProject",
+    },
+    "email.sent.queue": {
+        "module": "consumers.email",
+        "tracker_class": "EmailTracker",
+        "description": "Передача результатов отправки почты",
     },
     "1c.sent.queue": {
         "module": "consumers.onec",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.alerting import make_alerting
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
@@ -39,6 +40,7 @@ def check_configuration(environ: Mapping[str, str], env_file: Path, lang: Langua
 
 
 def _show(startup: Startup, lang: Language, *, probe: bool) -> bool:
+    make_alerting(startup.settings, threading.Event(), startup.secrets.mask)
     print(_VALID.say(lang))
     width = max(map(len, startup.handlers), default=0)
     usable = True

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from config import Settings, WorkerSettings
+from consumers.email.config import EmailSettings
+from consumers.telegram.config import TelegramSettings
 from runtime.alert_settings import AlertSettings
 from runtime.loader import load_classes, settings_classes
 from runtime.logs import LoggingHandle, setup_logging
@@ -43,7 +45,9 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
         trackers.update(
             load_classes({q: (e.module, e.tracker_class) for q, e in worker.tracker_config.items()}, "TRACKER_CONFIG")
         )
-        return [*settings_classes([*handlers.values(), *trackers.values()]), AlertSettings]
+        # Alerts go by mail and Telegram also where no queue of theirs is consumed.
+        systems = settings_classes([*handlers.values(), *trackers.values()])
+        return [*systems, AlertSettings, EmailSettings, TelegramSettings]
 
     settings = load_settings(environ, env_file, find_classes)
     return Startup(settings, Secrets(settings.secret_values()), handlers, trackers)

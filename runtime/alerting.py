@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.alerts import Alert, AlertBook
-from core.errors import OutcomeError
+from core.errors import OutcomeError, PermanentError
 from core.events import Event, MessageParked, MessageRerouted, Swept, SystemPaused, SystemResumed
 from core.settings_errors import Language, Text
 
@@ -33,9 +33,10 @@ _MANY = Text("{name}: {count} alerts", "{name}: уведомлений: {count}"
 
 
 class Channel(Protocol):
-    """A way to people. `send` raises an OutcomeError when the message did not get through."""
+    """A way to one person or chat. `send` raises an OutcomeError when the message did not get through."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def send(self, subject: str, text: str) -> None: ...
 
@@ -43,8 +44,8 @@ class Channel(Protocol):
 @dataclass(slots=True)
 class _Outbox:
     channel: Channel
+    pause: float
     waiting: deque[Alert] = field(default_factory=deque)
-    pause: float = FIRST_PAUSE
     next_try: float = 0.0
 
 
@@ -61,14 +62,16 @@ class Alerting:
         stop: threading.Event,
         mask: Callable[[str], str] = lambda text: text,
         gather: float = GATHER,
+        first_pause: float = FIRST_PAUSE,
     ) -> None:
         self._book = book
-        self._outboxes = [_Outbox(channel) for channel in channels]
+        self._outboxes = [_Outbox(channel, first_pause) for channel in channels]
         self._name = name
         self._language = language
         self._stop = stop
         self._mask = mask
         self._gather = gather
+        self._first_pause = first_pause
         self._lock = threading.Lock()  # of the book
         self._thread: threading.Thread | None = None
 
@@ -120,6 +123,9 @@ class Alerting:
             subject = _MANY.say(self._language).format(name=self._name, count=len(texts))
         try:
             outbox.channel.send(subject[:200], "\n\n".join([self._name, *texts]))
+        except PermanentError as error:  # a wrong address stays wrong
+            extra = {"event": "alert.dropped", "code": error.code}
+            log.error("%d alerts cannot be sent by %s: %s", len(alerts), outbox.channel.name, error, extra=extra)
         except OutcomeError as error:
             outbox.next_try = time.monotonic() + outbox.pause
             outbox.pause = min(2 * outbox.pause, LONGEST_PAUSE)
@@ -128,4 +134,4 @@ class Alerting:
             return
         for _ in alerts:
             outbox.waiting.popleft()
-        outbox.pause, outbox.next_try = FIRST_PAUSE, 0.0
+        outbox.pause, outbox.next_try = self._first_pause, 0.0

@@ -19,6 +19,7 @@ import config
 from cli.startup import read_configuration
 from config import EnvironmentSettings, HandlerEntry, RabbitMQSettings, Settings, TrackerEntry, WorkerSettings
 from consumers.bitrix.config import BitrixSettings
+from consumers.email.config import EmailSettings
 from consumers.onec.config import OneCSettings
 from consumers.openproject.config import OpenProjectSettings
 from consumers.telegram.config import TelegramSettings
@@ -34,6 +35,7 @@ EXAMPLE = ROOT / "config.env.example"
 SYSTEMS: tuple[type[BaseSettings], ...] = tuple(read_configuration({}, Path("no .env")).settings.systems)
 CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
 WEBHOOK = "https://portal.example.ru/rest/1/abc9def8ghi7"
+MAIL = {"EMAIL_SMTP_HOST": "mail.example.ru", "EMAIL_FROM": "robot@example.ru"}
 
 
 def load(environ: dict[str, str] | None = None, env_file: Path | None = None) -> Settings:
@@ -219,13 +221,47 @@ class TestOpenProject:
         assert openproject.answers == {"Closed": "ДА", "Rejected": "НЕТ"}
 
 
+class TestEmail:
+    def test_the_port_follows_the_kind_of_encryption(self) -> None:
+        for tls, port in (("starttls", 587), ("tls", 465), ("none", 25)):
+            assert load({"EMAIL_TLS": tls}).for_system(EmailSettings).smtp_port == port
+        assert load({"EMAIL_SMTP_PORT": "2525"}).for_system(EmailSettings).smtp_port == 2525
+
+    def test_a_host_needs_a_sender_and_a_user_needs_a_password(self) -> None:
+        assert set(mistakes({"EMAIL_SMTP_HOST": "mail.example.ru"})) == {"EMAIL_FROM"}
+        assert set(mistakes({**MAIL, "EMAIL_SMTP_USERNAME": "robot"})) == {"EMAIL_SMTP_PASSWORD"}
+        assert set(mistakes({**MAIL, "EMAIL_SMTP_PASSWORD": "robots-secret"})) == {"EMAIL_SMTP_USERNAME"}
+
+    @pytest.mark.parametrize(
+        "written", ["robot", "Робот <robot@example.ru>", "a@b@c.ru", "робот@example.ru", "a@b.ru,c@d.ru"]
+    )
+    def test_a_sender_is_one_bare_address(self, written: str) -> None:
+        for variable in ("EMAIL_FROM", "EMAIL_REPLY_TO"):
+            [mistake] = mistakes({**MAIL, variable: written}).values()
+            assert "noreply@example.ru" in mistake.hint.en
+
+    @pytest.mark.parametrize("written", ["mail.example.ru:587", "a,b", "smtp://mail.example.ru", "a b"])
+    def test_a_host_is_one_name(self, written: str) -> None:
+        assert "EMAIL_SMTP_HOST" in mistakes({**MAIL, "EMAIL_SMTP_HOST": written})
+
+    def test_folders_must_be_there(self, tmp_path: Path) -> None:
+        for variable in ("EMAIL_TEMPLATES_DIR", "EMAIL_ATTACHMENTS_DIR"):
+            assert set(mistakes({variable: str(tmp_path / "missing")})) == {variable}
+            assert load({variable: str(tmp_path)}).warnings == ()
+
+    def test_domains_are_read_in_their_ascii_form(self) -> None:
+        settings = load({"EMAIL_ALLOWED_DOMAINS": "Example.ru, @пример.рф"}).for_system(EmailSettings)
+        assert settings.allowed_domains == {"example.ru", "xn--e1afmkfd.xn--p1ai"}
+        assert set(mistakes({"EMAIL_ALLOWED_DOMAINS": "a b.ru"})) == {"EMAIL_ALLOWED_DOMAINS"}
+
+
 class TestMaps:
     def test_the_maps_have_the_specifications_shape(self) -> None:
         assert set(config.QUEUE_HANDLERS["bitrix24.queue"]) == {"module", "handler_class", "description"}
         assert set(config.TRACKER_CONFIG["bitrix24.sent.queue"]) == {"module", "tracker_class", "description"}
         assert dict(config.SENT_QUEUES) == {
             f"{system}.queue": f"{system}.sent.queue"
-            for system in ("bitrix24", "openproject", "1c", "python-services", "telegram", "default")
+            for system in ("bitrix24", "openproject", "1c", "python-services", "email", "telegram", "default")
         }
 
     def test_every_tracker_follows_a_sent_queue(self) -> None:
@@ -368,7 +404,8 @@ class TestMistakes:
     def test_any_text_in_any_variable_is_accepted_or_explained(self, variable: str, value: str) -> None:
         told = told_about({variable: value})
         assert all(each.problem.ru and each.hint.ru for each in told)
-        assert {each.variable for each in told} <= {variable, f"{variable}_FILE", "RETRY_MAX_DELAY"}
+        beside = {"RETRY_MAX_DELAY", "EMAIL_FROM", "EMAIL_SMTP_USERNAME", "EMAIL_SMTP_PASSWORD"}
+        assert {each.variable for each in told} <= {variable, f"{variable}_FILE", *beside}
 
 
 class TestSystemsOfOthers:
@@ -531,6 +568,7 @@ class TestSecrets:
         assert secret_fields(OpenProjectSettings) == {"token"}
         assert secret_fields(TelegramSettings) == {"bot_token", "proxy"}
         assert secret_fields(OneCSettings) == {"password"}
+        assert secret_fields(EmailSettings) == {"smtp_password"}
 
 
 class TestWarnings:
@@ -550,6 +588,9 @@ class TestWarnings:
             ({"TELEGRAM_BOT_TOKEN": "123456:abcdef", "TELEGRAM_API_URL": "http://bots.example.ru"}, "TELEGRAM_API_URL"),
             ({"ONEC_URL": "http://1c.example.ru/base", "ONEC_USERNAME": "u"}, "ONEC_URL"),
             ({"ONEC_TLS_VERIFY": "false"}, "ONEC_TLS_VERIFY"),
+            ({**MAIL, "EMAIL_TLS": "none"}, "EMAIL_TLS"),
+            ({**MAIL, "EMAIL_TLS_VERIFY": "false"}, "EMAIL_TLS_VERIFY"),
+            ({**MAIL, "EMAIL_DATA_TIMEOUT": "60"}, "EMAIL_DATA_TIMEOUT"),
         ],
     )
     def test_what_works_but_is_unwise_is_mentioned(self, environ: dict[str, str], variable: str) -> None:

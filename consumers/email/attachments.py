@@ -1,0 +1,132 @@
+"""Attachments of a message: content in a variable (base64), or files of one folder and of no other."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import mimetypes
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from consumers.email.addresses import header_text
+from core import values
+from core.errors import PermanentError, TransientError
+
+COUNT_LIMIT = 50
+_NAME_LIMIT = 200  # characters
+_TYPE = re.compile(r"(?!multipart/|message/)[a-z0-9][a-z0-9.+-]{0,60}/[a-z0-9][a-z0-9.+-]{0,100}", re.IGNORECASE)
+_SPACE = str.maketrans("", "", " \t\r\n")
+
+
+class Attachment(NamedTuple):
+    name: str
+    content_type: str
+    content: bytes
+
+
+class Attachments:
+    """Reads attachments. `folder` None: no files. `limit`: bytes of all attachments of one message together."""
+
+    def __init__(self, folder: Path | None, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    def read(self, value: Any) -> list[Attachment]:
+        """From a list of `{name, content, content_type}`, of `{file, name}` or of file names; one alone is enough.
+
+        Raises PermanentError for what cannot be attached, TransientError for a file that cannot be read.
+        """
+        items = _items(value)
+        if len(items) > COUNT_LIMIT:
+            raise PermanentError(f"attachments: {len(items)} are given, {COUNT_LIMIT} are allowed", code="attachment")
+        left, read = self._limit, []
+        for item in items:
+            attachment = self._one(item, left)
+            left -= len(attachment.content)
+            read.append(attachment)
+        return read
+
+    def _one(self, item: Any, left: int) -> Attachment:
+        if isinstance(item, str):
+            item = {"file": item}
+        if not isinstance(item, Mapping):
+            raise values.BadValueError("attachments", item, "a file name or {name, content}")
+        if not values.is_blank(item.get("file")):
+            path, content = self._file(item["file"], left)
+            name = header_text("attachments.name", item.get("name") or path.name)
+        elif not values.is_blank(item.get("name")) and isinstance(item.get("content"), str):
+            name = header_text("attachments.name", item["name"])
+            content = self._decoded(name, item["content"], left)
+        else:
+            shown = {key: "…" if key == "content" else each for key, each in item.items()}
+            raise values.BadValueError("attachments", shown, "a file name or {name, content} with content in base64")
+        name = name.replace("\\", "/").rpartition("/")[2]
+        if not name or len(name) > _NAME_LIMIT:
+            raise values.BadValueError("attachments.name", name, f"a file name of at most {_NAME_LIMIT} characters")
+        return Attachment(name, _content_type(name, item.get("content_type")), content)
+
+    def _decoded(self, name: str, content: str, left: int) -> bytes:
+        compact = content.translate(_SPACE)
+        if len(compact) // 4 * 3 > left + 2:
+            raise self._too_large(name)
+        try:
+            decoded = base64.b64decode(compact, validate=True)
+        except (binascii.Error, ValueError):
+            raise values.BadValueError(f"attachments: content of {name}", content[:50], "base64") from None
+        if len(decoded) > left:
+            raise self._too_large(name)
+        return decoded
+
+    def _file(self, written: Any, left: int) -> tuple[Path, bytes]:
+        if self._folder is None:
+            raise PermanentError(
+                f"attachment {values.shown(written)}: EMAIL_ATTACHMENTS_DIR is not set", code="attachment"
+            )
+        name = header_text("attachments.file", written)
+        try:
+            root = self._folder.resolve(strict=True)
+            path = (root / name).resolve()  # links are followed here: where they lead decides
+            if Path(name).is_absolute() or not path.is_relative_to(root):
+                raise PermanentError(f"attachment {name!r} is outside of EMAIL_ATTACHMENTS_DIR", code="attachment")
+            if not path.is_file():
+                raise PermanentError(
+                    f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR", code="attachment"
+                )
+            with path.open("rb") as file:
+                content = file.read(left + 1)
+        except RuntimeError:  # links in a circle
+            raise PermanentError(
+                f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR", code="attachment"
+            ) from None
+        except OSError as error:
+            raise TransientError(f"attachment {name!r} cannot be read: {error.strerror}", code="attachment") from None
+        if len(content) > left:
+            raise self._too_large(name)
+        return path, content
+
+    def _too_large(self, name: str) -> PermanentError:
+        return PermanentError(
+            f"attachment {name!r}: the attachments are larger than EMAIL_MAX_ATTACHMENT_BYTES={self._limit}",
+            code="attachment_too_large",
+        )
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise values.BadValueError("attachments", value, "a JSON object") from None
+    return values.items(value)
+
+
+def _content_type(name: str, given: Any) -> str:
+    if values.is_blank(given):
+        guessed, encoding = mimetypes.guess_type(name)
+        given = guessed if guessed and not encoding and _TYPE.fullmatch(guessed) else "application/octet-stream"
+    if not isinstance(given, str) or not _TYPE.fullmatch(given):
+        raise values.BadValueError("attachments.content_type", given, "a content type such as application/pdf")
+    return given.lower()

@@ -1,0 +1,160 @@
+"""Connections to the mail server: greeted, encrypted and logged in, or one outcome that says why not."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import smtplib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+
+from consumers.email.config import EmailSettings
+from consumers.email.errors import RecipientRefusedError, Reply, Stage, outcome_of
+from core.errors import ConfigurationError, NotConfiguredError, OutageError, StoppingError
+
+
+class SmtpClient:
+    """Connects to the server of the settings. Usable from any thread."""
+
+    def __init__(self, settings: EmailSettings, stop: threading.Event) -> None:
+        """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
+        if settings.smtp_host is None or settings.sender is None:
+            raise NotConfiguredError("EMAIL_SMTP_HOST is not set")
+        self.host = settings.smtp_host
+        self.sender = settings.sender
+        self.settings = settings
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._own_name: str | None = None
+        self._connections = 0
+        self._mails = 0
+
+    def require_running(self) -> None:
+        """Raises StoppingError when the daemon is stopping."""
+        if self._stop.is_set():
+            raise StoppingError
+
+    def stats(self) -> dict[str, int]:
+        with self._lock:
+            return {"connections": self._connections, "mails": self._mails}
+
+    def count_mail(self) -> None:
+        with self._lock:
+            self._mails += 1
+
+    def connect(self) -> smtplib.SMTP:
+        """Connected, encrypted and logged in. Raises OutageError or ConfigurationError."""
+        with self._lock:
+            self._connections += 1
+            # Asked once: a broken name service would cost seconds per connection.
+            self._own_name = self._own_name or socket.getfqdn()
+        with errors("greeting"):
+            smtp = self._connected(self._own_name)
+        try:
+            with errors("greeting"):
+                socket_of(smtp).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                socket_of(smtp).settimeout(self.settings.command_timeout)
+                _greet(smtp)
+            if self.settings.tls == "starttls":
+                self._start_tls(smtp)
+            self._log_in(smtp)
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
+
+    def _connected(self, own_name: str) -> smtplib.SMTP:
+        port, timeout = self.settings.smtp_port, self.settings.connect_timeout
+        if self.settings.tls == "tls":
+            return smtplib.SMTP_SSL(self.host, port, own_name, timeout=timeout, context=self._context())
+        return smtplib.SMTP(self.host, port, own_name, timeout=timeout)
+
+    def _start_tls(self, smtp: smtplib.SMTP) -> None:
+        if not smtp.has_extn("starttls"):
+            raise ConfigurationError(
+                "the mail server offers no STARTTLS: give EMAIL_TLS=tls with its port, or EMAIL_TLS=none", code="no_tls"
+            )
+        with errors("tls"):
+            smtp.starttls(context=self._context())
+        with errors("greeting"):
+            _greet(smtp)
+
+    def _log_in(self, smtp: smtplib.SMTP) -> None:
+        name, password = self.settings.smtp_username, self.settings.smtp_password
+        if not name or not password:
+            return
+        with errors("login"):
+            if f"{name}{password.get_secret_value()}".isascii():
+                smtp.login(name, password.get_secret_value())
+            elif "PLAIN" in smtp.esmtp_features.get("auth", "").upper().split():
+                # smtplib speaks ASCII only; PLAIN is UTF-8 (RFC 4616).
+                token = base64.b64encode(f"\0{name}\0{password.get_secret_value()}".encode()).decode()
+                require(smtp.docmd("AUTH", f"PLAIN {token}"), "login", 235)
+            else:
+                raise smtplib.SMTPNotSupportedError("AUTH PLAIN, which a login beyond ASCII needs")
+
+    def _context(self) -> ssl.SSLContext:
+        ca_file = self.settings.ca_file
+        try:
+            context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(f"EMAIL_CA_FILE cannot be used: {error.strerror}", code="ca_file") from None
+        if not self.settings.tls_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def _greet(smtp: smtplib.SMTP) -> None:
+    """smtplib's own greeting takes a server that has no time for one that knows no EHLO."""
+    answer = smtp.ehlo()
+    require(smtp.helo() if answer[0] // 100 == 5 else answer, "greeting", 250)
+
+
+def require(answer: tuple[int, bytes], stage: Stage, *wanted: int) -> None:
+    """Raises the outcome of an answer whose code is not wanted."""
+    reply = Reply.of(*answer)
+    if reply.code not in wanted:
+        raise outcome_of(stage, reply)
+
+
+@contextlib.contextmanager
+def errors(stage: Stage) -> Iterator[None]:
+    """smtplib's and the socket's errors as outcomes; nothing was delivered when they happen."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise ConfigurationError(
+            f"the certificate of the mail server is not trusted ({error.verify_message}): give EMAIL_CA_FILE",
+            code="certificate",
+        ) from None
+    except smtplib.SMTPNotSupportedError as error:
+        raise ConfigurationError(
+            f"the mail server does not offer what is wanted: {error}", code="not_offered"
+        ) from None
+    except smtplib.SMTPResponseException as error:
+        if error.smtp_code < 400:  # not SMTP, or a connection that ended in the middle
+            raise OutageError(f"the mail server gave no proper answer: {shown(error)}", code="no_answer") from None
+        raise outcome_of(stage, Reply.of(error.smtp_code, error.smtp_error)) from None
+    except ValueError as error:  # what cannot be written into a command, or looked up as a name
+        if stage in ("sender", "recipient"):
+            raise RecipientRefusedError(
+                f"the address cannot be told the mail server: {error}", code="address"
+            ) from None
+        raise ConfigurationError(f"the mail server cannot be asked: {error}", code="bad_setting") from None
+    except (OSError, smtplib.SMTPException) as error:
+        raise OutageError(f"the mail server cannot be reached: {shown(error)}", code="no_connection") from None
+
+
+def socket_of(smtp: smtplib.SMTP) -> socket.socket:
+    """Raises what smtplib raises without a connection: after an error it has none."""
+    if smtp.sock is None:
+        raise smtplib.SMTPServerDisconnected("the connection is closed")
+    return smtp.sock
+
+
+def shown(error: Exception) -> str:
+    """For a person who reads the error queue."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,195 @@
+"""From a task to the mail: who gets it, what stands in it. The same task makes the same mail, whenever it comes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from typing import Any, NamedTuple
+
+from consumers.email.addresses import distinct, header_text, key_of, parse_addresses, require_allowed
+from consumers.email.attachments import Attachment, Attachments
+from consumers.email.config import EmailSettings
+from consumers.email.headers import set_addresses, set_text
+from consumers.email.plaintext import text_of
+from consumers.email.session import Letter
+from consumers.email.templates import RENDERED_LIMIT, Templates
+from core import values
+from core.errors import PermanentError
+from core.inputs import Inputs, activity_name
+from core.messages import CamundaTask
+
+_SUBJECT_LIMIT = 255  # characters
+_REPLY_TO_LIMIT = 10
+
+
+class Recipients(NamedTuple):
+    """Who a mail is for; every recipient stands in one of the three only."""
+
+    to: Sequence[Address]
+    cc: Sequence[Address]
+    bcc: Sequence[Address]
+
+    @property
+    def all(self) -> list[Address]:
+        return [*self.to, *self.cc, *self.bcc]
+
+
+class _Texts(NamedTuple):
+    subject: str
+    text: str
+    html: str | None
+
+
+class Composer:
+    """Reads tasks by the rules of the README. Usable from any thread."""
+
+    def __init__(self, settings: EmailSettings) -> None:
+        self._settings = settings
+        self._templates = Templates(settings.templates_dir)
+        self._attachments = Attachments(settings.attachments_dir, settings.max_attachment_bytes)
+
+    def recipients(self, task: CamundaTask) -> Recipients:
+        """Raises PermanentError that names the field and the value."""
+        inputs = Inputs(task)
+        seen: set[str] = set()
+        groups = []
+        for name in ("to", "cc", "bcc"):
+            found = _first(inputs, name)
+            group = distinct(parse_addresses(*found)) if found else []
+            groups.append([each for each in group if key_of(each) not in seen])
+            seen.update(map(key_of, group))
+            require_allowed(name, groups[-1], self._settings.allowed_domains)
+        if not seen:
+            raise PermanentError("the mail has no recipient: give to, cc or bcc", code="no_recipient")
+        if len(seen) > self._settings.max_recipients:
+            raise PermanentError(
+                f"the mail has {len(seen)} recipients, EMAIL_MAX_RECIPIENTS allows {self._settings.max_recipients}",
+                code="too_many_recipients",
+            )
+        return Recipients(*groups)
+
+    def letter(self, task: CamundaTask, recipients: Recipients, now: datetime) -> Letter:
+        """The mail as it goes to every recipient; those of `bcc` do not stand in it. Raises PermanentError."""
+        inputs = Inputs(task)
+        found = _first(inputs, "reply_to")
+        reply_to = distinct(parse_addresses(*found)) if found else []
+        if len(reply_to) > _REPLY_TO_LIMIT:
+            raise PermanentError(f"reply_to: more than {_REPLY_TO_LIMIT} addresses", code="bad_value")
+        texts = self._texts(task, inputs)
+        attached = _first(inputs, "attachments")
+        mail = new_mail(self._settings, texts.subject, now)
+        _fill_recipients(mail, recipients)
+        if reply_to:
+            del mail["Reply-To"]
+            set_addresses(mail, "Reply-To", reply_to)
+        mail["Message-ID"] = self.message_id(task.task_id)
+        mail["X-Camunda-Task-Id"] = header_text("task_id", task.task_id)
+        _fill(mail, texts, self._attachments.read(attached[1]) if attached else [])
+        return as_letter(mail, [*recipients.to, *recipients.cc, *reply_to])
+
+    def message_id(self, task_id: str) -> str:
+        return f"<{uuid.uuid5(uuid.NAMESPACE_URL, f'email:{task_id}')}@{_domain(self._settings)}>"
+
+    def _texts(self, task: CamundaTask, inputs: Inputs) -> _Texts:
+        subject: Any = _value(inputs, "subject")
+        text, html = _body(inputs, "body"), _body(inputs, "body_html")
+        template = _value(inputs, "template")
+        if template is not None:
+            rendered = self._templates.render(template, _variables(task, inputs))
+            subject = rendered.subject.strip() if rendered.subject is not None else subject
+            text, html = rendered.text, rendered.html
+        if text is None and html is None:
+            raise PermanentError("the mail has no text: give body, body_html or template", code="no_text")
+        subject = header_text("subject", subject if subject is not None else activity_name(task))
+        if not subject:
+            raise PermanentError("the mail has no subject: give subject, or name the step", code="no_subject")
+        return _Texts(values.cut(subject, _SUBJECT_LIMIT), text if text is not None else text_of(html or ""), html)
+
+
+def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessage:
+    """A mail of this worker without recipients and text."""
+    mail = EmailMessage(policy=SMTP.clone(cte_type="7bit", refold_source="none"))
+    set_addresses(mail, "From", [Address(settings.from_name, addr_spec=settings.sender)])
+    if settings.reply_to:
+        mail["Reply-To"] = Address(addr_spec=settings.reply_to)
+    set_text(mail, "Subject", subject)
+    mail["Date"] = now
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence note comes back
+    return mail
+
+
+def as_letter(mail: EmailMessage, shown: Sequence[Address]) -> Letter:
+    """`shown` are the addresses in the headers."""
+    needs_utf8 = not all(each.addr_spec.isascii() for each in shown)
+    policy = SMTPUTF8 if needs_utf8 else SMTP
+    return Letter(mail.as_bytes(policy=policy.clone(cte_type="7bit", refold_source="none")), needs_utf8)
+
+
+def _fill_recipients(mail: EmailMessage, recipients: Recipients) -> None:
+    if recipients.to:
+        set_addresses(mail, "To", recipients.to)
+    elif not recipients.cc:
+        mail["To"] = "undisclosed-recipients:;"
+    if recipients.cc:
+        set_addresses(mail, "Cc", recipients.cc)
+
+
+def _fill(mail: EmailMessage, texts: _Texts, attachments: Sequence[Attachment]) -> None:
+    mail.set_content(texts.text)
+    if texts.html is not None:
+        mail.add_alternative(texts.html, subtype="html")
+    for attachment in attachments:
+        main, _, sub = attachment.content_type.partition("/")
+        mail.add_attachment(
+            attachment.content, maintype=main, subtype=sub, filename=attachment.name, params=_charset(main, attachment)
+        )
+
+
+def _charset(main: str, attachment: Attachment) -> dict[str, str]:
+    """Text without one would be read as ASCII (RFC 2046 4.1.2)."""
+    if main != "text":
+        return {}
+    try:
+        attachment.content.decode()
+    except UnicodeDecodeError:
+        return {}
+    return {"charset": "utf-8"}
+
+
+def _first(inputs: Inputs, name: str) -> tuple[str, Any] | None:
+    """Process variables have common names; `email_subject` is surely meant for the mail."""
+    return inputs.first(f"email_{name}", name)
+
+
+def _value(inputs: Inputs, name: str) -> Any:
+    found = _first(inputs, name)
+    return found[1] if found else None
+
+
+def _body(inputs: Inputs, name: str) -> str | None:
+    value = _value(inputs, name)
+    if value is None:
+        return None
+    body = values.text(value)
+    if len(body) > RENDERED_LIMIT:
+        raise PermanentError(f"{name} has {len(body)} characters, {RENDERED_LIMIT} are allowed", code="text_too_long")
+    return body
+
+
+def _variables(task: CamundaTask, inputs: Inputs) -> Mapping[str, Any]:
+    """What a template sees: every input by its name, and `camunda` with what the message tells of the step."""
+    camunda = {
+        "task_id": task.task_id,
+        "topic": task.topic,
+        "activity_name": activity_name(task),
+        "process_instance_id": task.process_instance_id,
+    }
+    return {**inputs.parameters, **inputs.extensions, **inputs.variables, "camunda": camunda}
+
+
+def _domain(settings: EmailSettings) -> str:
+    return (settings.sender or "").rpartition("@")[2]

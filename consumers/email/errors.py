@@ -1,0 +1,98 @@
+"""What an SMTP server's reply means for the mail: one table by stage and code, the enhanced code before the basic one.
+
+RFC 5321 4.2.1: 4yz may be asked again, 5yz may not. RFC 3463: enhanced codes x.y.z, whose class is preferred.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple, Self
+
+from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+
+Stage = Literal["greeting", "tls", "login", "sender", "recipient", "content"]
+
+TEXT_LIMIT = 500  # characters of a server's text that are shown to people
+_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?!\S)")
+
+
+class RecipientRefusedError(PermanentError):
+    """The server will never take this mail for this recipient."""
+
+
+class RecipientDeferredError(TransientError):
+    """The server does not take this mail for this recipient now."""
+
+
+class Reply(NamedTuple):
+    """One reply of the server."""
+
+    code: int
+    text: str
+
+    @classmethod
+    def of(cls, code: int, text: bytes | str) -> Self:
+        written = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        return cls(code, " ".join(written.split())[:TEXT_LIMIT])
+
+    @property
+    def enhanced(self) -> str:
+        """`5.1.1`, or an empty text."""
+        found = _ENHANCED.match(self.text)
+        return found[0] if found else ""
+
+    @property
+    def kind(self) -> int:
+        """2, 4 or 5; 0 for what is no reply to what was asked."""
+        if found := self.enhanced:
+            return int(found[0])
+        return self.code // 100
+
+    @property
+    def word(self) -> str:
+        """For machines: the enhanced code if there is one."""
+        return f"smtp_{self.enhanced or self.code}"
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}".strip()
+
+
+def outcome_of(stage: Stage, reply: Reply) -> OutcomeError:
+    """The outcome of a reply that is no success."""
+    reason = f"the mail server refused {_NAMES[stage]}: {reply}"
+    if reply.code == 421:  # closing the connection, whatever it was asked
+        return OutageError(reason, code=reply.word)
+    return _kind(stage, reply)(reason, code=reply.word)
+
+
+def _kind(stage: Stage, reply: Reply) -> type[OutcomeError]:
+    temporary = reply.kind != 5
+    if stage in ("recipient", "content"):
+        if _wants_login(reply):
+            return ConfigurationError
+        return RecipientDeferredError if temporary else RecipientRefusedError
+    if stage == "sender" and _is_about_the_message(reply):
+        return TransientError if temporary else RecipientRefusedError
+    if stage == "greeting" or temporary:
+        return OutageError
+    return ConfigurationError
+
+
+def _is_about_the_message(reply: Reply) -> bool:
+    """Size or encoding, which the server is told together with the sender; the sender itself is the worker's."""
+    return reply.code == 552 or reply.enhanced[1:].startswith((".2.3", ".3.4", ".6."))
+
+
+def _wants_login(reply: Reply) -> bool:
+    """530 is "Authentication required" or "Must issue STARTTLS first" (RFC 4954, RFC 3207): of no message's making."""
+    return reply.code == 530
+
+
+_NAMES: dict[Stage, str] = {
+    "greeting": "the connection",
+    "tls": "TLS",
+    "login": "the login (check EMAIL_SMTP_USERNAME and EMAIL_SMTP_PASSWORD)",
+    "sender": "the sender (EMAIL_FROM)",
+    "recipient": "the recipient",
+    "content": "the mail",
+}

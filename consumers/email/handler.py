@@ -1,0 +1,135 @@
+"""Handler of `email.queue`: every message is a mail, whatever its topic."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from base_handler import BaseMessageHandler, HandlerOutcome
+from consumers.email.client import SmtpClient
+from consumers.email.compose import Composer
+from consumers.email.config import EmailSettings
+from consumers.email.delivery import Delivery, Progress
+from consumers.email.session import SmtpSession
+from core.errors import (
+    BusinessError,
+    ConfigurationError,
+    OutageError,
+    OutcomeError,
+    PermanentError,
+)
+from core.messages import CamundaTask, IncomingMessage
+from core.results import Done, Result
+from runtime.claims import KeyClaims, again
+from runtime.send_journal import SendJournal
+
+REJECTED = "EMAIL_REJECTED"
+_JOURNAL_CARE = 24 * 3600.0  # seconds between two looks for what the journal need not keep
+
+
+class EmailHandler(BaseMessageHandler):
+    """Sends mails over one connection per batch; each is finished when the server has taken it."""
+
+    settings_class = EmailSettings
+    batch_size = 20
+    # The journal of sends is one machine's own: of several workers only one may send.
+    exclusive = True
+
+    def __init__(self, settings: EmailSettings, client: SmtpClient, journal: SendJournal) -> None:
+        super().__init__("email")
+        self._client = client
+        self._composer = Composer(settings)
+        self._journal = journal
+        self._delivery = Delivery(journal, settings)
+        self._claims = KeyClaims()
+        self._wait = settings.ambiguous_wait
+        self._all_refused = BusinessError if settings.all_refused == "business" else PermanentError
+        self._journal_looked_after: float | None = None
+
+    @classmethod
+    def from_settings(cls, settings: EmailSettings, stop: threading.Event) -> EmailHandler:
+        """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
+        return cls(settings, SmtpClient(settings, stop), SendJournal(settings.state_dir, "email"))
+
+    def handle(self, message: IncomingMessage) -> Result:
+        [(_, outcome)] = self.handle_batch([message])
+        if isinstance(outcome, OutcomeError):
+            raise outcome
+        return outcome
+
+    def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
+        self._look_after_journal()
+        down: OutcomeError | None = None
+        with SmtpSession(self._client) as session:
+            for message in messages:
+                outcome = down or self._one(session, message)
+                if isinstance(outcome, OutageError | ConfigurationError):
+                    down = outcome
+                elif isinstance(outcome, OutcomeError) and session.is_silent:
+                    down = OutageError("the mail server left a mail without an answer", code="no_answer")
+                yield message, outcome
+
+    def probe(self) -> None:
+        """Connects, logs in, and writes to the journal."""
+        self._journal.check()
+        with SmtpSession(self._client) as session:
+            session.check()
+
+    def get_stats(self) -> dict[str, Any]:
+        return dict(self._client.stats())
+
+    def _get_original_queue_name(self) -> str:
+        return "email.queue"
+
+    def _one(self, session: SmtpSession, message: IncomingMessage) -> HandlerOutcome:
+        key = message.task.task_id
+        if not self._claims.take(key):
+            return again("Another message of this task is being processed", "key_in_use", self._wait)
+        try:
+            return self._sent(session, message.task, redelivered=message.redelivered)
+        except OutcomeError as error:
+            return error
+        finally:
+            self._claims.release([key])
+
+    def _sent(self, session: SmtpSession, task: CamundaTask, *, redelivered: bool) -> Done:
+        recipients = self._composer.recipients(task)
+        addresses = [each.addr_spec for each in recipients.all]
+        # Before anything else is looked at: what was sent stays sent, even if its attachment is gone by now.
+        if (known := self._delivery.known(task.task_id, addresses)) is not None:
+            return self._done(task, known, duplicate=True)
+        if redelivered and self._delivery.is_in_doubt(task.task_id, addresses):
+            # It may have lost the broker and not its life: it gets time to write down the end.
+            self._claims.doubt(task.task_id, self._wait)
+            raise again("An earlier worker may be sending this mail still", "redelivered", self._wait)
+        if self._claims.is_in_doubt(task.task_id):
+            raise again("The server may still be taking this mail, for another message", "key_in_doubt", self._wait)
+        letter = self._composer.letter(task, recipients, datetime.now(UTC))
+        progress = self._delivery.send(session, task.task_id, addresses, letter)
+        if progress.doubt is not None:
+            self._claims.doubt(task.task_id, self._wait)
+        if (error := self._delivery.outcome(progress)) is not None:
+            raise error
+        if not progress.accepted:
+            self._delivery.forget_refusals(task.task_id, addresses)
+            raise self._all_refused(f"the mail server refused every recipient: {progress.story()}", code=REJECTED)
+        return self._done(task, progress, duplicate=False)
+
+    def _done(self, task: CamundaTask, progress: Progress, *, duplicate: bool) -> Done:
+        message_id = self._composer.message_id(task.task_id)
+        response = {
+            "success": True,
+            "email_message_id": message_id,
+            "email_accepted": progress.accepted,
+            "email_refused": progress.refused,
+        }
+        return Done(response, external_id=message_id, duplicate=duplicate)
+
+    def _look_after_journal(self) -> None:
+        now = time.monotonic()
+        if self._journal_looked_after is None or now - self._journal_looked_after > _JOURNAL_CARE:
+            self._journal.check()
+            self._journal_looked_after = now

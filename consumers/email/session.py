@@ -1,0 +1,182 @@
+"""One SMTP connection after another: a mail to one recipient in a transaction of its own, or one outcome.
+
+Until the final dot is on its way nothing can have been delivered, afterwards only the server knows (RFC 1047): that
+line is drawn here. smtplib draws none, so the content is sent by hand, everything before it by smtplib.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from consumers.email.client import SmtpClient, errors, require, shown, socket_of
+from consumers.email.errors import RecipientRefusedError, Reply, outcome_of
+from core.errors import AmbiguousError, ConfigurationError, OutageError, OutcomeError, PermanentError
+
+_PIECE = 64 * 1024  # bytes
+_GOODBYE = 5.0  # seconds for the answer to QUIT, which changes nothing
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
+
+
+class Letter(NamedTuple):
+    """A mail as it goes over the wire. `needs_utf8`: an address in its headers is not ASCII (RFC 6531)."""
+
+    content: bytes
+    needs_utf8: bool = False
+
+
+class SmtpSession:
+    """For one thread: connects when it has to, anew after a loss, and says goodbye at the end."""
+
+    def __init__(self, client: SmtpClient) -> None:
+        self._client = client
+        self._smtp: smtplib.SMTP | None = None
+        self._used = False
+        self.is_silent = False  # the server has let a time-out pass with a mail in its hands
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
+            with contextlib.suppress(OSError, smtplib.SMTPException):  # the mails are settled: no answer is needed
+                socket_of(smtp).settimeout(_GOODBYE)
+                smtp.quit()
+            smtp.close()
+
+    def check(self) -> None:
+        """Connects and asks for nothing. Raises OutageError or ConfigurationError."""
+        smtp = self._connection()
+        with self._dropping_on_loss(), errors("greeting"):
+            require(smtp.noop(), "greeting", 250)
+
+    def deliver(self, letter: Letter, recipient: str, before_content: Callable[[], None]) -> str:
+        """Gives the server the mail for one recipient; its answer. `before_content` is called when all is agreed.
+
+        Raises RecipientRefusedError, RecipientDeferredError, AmbiguousError (the server may have it), and with nothing
+        delivered any other outcome.
+        """
+        self._client.require_running()
+        if self._smtp is not None and self._used:
+            try:
+                return self._transaction(letter, recipient, before_content)
+            except OutageError:  # idle for too long, or enough mails for one connection: only a fresh one can tell
+                self._drop()
+        self._used = False
+        return self._transaction(letter, recipient, before_content)
+
+    def require_right_to_send(self) -> None:
+        """Raises ConfigurationError when the server's policy refuses even our own address as a recipient."""
+        smtp = self._connection()
+        with self._dropping_on_loss(), errors("recipient"):
+            smtp.mail(self._client.sender)
+            reply = Reply.of(*smtp.rcpt(self._client.sender))
+            smtp.rset()
+        if reply.kind == 5 and reply.enhanced.startswith("5.7."):
+            raise ConfigurationError(
+                f"the mail server lets the worker send to nobody, not even to EMAIL_FROM: {reply}", code=reply.word
+            )
+
+    def _transaction(self, letter: Letter, recipient: str, before_content: Callable[[], None]) -> str:
+        smtp = self._connection()
+        with self._dropping_on_loss():
+            self._agree(smtp, letter, recipient)
+        try:
+            before_content()
+        except BaseException:
+            self._drop()  # the server waits for content that must not come
+            raise
+        with self._dropping_on_loss():
+            return self._content(smtp, letter)
+
+    def _agree(self, smtp: smtplib.SMTP, letter: Letter, recipient: str) -> None:
+        """From MAIL to the server's "go ahead"."""
+        options = []
+        if smtp.has_extn("size"):
+            options.append(f"SIZE={len(letter.content)}")
+        needs_utf8 = letter.needs_utf8 or not recipient.isascii()
+        if needs_utf8:
+            if not smtp.has_extn("smtputf8"):
+                kind = PermanentError if letter.needs_utf8 else RecipientRefusedError
+                raise kind(
+                    "an address holds letters beyond ASCII before the @, and the mail server has no SMTPUTF8",
+                    code="no_smtputf8",
+                )
+            options.append("SMTPUTF8")
+        smtp.command_encoding = "utf-8" if needs_utf8 else "ascii"
+        self._used = True
+        try:
+            with errors("sender"):
+                require(smtp.mail(self._client.sender, options), "sender", 250)
+            with errors("recipient"):
+                require(smtp.rcpt(recipient), "recipient", 250, 251)
+            with errors("content"):
+                require(smtp.docmd("DATA"), "content", 354)
+        except OutageError:
+            raise
+        except OutcomeError:
+            self._reset(smtp)
+            raise
+
+    def _content(self, smtp: smtplib.SMTP, letter: Letter) -> str:
+        settings = self._client.settings
+        with errors("content"):  # without its end the server throws the mail away
+            content = _quoted(letter.content)
+            for start in range(0, len(content), _PIECE):  # the time-out is for each of them
+                smtp.send(content[start : start + _PIECE])
+        try:
+            socket_of(smtp).settimeout(settings.data_timeout)
+            smtp.send(b".\r\n")
+            reply = Reply.of(*smtp.getreply())
+            socket_of(smtp).settimeout(settings.command_timeout)
+        except (OSError, smtplib.SMTPException) as error:
+            self._drop()
+            self.is_silent = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
+            reason = f"the mail server did not say whether it has taken the mail: {shown(error)}"
+            raise AmbiguousError(reason, code="no_answer") from None
+        if reply.code // 100 == 2:
+            self._client.count_mail()
+            return str(reply)
+        if reply.code // 100 not in (4, 5):
+            self._drop()
+            raise AmbiguousError(f"the mail server answered a mail with {reply}", code="bad_answer")
+        raise outcome_of("content", reply)
+
+    def _connection(self) -> smtplib.SMTP:
+        if self._smtp is None:
+            self._smtp = self._client.connect()
+            self._used = False
+        return self._smtp
+
+    def _reset(self, smtp: smtplib.SMTP) -> None:
+        try:
+            smtp.rset()
+        except (OSError, smtplib.SMTPException):
+            self._drop()  # the next mail gets a connection of its own
+
+    def _drop(self) -> None:
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
+            smtp.close()
+
+    @contextlib.contextmanager
+    def _dropping_on_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except OutageError:
+            self._drop()
+            raise
+
+
+def _quoted(content: bytes) -> bytes:
+    """With line ends and leading dots as RFC 5321 4.5.2 wants them; ends with a line end."""
+    lines = _LEADING_DOT.sub(b"..", _LINE_END.sub(b"\r\n", content))
+    return lines if lines.endswith(b"\r\n") else lines + b"\r\n"

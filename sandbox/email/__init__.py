@@ -1,0 +1,10 @@
+"""A mail server for the demo and the stories: takes every mail and keeps it.
+
+with EmailSandbox() as server:
+    smtplib.SMTP("127.0.0.1", server.port).send_message(...)
+    server.by_task()
+"""
+
+from sandbox.email.server import EmailSandbox, Mail
+
+__all__ = ["EmailSandbox", "Mail"]
