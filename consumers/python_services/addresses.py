@@ -80,7 +80,7 @@ def filled(template: str, value_of: Callable[[str], Any]) -> str:
 
 def resolved(location: str, asked: str, allowed_hosts: Iterable[str]) -> str:
     """The absolute address in a Location header. Raises PermanentError that names a host that is not allowed."""
-    target, origin = _split(urljoin(asked, location)), _split(asked)
+    target, origin = _split(location, asked), _split(asked)
     if target is None or origin is None or target.username is not None or not location.isprintable():
         raise PermanentError("The service names a status address that is none", code="status_address")
     host, port = str(target.hostname), _port(target)
@@ -96,9 +96,9 @@ def resolved(location: str, asked: str, allowed_hosts: Iterable[str]) -> str:
     return target._replace(fragment="").geturl()
 
 
-def _split(url: str) -> SplitResult | None:
+def _split(url: str, base: str = "") -> SplitResult | None:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(urljoin(base, url))
         usable = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return None

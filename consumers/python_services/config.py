@@ -52,9 +52,9 @@ class ServicesSettings(EnvironmentSettings):
             yield FieldProblem("file", error.problem, error.hint)
             return
         for each in (*problems, *self._unusable_callables(registry)):
-            yield FieldProblem(
-                "file", Text(f"{each.path}: {each.problem.en}", f"{each.path}: {each.problem.ru}"), each.hint
-            )
+            # No colon: what follows "auth:" or "token:" would be masked as a secret.
+            said = Text(*(f"{each.path} – {text}" for text in each.problem))
+            yield FieldProblem("file", said, each.hint)
 
     def notices(self) -> Iterator[tuple[str, Text]]:
         if self.file is None:

@@ -120,8 +120,6 @@ def _service(name: str, written: Any, problems: list[Problem]) -> Spec | None:
 
 def _explained(path: str, error: Any, model: type[BaseModel]) -> Problem:
     location = [str(part) for part in error["loc"] if part != "[key]"]
-    if location[-1:] == ["auth"]:
-        location.append("type")  # also because "auth: …" looks like a secret to whoever masks them
     full = ".".join([path, *location])
     field, siblings = _field(model, location)
     problem, hint = explain({**error, "loc": error["loc"][:1]}, field, full)
