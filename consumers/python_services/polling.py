@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import zip_longest
 
 from consumers.python_services.jobs import Job
 from consumers.python_services.registry import Poll
@@ -35,7 +35,7 @@ class Schedule:
         return len(self._jobs)
 
     def due(self, jobs: Mapping[str, Job], polls: Mapping[str, Poll], now: float, limit: int) -> dict[str, list[str]]:
-        """Service -> task ids to be asked now, the longest overdue first, `limit` in all, shared by turns."""
+        """Service -> task ids to be asked now, `limit` in all: services take turns, each with its longest overdue."""
         queues: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
         for task_id, job in jobs.items():
             progress = self._jobs.get(task_id)
@@ -45,11 +45,8 @@ class Schedule:
                 self._jobs[task_id] = progress
             if progress.due <= now:
                 queues[job.service].append((progress.due, task_id))
-        turns: Sequence[Sequence[tuple[str, str] | None]] = list(
-            zip_longest(*([(service, task_id) for _, task_id in sorted(queue)] for service, queue in queues.items()))
-        )
         chosen: defaultdict[str, list[str]] = defaultdict(list)
-        for service, task_id in [each for each in chain.from_iterable(turns) if each is not None][:limit]:
+        for _, service, task_id in _by_turns(queues)[:limit]:
             chosen[service].append(task_id)
         self._prune(now)
         return dict(chosen)
@@ -85,3 +82,10 @@ class Schedule:
     def _prune(self, now: float) -> None:
         if len(self._jobs) > _PRUNE_FROM:
             self._jobs = {key: each for key, each in self._jobs.items() if each.expires + _KEPT > now}
+
+
+def _by_turns(queues: Mapping[str, Sequence[tuple[float, str]]]) -> list[tuple[float, str, str]]:
+    """(due, service, task id). Within a turn the longest overdue comes first, so that a small limit starves nobody."""
+    waiting = [[(due, service, task_id) for due, task_id in sorted(queue)] for service, queue in queues.items()]
+    turns = zip_longest(*waiting)
+    return [each for turn in turns for each in sorted(filter(None, turn))]
