@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -155,9 +154,7 @@ def test_a_stopped_daemon_leaves_no_process_of_a_callable(vhost: BrokerAddress, 
         idle = json.loads(body)["response_data"]["result"]["pid"]
         busy, grandchild = map(int, pids.read_text().split())
         assert daemon.stop() == 0
-        wait_until(lambda: not any(map(is_running, (idle, busy))), 20, "the end of both processes")
-        if is_running(grandchild):
-            os.kill(grandchild, 9)
+        wait_until(lambda: not any(map(is_running, (idle, busy, grandchild))), 20, "the end of all processes")
     # Unsettled: RabbitMQ has it back, nothing is lost.
     assert (broker.count(QUEUE), broker.count(ERRORS)) == (1, 0)
 
@@ -175,15 +172,13 @@ def test_a_call_that_a_killed_worker_has_begun_is_made_again_only_if_that_does_n
     with Daemon(vhost, tmp_path, variables(tmp_path, services)) as daemon:
         wait_until(pids.exists, 60, "the hanging call")
         daemon.kill()
-    [worker, grandchild] = map(int, pids.read_text().split())
-    wait_until(lambda: not is_running(worker), 20, "the end of the callable's process")
-    os.kill(grandchild, 9)
+    first = [int(pid) for pid in pids.read_text().split()]
+    wait_until(lambda: not any(map(is_running, first)), 20, "the end of the callable's processes")
     pids.unlink()
     with Daemon(vhost, tmp_path, variables(tmp_path, services)) as daemon:
         if idempotent:
             wait_until(pids.exists, 60, "the second call")
             daemon.kill()
-            os.kill(int(pids.read_text().split()[1]), 9)
             assert into.read_text().splitlines() == ["task-1", "task-1"]
             return
         broker.wait_for_count(ERRORS, 1, 60)

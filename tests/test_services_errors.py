@@ -328,3 +328,13 @@ def test_every_status_has_an_outcome() -> None:
     statuses = {status for status, _ in SIGNALS}
     rows = itertools.chain([400, 404, 405, 410, 413, 415, 422, 501], [401, 403, 407], [408, 409, 423, 425, 429, 500])
     assert statuses >= {*rows, 502, 503, 504}, "a row of the table has no test"
+
+
+def test_a_message_that_needs_no_request_says_nothing_about_the_service(tmp_path: Path) -> None:
+    with ServicesSandbox() as server:
+        entry = http(server, "/sync/{folder}")
+        with handler_for(tmp_path, {"echo": entry}) as handler:
+            server.go_down()
+            assert type(outcome_of(handler, message(folder="a"))) is PartialOutageError
+            assert type(outcome_of(handler, message())) is PermanentError
+            assert handler.get_stats() == {"down": ["echo"]}

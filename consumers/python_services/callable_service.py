@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 from consumers.python_services.client import order_of, title
@@ -19,6 +21,7 @@ from consumers.python_services.processes import (
     CallableProcess,
     DeadlineError,
     EndedError,
+    NotBegunError,
     ProcessPool,
     UnusableError,
 )
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 
 MAY_HAVE_RUN = "may_have_run"
 _PART = "call"
+_CLEANING = 24 * 3600.0  # seconds between two looks for what the journal may forget
 _PERMANENT = frozenset({"PermanentError", "ValueError"})
 
 
@@ -46,10 +50,17 @@ class CallableService:
         self._spec = spec
         self._journal = journal
         self._mask = secrets.mask
+        self._cleaned_at: float | None = None
         self._pool = ProcessPool(spec.callable, import_timeout, self._tell)
 
-    def run(self, message: IncomingMessage) -> Result:
-        """Raises an outcome; Configuration is meant for this service alone."""
+    def prepared(self, message: IncomingMessage) -> Callable[[], Result]:
+        """To be called; raises outcomes. Configuration is this service's alone."""
+        return partial(self._run, message)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _run(self, message: IncomingMessage) -> Result:
         if self._spec.idempotent:
             process = self._ready_process()
             try:
@@ -58,13 +69,11 @@ class CallableService:
                 raise TransientError(self._about(str(error)), code="callable_ended") from None
         return self._run_once(message)
 
-    def close(self) -> None:
-        self._pool.close()
-
     # -- never twice ----------------------------------------------------------------------------------------------
 
     def _run_once(self, message: IncomingMessage) -> Result:
         task_id = message.task.task_id
+        self._clean_journal()
         earlier = self._journal.parts(task_id).get(_PART)
         if earlier is not None:
             if earlier.state == "sent":
@@ -81,18 +90,26 @@ class CallableService:
             raise
         try:
             result = self._result_of(process, message)
+        except NotBegunError as error:
+            self._journal.forget(task_id, _PART)
+            raise TransientError(self._about(str(error)), code="callable_ended") from None
         except (DeadlineError, EndedError) as error:
             self._give_up(task_id, str(error))
         except _UnexpectedError as error:
             self._give_up(task_id, str(error))
-        except TransientError:
-            self._journal.forget(task_id, _PART)  # the callable itself says that it may be called again
+        except (TransientError, ConfigurationError):
+            self._journal.forget(task_id, _PART)  # not called, or the callable itself says that it may be called again
             raise
         except OutcomeError as error:
             self._journal.refused(task_id, _PART, error.reason)
             raise
         self._journal.sent(task_id, _PART, json.dumps(result, ensure_ascii=False))
         return Done(response(self._name, result, "python"))
+
+    def _clean_journal(self) -> None:
+        if self._cleaned_at is None or time.monotonic() - self._cleaned_at > _CLEANING:
+            self._journal.check()
+            self._cleaned_at = time.monotonic()
 
     def _give_up(self, task_id: str, what: str) -> NoReturn:
         reason = self._about(
@@ -112,7 +129,12 @@ class CallableService:
 
     def _result_of(self, process: CallableProcess, message: IncomingMessage) -> Any:
         """Raises an outcome, DeadlineError or EndedError (the process is gone then)."""
-        answer = process.call(order_of(message.task), self._spec.timeout)
+        order = order_of(message.task)
+        try:
+            answer = process.call(order, self._spec.timeout)
+        except NotBegunError:  # it had died while it was idle
+            process = self._ready_process()
+            answer = process.call(order, self._spec.timeout)
         self._pool.give_back(process)
         if "error" in answer:
             raise self._outcome(answer["error"])

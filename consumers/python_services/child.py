@@ -36,6 +36,7 @@ def main() -> None:
     _send(outgoing, {"ready": True})
     while True:
         order = tasks.get()
+        _send(outgoing, {"begun": True})
         signal.setitimer(signal.ITIMER_REAL, order["timeout"] + GRACE)
         answer = _called(function, order["task"], limit)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -54,6 +55,8 @@ def _private_channel() -> tuple[BinaryIO, BinaryIO]:
 def _receive(incoming: BinaryIO, tasks: queue.SimpleQueue[dict[str, Any]]) -> None:
     while head := incoming.read(LENGTH.size):
         tasks.put(json.loads(incoming.read(LENGTH.unpack(head)[0])))
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)  # with everything that the callable has started
     os._exit(0)
 
 

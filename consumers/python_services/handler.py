@@ -67,7 +67,7 @@ class PythonServicesHandler(BaseMessageHandler):
             reason = "Another message of this task is in work"
             raise PartialOutageError(reason, code="key_in_use", retry_after=_CLAIMED_WAIT)
         try:
-            return self._health[name].run(task.task_id, lambda: self._services[name].run(message))
+            return self._health[name].run(task.task_id, self._services[name].prepared(message))
         finally:
             self._claims.release([task.task_id])
 

@@ -43,9 +43,11 @@ class ServiceHealth:
         self._suspects = Suspects()
         self._waiting: set[str] = set()  # task ids that were sent away because the service had its hands full
         self._seconds = 0.0  # that a request takes, on average
+        self._under_way: list[float] = []  # when each of them began
         self._in_a_row = 0
         self._openings = 0  # how often in a row it was found down
         self._down_until: float | None = None
+        self._wait = 0.0
         self._reason = ""
         self._trying = False
 
@@ -58,12 +60,16 @@ class ServiceHealth:
         try:
             self._take_slot(task_id)
             began = self._clock()
+            with self._lock:
+                self._under_way.append(began)
             try:
                 result = act()
             except OutcomeError as error:
                 raise self._judged(task_id, error) from None
             finally:
-                self._seconds += (self._clock() - began - self._seconds) / 8
+                with self._lock:
+                    self._under_way.remove(began)
+                    self._seconds += (self._clock() - began - self._seconds) / 8
                 self._slots.release()
             self._succeeded(task_id)
             return result
@@ -82,23 +88,30 @@ class ServiceHealth:
                 raise PartialOutageError(
                     f"{self._name} is not usable, its messages wait: {self._reason}",
                     code="service_down",
-                    retry_after=max(left, _FIRST_WAIT),
+                    retry_after=max(left, self._wait / 4, _FIRST_WAIT),
                 )
             self._trying = True
             return True
 
     def _take_slot(self, task_id: str) -> None:
-        if self._slots.acquire(timeout=_SHORT if self._seconds < _SHORT else 0.001):
+        if self._slots.acquire(blocking=False) or (self._pace() < _SHORT and self._slots.acquire(timeout=_SHORT)):
             return
         with self._lock:
             if len(self._waiting) < _MOST_WAITING:
                 self._waiting.add(task_id)
-            ahead = len(self._waiting) * self._seconds / self._at_once
+            waiting = len(self._waiting)
+        ahead = waiting * self._pace() / self._at_once
         raise PartialOutageError(
             f"{self._name} has its {self._at_once} requests at once",
             code="service_busy",
             retry_after=min(max(ahead, _FIRST_WAIT), _LONGEST_BUSY_WAIT),
         )
+
+    def _pace(self) -> float:
+        """Seconds that a request takes, as far as it can be told while they are under way."""
+        with self._lock:
+            oldest = min(self._under_way, default=None)
+            return self._seconds if oldest is None else max(self._seconds, self._clock() - oldest)
 
     def _judged(self, task_id: str, error: OutcomeError) -> OutcomeError:
         certain = is_certain_failure(error)
@@ -114,6 +127,7 @@ class ServiceHealth:
             told = error.retry_after and min(error.retry_after, _LONGEST_TOLD_WAIT)
             wait = told or min(_FIRST_WAIT * 2.0 ** min(self._openings, 30), self._longest_wait)
             newly = self._down_until is None
+            self._wait = wait
             self._down_until = self._clock() + wait
             self._openings += 1
             self._reason = str(error)

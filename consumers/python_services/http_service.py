@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -37,12 +38,16 @@ class HttpService:
         self._wait = ambiguous_wait
         self._clock = clock
 
-    def run(self, message: IncomingMessage) -> Result:
-        """Raises an outcome; Outage and Configuration are meant for this service alone."""
-        url = self._address(message.task)
+    def prepared(self, message: IncomingMessage) -> Callable[[], Result]:
+        """The request, to be sent by a call that raises outcomes; Outage and Configuration are this service's alone.
+
+        Raises PermanentError when the message has no value for the address.
+        """
+        return partial(self._run, self._address(message.task), message.task)
+
+    def _run(self, url: str, task: CamundaTask) -> Result:
         try:
-            answer = self._client.call(self._spec.method, url, message.task)
-            return self._result(url, answer)
+            return self._result(url, self._client.call(self._spec.method, url, task))
         except AmbiguousError as error:
             # Sent again with the same key, by which the service knows what it has done already.
             error.retry_after = error.retry_after or self._wait

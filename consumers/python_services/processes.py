@@ -35,6 +35,10 @@ class EndedError(Exception):
     """The process ended by itself before it had answered."""
 
 
+class NotBegunError(EndedError):
+    """The process ended while it was idle: the callable has not been called."""
+
+
 class DeadlineError(Exception):
     """The process did not answer in time and was killed."""
 
@@ -88,10 +92,17 @@ class CallableProcess:
         return self._process.poll() is None and self.calls < _CALLS_PER_PROCESS
 
     def call(self, task: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:
-        """`result`, `error` or `bad` of child.py. Raises DeadlineError after `timeout` seconds, or EndedError."""
+        """`result`, `error` or `bad` of child.py.
+
+        Raises DeadlineError after `timeout` seconds, EndedError, and NotBegunError when it certainly was not called.
+        """
         self.calls += 1
         body = json.dumps({"task": task, "timeout": timeout}).encode()
-        return self._exchange(LENGTH.pack(len(body)) + body, timeout)
+        try:
+            self._exchange(LENGTH.pack(len(body)) + body, timeout)
+        except EndedError as error:
+            raise NotBegunError(str(error)) from None
+        return self._exchange(b"", timeout)
 
     def close(self) -> None:
         """Kills it, with its children; nothing of it is left."""
@@ -124,7 +135,7 @@ class CallableProcess:
             selector.register(stderr, selectors.EVENT_READ)
             if outgoing:
                 selector.register(stdin, selectors.EVENT_WRITE)
-            while True:
+            while (answer := self._complete_frame()) is None:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise DeadlineError(f"it did not answer within {timeout:g} s and was ended")
@@ -136,9 +147,10 @@ class CallableProcess:
                     elif key.fileobj is stderr:
                         if not self._read_output(stderr):
                             selector.unregister(stderr)
-                    elif (answer := self._read_answer(stdout)) is not None:
-                        self._drain(stderr)
-                        return answer
+                    else:
+                        self._receive(stdout)
+            self._drain(stderr)
+            return answer
 
     def _written(self, stdin: IO[bytes], outgoing: memoryview) -> memoryview:
         try:
@@ -146,26 +158,27 @@ class CallableProcess:
         except BrokenPipeError:
             return outgoing[:0]  # its end is told by stdout
 
-    def _read_answer(self, stdout: IO[bytes]) -> Mapping[str, Any] | None:
+    def _receive(self, stdout: IO[bytes]) -> None:
         piece = os.read(stdout.fileno(), _CHUNK)
         if not piece:
             raise EndedError(self._how_it_ended())
         self._received += piece
+
+    def _complete_frame(self) -> Mapping[str, Any] | None:
         if len(self._received) < LENGTH.size:
             return None
         [length] = LENGTH.unpack_from(self._received)
-        if length > _ANSWER_LIMIT:
-            raise EndedError("it wrote into the worker's own channel and was ended")
-        if len(self._received) < LENGTH.size + length:
+        end = LENGTH.size + length
+        if length <= _ANSWER_LIMIT and len(self._received) < end:
             return None
         try:
-            answer = json.loads(self._received[LENGTH.size : LENGTH.size + length])
+            frame = json.loads(self._received[LENGTH.size : end]) if length <= _ANSWER_LIMIT else None
         except ValueError:
-            answer = None
-        self._received.clear()
-        if not isinstance(answer, dict):
+            frame = None
+        if not isinstance(frame, dict):
             raise EndedError("it wrote into the worker's own channel and was ended")
-        return answer
+        del self._received[:end]
+        return frame
 
     def _how_it_ended(self) -> str:
         try:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -81,6 +82,17 @@ Code = Annotated[
 ]
 
 
+def _checked_url(template: str) -> str:
+    if any(word in urlsplit(checked_template(template)).query.lower() for word in _SECRET_WORDS):
+        raise ValueProblem(
+            Text("holds a secret", "содержит секрет"),
+            Text(
+                "use auth: an address stands in logs and queues", "используйте auth: адрес виден в журналах и очередях"
+            ),
+        )
+    return template
+
+
 def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
@@ -134,9 +146,10 @@ class Auth(_Part):
                 Text(f"type {self.type} has other keys", f"у type {self.type} другие ключи"),
                 Text(f"it takes: {names}", f"нужны: {names}"),
             )
-        if self.header is not None and not _HEADER_NAME.fullmatch(self.header):
+        if self.header is not None and (not _HEADER_NAME.fullmatch(self.header) or self.header.lower() in _OURS):
             raise ValueProblem(
-                Text("header is no name of a header", "header не имя заголовка"), Text("X-API-Key", "X-API-Key")
+                Text("header is no header for credentials", "header не заголовок для учётных данных"),
+                Text("X-API-Key", "X-API-Key"),
             )
         return self
 
@@ -180,7 +193,7 @@ class HttpSpec(_Part):
 
     kind: Literal["http"]
     topics: Topics
-    url: Annotated[str, AfterValidator(checked_template)]
+    url: Annotated[str, AfterValidator(_checked_url)]
     method: Literal["POST", "PUT"] = "POST"
     headers: Annotated[dict[str, str], AfterValidator(_checked_headers)] = Field(default_factory=dict)
     auth: Auth = Auth()

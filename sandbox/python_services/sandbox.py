@@ -63,7 +63,7 @@ class _State:
 
 
 class ServicesSandbox(HttpSandbox):
-    """`/sync/<service>` answers with the result, `/jobs/<service>` with the address of a job, `/failing/<service>` so.
+    """`/sync/<service>` answers with the result, `/jobs/<service>` with the address of a job.
 
     `work` is how many seconds a request takes after it was accepted: with its key it is refused meanwhile (409), as
     the draft of the Idempotency-Key header has it. `keyed=False` is a service that knows no keys. `authorized` looks
@@ -241,15 +241,12 @@ class ServicesSandbox(HttpSandbox):
         kind, service = parts[0], parts[-1]
         task_id = str(body.get("task_id"))
         with self._changed:
-            if kind not in {"sync", "jobs", "failing"}:
+            if kind not in {"sync", "jobs"}:
                 return _json(404, {"error": {"code": "no_service", "message": "нет такого сервиса"}})
             self._state.executed.append((task_id, body))
             self._changed.notify_all()
             if kind == "sync":
                 return _json(200, {"task": task_id, "service": service, "got": body.get("variables")})
-            if kind == "failing":
-                error = (body.get("variables") or {}).get("error") or {"code": "no", "message": "не вышло"}
-                return _json(200, {"status": "failed", "error": error})
             job = self.put_job(task_id, service)
             return _json(202, {"status": "running"}, headers={"Location": f"/status/{job.number}", **self._patience()})
 
