@@ -87,10 +87,10 @@ def test_a_service_in_trouble_does_not_hold_up_the_others(
     trouble: str, vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:
     broker.declare(QUEUE)
-    sick_ids, well_ids = [f"sick-{number}" for number in range(30)], [f"well-{number}" for number in range(30)]
+    sick_ids, well_ids = [f"sick-{number}" for number in range(300)], [f"well-{number}" for number in range(30)]
     with ServicesSandbox() as sick, ServicesSandbox() as well:
         services = {
-            "sick": http(sick, "/sync/sick", "sick", timeout={"connect": 1, "read": 3}),
+            "sick": http(sick, "/sync/sick", "sick", timeout={"connect": 1, "read": 10}),
             "well": http(well, "/sync/well", "well"),
         }
         if trouble == "down":
@@ -99,9 +99,8 @@ def test_a_service_in_trouble_does_not_hold_up_the_others(
             sick.inject(faults.delay(600), "post *", count=None)
         else:
             sick.inject(faults.refusal(403), "post *", count=None)
-        for one, other in zip(sick_ids, well_ids, strict=True):
-            broker.publish(QUEUE, task(one, "sick"))
-            broker.publish(QUEUE, task(other, "well"))
+        broker.publish_all(QUEUE, [task(each, "sick") for each in sick_ids])  # a backlog, and behind it the others
+        broker.publish_all(QUEUE, [task(each, "well") for each in well_ids])
         changes = {"RETRY_ATTEMPTS": "0", "CONCURRENCY": "2"}
         with Daemon(vhost, tmp_path, {**variables(tmp_path, services), **changes}) as daemon:
             broker.wait_for_count(RESPONSES, len(well_ids), 60)

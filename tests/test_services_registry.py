@@ -133,6 +133,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"headers": {"X-API-Key": TOKEN}}, "headers", "содержит секрет", "value_env"),
     ({"auth": {"type": "bearer"}}, "auth", "другие ключи", "token_env"),
     ({"auth": {"type": "basic", "username": "u"}}, "auth", "другие ключи", "password_env, username"),
+    ({"auth": {"type": "basic", "username": "a:b", "password_env": "A"}}, "auth", "двоеточие", "имя"),
     ({"auth": {"type": "none", "token_env": "A"}}, "auth", "другие ключи", ""),
     ({"auth": {"type": "digest"}}, "auth.type", "нет среди допустимых", "hmac"),
     ({"auth": {"type": "bearer", "token": TOKEN}}, "auth.token", "неизвестный ключ", "token_env"),
@@ -404,6 +405,12 @@ def test_any_other_status_address_is_refused_and_its_host_named(location: str) -
     assert caught.value.code in {"status_host", "status_address"}
     if "evil.example.com" in location and "@" not in location:
         assert "evil.example.com" in caught.value.reason
+
+
+def test_instance_metadata_is_refused_even_where_the_host_seems_allowed() -> None:
+    for asked, hosts in (("http://169.254.169.254/jobs", []), ("http://svc.example.ru/", ["169.254.169.254"])):
+        with pytest.raises(PermanentError):
+            addresses.resolved("http://169.254.169.254/latest", asked, hosts)
 
 
 @given(st.text())

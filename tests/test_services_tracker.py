@@ -159,6 +159,21 @@ def test_a_service_that_knows_none_of_many_jobs_loses_none(outside: ServicesSand
     assert tracker.get_stats()["down"] == []
 
 
+def test_a_service_that_has_forgotten_all_its_jobs_keeps_none_waiting_beyond_their_deadline(
+    outside: ServicesSandbox, tmp_path: Path
+) -> None:
+    tasks = jobs(outside, TOO_MANY_TO_BE_LOST, expires=100)
+    clock = Clock()
+    tracker = tracker_for(tmp_path, report(outside), clock)
+    for job in outside.jobs:
+        outside.lose(job.number)
+    assert tracker.check(tasks) == [Pending()] * len(tasks)
+    clock.now += 100
+    for verdict in tracker.check(tasks):
+        assert rejected(verdict)[0] == "deadline"
+        assert "HTTP 404" in rejected(verdict)[1]
+
+
 def test_a_job_that_does_not_finish_in_time_is_asked_once_more_and_given_up(
     outside: ServicesSandbox, tmp_path: Path
 ) -> None:
@@ -337,6 +352,14 @@ def test_what_a_service_tells_wins_over_the_file(outside: ServicesSandbox, tmp_p
     clock = Clock()
     moments = asked_at(tracker_for(tmp_path, report(outside), clock), outside, clock, task, 120)
     assert moments == [0, 50, 100]
+
+
+def test_the_deadline_is_a_moment_to_ask_whatever_the_interval(outside: ServicesSandbox, tmp_path: Path) -> None:
+    outside.retry_after = 5000
+    [task] = jobs(outside, 1, expires=100)
+    clock = Clock()
+    moments = asked_at(tracker_for(tmp_path, report(outside), clock), outside, clock, task, 101)
+    assert moments == [0, 100]
 
 
 def test_a_restart_forgets_nothing_that_matters(outside: ServicesSandbox, tmp_path: Path) -> None:

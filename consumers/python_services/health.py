@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 IN_A_ROW = 3  # failures that may be one message's own (HTTP 500, no answer in time) until the service counts as down
 _FIRST_WAIT = 1.0  # seconds
-_LONGEST_BUSY_WAIT = 60.0  # seconds
 _LONGEST_TOLD_WAIT = 3600.0  # seconds; what a service asks for beyond this is taken for its mistake
 _SHORT = 0.2  # seconds that a thread waits for a service that answers as fast as that
 _MOST_WAITING = 100_000
@@ -29,7 +28,7 @@ _Result = TypeVar("_Result")
 
 
 class ServiceHealth:
-    """Usable from any thread. `longest_wait` is in seconds, `clock` gives seconds (monotonic)."""
+    """Usable from any thread. `longest_wait`, until a message is tried again, is in seconds; `clock` is monotonic."""
 
     def __init__(
         self, name: str, at_once: int, longest_wait: float, clock: Callable[[], float] = time.monotonic
@@ -104,7 +103,7 @@ class ServiceHealth:
         raise PartialOutageError(
             f"{self._name} has its {self._at_once} requests at once",
             code="service_busy",
-            retry_after=min(max(ahead, _FIRST_WAIT), _LONGEST_BUSY_WAIT),
+            retry_after=max(min(ahead, self._longest_wait), _FIRST_WAIT),
         )
 
     def _pace(self) -> float:

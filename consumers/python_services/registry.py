@@ -146,6 +146,11 @@ class Auth(_Part):
                 Text(f"type {self.type} has other keys", f"у type {self.type} другие ключи"),
                 Text(f"it takes: {names}", f"нужны: {names}"),
             )
+        if self.username is not None and ":" in self.username:
+            raise ValueProblem(
+                Text("username has a colon, which Basic does not know", "в username двоеточие, Basic его не допускает"),
+                Text("another username", "другое имя"),
+            )
         if self.header is not None and (not _HEADER_NAME.fullmatch(self.header) or self.header.lower() in _OURS):
             raise ValueProblem(
                 Text("header is no header for credentials", "header не заголовок для учётных данных"),

@@ -174,8 +174,9 @@ class PythonServicesTracker(BaseTracker):
     ) -> None:
         """Raises PermanentError or BusinessError when the job has failed."""
         spec, body = self._specs[name], answer.json_object()
-        note = f"HTTP {answer.status}"
-        if answer.status in {404, 410} and answer.status not in spec.bpmn_errors:
+        note, now = f"HTTP {answer.status}", self._clock()
+        is_known = answer.status not in {404, 410} or answer.status in spec.bpmn_errors
+        if not is_known and now < job.expires:
             results.lost.append(task_id)
             return
         if answer.status in spec.bpmn_errors:
@@ -194,7 +195,6 @@ class PythonServicesTracker(BaseTracker):
                         results.verdicts[task_id] = Completed(response(name, body))
                         return
                     note = unmarked.word or f"nothing at {spec.poll.status}"
-        now = self._clock()
         if now >= job.expires and answer.status < 500:
             results.verdicts[task_id] = Rejected(
                 f"{title(name)} did not finish in {spec.poll.deadline:g} s, the last that it told was: {note}",
