@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -80,12 +81,10 @@ class HttpService:
 
     def _body(self, answer: HttpAnswer) -> Mapping[str, Any]:
         body = answer.json_object()
-        if body is not None or not answer.body.strip():
-            return body or {}
+        if body is not None or not answer.body.strip() or answer.status == 202:
+            return body or {}  # of a job only the address counts
         what = f"{title(self._name)} answered HTTP {answer.status} without a JSON object"
-        if "json" in str(answer.headers.get("Content-Type", "")).lower() or answer.status == 202:
-            if answer.status == 202:
-                return {}
+        if "json" in str(answer.headers.get("Content-Type", "")).lower():
             raise PermanentError(f"{what}, although it calls it JSON; it has been executed", code="bad_result")
         # A page of something in between, a log-in for example: the service may not even have been asked.
         raise AmbiguousError(what, code="no_json")
@@ -101,7 +100,8 @@ class HttpService:
         status_url = addresses.resolved(location, url, self._spec.status_hosts)
         poll, now = self._spec.poll, self._clock()
         first = max(answer.retry_after or 0.0, poll.min)
-        job = Job(self._name, int(now + min(first, poll.deadline)), int(now + poll.deadline), status_url)
+        begins, expires = (math.ceil(now + seconds) for seconds in (min(first, poll.deadline), poll.deadline))
+        job = Job(self._name, begins, expires, status_url)
         told = {"status_url": status_url, "not_before": job.begins, "deadline": job.expires}
         return Accepted(
             {"kind": "http", "service": self._name, "state": "accepted", **told}, external_id=job.external_id()
