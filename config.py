@@ -7,7 +7,7 @@ explains every one of them. All times are in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -30,6 +30,11 @@ QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "module": "consumers.openproject",
         "handler_class": "OpenProjectTaskHandler",
         "description": "Создание задач в OpenProject",
+    },
+    "python-services.queue": {
+        "module": "consumers.python_services",
+        "handler_class": "PythonServicesHandler",
+        "description": "Вызов сервисов Python",
     },
     "email.queue": {
         "module": "consumers.email",
@@ -74,6 +79,11 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
         "tracker_class": "OpenProjectTaskTracker",
         "description": "Отслеживание задач OpenProject",
     },
+    "python-services.sent.queue": {
+        "module": "consumers.python_services",
+        "tracker_class": "PythonServicesTracker",
+        "description": "Опрос заданий сервисов Python",
+    },
     "email.sent.queue": {
         "module": "consumers.email",
         "tracker_class": "EmailTracker",
@@ -116,6 +126,16 @@ class Shared:
     """Marks a field of a system's settings whose variable is one of the daemon's own."""
 
     variable: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSecrets:
+    """Marks a field `variable -> secret` whose variables are named elsewhere, as in a file that another setting gives.
+
+    `names` tells them from the other values, which are still texts then. Each may also be given as `<VARIABLE>_FILE`.
+    """
+
+    names: Callable[[Mapping[str, str]], Iterable[str]]
 
 
 Timezone = Annotated[str, AfterValidator(_time_zone)]
@@ -377,5 +397,7 @@ class Settings:
         for settings in (self.rabbitmq, self.worker, *self.systems.values()):
             for name, field in type(settings).model_fields.items():
                 value = getattr(settings, name)
-                if isinstance(value, SecretStr) and value != field.default:
-                    yield value.get_secret_value()
+                named = value.values() if isinstance(value, Mapping) else ()
+                for secret in (value, *named):
+                    if isinstance(secret, SecretStr) and secret != field.default:
+                        yield secret.get_secret_value()

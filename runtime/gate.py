@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 from core.errors import ConfigurationError, OutageError, OutcomeError
 from core.events import EventStream, SystemPaused, SystemResumed
 from core.policy import Pause
+from runtime.suspects import Suspects
 
 log = logging.getLogger(__name__)
 
-STRIKES = 3
-REMEMBERED_SUSPECTS = 1000
 LONGEST_WAIT = 24 * 3600.0  # seconds; what a system asks for beyond this is taken for its mistake
 
 
@@ -41,16 +39,14 @@ class SystemGate:
         self._stop = stop
         self._lock = threading.Lock()
         self._closed = False
-        self._successes = 0
-        self._suspects: OrderedDict[str, tuple[int, int]] = OrderedDict()  # task id -> strikes, successes then
+        self._suspects = Suspects()
 
     def is_open(self) -> bool:
         return not self._closed
 
     def succeeded(self, task_id: str) -> None:
         with self._lock:
-            self._successes += 1
-            self._suspects.pop(task_id, None)
+            self._suspects.succeeded(task_id)
 
     def is_suspect(self, task_id: str) -> bool:
         """True when this message meets "outages" again and again while others succeed in between.
@@ -58,13 +54,7 @@ class SystemGate:
         Then not the system is down but the message breaks it, and it must not hold up the others for ever.
         """
         with self._lock:
-            strikes, successes = self._suspects.pop(task_id, (0, -1))
-            if self._successes > successes:
-                strikes += 1
-            self._suspects[task_id] = (strikes, self._successes)
-            if len(self._suspects) > REMEMBERED_SUSPECTS:
-                self._suspects.popitem(last=False)
-            return strikes > STRIKES
+            return self._suspects.is_suspect(task_id)
 
     def close(self, error: OutcomeError, pause: Pause) -> None:
         """Stops the intake and starts probing. Does nothing when the gate is closed already."""

@@ -15,7 +15,7 @@ from core.settings_errors import Mistake, Notice, SettingsError, Text
 from runtime.env_file import EnvFile, read_env_file
 from runtime.log_format import escape
 from runtime.secrets import MASK, MIN_LENGTH, Secrets
-from runtime.settings_names import closest_name, is_somebody_elses, secret_fields, variables_of
+from runtime.settings_names import closest_name, is_somebody_elses, named_secrets, secret_fields, variables_of
 from runtime.settings_texts import default_text, explain
 
 SystemClasses = Sequence[type[BaseSettings]] | Callable[[WorkerSettings], Sequence[type[BaseSettings]]]
@@ -42,6 +42,7 @@ class _Loader:
         self._values = {**env_file.values, **self._environ}
         self._mistakes = list(env_file.mistakes)
         self._notices = list(env_file.notices)
+        self._named: set[str] = set()  # variables of secrets that other values name
         self._mask = Secrets().mask
 
     def load(self, system_classes: SystemClasses) -> Settings:
@@ -83,12 +84,16 @@ class _Loader:
         return settings
 
     def _raw_values(self, cls: type[BaseSettings]) -> dict[str, Any]:
-        values = {}
+        values: dict[str, Any] = {}
         secrets = secret_fields(cls)
         for field, variable in variables_of(cls).items():
             value = self._secret(variable) if field in secrets else self._values.get(variable, "").strip()
             if value:
                 values[field] = value
+        for field, marked in named_secrets(cls).items():
+            names = set(marked.names(values))
+            self._named |= names
+            values[field] = {name: secret for name in sorted(names) if (secret := self._secret(name))}
         return values
 
     def _secret(self, variable: str) -> str:
@@ -131,6 +136,7 @@ class _Loader:
     def _judge_unknown_names(self, classes: Sequence[type[BaseSettings]]) -> None:
         known = {variable for cls in classes for variable in variables_of(cls).values()}
         known |= {f"{variables_of(cls)[field]}_FILE" for cls in classes for field in secret_fields(cls)}
+        known |= self._named | {f"{name}_FILE" for name in self._named}
         for name in self._values:
             if name in known or is_somebody_elses(name):
                 continue

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from config import Shared
+from config import NamedSecrets, Shared
 
 # How like a known name an unknown one must be. Whatever stands in `.env` was written for this program; the
 # environment belongs to everybody.
@@ -54,10 +54,15 @@ _OTHERS_PREFIXES = ("RABBITMQ_SERVICE_", "RABBITMQ_PORT_", "RABBITMQ_DEFAULT_", 
 
 
 def variables_of(settings_class: type[BaseSettings]) -> dict[str, str]:
-    """Field -> variable: the class's `env_prefix` and the field's name in capitals, or the `Shared` one."""
+    """Field -> variable: the class's `env_prefix` and the field's name in capitals, or the `Shared` one.
+
+    Named secrets are left out: their variables have any names.
+    """
     prefix = settings_class.model_config.get("env_prefix") or ""
     names = {}
     for field, info in settings_class.model_fields.items():
+        if field in named_secrets(settings_class):
+            continue
         shared = next((each.variable for each in info.metadata if isinstance(each, Shared)), None)
         names[field] = shared or f"{prefix}{field}".upper()
     return names
@@ -71,6 +76,12 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
 def secret_fields(settings_class: type[BaseSettings]) -> frozenset[str]:
     fields = settings_class.model_fields.items()
     return frozenset(name for name, info in fields if SecretStr in alternatives(info.annotation))
+
+
+def named_secrets(settings_class: type[BaseSettings]) -> dict[str, NamedSecrets]:
+    """The fields whose variables are named by other values."""
+    fields = settings_class.model_fields.items()
+    return {name: mark for name, info in fields for mark in info.metadata if isinstance(mark, NamedSecrets)}
 
 
 def is_somebody_elses(name: str) -> bool:

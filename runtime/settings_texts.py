@@ -29,6 +29,8 @@ _PROBLEMS: Mapping[str, Text] = {
     "model_type": Text("is not a JSON object", "это не объект JSON"),
     "dict_type": Text("is not a JSON object", "это не объект JSON"),
     "mapping_type": Text("is not a JSON object", "это не объект JSON"),
+    "list_type": Text("is not a list", "это не список"),
+    "bool_type": Text("is neither true nor false", "это не true и не false"),
     "extra_forbidden": Text("is not a known key", "неизвестный ключ"),
 }
 

@@ -26,6 +26,7 @@ class System:
     go_down: Callable[[], None]
     come_back: Callable[[], None]
     secrets: Sequence[str] = field(default_factory=tuple)
+    outage_sign: str = "system.paused"  # in the log, when it is down
 
     @property
     def sent_queue(self) -> str:
@@ -92,7 +93,7 @@ def an_outage_spends_no_attempt(
         wait_until(lambda: f"{system.queue} is consumed" in daemon.output(), 30, "the start")
         system.go_down()
         task_ids = publish(system, broker, count)
-        wait_until(lambda: "system.paused" in daemon.output(), 30, "the pause")
+        wait_until(lambda: system.outage_sign in daemon.output(), 30, "the outage to be noticed")
         time.sleep(1)  # several probes
         system.come_back()
         wait_until(lambda: len(system.objects()) == count, 60, "every task in the system")

@@ -15,7 +15,8 @@ import pytest
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
 from core.events import Event, EventStream, SystemPaused, SystemResumed
 from core.policy import Pause
-from runtime.gate import LONGEST_WAIT, REMEMBERED_SUSPECTS, STRIKES, SystemGate
+from runtime.gate import LONGEST_WAIT, SystemGate
+from runtime.suspects import REMEMBERED_SUSPECTS, STRIKES
 
 PATIENCE = 20.0  # seconds that a test waits for what must come at once
 DOWN = OutageError("connection refused", code="unreachable")

@@ -1,0 +1,176 @@
+"""A function of the registry: called once per task in a process of its own, its result is the task's.
+
+One that is not idempotent is never called twice for a task: its beginning is written down before the call
+(SendJournal), and what was begun and not finished goes to people. When they put the message back into the queue,
+it is called again: a message that the broker has not delivered before is their decision.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NoReturn
+
+from consumers.python_services.client import order_of, title
+from consumers.python_services.http_service import response
+from consumers.python_services.outcomes import CODE_LIMIT, Failed, Finished, Running, failure, read
+from consumers.python_services.processes import (
+    CallableProcess,
+    DeadlineError,
+    EndedError,
+    NotBegunError,
+    ProcessPool,
+    UnusableError,
+)
+from consumers.python_services.registry import Poll, PythonSpec
+from core.errors import BusinessError, ConfigurationError, OutcomeError, PermanentError, TransientError
+from core.messages import IncomingMessage
+from core.results import Done, Result
+from runtime.secrets import Secrets
+from runtime.send_journal import SendJournal
+
+log = logging.getLogger(__name__)
+
+MAY_HAVE_RUN = "may_have_run"
+_PART = "call"
+_CLEANING = 24 * 3600.0  # seconds between two looks for what the journal may forget
+_PERMANENT = frozenset({"PermanentError", "ValueError"})
+
+
+class CallableService:
+    """Usable from any thread. `import_timeout` is in seconds."""
+
+    def __init__(
+        self, name: str, spec: PythonSpec, journal: SendJournal, secrets: Secrets, import_timeout: float
+    ) -> None:
+        self._name = name
+        self._spec = spec
+        self._journal = journal
+        self._mask = secrets.mask
+        self._cleaned_at: float | None = None
+        self._pool = ProcessPool(spec.callable, import_timeout, self._tell)
+
+    def prepared(self, message: IncomingMessage) -> Callable[[], Result]:
+        """To be called; raises outcomes. Configuration is this service's alone."""
+        return partial(self._run, message)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _run(self, message: IncomingMessage) -> Result:
+        if self._spec.idempotent:
+            process = self._ready_process()
+            try:
+                return Done(response(self._name, self._result_of(process, message), "python"))
+            except (DeadlineError, EndedError) as error:
+                raise TransientError(self._about(str(error)), code="callable_ended") from None
+        return self._run_once(message)
+
+    # -- never twice ----------------------------------------------------------------------------------------------
+
+    def _run_once(self, message: IncomingMessage) -> Result:
+        task_id = message.task.task_id
+        self._clean_journal()
+        earlier = self._journal.parts(task_id).get(_PART)
+        if earlier is not None:
+            if earlier.state == "sent":
+                return Done(response(self._name, json.loads(earlier.detail), "python"), duplicate=True)
+            if earlier.state == "sending":
+                self._give_up(task_id, "an earlier worker began it and did not finish it")
+            if message.redelivered:  # we died between writing the refusal down and its way to the error queue
+                raise PermanentError(earlier.detail, code=MAY_HAVE_RUN)
+        process = self._ready_process()
+        try:
+            self._journal.begin(task_id, _PART)
+        except BaseException:
+            self._pool.give_back(process)
+            raise
+        try:
+            result = self._result_of(process, message)
+        except NotBegunError as error:
+            self._journal.forget(task_id, _PART)
+            raise TransientError(self._about(str(error)), code="callable_ended") from None
+        except (DeadlineError, EndedError) as error:
+            self._give_up(task_id, str(error))
+        except _UnexpectedError as error:
+            self._give_up(task_id, str(error))
+        except (TransientError, ConfigurationError):
+            self._journal.forget(task_id, _PART)  # not called, or the callable itself says that it may be called again
+            raise
+        except OutcomeError as error:
+            self._journal.refused(task_id, _PART, error.reason)
+            raise
+        self._journal.sent(task_id, _PART, json.dumps(result, ensure_ascii=False))
+        return Done(response(self._name, result, "python"))
+
+    def _clean_journal(self) -> None:
+        if self._cleaned_at is None or time.monotonic() - self._cleaned_at > _CLEANING:
+            self._journal.check()
+            self._cleaned_at = time.monotonic()
+
+    def _give_up(self, task_id: str, what: str) -> NoReturn:
+        reason = self._about(
+            f"it may have run already and is not idempotent: {what}; look what it has done, then put the message back "
+            "into its queue if it is to be called once more"
+        )
+        self._journal.refused(task_id, _PART, reason)
+        raise PermanentError(reason, code=MAY_HAVE_RUN)
+
+    # -- the call -------------------------------------------------------------------------------------------------
+
+    def _ready_process(self) -> CallableProcess:
+        try:
+            return self._pool.take()
+        except (UnusableError, DeadlineError, EndedError) as error:
+            raise ConfigurationError(self._about(f"it cannot be imported: {error}"), code="callable") from None
+
+    def _result_of(self, process: CallableProcess, message: IncomingMessage) -> Any:
+        """Raises an outcome, DeadlineError or EndedError (the process is gone then)."""
+        order = order_of(message.task)
+        try:
+            answer = process.call(order, self._spec.timeout)
+        except NotBegunError:  # it had died while it was idle
+            process = self._ready_process()
+            answer = process.call(order, self._spec.timeout)
+        self._pool.give_back(process)
+        if "error" in answer:
+            raise self._outcome(answer["error"])
+        if "bad" in answer:
+            raise PermanentError(self._about(str(answer["bad"])), code="bad_result")
+        result = answer.get("result") or {}
+        match read(result, Poll()):
+            case Finished(value):
+                return value
+            case Failed(told):
+                raise failure(title(self._name), told)
+            case Running():
+                reason = "it returned the status running: only a service over HTTP can be asked again"
+                raise PermanentError(self._about(reason), code="bad_result")
+        return result
+
+    def _outcome(self, told: Mapping[str, Any]) -> OutcomeError:
+        kinds, text = set(told.get("kinds", ())), self._about(self._mask(str(told.get("message", ""))))
+        code = str(told.get("code") or "")[:CODE_LIMIT]
+        retry_after = told.get("retry_after")
+        if bpmn_error := str(told.get("bpmn_error") or "") or (code if "BusinessError" in kinds else ""):
+            return BusinessError(text, code=bpmn_error[:CODE_LIMIT])
+        if _PERMANENT & kinds:
+            return PermanentError(text, code=code or "callable_refused")
+        if "TransientError" in kinds or self._spec.idempotent:
+            usable = isinstance(retry_after, int | float) and 0 <= retry_after < 1e9
+            return TransientError(text, code=code or "callable_failed", retry_after=retry_after if usable else None)
+        return _UnexpectedError(text, code="callable_failed")
+
+    def _about(self, what: str) -> str:
+        return f"{title(self._name)} ({self._spec.callable}): {what}"
+
+    def _tell(self, line: str) -> None:
+        extra = {"event": "service.output", "system": "python-services"}
+        log.info("%s: %s", self._name, line, extra=extra)
+
+
+class _UnexpectedError(TransientError):
+    """A callable that is not idempotent raised what it did not mean for us: how far it came is not known."""

@@ -1,0 +1,142 @@
+"""Requests to one service: authenticated, with the key of the task, and without secrets in what comes back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import quote
+
+from pydantic import SecretStr
+
+from consumers.python_services.registry import Auth, HttpSpec
+from core.errors import AmbiguousError, OutageError, PermanentError
+from core.messages import CamundaTask
+from runtime.http import HttpAnswer, HttpClient
+from runtime.secrets import MASK, MIN_LENGTH
+
+BODY_LIMIT = 1024 * 1024  # bytes
+
+
+class ServiceClient:
+    """Usable from any thread."""
+
+    def __init__(self, name: str, spec: HttpSpec, secrets: Mapping[str, SecretStr]) -> None:
+        self._title = title(name)
+        self._auth = spec.auth
+        self._secrets = {each: secrets[each].get_secret_value() for each in spec.auth.variables}
+        self._http = HttpClient(
+            self._title,
+            connect_timeout=spec.timeout.connect,
+            read_timeout=spec.timeout.read,
+            max_body=BODY_LIMIT,
+            verify=spec.ca_file or True,
+            headers={**spec.headers, "Accept": "application/json"},
+            redirects_are_answers=True,
+        )
+
+    def call(self, method: str, url: str, task: CamundaTask) -> HttpAnswer:
+        """Raises what HttpClient.send raises, and PermanentError for an answer that is too large."""
+        body = payload(task)
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": idempotency_key(task.task_id),
+            **self._identified(task.task_id, body),
+        }
+        try:
+            return self._clean(self._http.send(method, url, write=True, body=body, headers=headers))
+        except AmbiguousError as error:
+            if error.code == "body_too_large":
+                raise PermanentError(f"{error}; it has been executed", code="result_too_large") from None
+            raise
+
+    def look(self, url: str, task_id: str) -> HttpAnswer:
+        """GET. Raises OutageError or ConfigurationError, and PermanentError for an answer that is too large."""
+        try:
+            return self._clean(self._http.send("GET", url, write=False, headers=self._identified(task_id, b"")))
+        except OutageError as error:
+            if error.code == "body_too_large":
+                raise PermanentError(str(error), code="result_too_large") from None
+            raise
+
+    def close(self) -> None:
+        """Closes the calling thread's connections."""
+        self._http.close()
+
+    def _identified(self, task_id: str, body: bytes) -> dict[str, str]:
+        return {"X-Request-ID": plain_id(task_id), **credentials(self._auth, self._secrets, plain_id(task_id), body)}
+
+    def _clean(self, answer: HttpAnswer) -> HttpAnswer:
+        """A service that repeats what it was sent must not bring our secret into queues and logs."""
+        body = answer.body
+        for secret in self._secrets.values():
+            if len(secret) < MIN_LENGTH:
+                continue
+            body = body.replace(secret.encode(), MASK.encode())
+            location = answer.headers.get("Location")
+            if location is not None and secret in location:
+                raise PermanentError(
+                    f"{self._title} names a status address with our secret in it", code="status_address"
+                )
+        return answer if body is answer.body else replace(answer, body=body)
+
+
+def title(name: str) -> str:
+    """The service in texts for people."""
+    return f"Service {name}"
+
+
+def payload(task: CamundaTask) -> bytes:
+    """What a service and a callable are given; the same message gives the same bytes."""
+    return json.dumps(order_of(task), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def order_of(task: CamundaTask) -> dict[str, object]:
+    business_key = task.fields.get("business_key", task.fields.get("businessKey"))
+    return {
+        "task_id": task.task_id,
+        "topic": task.topic,
+        "business_key": business_key,
+        "process_instance_id": task.process_instance_id,
+        "activity_id": task.activity_id,
+        "variables": task.variables,
+        "metadata": dict(task.metadata),
+    }
+
+
+def plain_id(task_id: str) -> str:
+    """The id as a header can carry it."""
+    return task_id if task_id.isascii() else quote(task_id, safe="")
+
+
+def idempotency_key(task_id: str) -> str:
+    """A string of structured fields (RFC 8941, 3.3.3): in quotes."""
+    escaped = plain_id(task_id).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def credentials(auth: Auth, secrets: Mapping[str, str], message_id: str, body: bytes) -> dict[str, str]:
+    """The headers by which the service knows us. `hmac` is Standard Webhooks (standardwebhooks.com), scheme v1."""
+    match auth.type:
+        case "basic":
+            pair = f"{auth.username}:{secrets[auth.password_env or '']}"
+            return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        case "bearer":
+            return {"Authorization": f"Bearer {secrets[auth.token_env or '']}"}
+        case "header":
+            return {str(auth.header): secrets[auth.value_env or ""]}
+        case "hmac":
+            stamp = str(int(time.time()))
+            signature = signed(secrets[auth.secret_env or ""], message_id, stamp, body)
+            return {"webhook-id": message_id, "webhook-timestamp": stamp, "webhook-signature": signature}
+    return {}
+
+
+def signed(secret: str, message_id: str, stamp: str, body: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{message_id}.{stamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"

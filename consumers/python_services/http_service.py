@@ -1,0 +1,113 @@
+"""A service over HTTP: one request per task, whose answer is the result or the address of a job."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from pydantic import SecretStr
+
+from consumers.python_services import addresses
+from consumers.python_services.client import ServiceClient, title
+from consumers.python_services.jobs import Job
+from consumers.python_services.outcomes import Failed, Finished, Running, failure, read, refused
+from consumers.python_services.registry import HttpSpec
+from core.errors import AmbiguousError, PermanentError
+from core.inputs import Inputs
+from core.messages import CamundaTask, IncomingMessage
+from core.results import Accepted, Done, Result
+from runtime.http import HttpAnswer
+
+
+class HttpService:
+    """Usable from any thread. `ambiguous_wait` is in seconds, `clock` gives unix seconds."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: HttpSpec,
+        secrets: Mapping[str, SecretStr],
+        ambiguous_wait: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._spec = spec
+        self._client = ServiceClient(name, spec, secrets)
+        self._wait = ambiguous_wait
+        self._clock = clock
+
+    def prepared(self, message: IncomingMessage) -> Callable[[], Result]:
+        """The request, to be sent by a call that raises outcomes; Outage and Configuration are this service's alone.
+
+        Raises PermanentError when the message has no value for the address.
+        """
+        return partial(self._run, self._address(message.task), message.task)
+
+    def _run(self, url: str, task: CamundaTask) -> Result:
+        try:
+            return self._result(url, self._client.call(self._spec.method, url, task))
+        except AmbiguousError as error:
+            # Sent again with the same key, by which the service knows what it has done already.
+            error.retry_after = error.retry_after or self._wait
+            raise
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _address(self, task: CamundaTask) -> str:
+        inputs = Inputs(task)
+
+        def value_of(name: str) -> Any:
+            if name == "task_id":
+                return task.task_id
+            found = inputs.first(name)
+            return found[1] if found else None
+
+        return addresses.filled(self._spec.url, value_of)
+
+    def _result(self, url: str, answer: HttpAnswer) -> Result:
+        if not 200 <= answer.status < 300:
+            raise refused(title(self._name), self._spec, answer)
+        body = self._body(answer)
+        reading = read(body, self._spec.poll)
+        if isinstance(reading, Failed):
+            raise failure(title(self._name), reading.error)
+        if isinstance(reading, Running) or (answer.status == 202 and not isinstance(reading, Finished)):
+            return self._accepted(url, answer)
+        return Done(response(self._name, reading.result if isinstance(reading, Finished) else body))
+
+    def _body(self, answer: HttpAnswer) -> Mapping[str, Any]:
+        body = answer.json_object()
+        if body is not None or not answer.body.strip() or answer.status == 202:
+            return body or {}  # of a job only the address counts
+        what = f"{title(self._name)} answered HTTP {answer.status} without a JSON object"
+        if "json" in str(answer.headers.get("Content-Type", "")).lower():
+            raise PermanentError(f"{what}, although it calls it JSON; it has been executed", code="bad_result")
+        # A page of something in between, a log-in for example: the service may not even have been asked.
+        raise AmbiguousError(what, code="no_json")
+
+    def _accepted(self, url: str, answer: HttpAnswer) -> Accepted:
+        location = answer.headers.get("Location")
+        if not location:
+            raise PermanentError(
+                f"{title(self._name)} has accepted the task (HTTP {answer.status}) without a Location header: "
+                "nobody can ask for its result",
+                code="no_status_address",
+            )
+        status_url = addresses.resolved(location, url, self._spec.status_hosts)
+        poll, now = self._spec.poll, self._clock()
+        first = max(answer.retry_after or 0.0, poll.min)
+        begins, expires = (math.ceil(now + seconds) for seconds in (min(first, poll.deadline), poll.deadline))
+        job = Job(self._name, begins, expires, status_url)
+        told = {"status_url": status_url, "not_before": job.begins, "deadline": job.expires}
+        return Accepted(
+            {"kind": "http", "service": self._name, "state": "accepted", **told}, external_id=job.external_id()
+        )
+
+
+def response(name: str, result: Any, kind: str = "http") -> dict[str, Any]:
+    """What becomes `response_data` of a finished task."""
+    return {"kind": kind, "service": name, "state": "done", "result": result}

@@ -1,0 +1,54 @@
+"""A job that a service has accepted, as it stands in the sent queue's header: what a tracker must know, readable.
+
+yandex-disk from 2026-12-01T10:00:10Z until 2026-12-02T10:00:00Z https://svc.internal/jobs/7
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from core.envelopes import EXTERNAL_ID_LIMIT
+from core.errors import PermanentError
+
+_MOMENT = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"
+_JOB = re.compile(rf"([\w.-]+) from {_MOMENT} until {_MOMENT} (https?://\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Not to be asked before `begins`, given up after `expires`; both are unix seconds."""
+
+    service: str
+    begins: int
+    expires: int
+    url: str
+
+    def external_id(self) -> str:
+        """Raises PermanentError when the address is too long for a header."""
+        text = f"{self.service} from {_iso(self.begins)} until {_iso(self.expires)} {self.url}"
+        if len(text.encode()) > EXTERNAL_ID_LIMIT:
+            raise PermanentError(
+                f"The job has been started, but its status address has {len(self.url)} characters and cannot be kept: "
+                f"{EXTERNAL_ID_LIMIT} bytes are allowed together with the rest",
+                code="status_address",
+            )
+        return text
+
+
+def job_of(external_id: str | None) -> Job | None:
+    """None when the text is no job's."""
+    found = _JOB.fullmatch(external_id or "")
+    try:
+        return Job(found[1], _seconds(found[2]), _seconds(found[3]), found[4]) if found else None
+    except ValueError:
+        return None
+
+
+def _iso(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _seconds(text: str) -> int:
+    return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())

@@ -1,0 +1,237 @@
+"""Tracker of `python-services.sent.queue`: asks each job that is due, one GET, at its status address."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from base_tracker import BaseTracker
+from consumers.python_services import addresses
+from consumers.python_services.client import ServiceClient, title
+from consumers.python_services.config import ServicesSettings
+from consumers.python_services.http_service import response
+from consumers.python_services.jobs import Job, job_of
+from consumers.python_services.outcomes import Failed, Finished, Running, failure, read, refused
+from consumers.python_services.polling import Schedule
+from consumers.python_services.registry import HttpSpec
+from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeError, PermanentError
+from core.messages import TrackedTask
+from core.results import Completed, Pending, Rejected, Verdict
+from runtime.http import HttpAnswer
+
+log = logging.getLogger(__name__)
+
+LOST_CHECKS = 2
+LONGEST_ROUND = 60.0  # seconds that one service is asked in one sweep; the rest of its jobs comes next time
+TOO_MANY_TO_BE_LOST = 10  # jobs of a service that is asked: if it knows none of them, it is the service
+_NOT_NOW = frozenset({401, 403, 407, 429, 502, 503, 504})  # about the service, not about the job
+
+
+class _SilentError(Exception):
+    """The service cannot be asked at the moment."""
+
+    def __init__(self, reason: str, retry_after: float | None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+@dataclass(slots=True)
+class _Round:
+    """What asking one service has given; `lost` are jobs that it does not know."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    asked: int = 0
+    mistake: Exception | None = None
+
+
+class PythonServicesTracker(BaseTracker):
+    """There is no bulk question: at most SERVICES_POLLS_PER_SWEEP requests per `chunk_size` open jobs and sweep.
+
+    Services are asked side by side, each in a thread of its own: one that hangs holds up its own jobs.
+    """
+
+    settings_class = ServicesSettings
+    chunk_size = 10_000
+
+    def __init__(
+        self, settings: ServicesSettings, stop: threading.Event, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Raises NotConfiguredError when SERVICES_FILE is empty."""
+        super().__init__("python-services")
+        services = settings.registry().services
+        self._specs = {name: spec for name, spec in services.items() if isinstance(spec, HttpSpec)}
+        self._clients = {name: ServiceClient(name, spec, settings.secrets) for name, spec in self._specs.items()}
+        self._limit = settings.polls_per_sweep
+        self._stop = stop
+        self._clock = clock
+        self._schedule = Schedule()
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._down: set[str] = set()
+
+    @classmethod
+    def from_settings(cls, settings: ServicesSettings, stop: threading.Event) -> PythonServicesTracker:
+        """Raises NotConfiguredError when SERVICES_FILE is empty."""
+        return cls(settings, stop)
+
+    def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        verdicts: dict[str, Verdict] = {}
+        jobs: dict[str, Job] = {}
+        for task in tasks:
+            job = job_of(task.external_id)
+            if job is None:
+                reason = f"The sent message names no job of a service but {task.external_id!r}"
+                verdicts[task.task_id] = Rejected(reason, code="no_external_id")
+            elif job.service in self._specs:
+                jobs[task.task_id] = job
+            elif self._clock() > job.expires:
+                reason = f"SERVICES_FILE has no service {job.service} any more, and the job's time is over: {job.url}"
+                verdicts[task.task_id] = Rejected(reason, code="no_service")
+        polls = {name: spec.poll for name, spec in self._specs.items()}
+        due = self._schedule.due(jobs, polls, self._clock(), self._limit)
+        rounds = self._ask_side_by_side({name: {each: jobs[each] for each in chosen} for name, chosen in due.items()})
+        for each in rounds:
+            verdicts.update(each.verdicts)
+        for task_id in verdicts:
+            self._schedule.ended(task_id)
+        return [verdicts.get(task.task_id, Pending()) for task in tasks]
+
+    def get_stats(self) -> dict[str, Any]:
+        with self._lock:
+            return {"requests": self._requests, "remembered": len(self._schedule), "down": sorted(self._down)}
+
+    def _ask_side_by_side(self, due: Mapping[str, Mapping[str, Job]]) -> list[_Round]:
+        rounds = {name: _Round() for name in due}
+        threads = [
+            threading.Thread(target=self._ask, args=(name, due[name], rounds[name]), name=f"poll-{name}", daemon=True)
+            for name in due
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in rounds.values():
+            if each.mistake is not None:
+                raise each.mistake
+        return list(rounds.values())
+
+    # -- one service, in its own thread -----------------------------------------------------------------------------
+
+    def _ask(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
+        began, poll = time.monotonic(), self._specs[name].poll
+        left = list(jobs)
+        try:
+            while left and not self._stop.is_set() and time.monotonic() - began < LONGEST_ROUND:
+                self._ask_one(name, left[0], jobs[left[0]], results)
+                results.asked += 1
+                left.pop(0)
+            self._tell_lost(name, jobs, results)
+        except _SilentError as error:
+            with self._lock:
+                self._schedule.unasked([*left, *results.lost], poll, self._clock(), error.retry_after)
+            self._note_down(name, str(error))
+            return
+        except Exception as error:  # noqa: BLE001  # handed to the tracker's thread, the border that reports it
+            results.mistake = error
+        finally:
+            self._clients[name].close()
+        if results.asked:
+            self._note_up(name)
+
+    def _ask_one(self, name: str, task_id: str, job: Job, results: _Round) -> None:
+        """Raises _SilentError."""
+        spec = self._specs[name]
+        try:
+            addresses.resolved(job.url, addresses.filled(spec.url, lambda _name: "x"), spec.status_hosts)
+            answer = self._looked(name, job.url, task_id)
+            location = answer.headers.get("Location") if answer.status == 303 else None
+            if location:
+                result_url = addresses.resolved(location, job.url, spec.status_hosts)
+                answer = self._looked(name, result_url, task_id)
+            self._judge(name, task_id, job, answer, results, is_result=bool(location))
+        except (PermanentError, BusinessError) as error:
+            results.verdicts[task_id] = Rejected(error.reason, code=error.code)
+
+    def _looked(self, name: str, url: str, task_id: str) -> HttpAnswer:
+        """Raises _SilentError, and PermanentError for an answer that is too large."""
+        with self._lock:
+            self._requests += 1
+        try:
+            answer = self._clients[name].look(url, task_id)
+        except (OutageError, ConfigurationError) as error:
+            raise _SilentError(error.reason, error.retry_after) from None
+        if answer.status in _NOT_NOW and answer.status not in self._specs[name].bpmn_errors:
+            raise _SilentError(f"{title(name)} answered HTTP {answer.status}", answer.retry_after)
+        return answer
+
+    def _judge(
+        self, name: str, task_id: str, job: Job, answer: HttpAnswer, results: _Round, *, is_result: bool
+    ) -> None:
+        """Raises PermanentError or BusinessError when the job has failed."""
+        spec, body = self._specs[name], answer.json_object()
+        note, now = f"HTTP {answer.status}", self._clock()
+        is_known = answer.status not in {404, 410} or answer.status in spec.bpmn_errors
+        if not is_known and now < job.expires:
+            results.lost.append(task_id)
+            return
+        if answer.status in spec.bpmn_errors:
+            raise refused(title(name), spec, answer)
+        if answer.status in {200, 201} and body is not None:
+            match read(body, spec.poll):
+                case Finished(result):
+                    results.verdicts[task_id] = Completed(response(name, result))
+                    return
+                case Failed(told):
+                    raise _for_good(failure(title(name), told))
+                case Running(word):
+                    note = word
+                case unmarked:
+                    if is_result or (unmarked.word is None and not spec.poll.needs_status):
+                        results.verdicts[task_id] = Completed(response(name, body))
+                        return
+                    note = unmarked.word or f"nothing at {spec.poll.status}"
+        if now >= job.expires and answer.status < 500:
+            results.verdicts[task_id] = Rejected(
+                f"{title(name)} did not finish in {spec.poll.deadline:g} s, the last that it told was: {note}",
+                code="deadline",
+            )
+            return
+        with self._lock:
+            self._schedule.answered(task_id, spec.poll, now, answer.retry_after)
+
+    def _tell_lost(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
+        """Raises _SilentError when none of many is known: then the service lost its memory or its way, not one job."""
+        if len(results.lost) >= TOO_MANY_TO_BE_LOST and len(results.lost) == results.asked:
+            raise _SilentError(f"{title(name)} knows none of {results.asked} jobs", None)
+        for task_id in results.lost:
+            with self._lock:
+                checks = self._schedule.unknown(task_id, self._specs[name].poll, self._clock())
+            if checks >= LOST_CHECKS:
+                reason = f"job lost: {title(name)} no longer knows {jobs[task_id].url}"
+                results.verdicts[task_id] = Rejected(reason, code="job_lost")
+
+    def _note_down(self, name: str, reason: str) -> None:
+        with self._lock:
+            newly = name not in self._down
+            self._down.add(name)
+        if newly:
+            extra = {"event": "service.down", "system": self.system_name}
+            log.warning("the jobs of service %s cannot be asked about: %s", name, reason, extra=extra)
+
+    def _note_up(self, name: str) -> None:
+        with self._lock:
+            was_down = name in self._down
+            self._down.discard(name)
+        if was_down:
+            extra = {"event": "service.up", "system": self.system_name}
+            log.info("the jobs of service %s can be asked about again", name, extra=extra)
+
+
+def _for_good(error: OutcomeError) -> OutcomeError:
+    """A job that has failed stays failed, whatever the service thinks of trying it again."""
+    return error if isinstance(error, BusinessError) else PermanentError(error.reason, code=error.code)

@@ -1,0 +1,33 @@
+"""Messages that meet "outages" again and again while others succeed: the message breaks the system, it is not down."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+STRIKES = 3
+REMEMBERED_SUSPECTS = 1000
+
+
+class Suspects:
+    """Not locked: its owner has a lock. `len()` is how many are remembered."""
+
+    def __init__(self) -> None:
+        self._successes = 0
+        self._met: OrderedDict[str, tuple[int, int]] = OrderedDict()  # task id -> strikes, successes then
+
+    def __len__(self) -> int:
+        return len(self._met)
+
+    def succeeded(self, task_id: str) -> None:
+        self._successes += 1
+        self._met.pop(task_id, None)
+
+    def is_suspect(self, task_id: str) -> bool:
+        """To be asked once for each outage that this message meets; true when it must not hold up the others."""
+        strikes, successes = self._met.pop(task_id, (0, -1))
+        if self._successes > successes:
+            strikes += 1
+        self._met[task_id] = (strikes, self._successes)
+        if len(self._met) > REMEMBERED_SUSPECTS:
+            self._met.popitem(last=False)
+        return strikes > STRIKES
