@@ -13,7 +13,7 @@ from core.settings_errors import Language, SettingsError
 
 ENV_FILE = Path(".env")
 MOST_TASKS = 5000  # that the demo sends
-DEMO_SYSTEMS = ("bitrix24", "openproject", "all")
+DEMO_SYSTEMS = ("bitrix24", "openproject", "1c", "python-services", "email", "telegram", "all")
 
 
 def main(arguments: Sequence[str]) -> int:

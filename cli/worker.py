@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
 from config import Settings
 from core.errors import NotConfiguredError
@@ -55,13 +56,14 @@ class Worker:
         self._handlers = handlers
         self._trackers = trackers
         longest = settings.rabbitmq.reconnect_max_delay
+        made = self._make_handlers()
         self.publisher = RabbitMQPublisher(
             connection_parameters(settings.rabbitmq, "publisher"),
             self._topology,
             self._events,
             reconnect_max_delay=longest,
             queues=(
-                *(settings.worker.sent_queue_of(queue) for queue in handlers),
+                *(settings.worker.sent_queue_of(queue) for queue in made),
                 self._topology.responses_queue,
                 self._topology.errors_queue,
             ),
@@ -72,7 +74,7 @@ class Worker:
         self._starts = StartJournal(settings.worker.state_dir)
         self.tracker_threads = self._make_trackers()
         self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
-        self.processors = self._make_processors()
+        self.processors = self._make_processors(made)
 
     def get_stats(self) -> dict[str, Any]:
         """The specification's statistics, with each system's own figures."""
@@ -111,7 +113,16 @@ class Worker:
 
     # -- building -------------------------------------------------------------------------------------------------
 
-    def _make_processors(self) -> dict[str, MessageProcessor]:
+    def _make_handlers(self) -> dict[str, BaseMessageHandler]:
+        """Those of systems that are in use."""
+        handlers = {}
+        for queue, cls in self._handlers.items():
+            make = partial(make_handler, cls, self._settings_of(cls), self._stop)
+            if (handler := _made_or_skipped(queue, "consumed", make)) is not None:
+                handlers[queue] = handler
+        return handlers
+
+    def _make_processors(self, handlers: Mapping[str, BaseMessageHandler]) -> dict[str, MessageProcessor]:
         worker = self._settings.worker
         shared = ProcessingSettings(
             errors_queue=self._topology.errors_queue,
@@ -120,12 +131,7 @@ class Worker:
             probe_interval=worker.probe_interval,
         )
         processors = {}
-        for queue, cls in self._handlers.items():
-            handler = _made_or_skipped(
-                queue, "consumed", partial(make_handler, cls, self._settings_of(cls), self._stop)
-            )
-            if handler is None:
-                continue
+        for queue, handler in handlers.items():
             threads = handler.threads(worker.concurrency_of(queue))
             route = Route(
                 queue=queue,

@@ -157,6 +157,28 @@ def test_a_newcomer_sees_the_closed_loop_and_nothing_is_lost(private_tmp: Path, 
     assert leftovers(private_tmp) == []
 
 
+@pytest.mark.parametrize("system", ["openproject", "1c", "python-services", "email", "telegram"])
+def test_every_system_has_its_loop(private_tmp: Path, tmp_path: Path, system: str) -> None:
+    variables = {"TMPDIR": str(private_tmp), "LANG": "C.UTF-8"}
+    done = run("main.py", ["demo", "--system", system, "--tasks", "8", "--json", "-"], variables, tmp_path)
+    assert done.returncode == 0, done.stderr
+    account = json.loads(done.stdout)
+    assert account["ok"] is True
+    assert (account["duplicates_avoided"], len(account["in_error_queue"]), account["lost"]) == (1, 2, 0)
+    assert account["created"] + account["instant"] == account["completed"] == 7
+    assert leftovers(private_tmp) == []
+
+
+def test_all_systems_work_side_by_side(private_tmp: Path, tmp_path: Path) -> None:
+    variables = {"TMPDIR": str(private_tmp), "LANG": "ru_RU.UTF-8"}
+    done = run("main.py", ["demo", "--system", "all"], variables, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert figure(done.stdout, "потеряно") == figure(done.stdout, "создано дважды") == 0
+    assert figure(done.stdout, "предотвращено дублей") == 6, "one for each system"
+    assert figure(done.stdout, "в очереди ошибок") == 12, "a broken one and one for nobody for each system"
+    assert leftovers(private_tmp) == []
+
+
 @pytest.mark.parametrize("sign_of_life", ["starting a private RabbitMQ node", " 4/4 "])
 def test_ctrl_c_at_any_time_leaves_nothing_behind(private_tmp: Path, tmp_path: Path, sign_of_life: str) -> None:
     with running_demo([], {"TMPDIR": str(private_tmp)}, tmp_path) as demo:

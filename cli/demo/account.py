@@ -141,12 +141,13 @@ def make_account(evidence: Evidence) -> Account:
     answers = _by_key(evidence.responses, _answer)
     errors = _by_key(evidence.errors, _error_of(evidence.published))
     copies = Counter(sample.key for sample in evidence.published)
+    # A duplicate may be the first of the two to come.
+    kinds = {sample.key: sample.kind for sample in evidence.published if sample.kind != "duplicate"}
     rows: dict[str, Row] = {}
     for sample in evidence.published:
         if sample.key not in rows:
-            kind: Kind = "task" if sample.kind == "duplicate" else sample.kind
             rows[sample.key] = Row(
-                kind,
+                kinds.get(sample.key, "task"),
                 sample.key,
                 sample.title,
                 copies[sample.key],

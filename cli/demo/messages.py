@@ -28,8 +28,8 @@ def again(twice: Sample) -> Sample:
 
 def broken(system: str, topic: str) -> Sample:
     """A message cut off in the middle, which is no task."""
-    body = f'{{"task_id": "{system}: оборвано на полусло'.encode()
-    return Sample("broken", f"broken-{system}", "", body, f"{system}.{topic}", {})
+    body = f'{{"task_id": "{topic}: оборвано на полусло'.encode()
+    return Sample("broken", f"broken-{topic}", "", body, f"{system}.{topic}", {})
 
 
 def message(

@@ -41,7 +41,8 @@ _TEXTS: Mapping[str, Text] = {
     # board
     "stage_sent": Text("sent by Camunda", "отправлено из Camunda"),
     "stage_waiting": Text("waiting in {queue}", "ждут в {queue}"),
-    "stage_created": Text("created in {system}", "создано в {system}"),
+    "stage_created": Text("created in {system}", "создано: {system}"),
+    "stage_created_instant": Text("delivered: {system}", "доставлено: {system}"),
     "stage_tracked": Text("waiting in {sent_queue}", "ждут в {sent_queue}"),
     "stage_finished": Text("finished by people", "завершено людьми"),
     "stage_responses": Text("in camunda.responses.queue", "в camunda.responses.queue"),
@@ -52,6 +53,12 @@ _TEXTS: Mapping[str, Text] = {
         "отправлено {sent} → {queue} {waiting} → создано {created} → {sent_queue} {tracked} → завершено "
         "{finished} → camunda.responses.queue {responses}; в очереди ошибок {errors}",
     ),
+    "plain_line_instant": Text(
+        "sent {sent} → {queue} {waiting} → delivered {created} → {sent_queue} {tracked} → camunda.responses.queue "
+        "{responses}; in the error queue {errors}",
+        "отправлено {sent} → {queue} {waiting} → доставлено {created} → {sent_queue} {tracked} → "
+        "camunda.responses.queue {responses}; в очереди ошибок {errors}",
+    ),
     "elapsed": Text("{seconds} s", "{seconds} с"),
     "input_queues": Text("input queues", "входные очереди"),
     "sent_queues": Text("sent queues", "очереди отправленных"),
@@ -59,7 +66,8 @@ _TEXTS: Mapping[str, Text] = {
     # summary
     "summary": Text("Summary", "Итог"),
     "sent": Text("messages sent", "отправлено сообщений"),
-    "created": Text("created in {system}", "создано в {system}"),
+    "created": Text("created in {system}", "создано: {system}"),
+    "created_instant": Text("delivered: {system}", "доставлено: {system}"),
     "created_note": Text(
         "for people {tasks}, finished at once {instant}; updates {updated}",
         "для людей {tasks}, готово сразу {instant}; изменения {updated}",

@@ -106,12 +106,14 @@ class DemoView:
 
     def summary(self, account: Account, seconds: float) -> None:
         lang = self._lang
-        note = say(lang, "created_note", tasks=account.created, instant=account.instant, updated=account.updated)
+        note = ""
+        if self._has_people:
+            note = say(lang, "created_note", tasks=account.created, instant=account.instant, updated=account.updated)
         answers = ", ".join(f"{answer} {count}" for answer, count in account.given_answers.items())
         rows = account.rows
         self._heading("summary")
         self._figure("sent", account.sent)
-        self._figure("created", account.created + account.instant, note)
+        self._figure("created" if self._has_people else "created_instant", account.created + account.instant, note)
         self._figure("duplicates", account.duplicates_avoided)
         self._figure("completed", account.completed, answers)
         self._figure("errors", len(account.in_error_queue))
@@ -197,9 +199,12 @@ class DemoView:
         return say(self._lang, "elapsed", seconds=int(time.monotonic() - self._board_started))
 
     def _line(self, now: Stages) -> str:
-        return f"{self._seconds():>6}  {say(self._lang, 'plain_line', **asdict(now), **self._names)}"
+        name = "plain_line" if self._has_people else "plain_line_instant"
+        return f"{self._seconds():>6}  {say(self._lang, name, **asdict(now), **self._names)}"
 
     def _label(self, stage: str) -> str:
+        if stage == "created" and not self._has_people:
+            stage = "created_instant"
         return say(self._lang, f"stage_{stage}", **self._names)
 
     def _table(self, now: Stages, latest: str) -> RenderableType:
@@ -207,7 +212,8 @@ class DemoView:
         table.add_column(min_width=32)
         table.add_column(justify="right", min_width=5)
         table.add_column()
-        for field in fields(now):
+        stages = [field for field in fields(now) if self._has_people or field.name != "finished"]
+        for field in stages:
             count, style = getattr(now, field.name), _STYLES.get(field.name, "blue")
             bar = ProgressBar(max(self._total, 1), count, width=32, complete_style=style, finished_style=style)
             table.add_row(self._label(field.name), str(count), bar)
