@@ -8,10 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.daemon import OWN_PREFIXES
+
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 180.0  # seconds; a busy machine needs its time
 
-_OURS = ("RABBITMQ_", "BITRIX_", "LC_", "LANG")
+_OURS = (*OWN_PREFIXES, "LC_", "LANG")
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

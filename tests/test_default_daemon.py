@@ -12,6 +12,9 @@ import pytest
 from core.messages import HEADER_HOPS, HEADER_ORIGIN
 from sandbox.address import BrokerAddress
 from sandbox.camunda import TASKS_EXCHANGE, CamundaSide
+from sandbox.email import EmailSandbox
+from sandbox.python_services import ServicesSandbox
+from sandbox.telegram import PERSON, TelegramSandbox
 from tests.answering_server import AnsweringServer
 from tests.broker import Broker
 from tests.daemon import Daemon
@@ -114,4 +117,44 @@ def test_a_webhook_takes_the_rest_and_holds_up_nobody_while_it_is_down(
     [(_, body)] = broker.get_all(RESPONSES)
     response = json.loads(body)
     assert (response["original_message"]["task_id"], response["response_data"]) == ("t", {"ticket": 77})
+    assert broker.count(ERRORS) == 0
+
+
+def test_every_topic_of_the_origin_reaches_its_handler_and_is_done_there(
+    vhost: BrokerAddress, broker: Broker, camunda: CamundaSide, tmp_path: Path
+) -> None:
+    """All eleven come through default.queue, as from the live Camunda side, and end at the system that they mean."""
+    services = [topic for topic, queue in ELEVEN.items() if queue == "python-services.queue"]
+    with EmailSandbox() as mails, TelegramSandbox() as telegram, ServicesSandbox() as server:
+        registry = tmp_path / "services.toml"
+        topics = json.dumps(services)
+        registry.write_text(f'[services.all]\nkind = "http"\ntopics = {topics}\nurl = "{server.base_url}/sync/all"\n')
+        variables = {
+            "EMAIL_SMTP_HOST": "127.0.0.1",
+            "EMAIL_SMTP_PORT": str(mails.port),
+            "EMAIL_TLS": "none",
+            "EMAIL_FROM": "worker@example.ru",
+            "TELEGRAM_BOT_TOKEN": telegram.token,
+            "TELEGRAM_API_URL": telegram.base_url,
+            "TELEGRAM_CHAT_ID": str(PERSON),
+            "SERVICES_FILE": str(registry),
+        }
+        inputs = {"to": "a@example.com", "subject": "Проверка", "body": "Текст"}
+        for topic in ELEVEN:
+            given = {**inputs, "text": f"task-{topic}"}
+            body = camunda_message(f"task-{topic}", topic=topic, system="python-services", variables=given)
+            camunda.publish(body, f"python-services.{topic}", {})
+        assert camunda.count(DEFAULT) == 11
+        with Daemon(vhost, tmp_path, variables) as daemon:
+            broker.wait_for_count(RESPONSES, 11, 60)
+            assert daemon.stop() == 0
+        done = {
+            "email.queue": set(mails.by_task()),
+            "telegram.queue": set(telegram.by_task(r"task-\w+")),
+            "python-services.queue": set(server.by_key()),
+        }
+    for queue in TARGETS:
+        assert done[queue] == {f"task-{topic}" for topic, target in ELEVEN.items() if target == queue}
+    answered = Counter(json.loads(body)["original_message"]["task_id"] for _, body in broker.get_all(RESPONSES))
+    assert answered == Counter(f"task-{topic}" for topic in ELEVEN)
     assert broker.count(ERRORS) == 0

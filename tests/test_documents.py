@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from cli.demo.systems import SYSTEMS
+from cli.demo.systems.bitrix import BitrixScenario
 from cli.demo.texts import say
 from cli.exit_codes import EXIT_BAD_CONFIGURATION
 from config import RabbitMQSettings, WorkerSettings
@@ -68,9 +70,11 @@ def test_both_readmes_name_the_same_things() -> None:
 @pytest.mark.parametrize(("name", "language"), READMES)
 def test_the_demos_output_is_in_the_demos_own_words(name: str, language: Language) -> None:
     output = documents.block_with(name, "text", "camunda.responses.queue")
+    names = {"system": BitrixScenario.title.say(language), "systems": ", ".join(SYSTEMS)}
     figures = ("sent", "created", "duplicates", "completed", "errors", "created_twice", "answered_twice", "lost")
-    words = ("title", "summary", "broken_title", "next", "next_env", "next_fields", "next_run", "next_keep")
-    assert [each for each in (*figures, *words) if say(language, each) not in output] == []
+    words = ("title", "summary", "broken_title", "next", "next_env", "next_check", "next_fields", "next_run")
+    further = ("next_keep", "next_systems")
+    assert [each for each in (*figures, *words, *further) if say(language, each, **names) not in output] == []
     assert re.search(rf"{say(language, 'lost')} +0$", output, re.M)
 
 

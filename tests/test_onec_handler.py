@@ -537,6 +537,13 @@ def test_a_target_that_only_this_user_may_not_see_does_not_stop_the_queue() -> N
 # -- HTTP services ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("key", ["задача 1", 'a "quoted" \\ one', "%D0"])
+def test_a_strange_task_id_reaches_the_http_service_and_stops_nobody(key: str) -> None:
+    with OneCSandbox() as base:
+        outcome(handler_for(base), message("1c_sync_data", key=key))
+        assert list(base.synced) == [key]
+
+
 def test_a_service_is_sent_the_variables_and_the_key_and_is_done_at_once() -> None:
     with OneCSandbox() as base:
         done = outcome(handler_for(base), message("1c_sync_data", key="k", name="Ромашка", amount=5))

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from consumers.onec.config import OneCSettings
 from consumers.onec.errors import RefusalError, SessionLostError, outcome_of
 from consumers.onec.literals import entity_path, query_string
+from core import values
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
 from runtime.http import HttpAnswer, HttpClient
 
@@ -107,7 +108,7 @@ class OneCClient:
 
         Raises RefusalError beside outcomes: what a refusal means is the service's own contract.
         """
-        url, headers = self._services + quote(path), {"Idempotency-Key": key}
+        url, headers = self._services + quote(path), {"Idempotency-Key": values.header_string(key)}
         request = _Request("POST", url, f"the HTTP service {path}", body, headers)
         return _object_or_nothing(self._attempt(request, self._http), request)
 

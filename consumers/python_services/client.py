@@ -14,6 +14,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from consumers.python_services.registry import Auth, HttpSpec
+from core import values
 from core.errors import AmbiguousError, OutageError, PermanentError
 from core.messages import CamundaTask
 from runtime.http import HttpAnswer, HttpClient
@@ -44,7 +45,7 @@ class ServiceClient:
         body = payload(task)
         headers = {
             "Content-Type": "application/json",
-            "Idempotency-Key": idempotency_key(task.task_id),
+            "Idempotency-Key": values.header_string(task.task_id),
             **self._identified(task.task_id, body),
         }
         try:
@@ -111,12 +112,6 @@ def order_of(task: CamundaTask) -> dict[str, object]:
 def plain_id(task_id: str) -> str:
     """The id as a header can carry it."""
     return task_id if task_id.isascii() else quote(task_id, safe="")
-
-
-def idempotency_key(task_id: str) -> str:
-    """A string of structured fields (RFC 8941, 3.3.3): in quotes."""
-    escaped = plain_id(task_id).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def credentials(auth: Auth, secrets: Mapping[str, str], message_id: str, body: bytes) -> dict[str, str]:

@@ -250,7 +250,7 @@ class OneCSandbox(HttpSandbox):
         drawn = self._faults.draw(f"POST hs/{path}".lower(), body)
         self._strike(drawn, after_execution=False)
         with self.store.lock:
-            status, content = service(body, request.headers.get("idempotency-key", ""))
+            status, content = service(body, unquote(request.headers.get("idempotency-key", "").strip('"')))
         self._strike(drawn, after_execution=True)
         return RawAnswer(status, json.dumps(content, ensure_ascii=False).encode())
 
