@@ -84,6 +84,13 @@ class BaseMessageHandler:
     def probe(self) -> None:
         """Asks a paused system, cheaply, whether it is usable again. Raises OutageError or ConfigurationError."""
 
+    def inspect(self) -> Sequence[str]:
+        """What people should mend in the system's set-up, found by asking it; one sentence each, none if all is well.
+
+        Asked once at start, beside the work, and by `config check --probe`. Raises what `probe` raises.
+        """
+        return ()
+
     def get_stats(self) -> dict[str, Any]:
         """The system's own figures for the heartbeat line (requests, waits); counters of messages are kept for you."""
         return {}

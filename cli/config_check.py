@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.startup import Startup, read_configuration
@@ -22,6 +23,7 @@ _UNTRACKED = Text("NOT TRACKED: results stay in {queue}", "НЕ ОТСЛЕЖИВ
 _NOT_IN_USE = Text("not in use: {reason}", "не используется: {reason}")
 _USABLE = Text("answers", "отвечает")
 _UNUSABLE = Text("NOT USABLE: {reason}", "НЕДОСТУПНА: {reason}")
+_TO_MEND = Text("TO BE MENDED: {remark}", "ИСПРАВИТЬ: {remark}")
 _REMARK = Text("remark", "замечание")
 
 
@@ -52,9 +54,10 @@ def _show(startup: Startup, lang: Language, *, probe: bool) -> bool:
             continue
         print(f"  {queue:<{width}}  {_IN_USE.say(lang)}: {cls.__name__}; {_tracking(startup, queue, lang)}")
         if probe:
-            state, is_usable = _probed(handler.probe, startup, lang)
+            lines, is_usable = _probed(handler, startup, lang)
             usable = usable and is_usable
-            print(f"  {'':<{width}}  {state}")
+            for line in lines:
+                print(f"  {'':<{width}}  {line}")
     for notice in startup.settings.warnings:
         print(f"  {_REMARK.say(lang)}: {notice.render(lang)}")
     return usable
@@ -69,12 +72,14 @@ def _tracking(startup: Startup, queue: str, lang: Language) -> str:
     return f"{sent_queue}, {_TRACKED.say(lang)} {cls.__name__}"
 
 
-def _probed(probe: Callable[[], None], startup: Startup, lang: Language) -> tuple[str, bool]:
+def _probed(handler: BaseMessageHandler, startup: Startup, lang: Language) -> tuple[list[str], bool]:
     try:
-        probe()
+        handler.probe()
+        remarks = handler.inspect()
     except OutcomeError as error:
-        return _UNUSABLE.say(lang).format(reason=startup.secrets.mask(str(error))), False
-    return _USABLE.say(lang), True
+        return [_UNUSABLE.say(lang).format(reason=startup.secrets.mask(str(error)))], False
+    told = [_TO_MEND.say(lang).format(remark=startup.secrets.mask(remark)) for remark in remarks]
+    return [_USABLE.say(lang), *told], not remarks
 
 
 def _settings_of(startup: Startup, cls: type[Any]) -> Any:

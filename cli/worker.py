@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
 from config import Settings
-from core.errors import NotConfiguredError
+from core.errors import NotConfiguredError, OutcomeError, StoppingError
 from core.events import EventStream
 from core.policy import RetryPolicy
 from core.stats import Statistics
@@ -94,6 +94,7 @@ class Worker:
             *self.tracker_threads.values(),
             self._alerting,
         ]
+        self._inspect()
         stop_steps = (self._stop_intake, self._finish_running, self._stop_trackers, self._flush, self._disconnect)
         lifecycle = Lifecycle(
             services,
@@ -110,6 +111,12 @@ class Worker:
             return lifecycle.run()
         finally:
             self._starts.close()
+
+    def _inspect(self) -> None:
+        """Each system in a thread of its own, which nobody waits for: one that hangs must not hold up the start."""
+        for queue, processor in self.processors.items():
+            work = partial(_inspected, queue, processor.route.handler)
+            threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
 
     # -- building -------------------------------------------------------------------------------------------------
 
@@ -242,6 +249,17 @@ def _made_or_skipped(queue: str, what: str, make: Callable[[], _Made]) -> _Made 
         extra = {"event": "queue.skipped", "queue": queue}
         log.info("%s is not %s: %s", queue, what, error, extra=extra)
         return None
+
+
+def _inspected(queue: str, handler: BaseMessageHandler) -> None:
+    extra = {"event": "system.remark", "queue": queue}
+    try:
+        for remark in handler.inspect():
+            log.error("%s", remark, extra=extra)
+    except (OutcomeError, StoppingError) as error:  # the first message will meet it, too
+        log.info("%s could not be inspected: %s", queue, error, extra=extra)
+    except Exception:  # one of the four borders: a handler is foreign code
+        log.exception("inspecting %s failed", queue, extra=extra)
 
 
 def _until(deadline: float) -> float:

@@ -11,8 +11,10 @@ from sandbox.address import BrokerAddress
 from sandbox.onec import OneCSandbox
 from tests import system_stories
 from tests.broker import Broker
-from tests.harness import camunda_message
-from tests.onec_support import ANNA
+from tests.commands import run
+from tests.daemon import Daemon
+from tests.harness import camunda_message, wait_until
+from tests.onec_support import ANNA, mapping_file
 from tests.system_stories import System
 
 
@@ -57,3 +59,21 @@ def test_an_outage_spends_no_attempt_and_ends_by_itself(
     base: OneCSandbox, vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:
     system_stories.an_outage_spends_no_attempt(system_of(base, "1c_create_document"), vhost, broker, tmp_path)
+
+
+def test_a_mistake_in_the_mapping_is_told_at_start_before_any_message(
+    base: OneCSandbox, vhost: BrokerAddress, tmp_path: Path
+) -> None:
+    text = """
+[topics.x]
+kind = "document"
+entity = "Document_Нет"
+"""
+    variables = {**system_of(base, "x").variables, "ONEC_MAPPING_FILE": str(mapping_file(tmp_path, text))}
+    with Daemon(vhost, tmp_path, variables) as daemon:
+        wait_until(lambda: "system.remark" in daemon.output(), 30, "the remark")
+        assert daemon.stop() == 0
+    assert "topic x: 1C does not offer Document_Нет over OData" in daemon.output()
+    done = run("main.py", ["config", "check", "--probe"], variables, tmp_path)
+    assert done.returncode == 3
+    assert "TO BE MENDED: topic x" in done.stdout

@@ -17,11 +17,11 @@ from consumers.onec.metadata import parse_metadata
 from core.errors import ConfigurationError, OutageError
 from core.settings_errors import SettingsError
 from runtime.settings import load_settings
-from sandbox.onec import ENTITIES
+from sandbox.onec import ENTITIES, OneCSandbox
 from sandbox.onec.filters import parse
 from sandbox.onec.schema import metadata_xml
 from tests import documents
-from tests.onec_support import FIRM, ORDER, PROCESS, TASK, mapping_file
+from tests.onec_support import FIRM, ORDER, PROCESS, TASK, handler_for, mapping_file
 
 URL = {"ONEC_URL": "https://1c.example.ru/base", "ONEC_USERNAME": "Интегратор", "ONEC_PASSWORD": "секрет-1234"}
 
@@ -264,3 +264,41 @@ def test_an_object_is_told_by_its_kind_and_guid(text: str | None, entity: str | 
     if found is not None:
         assert object_ref(str(found)) == found
         assert as_guid(found.key) == found.key.lower()
+
+
+# -- held against what the infobase has -------------------------------------------------------------------------------
+
+
+def test_the_shipped_mapping_fits_the_sandbox() -> None:
+    with OneCSandbox() as base:
+        assert list(handler_for(base).inspect()) == []
+
+
+def test_every_name_that_the_infobase_does_not_have_is_told_with_its_topic(tmp_path: Path) -> None:
+    text = """
+[topics.good]
+kind = "catalog"
+entity = "Catalog_Контрагенты"
+fields = { "ИНН" = "inn" }
+
+[topics.no_attribute]
+kind = "catalog"
+entity = "Catalog_Контрагенты"
+fields = { "ИННН" = "inn" }
+
+[topics.no_entity]
+kind = "document"
+entity = "Document_Нет"
+
+[topics.no_finish]
+kind = "document"
+entity = "Document_ЗаказКлиента"
+finish = { when = "status", attribute = "Статус1", done = ["x"] }
+"""
+    with OneCSandbox() as base:
+        told = list(handler_for(base, mapping_file=mapping_file(tmp_path, text)).inspect())
+    assert len(told) == 3
+    assert "topic no_attribute" in told[0]
+    assert "ИНН" in told[0], "what may have been meant"
+    assert "topic no_entity" in told[1]
+    assert "topic no_finish" in told[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from base_handler import BaseMessageHandler
@@ -10,6 +11,7 @@ from consumers.onec.client import OneCClient
 from consumers.onec.config import OneCSettings
 from consumers.onec.creation import Made, Objects
 from consumers.onec.fields import ObjectFields, TaskInputs
+from consumers.onec.inspection import mistakes
 from consumers.onec.literals import ObjectRef, as_guid, object_ref
 from consumers.onec.mapping import ODataTopic, OneCMapping, ServiceTopic
 from consumers.onec.metadata import FRESH_ENOUGH, Publication
@@ -62,6 +64,9 @@ class OneCHandler(BaseMessageHandler):
         """One request: 1C answers, takes the credentials and offers objects."""
         self._client.root()
         self._publication.current(FRESH_ENOUGH)
+
+    def inspect(self) -> Sequence[str]:
+        return list(mistakes(self._mapping, self._publication.current()))
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()

@@ -1,0 +1,33 @@
+"""Holds the mapping against `$metadata` before any message needs it: what an administrator should mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consumers.onec.attributes import slot_of
+from consumers.onec.completion import completion_of
+from consumers.onec.mapping import ODataTopic, OneCMapping
+from consumers.onec.metadata import Metadata
+from core.errors import ConfigurationError
+
+
+def mistakes(mapping: OneCMapping, metadata: Metadata) -> Iterator[str]:
+    """One sentence for each name of the mapping that the infobase does not have, with the topic."""
+    for name, topic in mapping.topics.items():
+        if isinstance(topic, ODataTopic):
+            try:
+                yield from (f"topic {name}: {text}" for text in _of_topic(topic, metadata))
+            except ConfigurationError as error:
+                yield f"topic {name}: {error.reason}"
+
+
+def _of_topic(topic: ODataTopic, metadata: Metadata) -> Iterator[str]:
+    """Raises ConfigurationError for what spoils the whole topic."""
+    entity = metadata.entity(topic.entity)
+    for attribute, spec in topic.fields.items():
+        if slot_of(entity, attribute) is None:
+            yield f"1C: {entity.name} has no attribute {attribute!r}; near it: {entity.near(attribute)}"
+        if spec.type:
+            metadata.entity(spec.type)
+    if topic.is_tracked:
+        completion_of(topic.entity, topic.finishing, metadata, mapped=True)
