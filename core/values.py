@@ -20,6 +20,7 @@ _ISO_DATE_TIME = re.compile(r"[\dW-]{8,10}[T ]\d{2}.*")
 _ZONE_NAME = re.compile(r"\[[^\[\]]*\]$")  # java.time writes 2026-12-01T12:00+03:00[Europe/Moscow]
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ELLIPSIS = "…"
+_LATEST_YEAR = 9000  # far from where another time zone would be beyond the calendar
 _PLAIN_IN_HEADERS = " !#$&'()*+,/:;<=>?@[]^`{|}"
 
 
@@ -123,8 +124,8 @@ def moment(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
             parsed = datetime.combine(date.fromisoformat(written), time(23, 59, 59))
         if parsed.tzinfo is None:
             parsed = parsed.replace(tzinfo=zone)
-        if parsed.year < earliest:
-            raise BadValueError(name, value, f"a date from {earliest} on")
+        if not earliest <= parsed.year <= _LATEST_YEAR:
+            raise BadValueError(name, value, f"a date from {earliest} to {_LATEST_YEAR}")
         return parsed.isoformat(timespec="seconds")
     except ValueError:
         raise BadValueError(name, value, "a date such as 2026-12-31T18:00:00+03:00 or 2026-12-31 18:00:00") from None

@@ -151,6 +151,14 @@ class _Server(ThreadingHTTPServer):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
+def _phrase(status: int) -> str:
+    """Proxies answer statuses that no standard knows (520)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
 def reset(connection: socket.socket) -> None:
     """Closes with RST, as a dying machine or a firewall does."""
     with suppress(OSError):  # the peer was faster
@@ -223,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
         self, status: int, content_type: str, length: int | None, headers: Mapping[str, str], body: bytes
     ) -> None:
         lines = [
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"HTTP/1.1 {status} {_phrase(status)}",
             f"Server: {self.server_version}",
             f"Date: {self.date_time_string()}",
             f"Content-Type: {content_type}",

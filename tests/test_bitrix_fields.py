@@ -259,7 +259,7 @@ def test_a_nonsensical_deadline_is_permanent_and_named(given: Any) -> None:
 
 @given(
     st.datetimes(timezones=st.sampled_from([MOSCOW, UTC, ZoneInfo("Asia/Kolkata"), None])).filter(
-        lambda moment: 1970 < moment.year < 9999
+        lambda moment: 1970 < moment.year < 9000
     ),
     st.sampled_from(["T", " "]),
 )

@@ -399,3 +399,10 @@ def test_an_outage_in_the_middle_of_a_batch_leaves_each_message_an_outcome() -> 
 def test_without_an_address_the_system_is_not_in_use() -> None:
     with OpenProjectSandbox() as server, pytest.raises(NotConfiguredError):
         OpenProjectTaskHandler.from_settings(settings_for(server, url=None), threading.Event())
+
+
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:59-12:00", "9999-12-31", "0001-01-01"])
+def test_a_date_at_the_end_of_the_calendar_is_the_messages_own_fault(date: str) -> None:
+    with OpenProjectSandbox() as server:
+        [outcome] = outcomes(handler_for(server), [message(due_date=date)])
+        assert failed(outcome).code == "bad_value"
