@@ -1,8 +1,8 @@
 """What a person on duty should be told, and how often: from the event stream to few alerts. Pure: no clock, no I/O.
 
-Told once: a new kind of error, a system that is down for longer than a moment and its return, a tracker that no longer
-gets through and its return, messages that were put into a queue which this worker does not consume. What goes on is
-told again after `repeat` seconds, with how often it has happened since.
+Told once: a new kind of error, a system that is down for longer than a moment and its return, a part of one (a service)
+that is down, a tracker that no longer gets through and its return, messages that were put into a queue which this
+worker does not consume. What goes on is told again after `repeat` seconds, with how often it has happened since.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from core.events import Event, MessageParked, MessageRerouted, Swept, SystemPaused, SystemResumed
+from core.events import Event, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed
 from core.settings_errors import Text
 
-Kind = Literal["error", "unconsumed", "down", "up", "stale", "fresh"]
+Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh"]
 
 REASON_LIMIT = 300  # characters of an error's text
+PART_FORGOTTEN = 3600.0  # seconds without a message that met it: it works again, or nobody needs it
 _REMEMBERED = 1000  # kinds of errors; a thousand kinds are no kinds any more
 
 
@@ -53,6 +54,14 @@ class _Down:
 
 
 @dataclass(slots=True)
+class _Part:
+    first: float
+    last: float
+    reason: str
+    told: bool = False
+
+
+@dataclass(slots=True)
 class _Tracker:
     last_success: float
     failure: str = ""
@@ -66,6 +75,7 @@ class AlertBook:
     policy: AlertPolicy
     _errors: dict[tuple[str, ...], _Told] = field(default_factory=dict)
     _down: dict[str, _Down] = field(default_factory=dict)
+    _parts: dict[tuple[str, str], _Part] = field(default_factory=dict)
     _trackers: dict[str, _Tracker] = field(default_factory=dict)
     _due: list[Alert] = field(default_factory=list)
 
@@ -81,6 +91,9 @@ class AlertBook:
                 self._happened(("error", event.system, event.code, topic), _error(event, topic), now)
             case MessageRerouted(is_consumed=False):
                 self._happened(("unconsumed", event.queue), _unconsumed(event), now)
+            case PartDown():
+                part = self._parts.setdefault((event.system, event.part), _Part(now, now, ""))
+                part.last, part.reason = now, _short(event.reason)
             case SystemPaused():
                 self._down.setdefault(event.system, _Down(now, _short(event.reason), event.alert))
             case SystemResumed():
@@ -95,6 +108,7 @@ class AlertBook:
             if not down.told and (down.is_alert or now - down.at >= self.policy.delay):
                 down.told = True
                 told.append(_is_down(system, down))
+        told += self._parts_due(now)
         for system, tracker in self._trackers.items():
             if not tracker.told and now - tracker.last_success >= self.policy.stale_after:
                 tracker.told = True
@@ -103,6 +117,16 @@ class AlertBook:
             if entry.pending is not None and now - entry.at >= self.policy.repeat:
                 told.append(_again(entry.pending, entry.since))
                 entry.at, entry.since, entry.pending = now, 0, None
+        return told
+
+    def _parts_due(self, now: float) -> list[Alert]:
+        self._parts = {key: part for key, part in self._parts.items() if now - part.last < PART_FORGOTTEN}
+        told = []
+        for (system, name), part in self._parts.items():
+            # Messages meet it again and again: one that met it once and came through is no reason to call anybody.
+            if not part.told and part.last - part.first >= self.policy.delay:
+                part.told = True
+                told.append(_is_partly_down(system, name, part))
         return told
 
     def _happened(self, key: tuple[str, ...], alert: Alert, now: float) -> None:
@@ -154,6 +178,14 @@ def _is_down(system: str, down: _Down) -> Alert:
         f"{system} недоступна: {down.reason}. Её сообщения ждут, ничего не теряется.",
     )
     return Alert("down", system, text)
+
+
+def _is_partly_down(system: str, name: str, part: _Part) -> Alert:
+    text = Text(
+        f"{system}: {name} is not usable: {part.reason}. Its messages wait, nothing is lost; the others flow.",
+        f"{system}: {name}: недоступно: {part.reason}. Его сообщения ждут, ничего не теряется; остальные идут.",
+    )
+    return Alert("part", system, text)
 
 
 def _is_up(system: str, seconds: float) -> Alert:

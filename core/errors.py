@@ -58,9 +58,18 @@ class OutageError(OutcomeError):
 
 
 class PartialOutageError(OutcomeError):
-    """The part of the system that this message needs is down or asks for patience; no attempt is spent."""
+    """The part of the system that this message needs is down or asks for patience; no attempt is spent.
+
+    `part` names one that is down and that people should hear of.
+    """
 
     outcome = "partial_outage"
+
+    def __init__(
+        self, reason: str, *, code: str | None = None, retry_after: float | None = None, part: str | None = None
+    ) -> None:
+        super().__init__(reason, code=code, retry_after=retry_after)
+        self.part = part
 
 
 class ConfigurationError(OutcomeError):

@@ -72,6 +72,15 @@ class MessageRerouted:
 
 
 @dataclass(frozen=True, slots=True)
+class PartDown:
+    """A message met a part of its system (a service) that is down; it waits, the others flow."""
+
+    system: str
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SystemPaused:
     system: str
     reason: str
@@ -119,6 +128,7 @@ Event = (
     | RetryScheduled
     | MessageParked
     | MessageRerouted
+    | PartDown
     | SystemPaused
     | SystemResumed
     | Published

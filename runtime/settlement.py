@@ -12,13 +12,21 @@ from functools import partial
 
 from base_handler import BaseMessageHandler
 from core.envelopes import Failure, encode_failed_task, encode_sent, encode_unreadable
-from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+from core.errors import (
+    ConfigurationError,
+    OutageError,
+    OutcomeError,
+    PartialOutageError,
+    PermanentError,
+    TransientError,
+)
 from core.events import (
     EventStream,
     MessageFailed,
     MessageParked,
     MessageProcessed,
     MessageRerouted,
+    PartDown,
     ResultNotStored,
     ResultStored,
     RetryScheduled,
@@ -144,6 +152,8 @@ class Settler:
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
             error = TransientError(f"only this message meets it: {error}", code=error.code)
         self._events.emit(MessageFailed(self._route.system, error.outcome))
+        if isinstance(error, PartialOutageError) and error.part is not None:
+            self._events.emit(PartDown(self._route.system, error.part, str(error)))
         decision = settle(error, work.tries, self._settings.retry, random.random())
         match decision:
             case RetryLater():

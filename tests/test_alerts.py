@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.alerts import REASON_LIMIT, Alert, AlertBook, AlertPolicy
-from core.events import Event, MessageParked, MessageRerouted, Swept, SystemPaused, SystemResumed
+from core.alerts import PART_FORGOTTEN, REASON_LIMIT, Alert, AlertBook, AlertPolicy
+from core.events import Event, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed
 
 POLICY = AlertPolicy(delay=60, stale_after=900, repeat=3600)
 
@@ -74,6 +74,24 @@ def test_a_matter_of_configuration_is_told_at_once() -> None:
     assert kinds(book.due(0)) == ["down"]
 
 
+def test_a_service_that_stays_down_is_told_once_and_anew_after_a_long_silence() -> None:
+    book = AlertBook(POLICY)
+    book.note(PartDown("python-services", "service disk", "no connection"), 0)
+    assert book.due(500) == [], "one message met it, and no other"
+    for moment in (10, 40, 70, 100):
+        book.note(PartDown("python-services", "service disk", "no connection"), 500 + moment)
+    [alert] = book.due(601)
+    assert (alert.kind, alert.system, "service disk" in alert.text.ru) == ("part", "python-services", True)
+    assert "no connection" in alert.text.en
+    book.note(PartDown("python-services", "service disk", "no connection"), 700)
+    assert book.due(701) == []
+    later = 700 + PART_FORGOTTEN
+    assert book.due(later) == []
+    for moment in (0, 61):
+        book.note(PartDown("python-services", "service disk", "no connection"), later + moment)
+    assert kinds(book.due(later + 61)) == ["part"]
+
+
 def test_a_tracker_that_does_not_get_through_is_told_even_if_it_never_did() -> None:
     book = AlertBook(POLICY)
     book.watch(["1c", "bitrix24"], 0)
@@ -111,6 +129,7 @@ EVENTS = st.one_of(
     st.builds(SystemPaused, st.sampled_from("xy"), st.just("down"), st.booleans()),
     st.builds(SystemResumed, st.sampled_from("xy")),
     st.builds(swept, st.sampled_from([None, "broken"])),
+    st.builds(PartDown, st.sampled_from("xy"), st.sampled_from("ab"), st.just("down")),
     st.builds(MessageRerouted, st.just("default"), st.sampled_from("pq"), st.booleans()),
 )
 

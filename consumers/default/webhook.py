@@ -61,7 +61,7 @@ class Webhook:
             )
         except (OutageError, ConfigurationError) as error:
             wait = max(self._wait, error.retry_after or 0.0)
-            raise PartialOutageError(error.reason, code=error.code, retry_after=wait) from None
+            raise PartialOutageError(error.reason, code=error.code, retry_after=wait, part="webhook") from None
         except AmbiguousError as error:
             # Its receiver knows the key: the same request again finds out what became of the first.
             error.retry_after = self._wait

@@ -88,6 +88,7 @@ class ServiceHealth:
                     f"{self._name} is not usable, its messages wait: {self._reason}",
                     code="service_down",
                     retry_after=max(left, self._wait / 4, _FIRST_WAIT),
+                    part=self._name,
                 )
             self._trying = True
             return True
@@ -134,7 +135,7 @@ class ServiceHealth:
             level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
             extra = {"event": "service.down", "system": "python-services", "outcome": error.outcome, "code": error.code}
             log.log(level, "%s is not usable, its messages wait: %s", self._name, error, extra=extra)
-        return PartialOutageError(str(error), code=error.code, retry_after=wait)
+        return PartialOutageError(str(error), code=error.code, retry_after=wait, part=self._name)
 
     def _succeeded(self, task_id: str) -> None:
         with self._lock:
