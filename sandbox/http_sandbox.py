@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +17,15 @@ from sandbox.http_front import HttpFront, HttpRequest, RawAnswer
 
 
 class HttpSandbox(ABC):
-    """Listens while it is used as a context; `port` 0 is any free one, kept for life; `tls` with a certificate."""
+    """Listens while it is used as a context; `port` 0 is any free one, kept for life; `tls` with a certificate.
 
-    def __init__(self, *, host: str, port: int, tls: bool, seed: int) -> None:
+    `changed` is notified after every call and every person's act.
+    """
+
+    def __init__(
+        self, *, host: str, port: int, tls: bool, seed: int, changed: threading.Condition | None = None
+    ) -> None:
+        self._changed = changed or threading.Condition(threading.RLock())
         self._seed = seed
         self._faults = FaultPlan(seed)
         self._folder = tempfile.TemporaryDirectory(prefix="task-creator-sandbox-") if tls else None
@@ -30,6 +37,18 @@ class HttpSandbox(ABC):
     @abstractmethod
     def _serve(self, request: HttpRequest) -> RawAnswer:
         """In a thread of the connection. May raise what HttpFront says."""
+
+    def _strike(self, drawn: Sequence[Injection], *, after_execution: bool) -> None:
+        """The faults that a call has met; to be called before it is executed, and after."""
+        for injection in drawn:
+            if injection.fault.after_execution is after_execution:
+                injection.strike(self._front.wait)
+
+    def wait_until(self, holds: Callable[[Self], bool], timeout: float = 10.0) -> None:
+        """Looks after every call and every person's act. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: holds(self), timeout):
+                raise TimeoutError(f"not true after {timeout} s")
 
     def _answered(self, _seconds: float) -> None:
         """After each request: how long it was here, from its arrival to the end of its answer."""

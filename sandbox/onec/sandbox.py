@@ -12,10 +12,9 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 
-from sandbox.faults import Injection
 from sandbox.finisher import Finisher
 from sandbox.http_front import HttpRequest, RawAnswer
 from sandbox.http_sandbox import HttpSandbox
@@ -67,8 +66,8 @@ class OneCSandbox(HttpSandbox):
         keeps_keys: bool = True,
         longest_query: int = 2048,
     ) -> None:
-        super().__init__(host=host, port=port, tls=tls, seed=seed)
         self.store = Store(entities, keeps_keys=keeps_keys)
+        super().__init__(host=host, port=port, tls=tls, seed=seed, changed=self.store.changed)
         self.latency = latency
         self.username = username
         self.password = password or f"пароль-{secrets.token_hex(12)}"
@@ -157,12 +156,6 @@ class OneCSandbox(HttpSandbox):
         )
         self._finishers.append(finisher)
         return finisher.start()
-
-    def wait_until(self, holds: Callable[[Self], bool], timeout: float = 10.0) -> None:
-        """Looks after every call and every person's act. Raises TimeoutError."""
-        with self.store.changed:
-            if not self.store.changed.wait_for(lambda: holds(self), timeout):
-                raise TimeoutError(f"not true after {timeout} s")
 
     def _finish_if_open(self, number: int, result: str | None) -> None:
         entity, key = self.store.made[number]
@@ -262,11 +255,6 @@ class OneCSandbox(HttpSandbox):
     def _is_authorised(self, header: str) -> bool:
         expected = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return hmac.compare_digest(header.encode(), f"Basic {expected}".encode())
-
-    def _strike(self, drawn: Sequence[Injection], *, after_execution: bool) -> None:
-        for injection in drawn:
-            if injection.fault.after_execution is after_execution:
-                injection.strike(self._front.wait)
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:

@@ -9,12 +9,11 @@ import random
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl
 
-from sandbox.faults import Injection
 from sandbox.finisher import Finisher
 from sandbox.http_front import HttpRequest, RawAnswer
 from sandbox.http_sandbox import HttpSandbox
@@ -57,8 +56,8 @@ class OpenProjectSandbox(HttpSandbox):
         log_size: int = 10_000,
         token: str | None = None,
     ) -> None:
-        super().__init__(host=host, port=port, tls=tls, seed=seed)
         self.state = State(projects, custom_fields)
+        super().__init__(host=host, port=port, tls=tls, seed=seed, changed=self.state.changed)
         self.latency = latency
         self.token = token or f"opapi-{secrets.token_hex(16)}"
         self.basic = basic
@@ -124,12 +123,6 @@ class OpenProjectSandbox(HttpSandbox):
         self._finishers.append(finisher)
         return finisher.start()
 
-    def wait_until(self, holds: Callable[[Self], bool], timeout: float = 10.0) -> None:
-        """Looks after every call and every person's act. Raises TimeoutError."""
-        with self.state.changed:
-            if not self.state.changed.wait_for(lambda: holds(self), timeout):
-                raise TimeoutError(f"not true after {timeout} s")
-
     def _finish_if_there(self, number: int, status: str | None) -> None:
         if number in self.state.work_packages:
             self.close(number, int(status or CLOSED))
@@ -184,11 +177,6 @@ class OpenProjectSandbox(HttpSandbox):
             return hmac.compare_digest(value, self.token)
         expected = base64.b64encode(f"apikey:{self.token}".encode()).decode()
         return self.basic and scheme == "Basic" and hmac.compare_digest(value, expected)
-
-    def _strike(self, drawn: Sequence[Injection], *, after_execution: bool) -> None:
-        for injection in drawn:
-            if injection.fault.after_execution is after_execution:
-                injection.strike(self._front.wait)
 
 
 def _unauthenticated() -> ApiError:

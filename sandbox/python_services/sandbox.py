@@ -6,12 +6,11 @@ import hashlib
 import json
 import random
 import re
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from sandbox.faults import Injection
 from sandbox.finisher import Finisher
@@ -94,7 +93,6 @@ class ServicesSandbox(HttpSandbox):
         self.requests = 0
         self._keyed = keyed
         self._state = _State()
-        self._changed = threading.Condition(threading.RLock())
 
     # -- what is there, and the hands that finish it --------------------------------------------------------------
 
@@ -158,12 +156,6 @@ class ServicesSandbox(HttpSandbox):
         )
         self._finishers.append(finisher)
         return finisher.start()
-
-    def wait_until(self, holds: Callable[[Self], bool], timeout: float = 10.0) -> None:
-        """Looks after every request and every change. Raises TimeoutError."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: holds(self), timeout):
-                raise TimeoutError(f"not true after {timeout} s")
 
     def _change(self, number: int, **changes: Any) -> None:
         with self._changed:
@@ -268,11 +260,6 @@ class ServicesSandbox(HttpSandbox):
 
     def _patience(self) -> dict[str, str]:
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-
-    def _strike(self, drawn: Sequence[Injection], *, after_execution: bool) -> None:
-        for injection in drawn:
-            if injection.fault.after_execution is after_execution:
-                injection.strike(self._front.wait)
 
 
 def _body(request: HttpRequest) -> dict[str, Any] | None:

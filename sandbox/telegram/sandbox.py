@@ -7,12 +7,11 @@ import re
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl
 
-from sandbox.faults import Injection
 from sandbox.http_front import HttpRequest, RawAnswer
 from sandbox.http_sandbox import HttpSandbox
 from sandbox.telegram.api import answer
@@ -49,8 +48,8 @@ class TelegramSandbox(HttpSandbox):
         log_size: int = 10_000,
         token: str | None = None,
     ) -> None:
-        super().__init__(host=host, port=port, tls=tls, seed=seed)
         self.state = State(chats)
+        super().__init__(host=host, port=port, tls=tls, seed=seed, changed=self.state.changed)
         self.flood = Flood(limits or FloodLimits(), clock)
         self.latency = latency
         self.token = token or f"110201543:{secrets.token_hex(17)}"
@@ -99,12 +98,6 @@ class TelegramSandbox(HttpSandbox):
             old.migrated_to = to
             self.state.add(Chat(to, "supergroup", old.name))
 
-    def wait_until(self, holds: Callable[[Self], bool], timeout: float = 10.0) -> None:
-        """Looks after every request. Raises TimeoutError."""
-        with self.state.changed:
-            if not self.state.changed.wait_for(lambda: holds(self), timeout):
-                raise TimeoutError(f"not true after {timeout} s")
-
     # -- HTTP -----------------------------------------------------------------------------------------------------
 
     def _serve(self, request: HttpRequest) -> RawAnswer:
@@ -138,11 +131,6 @@ class TelegramSandbox(HttpSandbox):
             result = answer(self.state, self.flood, found[2], params)
         self._strike(drawn, after_execution=True)
         return result
-
-    def _strike(self, drawn: Sequence[Injection], *, after_execution: bool) -> None:
-        for injection in drawn:
-            if injection.fault.after_execution is after_execution:
-                injection.strike(self._front.wait)
 
 
 def _params(request: HttpRequest) -> dict[str, Any]:
