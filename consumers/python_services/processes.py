@@ -62,8 +62,8 @@ class CallableProcess:
     def __init__(self, function: str, import_timeout: float, output: Output) -> None:
         """Raises UnusableError, DeadlineError or EndedError when the callable cannot be imported in time (seconds)."""
         script = Path(__file__).with_name("child.py")
-        # -P: the script's own folder is no place to import from.
-        command = [sys.executable, "-P", str(script), json.dumps(sys.path), function, str(RESULT_LIMIT)]
+        # -P: the script's own folder is no place to import from. -u: what it prints is told now, not at its end.
+        command = [sys.executable, "-P", "-u", str(script), json.dumps(sys.path), function, str(RESULT_LIMIT)]
         self._process = subprocess.Popen(  # noqa: S603  # our own script; the callable's name comes from the registry
             command,
             stdin=subprocess.PIPE,
