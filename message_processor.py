@@ -224,7 +224,12 @@ class MessageProcessor:
             self._settler.fail(work, error)
             return None
         return IncomingMessage(
-            work.task, self.route.queue, work.tries.attempt, work.delivery.redelivered, work.delivery.properties
+            work.task,
+            self.route.queue,
+            work.tries.attempt,
+            work.delivery.redelivered,
+            work.delivery.properties,
+            work.tries.ambiguous,
         )
 
     def _handle_suspects(self, messages: _Messages, slot: StartSlot) -> None:

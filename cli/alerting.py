@@ -26,7 +26,7 @@ def make_alerting(settings: Settings, stop: threading.Event, mask: Callable[[str
     told = settings.for_system(AlertSettings)
     policy = AlertPolicy(delay=told.delay, stale_after=told.stale_after, repeat=told.repeat)
     channels: list[Channel] = [*_mail_channels(settings, told), *_telegram_channels(settings, told, stop)]
-    return Alerting(AlertBook(policy), channels, name=told.name, language=told.language, stop=stop, mask=mask)
+    return Alerting(AlertBook(policy, mask), channels, name=told.name, language=told.language, stop=stop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Worker:
         mask: Callable[[str], str] = lambda text: text,
     ) -> None:
         self._settings = settings
+        self._mask = mask
         self._stop = threading.Event()
         self._statistics = Statistics(time.time())
         self._alerting = make_alerting(settings, self._stop, mask)
@@ -136,6 +137,7 @@ class Worker:
             limits=worker.message_limits,
             retry=RetryPolicy(worker.retry_attempts, worker.retry_delay, worker.retry_max_delay),
             probe_interval=worker.probe_interval,
+            mask=self._mask,
         )
         processors = {}
         for queue, handler in handlers.items():
@@ -182,6 +184,7 @@ class Worker:
                 errors_queue=self._topology.errors_queue,
                 echo_variables=self._settings.worker.response_echo_variables,
                 full_sweep_interval=self._settings.worker.tracker_full_sweep_interval,
+                mask=self._mask,
             )
             parameters = connection_parameters(self._settings.rabbitmq, f"tracker {system}")
             sweeper = Sweeper(tracked, self._topology, parameters, self.publisher, self._stop.is_set)

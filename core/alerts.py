@@ -7,7 +7,7 @@ worker does not consume. What goes on is told again after `repeat` seconds, with
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from core.settings_errors import Text
 Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh"]
 
 REASON_LIMIT = 300  # characters of an error's text
+SILENCE = 600.0  # seconds; a part that is met again after so long is met anew
 PART_FORGOTTEN = 3600.0  # seconds without a message that met it: it works again, or nobody needs it
 _REMEMBERED = 1000  # kinds of errors; a thousand kinds are no kinds any more
 
@@ -51,6 +52,7 @@ class _Down:
     reason: str
     is_alert: bool
     told: bool = False
+    resumed: float | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class AlertBook:
     """`note` events as they come, `due` now and then; `now` is seconds of any clock that does not jump."""
 
     policy: AlertPolicy
+    mask: Callable[[str], str] = lambda text: text
     _errors: dict[tuple[str, ...], _Told] = field(default_factory=dict)
     _down: dict[str, _Down] = field(default_factory=dict)
     _parts: dict[tuple[str, str], _Part] = field(default_factory=dict)
@@ -88,24 +91,30 @@ class AlertBook:
         match event:
             case MessageParked():
                 topic = event.topic or "–"
-                self._happened(("error", event.system, event.code, topic), _error(event, topic), now)
+                key = ("error", event.system, event.code, topic)
+                self._happened(key, _error(event, topic, self._short(event.reason)), now)
             case MessageRerouted(is_consumed=False):
                 self._happened(("unconsumed", event.queue), _unconsumed(event), now)
             case PartDown():
                 part = self._parts.setdefault((event.system, event.part), _Part(now, now, ""))
-                part.last, part.reason = now, _short(event.reason)
+                if now - part.last > SILENCE:
+                    part.first = now
+                part.last, part.reason = now, self._short(event.reason)
             case SystemPaused():
-                self._down.setdefault(event.system, _Down(now, _short(event.reason), event.alert))
+                down = self._down.setdefault(event.system, _Down(now, "", event.alert))
+                down.reason, down.resumed = self._short(event.reason), None
             case SystemResumed():
-                self._is_back(event.system, now)
+                if (known := self._down.get(event.system)) is not None:
+                    known.resumed = now
             case Swept():
                 self._swept(event, now)
 
     def due(self, now: float) -> list[Alert]:
         """What is to be told now; told from then on."""
         told, self._due = self._due, []
+        told += self._back(now)
         for system, down in self._down.items():
-            if not down.told and (down.is_alert or now - down.at >= self.policy.delay):
+            if not down.told and down.resumed is None and (down.is_alert or now - down.at >= self.policy.delay):
                 down.told = True
                 told.append(_is_down(system, down))
         told += self._parts_due(now)
@@ -140,23 +149,33 @@ class AlertBook:
         self._errors[key] = _Told(now)
         self._due.append(alert)
 
-    def _is_back(self, system: str, now: float) -> None:
-        down = self._down.pop(system, None)
-        if down is not None and down.told:
-            self._due.append(_is_up(system, now - down.at))
+    def _back(self, now: float) -> list[Alert]:
+        """Only what stays so counts: a system whose probe succeeds and whose work fails goes up and down for hours."""
+        told = []
+        for system, down in list(self._down.items()):
+            if down.resumed is not None and now - down.resumed >= self.policy.delay:
+                del self._down[system]
+                if down.told:
+                    told.append(_is_up(system, down.resumed - down.at))
+        return told
+
+    def _short(self, reason: str) -> str:
+        text = " ".join(self.mask(reason).split()).rstrip(".")
+        # A reason may hold what another server said: half of a surrogate pair, say, which no mail can.
+        text = "".join(character if character.isprintable() else "?" for character in text)
+        return text if len(text) <= REASON_LIMIT else f"{text[: REASON_LIMIT - 1]}…"
 
     def _swept(self, event: Swept, now: float) -> None:
         tracker = self._trackers.setdefault(event.system, _Tracker(now))
         if event.failure is not None:
-            tracker.failure = _short(event.failure)
+            tracker.failure = self._short(event.failure)
             return
         if tracker.told:
             self._due.append(_is_fresh(event.system, now - tracker.last_success))
         self._trackers[event.system] = _Tracker(now)
 
 
-def _error(event: MessageParked, topic: str) -> Alert:
-    reason = _short(event.reason)
+def _error(event: MessageParked, topic: str, reason: str) -> Alert:
     text = Text(
         f"{event.system}: a new kind of error, {event.code}, topic {topic}: {reason}. It is in the error queue.",
         f"{event.system}: новый вид ошибки, {event.code}, топик {topic}: {reason}. Сообщение в очереди ошибок.",
@@ -217,11 +236,6 @@ def _is_fresh(system: str, seconds: float) -> Alert:
 def _again(alert: Alert, count: int) -> Alert:
     text = Text(f"{alert.text.en} ({count} more since.)", f"{alert.text.ru} (С тех пор ещё {count}.)")
     return Alert(alert.kind, alert.system, text)
-
-
-def _short(reason: str) -> str:
-    text = " ".join(reason.split()).rstrip(".")
-    return text if len(text) <= REASON_LIMIT else f"{text[: REASON_LIMIT - 1]}…"
 
 
 def _minutes(seconds: float) -> int:

@@ -109,8 +109,9 @@ class CamundaTask:
 class IncomingMessage:
     """A task together with what its delivery tells: the handler's input.
 
-    `attempt` is 1 at the first try; `redelivered` is true when a worker may have seen this delivery before
-    and died with it. `properties` are the AMQP properties for handlers of the old kind.
+    `attempt` is 1 at the first try, `doubts` is how often a request for it was left without an answer; `redelivered` is
+    true when a worker may have seen this delivery before and died with it. `properties` are the AMQP properties for
+    handlers of the old kind.
     """
 
     task: CamundaTask
@@ -118,6 +119,12 @@ class IncomingMessage:
     attempt: int = 1
     redelivered: bool = False
     properties: Any = None
+    doubts: int = 0
+
+    @property
+    def may_have_been_begun(self) -> bool:
+        """Whether something may have been done for this message already."""
+        return self.redelivered or self.attempt > 1 or self.doubts > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,14 @@ def header_string(value: str) -> str:
     return f'"{quote(value, safe=_PLAIN_IN_HEADERS)}"'
 
 
+def shortened(long: str, limit: int) -> str:
+    """At most `limit` characters, without the word at which it was cut: half a secret is not recognised as one."""
+    if len(long) <= limit:
+        return long
+    whole, _, _ = long[:limit].rpartition(" ")
+    return f"{whole} {_ELLIPSIS}".strip()
+
+
 def cut(long: str, limit: int) -> str:
     """At most `limit` characters, never ending inside a character as people see it (accents, emoji, flags)."""
     if len(long) <= limit:
@@ -101,7 +109,7 @@ def items(value: Any) -> list[Any]:
     if isinstance(value, str):
         try:
             decoded = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             decoded = None
         value = decoded if isinstance(decoded, list) else [part.strip() for part in value.split(",")]
     if not isinstance(value, list):

@@ -10,12 +10,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.alerts import Alert, AlertBook
-from core.errors import OutcomeError, PermanentError
+from core.errors import OutcomeError, PermanentError, StoppingError
 from core.events import Event, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed
 from core.settings_errors import Language, Text
 
@@ -60,7 +60,6 @@ class Alerting:
         name: str,
         language: Language,
         stop: threading.Event,
-        mask: Callable[[str], str] = lambda text: text,
         gather: float = GATHER,
         first_pause: float = FIRST_PAUSE,
     ) -> None:
@@ -69,7 +68,6 @@ class Alerting:
         self._name = name
         self._language = language
         self._stop = stop
-        self._mask = mask
         self._gather = gather
         self._first_pause = first_pause
         self._lock = threading.Lock()  # of the book
@@ -94,13 +92,20 @@ class Alerting:
 
     def _run(self) -> None:
         while not self._stop.wait(POLL):
-            with self._lock:
-                due = self._book.due(time.monotonic())
-            for alert in due:
-                self._raise(alert)
+            self._raise_due()
             for outbox in self._outboxes:
                 if outbox.waiting and time.monotonic() >= outbox.next_try:
                     self._send(outbox)
+        self._raise_due()
+        for outbox in self._outboxes:  # its last words, as far as there is time for them
+            if outbox.waiting:
+                self._send(outbox)
+
+    def _raise_due(self) -> None:
+        with self._lock:
+            due = self._book.due(time.monotonic())
+        for alert in due:
+            self._raise(alert)
 
     def _raise(self, alert: Alert) -> None:
         level = logging.INFO if alert.kind in _GOOD_NEWS else logging.ERROR
@@ -117,7 +122,7 @@ class Alerting:
 
     def _send(self, outbox: _Outbox) -> None:
         alerts = list(outbox.waiting)
-        texts = [self._mask(alert.text.say(self._language)) for alert in alerts]
+        texts = [alert.text.say(self._language) for alert in alerts]
         subject = f"{self._name}: {texts[0]}"
         if len(texts) > 1:
             subject = _MANY.say(self._language).format(name=self._name, count=len(texts))
@@ -132,6 +137,10 @@ class Alerting:
             extra = {"event": "alert.unsent", "code": error.code}
             log.warning("alerts could not be sent by %s: %s", outbox.channel.name, error, extra=extra)
             return
+        except StoppingError:
+            return
+        except Exception:  # one of the borders: a message that a channel cannot take must not end all telling
+            log.exception("alerts cannot be sent by %s", outbox.channel.name, extra={"event": "alert.dropped"})
         for _ in alerts:
             outbox.waiting.popleft()
         outbox.pause, outbox.next_try = self._first_pause, 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +40,7 @@ class TrackedQueue:
     errors_queue: str
     echo_variables: bool
     full_sweep_interval: float = 900.0
+    mask: Callable[[str], str] = lambda text: text
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class Answers:
             return self.report_unreadable((held.tag, held.properties, held.body), error, result)
         sent = replace(sent, external_id=held.header.external_id or sent.external_id)
         if isinstance(verdict, Rejected):
-            return self._reject(held, sent, BusinessError(verdict.reason, code=verdict.code), result)
+            return self._reject(held, sent, BusinessError(self._route.mask(verdict.reason), code=verdict.code), result)
         if verdict is None:
             response, status = sent.fields.get("response_data") or {}, PROCESSING_COMPLETED
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from core import values
 from core.errors import (
     AmbiguousError,
     ConfigurationError,
@@ -55,7 +56,7 @@ def rule_of(status: int, rules: Mapping[int, Rule], *, write: bool, is_theirs: b
 def refusal(rule: Rule, reason: str, *, text: str = "", code: str, retry_after: float | None = None) -> OutcomeError:
     """The outcome, told as `reason: the server's text – advice`."""
     if text:
-        reason = f"{reason}: {text[:TEXT_LIMIT]}"
+        reason = f"{reason}: {values.shortened(text, TEXT_LIMIT)}"
     if rule.advice:
         reason = f"{reason} – {rule.advice}"
     return rule.outcome(reason, code=code, retry_after=retry_after)

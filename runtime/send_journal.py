@@ -18,6 +18,7 @@ from pathlib import Path
 from core.errors import ConfigurationError
 
 KEPT = 60 * 24 * 3600.0  # seconds; a task that comes again later is somebody's deliberate replay
+_PRUNE_EVERY = 24 * 3600.0  # seconds
 _BUSY_TIMEOUT = 10.0  # seconds that another worker of this machine may hold the file
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sends (
@@ -45,6 +46,7 @@ class SendJournal:
         self._path = folder / "sends.sqlite"
         self._system = system
         self._clock = clock
+        self._pruned = 0.0
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -60,6 +62,8 @@ class SendJournal:
     def begin(self, task_id: str, part: str) -> None:
         """To be called before the send: from now on it may have happened."""
         with self._opened() as connection:
+            if self._clock() - self._pruned > _PRUNE_EVERY:
+                self._prune(connection)
             connection.execute(
                 "INSERT INTO sends VALUES (?, ?, ?, 'sending', '', 1, ?) ON CONFLICT (system, task_id, part) "
                 "DO UPDATE SET state = 'sending', tries = tries + 1, at = excluded.at",
@@ -93,7 +97,7 @@ class SendJournal:
     def check(self) -> None:
         """Opens the file and writes to it."""
         with self._opened() as connection:
-            connection.execute("DELETE FROM sends WHERE at < ?", (self._clock() - KEPT,))
+            self._prune(connection)
 
     def close(self) -> None:
         with self._lock:
@@ -101,11 +105,15 @@ class SendJournal:
                 self._connection.close()
                 self._connection = None
 
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM sends WHERE at < ?", (self._clock() - KEPT,))
+        self._pruned = self._clock()
+
     def _settle(self, task_id: str, part: str, state: str, detail: str) -> None:
         with self._opened() as connection:
             connection.execute(
                 "UPDATE sends SET state = ?, detail = ?, at = ? WHERE system = ? AND task_id = ? AND part = ?",
-                (state, detail, self._clock(), self._system, task_id, part),
+                (state, detail.encode("utf-8", "replace").decode(), self._clock(), self._system, task_id, part),
             )
 
     @contextlib.contextmanager

@@ -62,6 +62,7 @@ class ProcessingSettings:
     limits: Limits
     retry: RetryPolicy
     probe_interval: float
+    mask: Callable[[str], str] = lambda text: text  # of secrets that a server's own text may repeat
 
 
 class Settler:
@@ -148,6 +149,8 @@ class Settler:
         work.log(logging.INFO, "task.found" if duplicate else "task.accepted", "task done", external_id=external_id)
 
     def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
+        if (masked := self._settings.mask(error.reason)) != error.reason:
+            error.reason, error.args = masked, (masked,)
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
             error = TransientError(f"only this message meets it: {error}", code=error.code)

@@ -23,9 +23,14 @@ class UnseenTasks:
         self._system = system
         self._advice = advice
         self._checks: dict[str, int] = {}  # Camunda task id -> checks in a row that did not see it
+        self._now: set[str] = set()  # those that this check has counted
 
     def __len__(self) -> int:
         return len(self._checks)
+
+    def begin(self) -> None:
+        """A new check: copies of one sent message in it count once."""
+        self._now.clear()
 
     def refuse_blindness(self, asked: int, seen: int) -> None:
         """Raises ConfigurationError when none of many is seen: then a right was lost, not the tasks."""
@@ -41,7 +46,8 @@ class UnseenTasks:
 
     def verdict(self, task_id: str, name: str) -> Pending | Rejected:
         """For a task that was not seen this time; `name` is what the system calls it."""
-        checks = self._checks.get(task_id, 0) + 1
+        checks = self._checks.get(task_id, 0) + (task_id not in self._now)
+        self._now.add(task_id)
         if checks < CHECKS_UNTIL_DELETED:
             self._checks[task_id] = checks
             return Pending()

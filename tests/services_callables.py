@@ -43,6 +43,12 @@ def count_and(task: Task) -> Task:
     return result
 
 
+def dies_with_a_child(task: Task) -> Task:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(task["variables"]["pids"]).write_text(f"{os.getpid()} {child.pid}")
+    os._exit(3)
+
+
 def nothing(_task: Task) -> None:
     return None
 

@@ -194,3 +194,24 @@ def test_a_way_that_stays_down_costs_bounded_memory(
     way.error = None
     wait_until(lambda: len(way.texts) >= 1, 10, "the rest")
     assert "".join(way.texts).count("code-") == KEPT
+
+
+def test_a_way_that_breaks_takes_no_other_along_and_is_tried_with_the_next(
+    alerting: Alerting, way: Way, caplog: pytest.LogCaptureFixture
+) -> None:
+    way.error = UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
+    alerting(parked(1))
+    wait_until(lambda: "cannot be sent" in caplog.text, 10, "the log line")
+    way.error = None
+    alerting(parked(2))
+    wait_until(lambda: len(way.texts) == 1, 10, "the next alert")
+    assert alerting.is_alive()
+
+
+def test_its_last_words_are_sent(way: Way) -> None:
+    stop = threading.Event()
+    alerting = Alerting(AlertBook(AlertPolicy()), [way], name="W", language="en", stop=stop, gather=600)
+    alerting.start()
+    alerting(parked(1))
+    stop.set()
+    wait_until(lambda: len(way.texts) == 1, 10, "the alert")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,8 +65,33 @@ def test_a_short_pause_is_nobodys_business_and_a_long_one_is_told_with_its_end()
     assert "no connection" in down.text.ru
     assert book.due(5000) == []
     book.note(SystemResumed("1c"), 1000 + 7200)
-    [back] = book.due(9000)
+    assert book.due(1000 + 7259) == [], "it may go down again at once"
+    [back] = book.due(1000 + 7260)
     assert (back.kind, "120 min" in back.text.en) == ("up", True)
+
+
+@pytest.mark.parametrize("alert", [True, False])
+def test_a_system_whose_probe_succeeds_and_whose_work_fails_is_told_once(*, alert: bool) -> None:
+    book, told = AlertBook(POLICY), []
+    for second in range(3600):
+        if second % 15 == 0:
+            book.note(SystemResumed("email"), second)
+        if second % 15 == 1:
+            book.note(SystemPaused("email", "sender refused", alert=alert), second)
+        told += book.due(second)
+    assert kinds(told) == ["down"]
+    book.note(SystemResumed("email"), 3600)
+    assert kinds(book.due(3660)) == ["up"]
+
+
+def test_a_reason_is_masked_before_it_is_cut_and_holds_nothing_that_a_mail_cannot() -> None:
+    book = AlertBook(POLICY, mask=lambda text: text.replace("SECRET-TOKEN", "***"))
+    book.note(parked(reason="x" * (REASON_LIMIT - 6) + " SECRET-TOKEN"), 0)
+    book.note(parked(code="b", reason="half \ud83d and \x07"), 0)
+    cut, odd = book.due(0)
+    assert "SECRET" not in cut.text.en
+    assert "half ? and ?" in odd.text.en
+    odd.text.ru.encode()
 
 
 def test_a_matter_of_configuration_is_told_at_once() -> None:

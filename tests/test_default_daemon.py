@@ -158,3 +158,20 @@ def test_every_topic_of_the_origin_reaches_its_handler_and_is_done_there(
     answered = Counter(json.loads(body)["original_message"]["task_id"] for _, body in broker.get_all(RESPONSES))
     assert answered == Counter(f"task-{topic}" for topic in ELEVEN)
     assert broker.count(ERRORS) == 0
+
+
+def test_a_secret_that_a_server_repeats_reaches_no_queue(
+    vhost: BrokerAddress, broker: Broker, camunda: CamundaSide, tmp_path: Path
+) -> None:
+    token = "s3cret-token-of-the-webhook"
+    body = json.dumps({"message": f"unknown Authorization: Bearer {token}"}).encode()
+    with AnsweringServer() as server:
+        server.answer = b"HTTP/1.1 400 X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        variables = {"DEFAULT_QUEUE_WEBHOOK_URL": server.address, "DEFAULT_QUEUE_WEBHOOK_TOKEN": token}
+        camunda.publish(camunda_message("t", topic="aprove", system="default"), "default.aprove", {})
+        with Daemon(vhost, tmp_path, variables) as daemon:
+            broker.wait_for_count(ERRORS, 1, 60)
+            assert daemon.stop() == 0
+    [(properties, report)] = broker.get_all(ERRORS)
+    assert "unknown" in json.loads(report)["error"]
+    assert token not in f"{properties.headers}{report.decode()}{daemon.output()}"

@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 from base_handler import BaseMessageHandler
 from consumers.default.config import DefaultSettings
 from consumers.default.handler import DefaultHandler
-from consumers.default.routes import BUILT_IN, Routes
+from consumers.default.routes import SYSTEMS, TOPICS, Routes
 from core.errors import AmbiguousError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import HEADER_HOPS, CamundaTask, IncomingMessage
 from core.results import Done, Rerouted
@@ -62,9 +62,14 @@ class TestRoutes:
             ("python-services", "email_digest", "email.queue"),
             ("default", "email_digest", "email.queue"),
             ("", "send_email", "email.queue"),
+            ("bitrix24", "user_sync.v2", "bitrix24.queue"),
+            ("1c", "data_exchange.orders", "1c.queue"),
+            ("openproject", "email_report.weekly", "openproject.queue"),
         ],
     )
-    def test_topic_goes_before_system(self, system: str, topic: str, queue: str) -> None:
+    def test_a_system_with_a_queue_of_its_own_gets_its_messages_and_for_others_the_topic_tells(
+        self, system: str, topic: str, queue: str
+    ) -> None:
         assert handler().handle(message(topic, system)) == Rerouted(queue)
 
     def test_exact_wins_over_longer_wins_over_shorter_and_rules_of_the_operator_over_the_built_in_ones(self) -> None:
@@ -86,7 +91,7 @@ class TestRoutes:
 
     @given(st.text(), st.text())
     def test_any_system_and_topic_has_one_answer(self, system: str, topic: str) -> None:
-        assert Routes({}).find(system, topic) in {None, *BUILT_IN.values()}
+        assert Routes({}).find(system, topic) in {None, *SYSTEMS.values(), *TOPICS.values()}
 
     @pytest.mark.parametrize(
         "queue", ["default.queue", "errors.camunda_tasks.queue", "camunda.responses.queue", "bitrix24.sent.queue", " "]

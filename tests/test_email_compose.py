@@ -440,6 +440,31 @@ def test_any_variables_make_a_mail_or_a_reason(variables: dict[str, Any]) -> Non
         return
 
 
+@pytest.mark.parametrize("field", ["subject", "to", "reply_to", "attachments"])
+def test_an_encoded_word_cannot_bring_line_ends_into_a_header(field: str) -> None:
+    word = "=?utf-8?q?hi=0D=0ABcc:_e@evil.com=0D=0A=0D=0APHISH?="
+    given: dict[str, Any] = {
+        "subject": word,
+        "to": f"{word} <a@example.com>",
+        "reply_to": f"{word} <a@example.com>",
+        "attachments": [{"name": f"{word}.pdf", "content": "eA=="}],
+    }
+    with pytest.raises(PermanentError, match="encoded word"):
+        mail(**{field: given[field]})
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, '{"a":' * 100_000])
+@pytest.mark.parametrize("field", ["to", "attachments"])
+def test_json_without_a_bottom_is_the_messages_own_fault(field: str, value: str) -> None:
+    given: dict[str, Any] = {field: value}
+    with pytest.raises(PermanentError):
+        mail(**given)
+
+
+def test_a_file_name_beyond_all_measure_is_the_messages_own_fault(tmp_path: Path) -> None:
+    refused("name of a file", settings={"attachments_dir": tmp_path}, attachments="x" * 5000)
+
+
 # -- what arrives in the headers -------------------------------------------------------------------------------------
 
 WORDS = st.lists(st.text(alphabet="абвгЁж:abc-№«»🙂", min_size=1, max_size=12), min_size=1, max_size=25).map(" ".join)

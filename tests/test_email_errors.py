@@ -230,8 +230,10 @@ def test_a_doubt_may_be_left_to_people_instead(server: MailServer, tmp_path: Pat
 def test_a_server_that_falls_silent_keeps_only_one_mail_waiting(server: MailServer, tmp_path: Path) -> None:
     handler = handler_for(server, tmp_path, data_timeout=0.3)
     server.always("DATA", TAKE_AND_STALL)
-    outcomes = [type(outcome) for _, outcome in handler.handle_batch([message() for _ in range(4)])]
-    assert outcomes == [TransientError, OutageError, OutageError, OutageError]
+    outcomes = handler.handle_batch([message() for _ in range(4)])
+    assert isinstance(next(outcomes)[1], TransientError)
+    with pytest.raises(OutageError):  # of the server: no message is blamed for it
+        next(outcomes)
     assert len(server.mails) == 1
 
 

@@ -572,6 +572,7 @@ def test_a_service_may_be_sent_named_fields_only(tmp_path: Path) -> None:
         (422, {"error": {"code": "NO_LIMIT", "message": "Лимит исчерпан"}}, BusinessError, "NO_LIMIT"),
         (400, {"message": "Лимит исчерпан"}, PermanentError, "http_400"),
         (404, {"error": "Лимит исчерпан"}, PermanentError, "http_404"),
+        (403, {"error": "Лимит исчерпан"}, PermanentError, "http_403"),
         (409, {"code": 7, "message": "Лимит исчерпан"}, PermanentError, "7"),
         (500, {"error": {"message": "Лимит исчерпан"}}, TransientError, "http_500"),
         (503, {"error": "Лимит исчерпан"}, PartialOutageError, "http_503"),

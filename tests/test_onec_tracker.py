@@ -17,7 +17,7 @@ from core.errors import ConfigurationError, OutageError, OutcomeError, Transient
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from sandbox.http_front import RawAnswer
-from sandbox.onec import OneCSandbox, faults
+from sandbox.onec import ENTITIES, OneCSandbox, faults
 from tests.onec_support import (
     FIRM,
     ORDER,
@@ -164,6 +164,29 @@ def test_one_of_a_kind_that_nobody_knows_does_not_stop_the_others(mapping: Path,
         looks = [tracker.check([TrackedTask("strange", f"{entity}/{GUID}"), task]) for _ in range(3)]
         assert [type(each) for each, _ in looks] == [Pending, Pending, Rejected]
         assert all(isinstance(each, Completed) for _, each in looks)
+
+
+def test_many_of_a_kind_that_nobody_knows_are_a_matter_of_the_mapping_and_delete_nothing(mapping: Path) -> None:
+    with OneCSandbox() as base:
+        tracker = tracker_for(base, mapping_file=mapping)
+        known = tasks(base, 1)
+        lost = [TrackedTask(f"lost-{number}", f"Document_Old/{GUID[:-2]}{number:02}") for number in range(20)]
+        for _ in range(4):
+            assert tracker.check([*known, *lost]) == [Pending()] * 21
+        with pytest.raises(ConfigurationError):
+            tracker.check(lost)
+
+
+def test_a_kind_that_1c_does_not_offer_holds_up_its_own_tasks_only(tmp_path: Path) -> None:
+    with OneCSandbox(entities=[each for each in ENTITIES if each.name != ORDER]) as base:
+        tracker = tracker_for(base)  # the shipped mapping names documents, too
+        [task] = tasks(base, 1)
+        base.finish(ref(task))
+        document = TrackedTask("document", f"{ORDER}/{GUID}")
+        done, waiting = tracker.check([task, document])
+        assert isinstance(done, Completed)
+        assert waiting == Pending()
+        assert tracker.changes(None) is not None, "the kinds that are there are asked about"
 
 
 @pytest.mark.parametrize("text", [None, "", "42", "Заказ/42", GUID])

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from consumers.openproject.errors import InvalidQueryError, NotFoundError, UpdateConflictError, outcome_of
+from consumers.openproject.errors import (
+    InvalidQueryError,
+    MissingRightError,
+    NotFoundError,
+    UpdateConflictError,
+    outcome_of,
+)
 from core.errors import (
     AmbiguousError,
     ConfigurationError,
@@ -23,7 +29,7 @@ SIGNALS: tuple[tuple[int, str, type[OutcomeError], type[OutcomeError]], ...] = (
     (400, "InvalidSignal", PermanentError, PermanentError),
     (400, "InvalidRequestBody", PermanentError, PermanentError),
     (401, "Unauthenticated", ConfigurationError, ConfigurationError),
-    (403, "MissingPermission", ConfigurationError, ConfigurationError),
+    (403, "MissingPermission", MissingRightError, MissingRightError),
     (404, "NotFound", NotFoundError, NotFoundError),
     (409, "UpdateConflict", UpdateConflictError, UpdateConflictError),
     (415, "TypeNotSupported", ConfigurationError, ConfigurationError),

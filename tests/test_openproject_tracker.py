@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from base_tracker import Changes
-from consumers.openproject.changes import MOST_ROWS
+from consumers.openproject.changes import MOST_ROWS, OVERLAP
 from consumers.openproject.tracker import OpenProjectTaskTracker
 from core.errors import ConfigurationError, OutageError
 from core.messages import TrackedTask
@@ -233,3 +233,32 @@ def test_an_ignored_filter_is_not_believed() -> None:
 def _a_page_of(server: OpenProjectSandbox) -> RawAnswer:
     page = query.listing(server.state, {"filters": "[]", "pageSize": "500"}, None)
     return RawAnswer(200, json.dumps(page).encode(), "application/hal+json; charset=utf-8")
+
+
+def test_copies_of_one_sent_message_do_not_shorten_the_three_looks() -> None:
+    with OpenProjectSandbox() as server:
+        task, other = tasks(server, 2)
+        server.delete(number_of(task))
+        tracker = tracker_for(server)
+        for _ in range(2):
+            assert tracker.check([task, task, task, other]) == [Pending()] * 4
+        assert isinstance(tracker.check([task, other])[0], Rejected)
+
+
+def test_what_was_closed_within_a_second_of_the_mark_is_no_filter_that_is_ignored() -> None:
+    with OpenProjectSandbox() as server:
+        first, second = tasks(server, 2)
+        server.close(number_of(first))
+        tracker = tracker_for(server)
+        start = tracker.changes(None)
+        assert start is not None
+        # Exactly the overlap later, and later within its second: the filter, in whole seconds, tells the first again.
+        with server.state.lock:
+            moment = server.state.work_packages[number_of(first)].updated_at
+            server.close(number_of(second))
+            later = (moment + OVERLAP).replace(microsecond=900_000)
+            server.state.work_packages[number_of(first)].updated_at = moment.replace(microsecond=200_000)
+            server.state.work_packages[number_of(second)].updated_at = later
+        found = tracker.changes(start.mark)
+        assert found is not None
+        assert tracker.changes(found.mark) is not None

@@ -110,3 +110,15 @@ def test_a_file_that_cannot_be_used_is_a_matter_of_configuration_and_heals(tmp_p
     blocked.write_text("")
     with pytest.raises(ConfigurationError, match="STATE_DIR"):
         SendJournal(blocked, "email").check()
+
+
+def test_the_journal_forgets_by_itself_and_takes_any_text(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    journal = SendJournal(tmp_path, "email", clock=lambda: now[0])
+    journal.begin("old", "1")
+    journal.refused("old", "1", "half of a pair: \ud83d")
+    assert journal.parts("old")["1"].detail == "half of a pair: ?"
+    now[0] += KEPT + 1
+    journal.begin("new", "1")
+    assert journal.parts("old") == {}
+    journal.close()

@@ -180,6 +180,15 @@ def test_a_call_that_hangs_is_ended_at_its_deadline_with_what_it_has_started(tmp
         wait_until(lambda pid=pid: not is_running(pid), 10, "the end of both")  # type: ignore[misc]
 
 
+def test_a_process_that_dies_by_itself_leaves_no_child_behind(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    with handler_for(tmp_path, {"f": python(f"{HERE}:dies_with_a_child", timeout=20, idempotent=True)}) as handler:
+        error = outcome_of(handler, message("call", pids=str(pids)))
+    assert type(error) is TransientError
+    for pid in map(int, pids.read_text().split()):
+        wait_until(lambda pid=pid: not is_running(pid), 10, "the end of both")  # type: ignore[misc]
+
+
 def test_an_import_that_fails_later_makes_the_service_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = tmp_path / "services_changing.py"
     module.write_text("def f(task):\n    return {}\n")

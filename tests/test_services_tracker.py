@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from consumers.python_services.jobs import Job
 from consumers.python_services.polling import Schedule
 from consumers.python_services.registry import Poll
-from consumers.python_services.tracker import TOO_MANY_TO_BE_LOST, PythonServicesTracker
+from consumers.python_services.tracker import SILENT_IN_A_ROW, TOO_MANY_TO_BE_LOST, PythonServicesTracker
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from sandbox.http_front import HttpRequest
@@ -207,7 +207,7 @@ def test_an_outage_is_no_verdict_even_after_the_deadline(outside: ServicesSandbo
 
 
 @pytest.mark.parametrize("status", [401, 403, 407, 429, 502, 503, 504])
-def test_what_is_about_the_service_is_asked_once_and_says_nothing_about_its_jobs(
+def test_what_is_about_the_service_is_asked_a_few_times_and_says_nothing_about_its_jobs(
     status: int, outside: ServicesSandbox, tmp_path: Path
 ) -> None:
     tasks = jobs(outside, 20)
@@ -215,15 +215,51 @@ def test_what_is_about_the_service_is_asked_once_and_says_nothing_about_its_jobs
     tracker = tracker_for(tmp_path, report(outside), clock)
     outside.inject(faults.refusal(status, retry_after=60), "get *", count=None)
     assert tracker.check(tasks) == [Pending()] * 20
-    assert outside.requests == 1
+    assert outside.requests == SILENT_IN_A_ROW
     clock.now += 59
     tracker.check(tasks)
-    assert outside.requests == 1, "not before the moment that it told"
+    assert outside.requests == SILENT_IN_A_ROW, "not before the moment that it told"
     outside.clear_faults()
     clock.now += 2
     for number in range(1, 21):
         outside.finish(number)
     assert all(isinstance(each, Completed) for each in tracker.check(tasks))
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_one_address_that_refuses_does_not_hold_up_the_others_and_ends_itself(
+    status: int, outside: ServicesSandbox, tmp_path: Path
+) -> None:
+    tasks = jobs(outside, 6)
+    clock = Clock()
+    tracker = tracker_for(tmp_path, report(outside), clock)
+    outside.inject(faults.refusal(status), "get status/1", count=None)
+    for number in range(2, 6):
+        outside.finish(number)
+    verdicts = tracker.check(tasks)
+    assert [type(each) for each in verdicts] == [Pending, *[Completed] * 4, Pending]
+    clock.now += POLL["deadline"] + 1
+    outside.finish(6)
+    first, last = tracker.check([tasks[0], tasks[5]])
+    assert isinstance(last, Completed)
+    if status in {401, 403}:
+        assert rejected(first)[0] == "deadline"
+    else:
+        assert first == Pending(), "the service may have been down all the time"
+
+
+def test_a_job_that_fails_its_own_address_for_ever_is_given_up_at_its_deadline(
+    outside: ServicesSandbox, tmp_path: Path
+) -> None:
+    [task] = jobs(outside, 1)
+    clock = Clock()
+    tracker = tracker_for(tmp_path, report(outside), clock)
+    outside.inject(faults.refusal(500), "get *", count=None)
+    assert tracker.check([task]) == [Pending()]
+    clock.now += POLL["deadline"] + 1
+    code, reason = rejected(tracker.check([task])[0])
+    assert code == "deadline"
+    assert "HTTP 500" in reason
 
 
 @pytest.mark.parametrize("status", [400, 405, 500, 505, 302, 202, 204])

@@ -336,3 +336,12 @@ def test_the_bot_sends_notes_to_operators(server: TelegramSandbox, tmp_path: Pat
         bot.send(" ")
     with pytest.raises(ConfigurationError):
         TelegramBot(settings_for(server, tmp_path, chat_id=None), threading.Event()).send("x")
+
+
+def test_a_message_to_very_many_chats_is_refused_before_anything_is_sent(
+    server: TelegramSandbox, handler: TelegramHandler
+) -> None:
+    with pytest.raises(PermanentError, match="101 chats") as caught:
+        handler.handle(message(text="x", chat_id=[str(number) for number in range(1, 102)]))
+    assert caught.value.code == "too_many_chats"
+    assert server.messages == []

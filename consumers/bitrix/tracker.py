@@ -49,6 +49,7 @@ class BitrixTaskTracker(BaseTracker):
         return cls(settings, BitrixClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        self._unseen.begin()
         ids = self._ids(tasks)
         statuses = self._statuses({task_id for task_id in ids.values() if task_id is not None})
         self._unseen.refuse_blindness(len(tasks), len(statuses))

@@ -15,6 +15,7 @@ from core.settings_errors import FieldProblem, Text, ValueProblem
 from runtime.http_settings import HttpSystemSettings, clear_text_notice
 
 _ADDRESS = re.compile(r"https?://[^\s#@/?]+[^\s#]*", re.IGNORECASE)
+_QUEUE = re.compile(r"(?!amq\.)[\w.:-]{1,200}")
 _NOT_FOR_INPUT = ("default.queue", "errors.camunda_tasks.queue", "camunda.responses.queue")
 
 
@@ -29,7 +30,12 @@ def _webhook(value: SecretStr | None) -> SecretStr | None:
 
 def _routes(rules: Mapping[str, str]) -> Mapping[str, str]:
     for pattern, queue in rules.items():
-        if queue in _NOT_FOR_INPUT or queue.endswith(".sent.queue") or ".retry." in queue or not queue.strip():
+        if (
+            queue in _NOT_FOR_INPUT
+            or queue.endswith(".sent.queue")
+            or ".retry." in queue
+            or not _QUEUE.fullmatch(queue)
+        ):
             raise ValueProblem(
                 Text(f"{pattern}={queue} names no input queue", f"{pattern}={queue}: это не входная очередь"),
                 Text(

@@ -6,11 +6,21 @@ That holds for every topic of python-services (docs/contract.md), for topics wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-BUILT_IN: Mapping[str, str] = {
+# Systems with a queue of their own: what is addressed to them is theirs, whatever its topic is called.
+SYSTEMS: Mapping[str, str] = {
+    "bitrix24": "bitrix24.queue",
+    "openproject": "openproject.queue",
+    "1c": "1c.queue",
+    "email": "email.queue",
+    "telegram": "telegram.queue",
+}
+
+# For python-services and for systems that nobody knows the topic tells.
+TOPICS: Mapping[str, str] = {
     "send_email": "email.queue",
     "email_*": "email.queue",
     "send_telegram": "telegram.queue",
@@ -22,12 +32,7 @@ BUILT_IN: Mapping[str, str] = {
     "user_*": "python-services.queue",
     "file_*": "python-services.queue",
     "data_*": "python-services.queue",
-    "bitrix24/*": "bitrix24.queue",
-    "openproject/*": "openproject.queue",
-    "1c/*": "1c.queue",
     "python-services/*": "python-services.queue",
-    "email/*": "email.queue",
-    "telegram/*": "telegram.queue",
 }
 
 
@@ -52,15 +57,26 @@ class Pattern(NamedTuple):
 
 
 class Routes:
-    """`rules` are patterns and queues; those of the operator replace a built-in rule with the same pattern."""
+    """`rules` are the operator's patterns and queues; one with the pattern of a built-in rule replaces it."""
 
     def __init__(self, rules: Mapping[str, str]) -> None:
-        parsed = {Pattern.parse(text): queue for text, queue in {**BUILT_IN, **rules}.items()}
-        self._rules = sorted(parsed.items(), key=lambda rule: rule[0].rank, reverse=True)
+        self._own = _sorted(rules)
+        self._all = _sorted({**TOPICS, **rules})
 
     def find(self, system: str, topic: str) -> str | None:
         """The queue of the closest rule, or None."""
-        return next((queue for pattern, queue in self._rules if pattern.matches(system, topic)), None)
+        if system in SYSTEMS:
+            return _closest(self._own, system, topic) or SYSTEMS[system]
+        return _closest(self._all, system, topic)
+
+
+def _sorted(rules: Mapping[str, str]) -> Sequence[tuple[Pattern, str]]:
+    parsed = ((Pattern.parse(text), queue) for text, queue in rules.items())
+    return sorted(parsed, key=lambda rule: rule[0].rank, reverse=True)
+
+
+def _closest(rules: Sequence[tuple[Pattern, str]], system: str, topic: str) -> str | None:
+    return next((queue for pattern, queue in rules if pattern.matches(system, topic)), None)
 
 
 def _is_exact(text: str) -> bool:

@@ -27,6 +27,7 @@ _LOCAL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+)*"
 )
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
 _NUMERIC = re.compile(r"[0-9]+")
 
 
@@ -37,6 +38,9 @@ class BadAddressError(values.BadValueError):
 def header_text(name: str, value: Any) -> str:
     """A text that may stand in a header. Raises BadValueError for line ends and other control characters."""
     written = str(value) if isinstance(value, str | int | float) else values.text(value)
+    if _ENCODED_WORD.search(written):
+        # Python's own mail package decodes it, and what it holds may be line ends.
+        raise values.BadValueError(name, written, "plain text: an encoded word of RFC 2047 is not taken")
     for character in written:
         if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
             raise values.BadValueError(name, written, "text on one line, without control characters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import json
 import mimetypes
 import re
@@ -102,6 +103,8 @@ class Attachments:
                 f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR", code="attachment"
             ) from None
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise values.BadValueError("attachments.file", name, "the name of a file") from None
             raise TransientError(f"attachment {name!r} cannot be read: {error.strerror}", code="attachment") from None
         if len(content) > left:
             raise self._too_large(name)
@@ -118,7 +121,7 @@ def _items(value: Any) -> list[Any]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise values.BadValueError("attachments", value, "a JSON object") from None
     return values.items(value)
 

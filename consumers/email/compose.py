@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -24,6 +25,7 @@ from core.messages import CamundaTask
 
 _SUBJECT_LIMIT = 255  # characters
 _REPLY_TO_LIMIT = 10
+_LINE_END = re.compile(r"[\r\n](?![ \t\n])")  # unless it only folds the line
 
 
 class Recipients(NamedTuple):
@@ -124,6 +126,9 @@ def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessa
 
 def as_letter(mail: EmailMessage, shown: Sequence[Address]) -> Letter:
     """`shown` are the addresses in the headers."""
+    for part in mail.walk():
+        if any(_LINE_END.search(str(value)) for _, value in part.raw_items()):
+            raise PermanentError("a header of the mail would hold a line end", code="bad_value")
     needs_utf8 = not all(each.addr_spec.isascii() for each in shown)
     policy = SMTPUTF8 if needs_utf8 else SMTP
     return Letter(mail.as_bytes(policy=policy.clone(cte_type="7bit", refold_source="none")), needs_utf8)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple, Self
 
+from core import values
 from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
 
 Stage = Literal["greeting", "tls", "login", "sender", "recipient", "content"]
@@ -33,7 +34,7 @@ class Reply(NamedTuple):
     @classmethod
     def of(cls, code: int, text: bytes | str) -> Self:
         written = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        return cls(code, " ".join(written.split())[:TEXT_LIMIT])
+        return cls(code, values.shortened(" ".join(written.split()), TEXT_LIMIT))
 
     @property
     def enhanced(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +26,6 @@ from runtime.claims import KeyClaims, again
 from runtime.send_journal import SendJournal
 
 REJECTED = "EMAIL_REJECTED"
-_JOURNAL_CARE = 24 * 3600.0  # seconds between two looks for what the journal need not keep
 
 
 class EmailHandler(BaseMessageHandler):
@@ -47,7 +45,6 @@ class EmailHandler(BaseMessageHandler):
         self._claims = KeyClaims()
         self._wait = settings.ambiguous_wait
         self._all_refused = BusinessError if settings.all_refused == "business" else PermanentError
-        self._journal_looked_after: float | None = None
 
     @classmethod
     def from_settings(cls, settings: EmailSettings, stop: threading.Event) -> EmailHandler:
@@ -61,11 +58,12 @@ class EmailHandler(BaseMessageHandler):
         return outcome
 
     def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
-        self._look_after_journal()
         down: OutcomeError | None = None
         with SmtpSession(self._client) as session:
             for message in messages:
-                outcome = down or self._one(session, message)
+                if down is not None:
+                    raise down  # of the server: it says nothing about these
+                outcome = self._one(session, message)
                 if isinstance(outcome, OutageError | ConfigurationError):
                     down = outcome
                 elif isinstance(outcome, OutcomeError) and session.is_silent:
@@ -127,9 +125,3 @@ class EmailHandler(BaseMessageHandler):
             "email_refused": progress.refused,
         }
         return Done(response, external_id=message_id, duplicate=duplicate)
-
-    def _look_after_journal(self) -> None:
-        now = time.monotonic()
-        if self._journal_looked_after is None or now - self._journal_looked_after > _JOURNAL_CARE:
-            self._journal.check()
-            self._journal_looked_after = now

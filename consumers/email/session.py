@@ -53,10 +53,11 @@ class SmtpSession:
             smtp.close()
 
     def check(self) -> None:
-        """Connects and asks for nothing. Raises OutageError or ConfigurationError."""
+        """Connects and begins a mail, which is not sent. Raises OutageError, ConfigurationError or TransientError."""
         smtp = self._connection()
-        with self._dropping_on_loss(), errors("greeting"):
-            require(smtp.noop(), "greeting", 250)
+        with self._dropping_on_loss(), errors("sender"):
+            require(smtp.mail(self._client.sender), "sender", 250)
+            smtp.rset()
 
     def deliver(self, letter: Letter, recipient: str, before_content: Callable[[], None]) -> str:
         """Gives the server the mail for one recipient; its answer. `before_content` is called when all is agreed.

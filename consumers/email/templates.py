@@ -70,7 +70,15 @@ class Templates:
             raise TransientError(f"template {file} cannot be read: {error.strerror}", code="template") from None
         except RecursionError:
             raise PermanentError(f"template {file} calls itself without end", code="template") from None
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (
+            TemplateError,
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            MemoryError,
+        ) as error:
             # Whatever a template makes of its variables: it will be the same next time.
             reason = values.cut(f"{type(error).__name__}: {error}", 500)
             raise PermanentError(f"template {file}: {reason}", code="template") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,9 @@ class Slot:
     property: Property
     reference: bool = False
     composite: bool = False
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def slot_of(entity: EntityType, name: str) -> Slot | None:
@@ -72,6 +76,8 @@ class Writer:
         of = kind or (ref.entity if ref else None)
         if of is None:
             raise values.BadValueError(name, value, "a reference that tells its type: Catalog_X/guid")
+        if kind is None and of not in self._metadata.entities:
+            raise values.BadValueError(name, value, "a reference to an object that 1C offers over OData")
         return {slot.name: guid, f"{slot.name}_Type": f"StandardODATA.{of}"}
 
     def _scalar(self, name: str, value: Any, of: Property, *, cut: bool) -> Any:
@@ -108,10 +114,13 @@ class Writer:
             if values.is_blank(value) or slot.name == "LineNumber":
                 continue
             title = f"{name}[{number}].{column}"
-            if slot.reference:
-                written |= self.reference(title, value, slot, None)
-            else:
-                written |= self.plain(title, value, slot, cut=False)
+            try:
+                if slot.reference:
+                    written |= self.reference(title, value, slot, None)
+                else:
+                    written |= self.plain(title, value, slot, cut=False)
+            except ConfigurationError as error:  # the message has named the column, not the mapping
+                raise PermanentError(error.reason, code=error.code) from None
         return written
 
 
@@ -157,7 +166,11 @@ def _bool(name: str, value: Any) -> bool:
 
 
 def _long(name: str, value: Any) -> str:
-    return str(values.whole_number(name, value))  # OData 3 writes them as texts
+    """OData 3 writes them as texts; more digits than a float holds stay as they are."""
+    digits = values.text(value)
+    if _WHOLE.fullmatch(digits):
+        return str(int(digits))
+    return str(values.whole_number(name, value))
 
 
 _PLAIN: Mapping[str, Callable[[str, Any], Any]] = {

@@ -20,6 +20,7 @@ from html import unescape
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from core import values
 from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
 from runtime.http import HttpAnswer
 from runtime.http_outcomes import Rule, refusal, rule_of
@@ -220,4 +221,4 @@ def _of_page(text: str) -> Problem:
 
 
 def _shown(text: str) -> str:
-    return text.strip()[:TEXT_LIMIT]
+    return values.shortened(text.strip(), TEXT_LIMIT)

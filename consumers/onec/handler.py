@@ -78,8 +78,7 @@ class OneCHandler(BaseMessageHandler):
         task = message.task
         body = self._fields.for_creation(task, topic)
         # Any other repetition is told by 1C itself: a second object with the key is refused.
-        may_be_there = message.redelivered or message.attempt > 1
-        made = self._objects.created(topic.entity, task.task_id, body, may_be_there=may_be_there)
+        made = self._objects.created(topic.entity, task.task_id, body, may_be_there=message.may_have_been_begun)
         if topic.action is not None:
             made = self._objects.acted(made, topic.action)
         response = self._response(made, topic)

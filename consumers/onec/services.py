@@ -18,7 +18,7 @@ from core.messages import CamundaTask
 from core.results import Done
 
 _PATIENCE = 30.0  # seconds, where the service tells no Retry-After
-_NOT_THE_SERVICES_OWN = frozenset({401, 403, 407, 408, 425, 429})
+_NOT_THE_SERVICES_OWN = frozenset({401, 407, 408, 425, 429})
 
 
 class HttpServices:
@@ -46,7 +46,7 @@ def service_outcome_of(refused: RefusalError, name: str) -> OutcomeError:
     """The outcome of a refusal by a service or by what stands before it."""
     own = refused.answer.json_object()
     status = refused.answer.status
-    if own is None or "exception" in own or status in _NOT_THE_SERVICES_OWN:
+    if own is None or own.keys() & {"exception", "odata.error"} or status in _NOT_THE_SERVICES_OWN:
         outcome = outcome_of(refused)
         if isinstance(outcome, AmbiguousError) and status == 500:
             # What an exception in the service's code looks like: repeated like any fault, not as a doubt.

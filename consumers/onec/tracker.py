@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +26,8 @@ from core.errors import ConfigurationError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from runtime.unseen import UnseenTasks
+
+log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
@@ -51,6 +55,7 @@ class OneCTracker(BaseTracker):
         return cls(settings, OneCClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        self._unseen.begin()
         refs = [object_ref(task.external_id) for task in tasks]
         keys: defaultdict[str, set[str]] = defaultdict(set)
         for ref in refs:
@@ -58,21 +63,43 @@ class OneCTracker(BaseTracker):
                 keys[ref.entity].add(ref.key)
         states: dict[ObjectRef, Json] = {}
         completions: dict[str, Completion] = {}
+        mistakes: dict[str, ConfigurationError] = {}
         for entity, wanted in keys.items():
-            completions[entity] = self._completion(entity)
-            # A kind of object that neither mapping nor 1C knows (any more) is one that is not seen.
-            if entity in self._finishes or entity in self._publication.current().entities:
-                states |= self._looked_at(completions[entity], sorted(wanted))
-        return [self._verdict(task, ref, states, completions) for task, ref in zip(tasks, refs, strict=True)]
+            try:
+                completions[entity] = self._completion(entity)
+                # A kind of object that neither mapping nor 1C knows (any more) is one that is not seen.
+                if entity in self._finishes or entity in self._publication.current().entities:
+                    states |= self._looked_at(completions[entity], sorted(wanted))
+                else:
+                    self._unseen.refuse_blindness(len(wanted), 0)
+            except ConfigurationError as error:
+                mistakes[entity] = error
+        self._tell(mistakes, keys)
+        return [
+            Pending() if ref is not None and ref.entity in mistakes else self._verdict(task, ref, states, completions)
+            for task, ref in zip(tasks, refs, strict=True)
+        ]
 
     def changes(self, since: Any) -> Changes | None:
         if not self._finishes:
             return None
-        completions = {entity: self._completion(entity) for entity in self._finishes}
+        completions: dict[str, Completion] = {}
+        for entity in self._finishes:
+            # One that 1C does not offer is found by the next full sweep, which tells it; the others are asked for.
+            with contextlib.suppress(ConfigurationError):
+                completions[entity] = self._completion(entity)
         return _asked(lambda: self._finished.changes(since, completions))
 
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), "unseen": len(self._unseen)}
+
+    def _tell(self, mistakes: Mapping[str, ConfigurationError], asked: Collection[str]) -> None:
+        """One kind of object that cannot be asked about holds up its own tasks; raises when there is no other."""
+        for entity, error in mistakes.items():
+            if len(mistakes) == len(asked):
+                raise error
+            extra = {"event": "tracker.failed", "system": self.system_name}
+            log.warning("tasks of %s wait, the others are tracked: %s", entity, error, extra=extra)
 
     def _completion(self, entity: str) -> Completion:
         mapped = entity in self._finishes

@@ -30,7 +30,7 @@ class ClosedWorkPackages:
             )
             moments = [_moment(row) for row in elements_of(latest)]
             return None if None in moments else Changes((), Mark(next(filter(None, moments), _EARLIEST)))
-        earliest = since.since(OVERLAP)
+        earliest = since.since(OVERLAP).replace(microsecond=0)  # the filter knows whole seconds
         rows = self._rows(earliest)
         if rows is None:
             return None

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+from core.errors import (
+    ConfigurationError,
+    OutageError,
+    OutcomeError,
+    PartialOutageError,
+    PermanentError,
+    TransientError,
+)
 from runtime.http_outcomes import Rule, refusal, rule_of
 
+RIGHT_WAIT = 300.0  # seconds until a message whose right is missing is tried again
 _MISTAKE = "a mistake of this program: please report it"
 
 
@@ -23,13 +31,20 @@ class NotFoundError(PermanentError):
     """The object does not exist, or the token's user may not see it: the server does not tell which."""
 
 
+class MissingRightError(PartialOutageError):
+    """The token's user may not do this here: the message waits for the right, the others flow."""
+
+    def __init__(self, reason: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason, code=code, retry_after=retry_after or RIGHT_WAIT, part="a right of the token's user")
+
+
 class UpdateConflictError(TransientError):
     """Somebody has changed the work package since it was read: read it again."""
 
 
 RULES: Mapping[int, Rule] = {
     401: Rule(ConfigurationError, "check OPENPROJECT_TOKEN and OPENPROJECT_AUTH: the token is wrong or expired"),
-    403: Rule(ConfigurationError, "the token's user lacks a right: give it a role in the project"),
+    403: Rule(MissingRightError, "the token's user lacks a right: give it a role in the project"),
     404: Rule(NotFoundError, "it does not exist, or the token's user may not see it"),
     406: Rule(ConfigurationError, _MISTAKE),
     409: Rule(UpdateConflictError),

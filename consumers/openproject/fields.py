@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 from consumers.openproject.client import link
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import CustomField, Directory
+from consumers.openproject.errors import RIGHT_WAIT
 from core import values
-from core.errors import ConfigurationError, PermanentError
+from core.errors import PartialOutageError, PermanentError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
 from runtime.json_client import Json
@@ -98,11 +99,14 @@ class WorkPackageFields:
         found = self._directory.custom_field(project, kind, self._settings.key_field)
         if found is None or found.type != "String":
             problem = "is not switched on" if found is None else f"is of type {found.type}, not a text,"
-            raise ConfigurationError(
+            # Of one type in one project: the messages of others need not wait for it.
+            raise PartialOutageError(
                 f"OpenProject: the custom field {self._settings.key_field!r} (OPENPROJECT_KEY_FIELD), which keeps the "
                 f"Camunda task id, {problem} for type {title} in project {project}: without it a task could be created "
                 "twice",
                 code="key_field",
+                retry_after=RIGHT_WAIT,
+                part=f"project {project}",
             )
         return found
 

@@ -195,7 +195,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         comment = Inputs(message.task).text("comment", "notes")
         changed = self._patched(message.task, number, is_optional=comment is not None)
         if comment is not None:
-            self._comment(number, comment, may_be_there=message.redelivered or message.attempt > 1)
+            self._comment(number, comment, may_be_there=message.may_have_been_begun)
         return Done({"result": {"task": task_view(changed, self._client)}, "success": True}, external_id=str(number))
 
     def _patched(self, task: CamundaTask, number: int, *, is_optional: bool) -> Json:

@@ -40,6 +40,7 @@ class OpenProjectTaskTracker(BaseTracker):
         return cls(settings, OpenProjectClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        self._unseen.begin()
         numbers = sorted({number for task in tasks if (number := _number(task.external_id)) is not None})
         closed: dict[int, Json] = {}
         missing: set[int] = set()

@@ -26,6 +26,7 @@ from consumers.python_services.processes import (
     UnusableError,
 )
 from consumers.python_services.registry import Poll, PythonSpec
+from core import values
 from core.errors import BusinessError, ConfigurationError, OutcomeError, PermanentError, TransientError
 from core.messages import IncomingMessage
 from core.results import Done, Result
@@ -152,7 +153,7 @@ class CallableService:
         return result
 
     def _outcome(self, told: Mapping[str, Any]) -> OutcomeError:
-        kinds, text = set(told.get("kinds", ())), self._about(self._mask(str(told.get("message", ""))))
+        kinds, text = set(told.get("kinds", ())), self._about(self._mask(values.text(told.get("message", ""))))
         code = str(told.get("code") or "")[:CODE_LIMIT]
         retry_after = told.get("retry_after")
         if bpmn_error := str(told.get("bpmn_error") or "") or (code if "BusinessError" in kinds else ""):

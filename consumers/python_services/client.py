@@ -18,7 +18,7 @@ from core import values
 from core.errors import AmbiguousError, OutageError, PermanentError
 from core.messages import CamundaTask
 from runtime.http import HttpAnswer, HttpClient
-from runtime.secrets import MASK, MIN_LENGTH
+from runtime.secrets import Secrets
 
 BODY_LIMIT = 1024 * 1024  # bytes
 
@@ -30,6 +30,7 @@ class ServiceClient:
         self._title = title(name)
         self._auth = spec.auth
         self._secrets = {each: secrets[each].get_secret_value() for each in spec.auth.variables}
+        self._masked = Secrets(self._secrets.values())
         self._http = HttpClient(
             self._title,
             connect_timeout=spec.timeout.connect,
@@ -73,17 +74,12 @@ class ServiceClient:
 
     def _clean(self, answer: HttpAnswer) -> HttpAnswer:
         """A service that repeats what it was sent must not bring our secret into queues and logs."""
-        body = answer.body
-        for secret in self._secrets.values():
-            if len(secret) < MIN_LENGTH:
-                continue
-            body = body.replace(secret.encode(), MASK.encode())
-            location = answer.headers.get("Location")
-            if location is not None and secret in location:
-                raise PermanentError(
-                    f"{self._title} names a status address with our secret in it", code="status_address"
-                )
-        return answer if body is answer.body else replace(answer, body=body)
+        location = answer.headers.get("Location") or ""
+        if self._masked.mask_registered(location) != location:
+            raise PermanentError(f"{self._title} names a status address with our secret in it", code="status_address")
+        body = answer.body.decode("utf-8", "surrogateescape")
+        masked = self._masked.mask_registered(body)
+        return answer if masked == body else replace(answer, body=masked.encode("utf-8", "surrogateescape"))
 
 
 def title(name: str) -> str:

@@ -99,7 +99,8 @@ def failure(name: str, body: JsonObject) -> OutcomeError:
     """What a service tells as `failed`: for the process, for a later try, or for good."""
     error = body.get("error")
     told: JsonObject = error if isinstance(error, Mapping) else {"message": error}
-    text = values.text(told.get("message") or body.get("message") or "")[:TEXT_LIMIT]
+    text = values.text(told.get("message") or body.get("message") or "")
+    text = values.shortened(text, TEXT_LIMIT)
     reason = f"{name} failed: {text}" if text else f"{name} failed without a reason"
     code = values.text(told.get("code") or "")[:CODE_LIMIT] or "service_failed"
     if bpmn_error := _bpmn_error(told):
@@ -115,7 +116,7 @@ def refused(name: str, spec: HttpSpec, answer: HttpAnswer) -> OutcomeError:
     text = values.text(told.get("message") or body.get("message") or (error if isinstance(error, str) else ""))
     reason = f"{name} answered HTTP {status}"
     if bpmn_error := spec.bpmn_errors.get(status) or _bpmn_error(told):
-        return BusinessError(f"{reason}: {text[:TEXT_LIMIT]}" if text else reason, code=bpmn_error)
+        return BusinessError(f"{reason}: {values.shortened(text, TEXT_LIMIT)}" if text else reason, code=bpmn_error)
     if 300 <= status < 400:
         advice = "requests are not sent on: give the address that it means in SERVICES_FILE"
         return ConfigurationError(f"{reason}, a redirect – {advice}", code="redirect")

@@ -57,6 +57,10 @@ class Schedule:
         progress.lost = 0
         self._postpone(progress, poll, now, retry_after)
 
+    def silent(self, task_id: str, poll: Poll, now: float, retry_after: float | None) -> None:
+        """Nothing was heard of this one: it is asked ever later, so that it does not stand before the others."""
+        self._postpone(self._jobs[task_id], poll, now, retry_after)
+
     def unknown(self, task_id: str, poll: Poll, now: float) -> int:
         """The service does not know it; how often in a row that is now."""
         progress = self._jobs[task_id]

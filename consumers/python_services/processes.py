@@ -6,6 +6,7 @@ started (it leads a process group of its own, so that a Ctrl+C meant for the dae
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -89,7 +90,7 @@ class CallableProcess:
         return self._process.pid
 
     def is_usable(self) -> bool:
-        return self._process.poll() is None and self.calls < _CALLS_PER_PROCESS
+        return self._exit_status() is None and self.calls < _CALLS_PER_PROCESS
 
     def call(self, task: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:
         """`result`, `error` or `bad` of child.py.
@@ -105,13 +106,12 @@ class CallableProcess:
         return self._exchange(b"", timeout)
 
     def close(self) -> None:
-        """Kills it, with its children; nothing of it is left."""
-        if self._process.poll() is None:
-            try:
+        """Kills it, with its children; nothing of it is left, also when it has ended by itself before."""
+        if self._process.returncode is None:
+            # Before it is waited for: until then nobody else can get its number, and with it the group's.
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # the group that it leads
-            except ProcessLookupError:
-                self._process.kill()
-        self._process.wait()
+            self._process.wait()
         for pipe in self._pipes():
             pipe.close()
 
@@ -181,11 +181,21 @@ class CallableProcess:
         return frame
 
     def _how_it_ended(self) -> str:
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            return "it closed its channel and was ended"
+        deadline = time.monotonic() + 1.0
+        while (code := self._exit_status()) is None:
+            if time.monotonic() > deadline:
+                return "it closed its channel and was ended"
+            time.sleep(0.01)
         return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+
+    def _exit_status(self) -> int | None:
+        """As Popen.returncode, without taking it: while it is not taken, its group is nobody else's."""
+        if self._process.returncode is not None:
+            return self._process.returncode
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _drain(self, stderr: IO[bytes]) -> None:
         for _ in range(64):

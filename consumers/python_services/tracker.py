@@ -27,16 +27,18 @@ log = logging.getLogger(__name__)
 
 LOST_CHECKS = 2
 LONGEST_ROUND = 60.0  # seconds that one service is asked in one sweep; the rest of its jobs comes next time
+SILENT_IN_A_ROW = 3  # jobs without a word until the service counts as one that cannot be asked
 TOO_MANY_TO_BE_LOST = 10  # jobs of a service that is asked: if it knows none of them, it is the service
 _NOT_NOW = frozenset({401, 403, 407, 429, 502, 503, 504})  # about the service, not about the job
 
 
 class _SilentError(Exception):
-    """The service cannot be asked at the moment."""
+    """Nothing was heard of a job. `is_refused`: its address refuses us (401, 403), which others may not."""
 
-    def __init__(self, reason: str, retry_after: float | None) -> None:
+    def __init__(self, reason: str, retry_after: float | None, *, is_refused: bool = False) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.is_refused = is_refused
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class _Round:
     """What asking one service has given; `lost` are jobs that it does not know."""
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    silent: dict[str, _SilentError] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     asked: int = 0
     mistake: Exception | None = None
@@ -125,11 +128,24 @@ class PythonServicesTracker(BaseTracker):
     def _ask(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
         began, poll = time.monotonic(), self._specs[name].poll
         left = list(jobs)
+        in_a_row = 0
         try:
             while left and not self._stop.is_set() and time.monotonic() - began < LONGEST_ROUND:
-                self._ask_one(name, left[0], jobs[left[0]], results)
-                results.asked += 1
-                left.pop(0)
+                task_id = left.pop(0)
+                try:
+                    self._ask_one(name, task_id, jobs[task_id], results)
+                except _SilentError as error:
+                    # One address that is dead or refuses us says nothing about the others; several in a row do.
+                    results.silent[task_id] = error
+                    in_a_row += 1
+                    if in_a_row >= SILENT_IN_A_ROW:
+                        break
+                else:
+                    results.asked += 1
+                    in_a_row = 0
+            self._settle_silent(name, jobs, results)
+            if in_a_row and (in_a_row >= SILENT_IN_A_ROW or not results.asked):
+                raise list(results.silent.values())[-1]
             self._tell_lost(name, jobs, results)
         except _SilentError as error:
             with self._lock:
@@ -142,6 +158,17 @@ class PythonServicesTracker(BaseTracker):
             self._clients[name].close()
         if results.asked:
             self._note_up(name)
+
+    def _settle_silent(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
+        """Each is asked again ever later; one that refuses us past its deadline while others answer is given up."""
+        poll, now = self._specs[name].poll, self._clock()
+        for task_id, error in results.silent.items():
+            if error.is_refused and results.asked and now >= jobs[task_id].expires:
+                reason = f"{title(name)} did not finish in {poll.deadline:g} s, the last that it told was: {error}"
+                results.verdicts[task_id] = Rejected(reason, code="deadline")
+            else:
+                with self._lock:
+                    self._schedule.silent(task_id, poll, now, error.retry_after)
 
     def _ask_one(self, name: str, task_id: str, job: Job, results: _Round) -> None:
         """Raises _SilentError."""
@@ -166,7 +193,11 @@ class PythonServicesTracker(BaseTracker):
         except (OutageError, ConfigurationError) as error:
             raise _SilentError(error.reason, error.retry_after) from None
         if answer.status in _NOT_NOW and answer.status not in self._specs[name].bpmn_errors:
-            raise _SilentError(f"{title(name)} answered HTTP {answer.status}", answer.retry_after)
+            raise _SilentError(
+                f"{title(name)} answered HTTP {answer.status}",
+                answer.retry_after,
+                is_refused=answer.status in {401, 403},
+            )
         return answer
 
     def _judge(
@@ -195,7 +226,7 @@ class PythonServicesTracker(BaseTracker):
                         results.verdicts[task_id] = Completed(response(name, body))
                         return
                     note = unmarked.word or f"nothing at {spec.poll.status}"
-        if now >= job.expires and answer.status < 500:
+        if now >= job.expires:
             results.verdicts[task_id] = Rejected(
                 f"{title(name)} did not finish in {spec.poll.deadline:g} s, the last that it told was: {note}",
                 code="deadline",

@@ -33,6 +33,9 @@ class Draft:
     options: Mapping[str, Any]
 
 
+MOST_CHATS = 100  # of one message; its thread serves no other meanwhile
+
+
 class MessageFields:
     def __init__(self, settings: TelegramSettings) -> None:
         self._default_chats = settings.chat_id
@@ -56,6 +59,11 @@ class MessageFields:
         if not chats:
             raise PermanentError(
                 "The message names no chat: give it in chat_id, or one for all in TELEGRAM_CHAT_ID", code="no_chat"
+            )
+        if len(chats) > MOST_CHATS:
+            raise PermanentError(
+                f"The message names {len(chats)} chats, {MOST_CHATS} are allowed: let the process send several",
+                code="too_many_chats",
             )
         return chats
 
