@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -117,9 +118,10 @@ class DemoView:
         self._figure("duplicates", account.duplicates_avoided)
         self._figure("completed", account.completed, answers)
         self._figure("errors", len(account.in_error_queue))
-        for row in account.in_error_queue:
-            self._write(f"     • {self._name(row)}", "yellow")
-            self._write_below(row.errors[0], indent=7)
+        alike = Counter((self._name(row), row.errors[0]) for row in account.in_error_queue)
+        for (name, reason), count in alike.items():
+            self._write(f"     • {name}" if count == 1 else f"     • {count} × {name}", "yellow")
+            self._write_below(reason, indent=7)
         self._figure("created_twice", sum(row.is_created_twice for row in rows), bad=True)
         self._figure("answered_twice", sum(row.is_answered_twice for row in rows), bad=True)
         self._figure("lost", len(account.lost), bad=True)
