@@ -30,7 +30,7 @@ RESUBSCRIBE_DELAY = 1.0  # seconds between tries to get a lost queue or channel 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
-    """One message as it came. `generation` names the channel it came through, `origin` is `exchange/routing key`."""
+    """One message as it came. `generation` names the channel it came through."""
 
     queue: str
     generation: int
@@ -38,7 +38,13 @@ class Delivery:
     redelivered: bool
     properties: pika.BasicProperties
     body: bytes
-    origin: str = ""
+    exchange: str = ""
+    routing_key: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where it was published to, `exchange/routing key`."""
+        return f"{self.exchange}/{self.routing_key}"
 
 
 OnDelivery = Callable[[Delivery], None]
@@ -218,8 +224,16 @@ class RabbitMQConsumer:
         subscription.unsettled[tag] = False
         if not self._arrived:
             self._thread.call_later(0, self._hand_over)
-        origin = f"{method.exchange}/{method.routing_key}"
-        delivery = Delivery(subscription.queue, generation, tag, bool(method.redelivered), properties, body, origin)
+        delivery = Delivery(
+            subscription.queue,
+            generation,
+            tag,
+            bool(method.redelivered),
+            properties,
+            body,
+            method.exchange or "",
+            method.routing_key or "",
+        )
         self._arrived.append((subscription.on_delivery, delivery))
 
     def _hand_over(self) -> None:

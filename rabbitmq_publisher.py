@@ -234,7 +234,6 @@ class RabbitMQPublisher:
                 self._publish_later(publication, "the queue does not exist")
             else:
                 self._repair_backoff.reset()
-                self._events.emit(Published(publication.queue))
                 if not self._confirmed:
                     self._thread.call_later(0, self._tell_confirmed)
                 self._confirmed.append(publication)
@@ -243,6 +242,8 @@ class RabbitMQPublisher:
     def _tell_confirmed(self) -> None:
         # Not one by one: the threads that wait for them would take the interpreter's lock away at every turn.
         confirmed, self._confirmed = self._confirmed, []
+        if confirmed:
+            self._events.emit(Published(len(confirmed)))
         for publication in confirmed:
             publication.confirmed.set_result(None)
 

@@ -94,9 +94,9 @@ class SystemResumed:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The broker confirmed a message."""
+    """The broker confirmed `count` messages."""
 
-    queue: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

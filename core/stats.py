@@ -72,7 +72,7 @@ class Statistics:
             case ResultStored():
                 self._systems[event.system]["sent_to_success_queue"] += 1
             case Published():
-                self._publisher["published"] += 1
+                self._publisher["published"] += event.count
             case MessageFailed():
                 self._systems[event.system]["failed"] += 1
             case ResultNotStored():

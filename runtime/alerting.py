@@ -27,7 +27,7 @@ KEPT = 100  # alerts that a channel may be behind; the oldest are dropped, with 
 FIRST_PAUSE = 15.0  # seconds between two tries of a channel that fails; doubled up to the longest
 LONGEST_PAUSE = 900.0
 
-_OF_INTEREST = (MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed)
+_OF_INTEREST = frozenset({MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed})
 _GOOD_NEWS = ("up", "fresh")
 _MANY = Text("{name}: {count} alerts", "{name}: уведомлений: {count}")
 
@@ -79,7 +79,7 @@ class Alerting:
             self._book.watch(trackers, time.monotonic())
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, _OF_INTEREST):  # the others come with every message
+        if type(event) in _OF_INTEREST:  # the others come with every message
             with self._lock:
                 self._book.note(event, time.monotonic())
 
