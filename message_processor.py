@@ -174,6 +174,10 @@ class MessageProcessor:
             self._publisher.wait_until_ready(READY_POLL)
             if self._stop.is_set():
                 return
+        # Nor one for a message that may be another worker's by now.
+        while not self._consumer.is_proved(self.route.queue):
+            if self._stop.wait(READY_POLL):
+                return
         messages = self._admit(batch)
         if self._starts.has_suspects():
             self._handle_suspects(messages, slot)
@@ -198,7 +202,8 @@ class MessageProcessor:
     def _more(self, messages: _Messages, batch: list[Delivery], slot: StartSlot, limit: int) -> list[IncomingMessage]:
         """What the handler fetches from the backlog while it works on `messages`, to which this is added."""
         room = min(limit, self.route.handler.batch_size - len(messages))
-        flows = self._publisher.is_ready() and self.gate.is_open() and not self._starts.has_suspects()
+        connected = self._publisher.is_ready() and self._consumer.is_proved(self.route.queue)
+        flows = connected and self.gate.is_open() and not self._starts.has_suspects()
         if room <= 0 or not flows or self._stop.is_set():
             return []
         try:
@@ -230,6 +235,7 @@ class MessageProcessor:
             work.delivery.redelivered,
             work.delivery.properties,
             work.tries.ambiguous,
+            partial(self._consumer.owns, work.delivery),
         )
 
     def _handle_suspects(self, messages: _Messages, slot: StartSlot) -> None:

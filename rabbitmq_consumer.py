@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ from runtime.inbox import Inbox
 log = logging.getLogger(__name__)
 
 RESUBSCRIBE_DELAY = 1.0  # seconds between tries to get a lost queue or channel back
+LONGEST_LEASE = 10.0  # seconds; see `lease_for`
+_PROOFS = 8  # proofs that are asked for within a lease
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +53,23 @@ class Delivery:
 OnDelivery = Callable[[Delivery], None]
 
 
+def lease_for(heartbeat: float) -> float:
+    """How long after its last proof a delivery counts as ours, in seconds.
+
+    RabbitMQ gives the messages of a silent connection to others after two to three heartbeats (rabbit_heartbeat.erl):
+    nothing may be begun for them by then. `heartbeat` 0: it never would.
+    """
+    return min(LONGEST_LEASE, 1.5 * heartbeat) if heartbeat else LONGEST_LEASE
+
+
+def _now() -> float:
+    """Seconds, also those in which the machine was suspended."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class _Subscription:
     """One queue's channel and what is unsettled on it. Touched by the I/O thread only, but for `generation`."""
 
@@ -64,9 +84,12 @@ class _Subscription:
         self.channel: Channel | None = None
         self.consumer_tag: str | None = None
         self.unsettled: dict[int, bool] = {}  # delivery tag -> acked by us but not yet told to the broker
+        self.proved_at = 0.0  # when we asked the question that RabbitMQ has answered last; written by the I/O thread
+        self.is_asked = False  # such a question is on its way
 
     def forget_channel(self) -> None:
         self.generation += 1  # from now on every tag of the old channel is stale
+        self.is_asked = False
         self.channel = None
         self.consumer_tag = None
         self.unsettled = {}
@@ -76,8 +99,14 @@ class RabbitMQConsumer:
     """`subscribe` before `start`; the other public methods from any thread."""
 
     def __init__(
-        self, parameters: Sequence[pika.ConnectionParameters], topology: Topology, *, reconnect_max_delay: float
+        self,
+        parameters: Sequence[pika.ConnectionParameters],
+        topology: Topology,
+        *,
+        reconnect_max_delay: float,
+        lease: float = LONGEST_LEASE,
     ) -> None:
+        """`lease`: how long after RabbitMQ's last answer a delivery counts as ours, in seconds (`lease_for`)."""
         self._thread = ConnectionThread(
             "rabbitmq-consumer",
             parameters,
@@ -89,6 +118,7 @@ class RabbitMQConsumer:
         self._subscriptions: dict[str, _Subscription] = {}
         self._settled: Inbox[tuple[Delivery, bool]] = Inbox(self._thread, self._flush)  # True: acked
         self._arrived: list[tuple[OnDelivery, Delivery]] = []
+        self._lease = lease
         self._intake = threading.Event()
         self._intake.set()
 
@@ -125,6 +155,14 @@ class RabbitMQConsumer:
     def is_current(self, delivery: Delivery) -> bool:
         """False when the channel is gone: the broker delivers the message again, working on it would be in vain."""
         return self._subscriptions[delivery.queue].generation == delivery.generation
+
+    def is_proved(self, queue: str) -> bool:
+        """Whether RabbitMQ has told within the lease that the queue's channel lives."""
+        return _now() - self._subscriptions[queue].proved_at < self._lease
+
+    def owns(self, delivery: Delivery) -> bool:
+        """False when another worker may have the message by now: nothing may be begun for it, or told of it."""
+        return self.is_current(delivery) and self.is_proved(delivery.queue)
 
     def ack(self, delivery: Delivery) -> None:
         self._settle(delivery, acked=True)
@@ -163,6 +201,26 @@ class RabbitMQConsumer:
         self._settled.look()
         for subscription in self._subscriptions.values():
             self._open_channel(subscription)
+        self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
+
+    def _ask_for_proofs(self) -> None:
+        for subscription in self._subscriptions.values():
+            self._ask_for_proof(subscription)
+        self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
+
+    def _ask_for_proof(self, subscription: _Subscription) -> None:
+        # What arrives proves nothing: a process that was frozen finds old heartbeats in its socket. An answer proves
+        # that our deliveries were ours when we asked. This question changes nothing: each consumer has its prefetch.
+        channel = subscription.channel
+        if channel is not None and channel.is_open and not subscription.is_asked:
+            subscription.is_asked = True
+            on_proof = partial(self._on_proof, subscription, subscription.generation, _now())
+            channel.basic_qos(prefetch_count=subscription.prefetch, callback=on_proof)
+
+    def _on_proof(self, subscription: _Subscription, generation: int, asked_at: float, _frame: Method[Any]) -> None:
+        if generation == subscription.generation:
+            subscription.is_asked = False
+            subscription.proved_at = asked_at
 
     def _on_connection_lost(self) -> None:
         for subscription in self._subscriptions.values():
@@ -185,7 +243,7 @@ class RabbitMQConsumer:
         subscription.channel = channel
         channel.add_on_close_callback(partial(self._on_channel_closed, subscription))
         channel.add_on_cancel_callback(partial(self._on_cancelled_by_broker, subscription))
-        channel.basic_qos(prefetch_count=subscription.prefetch)
+        self._ask_for_proof(subscription)
         self._consume(subscription)
 
     def _consume(self, subscription: _Subscription) -> None:

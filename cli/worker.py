@@ -17,7 +17,7 @@ from core.events import EventStream
 from core.policy import RetryPolicy
 from core.stats import Statistics
 from message_processor import MessageProcessor
-from rabbitmq_consumer import RabbitMQConsumer
+from rabbitmq_consumer import RabbitMQConsumer, lease_for
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connection_parameters
 from runtime.lifecycle import Lifecycle, Service, StopSignals
@@ -70,7 +70,10 @@ class Worker:
             ),
         )
         self.consumer = RabbitMQConsumer(
-            connection_parameters(settings.rabbitmq, "consumer"), self._topology, reconnect_max_delay=longest
+            connection_parameters(settings.rabbitmq, "consumer"),
+            self._topology,
+            reconnect_max_delay=longest,
+            lease=lease_for(settings.rabbitmq.heartbeat),
         )
         self._starts = StartJournal(settings.worker.state_dir)
         self.tracker_threads = self._make_trackers()

@@ -7,7 +7,9 @@
      ├─ OutageError         the system is down or unreachable; nothing is spent             -> pause, probe
      ├─ PartialOutageError  one part of it is (a service, a chat); nothing is spent         -> this message waits
      ├─ ConfigurationError  bad credentials, missing right or field; nothing is spent       -> pause, alert
-     └─ AmbiguousError      the request may have been executed                              -> look up again
+     ├─ AmbiguousError      the request may have been executed                              -> look up again
+     │   └─ BusyError       our own running work has the key; nothing is spent              -> comes again
+     └─ LostError           the delivery may be another worker's by now                     -> dropped, RabbitMQ has it
 
 Handlers and trackers raise these; `core.policy` decides what follows. The two classes below the tree are not
 outcomes: they never concern a message, only the life of the process.
@@ -82,6 +84,16 @@ class AmbiguousError(OutcomeError):
     """The request may have been executed; look up by the idempotency key before doing it again."""
 
     outcome = "ambiguous"
+
+
+class BusyError(AmbiguousError):
+    """Another message of the same task is in our own hands: no doubt about anything, so none is spent."""
+
+
+class LostError(OutcomeError):
+    """RabbitMQ may have given the message to another worker: nothing is begun for it any more, nothing told of it."""
+
+    outcome = "lost"
 
 
 class NotConfiguredError(Exception):

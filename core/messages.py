@@ -12,11 +12,11 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from core.errors import PermanentError
+from core.errors import LostError, PermanentError
 
 # Our own headers carry no "x-": RabbitMQ 4 rewrites or drops that namespace on a client's re-publish.
 HEADER_ATTEMPT = "task-creator-attempt"
@@ -105,13 +105,17 @@ class CamundaTask:
         return None
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: two deliveries may hold equal tasks
 class IncomingMessage:
     """A task together with what its delivery tells: the handler's input.
 
     `attempt` is 1 at the first try, `doubts` is how often a request for it was left without an answer; `redelivered` is
     true when a worker may have seen this delivery before and died with it. `properties` are the AMQP properties for
-    handlers of the old kind.
+    handlers of the old kind. `is_ours()` is false when another worker may have the message by now.
     """
 
     task: CamundaTask
@@ -120,6 +124,12 @@ class IncomingMessage:
     redelivered: bool = False
     properties: Any = None
     doubts: int = 0
+    is_ours: Callable[[], bool] = _always
+
+    def ensure_ours(self) -> None:
+        """To be called directly before each write to a system. Raises LostError."""
+        if not self.is_ours():
+            raise LostError("RabbitMQ may have given this message to another worker", code="delivery_lost")
 
     @property
     def may_have_been_begun(self) -> bool:

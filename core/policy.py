@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from core.errors import (
     AmbiguousError,
+    BusyError,
     ConfigurationError,
+    LostError,
     OutageError,
     OutcomeError,
     PartialOutageError,
@@ -84,25 +86,40 @@ class Park:
     """Put it into the error queue."""
 
 
-Settlement = RetryLater | Pause | Park
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Do nothing with it: RabbitMQ has it back or gets it back."""
+
+
+Settlement = RetryLater | Pause | Park | Drop
 
 
 def settle(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float) -> Settlement:
     """What to do after `error` at this try. `jitter` is a random number in [0, 1)."""
     match error:
+        case LostError():
+            return Drop()
         case OutageError():
             return Pause(alert=False, retry_after=error.retry_after)
         case ConfigurationError():
             return Pause(alert=True, retry_after=error.retry_after)
+    return _once_more(error, tries, policy, jitter) or Park()
+
+
+def _once_more(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float) -> RetryLater | None:
+    match error:
         case PartialOutageError():
             # As in an outage nothing is spent, however long it takes; the rest of the system works on.
             return RetryLater(wait_step(_told_or_base(error, policy)), tries)
+        case BusyError():
+            # The copy is delivered as if it were new: the mark is that something may have been begun for it.
+            return RetryLater(wait_step(_told_or_base(error, policy)), Tries(tries.attempt, max(1, tries.ambiguous)))
         case AmbiguousError() if tries.ambiguous < AMBIGUOUS_LIMIT:
             return RetryLater(wait_step(_told_or_base(error, policy)), Tries(tries.attempt, tries.ambiguous + 1))
         case TransientError() if tries.attempt <= policy.attempts:
             delay = _delay(error, tries.attempt, policy, jitter)
             return RetryLater(wait_step(delay), Tries(tries.attempt + 1, tries.ambiguous))
-    return Park()
+    return None
 
 
 def suspect_group_size(starts: int, batch_size: int) -> int:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from core.errors import AmbiguousError
+from core.errors import AmbiguousError, BusyError
 
 
 class KeyClaims:
@@ -45,6 +45,11 @@ class KeyClaims:
             while self._in_doubt and next(iter(self._in_doubt.values())) <= self._clock():
                 del self._in_doubt[next(iter(self._in_doubt))]
             return key in self._in_doubt
+
+
+def busy(what: str, wait: float) -> BusyError:
+    """For a message whose key `KeyClaims.take` refuses: it comes again after `wait` seconds, and nothing is spent."""
+    return BusyError(f"Another message of this {what} is being processed", code="key_in_use", retry_after=wait)
 
 
 def again(reason: str, code: str, wait: float) -> AmbiguousError:

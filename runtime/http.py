@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -34,6 +34,12 @@ _READ_CHUNK = 64 * 1024
 # Servers close idle connections without a word (Apache after 5 s). Writing into one that is just being closed
 # would make a write ambiguous for nothing, so an idle connection is given up before the server does it.
 _IDLE_LIMIT = 4.0
+
+Guard = Callable[[], None]  # raises when the request must not be sent any more
+
+
+def unguarded() -> None:
+    """Nothing prevents it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,16 @@ class HttpAnswer:
         """Seconds (RFC 9110, 10.2.3); None when it is absent or a date, which only a clock that is right could use."""
         text = str(self.headers.get("Retry-After") or "").strip()
         return float(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    write: bool
+    guard: Guard
 
 
 class HttpClient:
@@ -105,11 +121,11 @@ class HttpClient:
         self._keep_cookies = keep_cookies
         self._local = threading.local()
 
-    def post_json(self, url: str, payload: Any, *, write: bool) -> HttpAnswer:
+    def post_json(self, url: str, payload: Any, *, write: bool, guard: Guard = unguarded) -> HttpAnswer:
         """POSTs `payload` as JSON; the rest is as in `send`."""
         body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        return self.send("POST", url, body=body, headers=headers, write=write)
+        return self.send("POST", url, body=body, headers=headers, write=write, guard=guard)
 
     def send(
         self,
@@ -119,19 +135,24 @@ class HttpClient:
         write: bool,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        guard: Guard = unguarded,
     ) -> HttpAnswer:
         """Sends one request. `write` says whether executing it twice would matter.
+
+        `guard` is asked at the last moment, when the body goes out (a request without a body: before it is begun), and
+        may raise to prevent that: the connection may have taken long.
 
         Raises OutageError (certainly not executed, or only a read), AmbiguousError (a write that may have been
         executed), ConfigurationError (redirect, untrusted certificate, unusable address).
         """
+        request = _Request(method, url, body, headers or {}, write, guard)
         try:
-            return self._attempt(method, url, body, headers, write)
+            return self._attempt(request)
         except _DroppedError as dropped:
             if write:
                 raise AmbiguousError(dropped.reason, code="connection_dropped") from None
         try:
-            return self._attempt(method, url, body, headers, write)
+            return self._attempt(request)
         except _DroppedError as dropped:
             raise OutageError(dropped.reason, code="connection_dropped") from None
 
@@ -141,17 +162,18 @@ class HttpClient:
         if session is not None:
             session.close()
 
-    def _attempt(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None, write: bool
-    ) -> HttpAnswer:
-        upload = _Upload(body or b"")
+    def _attempt(self, request: _Request) -> HttpAnswer:
+        body, write = request.body, request.write
+        upload = _Upload(body or b"", request.guard)
+        if body is None:
+            request.guard()
         started = time.monotonic()
         try:
             with self._session().request(
-                method,
-                url,
+                request.method,
+                request.url,
                 data=upload if body is not None else None,
-                headers=dict(headers or {}),
+                headers=dict(request.headers),
                 timeout=self._timeouts,
                 allow_redirects=False,
                 stream=True,
@@ -242,9 +264,15 @@ class _Upload(io.BytesIO):
 
     started = False
 
+    def __init__(self, body: bytes, guard: Guard) -> None:
+        super().__init__(body)
+        self._guard = guard
+
     def read(self, _size: int | None = -1, /) -> bytes:
         # All that is left, whatever is asked for: after each piece that http.client sends, this thread would have to
         # wait for the interpreter's lock again.
+        if not self.started:
+            self._guard()
         self.started = True
         return super().read()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import AmbiguousError, OutageError, OutcomeError, StoppingError
-from runtime.http import HttpAnswer, HttpClient
+from runtime.http import Guard, HttpAnswer, HttpClient, unguarded
 from runtime.http_outcomes import COMMON, Rule, refusal, rule_of
 
 Json = dict[str, Any]
@@ -50,10 +50,12 @@ class JsonClient:
         *,
         write: bool | None = None,
         headers: Mapping[str, str] | None = None,
+        guard: Guard = unguarded,
     ) -> Json:
         """The answer's JSON object. Raises an outcome; StoppingError on stop.
 
-        `write` says whether executing it twice would matter; everything but GET does unless told otherwise.
+        `write` says whether executing it twice would matter; everything but GET does unless told otherwise. `guard` is
+        asked at the last moment (HttpClient.send).
         """
         if self._stop.is_set():
             raise StoppingError
@@ -63,7 +65,9 @@ class JsonClient:
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         sent = {"Accept": self._accept, **({"Content-Type": "application/json"} if method != "GET" else {})}
         address = f"{self._base}/{path}" if path else self._base
-        answer = self._http.send(method, address, write=is_write, body=content, headers={**sent, **(headers or {})})
+        answer = self._http.send(
+            method, address, write=is_write, body=content, headers={**sent, **(headers or {})}, guard=guard
+        )
         return self._read(answer, f"{method} {path.partition('?')[0]}".rstrip(), write=is_write)
 
     def stats(self) -> Json:

@@ -32,7 +32,7 @@ from core.events import (
     RetryScheduled,
 )
 from core.messages import Limits, OutgoingMessage
-from core.policy import Park, Pause, RetryLater, RetryPolicy, settle
+from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, settle
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, RabbitMQPublisher
@@ -91,6 +91,9 @@ class Settler:
 
     def settle(self, work: Work, outcome: object) -> None:
         """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""
+        if not self._consumer.owns(work.delivery):
+            self._drop(work)
+            return
         match outcome:
             case Acknowledged():
                 self._on_handled(work, outcome)
@@ -151,13 +154,19 @@ class Settler:
     def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := self._settings.mask(error.reason)) != error.reason:
             error.reason, error.args = masked, (masked,)
+        if not self._consumer.owns(work.delivery):
+            self._drop(work)
+            return
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
             error = TransientError(f"only this message meets it: {error}", code=error.code)
+        decision = settle(error, work.tries, self._settings.retry, random.random())
+        if isinstance(decision, Drop):
+            self._drop(work)
+            return
         self._events.emit(MessageFailed(self._route.system, error.outcome))
         if isinstance(error, PartialOutageError) and error.part is not None:
             self._events.emit(PartDown(self._route.system, error.part, str(error)))
-        decision = settle(error, work.tries, self._settings.retry, random.random())
         match decision:
             case RetryLater():
                 self._retry_later(work, error, decision)
@@ -172,6 +181,14 @@ class Settler:
         copy = work.copy(retry.tries, str(error))
         self._send_and_ack(wait_queue_name(self._route.queue, retry.delay), copy, work)
         self._events.emit(RetryScheduled(self._route.system))
+
+    def _drop(self, work: Work) -> None:
+        """Nothing is told of it: another worker may have told something else by now."""
+        # Does nothing if the channel is gone. If it is only slow, or another message of the batch was lost and this one
+        # was not begun for that reason, this is what brings the message back.
+        self._consumer.give_back(work.delivery)
+        text = "not ours any more, nothing is told of it: it is delivered again"
+        work.log(logging.INFO, "delivery.lost", text)
 
     def hand_back(self, work: Work, reason: str) -> None:
         # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from core.errors import (
     AmbiguousError,
     BusinessError,
+    BusyError,
     ConfigurationError,
+    LostError,
     OutageError,
     OutcomeError,
     PartialOutageError,
@@ -23,6 +25,7 @@ from core.messages import InvalidMessageError
 from core.policy import (
     AMBIGUOUS_LIMIT,
     WAIT_STEPS,
+    Drop,
     Park,
     Pause,
     RetryLater,
@@ -72,6 +75,10 @@ class TestTable:
             (AmbiguousError("no answer", retry_after=0), Tries(1), RetryLater(0.1, Tries(1, 1))),
             (AmbiguousError("no answer"), Tries(1, AMBIGUOUS_LIMIT - 1), RetryLater(5, Tries(1, AMBIGUOUS_LIMIT))),
             (AmbiguousError("no answer"), Tries(1, AMBIGUOUS_LIMIT), Park()),
+            (BusyError("in our hands"), Tries(), RetryLater(5, Tries(1, 1))),
+            (BusyError("in our hands", retry_after=60), Tries(2, 7), RetryLater(60, Tries(2, 7))),
+            (BusyError("in our hands"), Tries(1, AMBIGUOUS_LIMIT), RetryLater(5, Tries(1, AMBIGUOUS_LIMIT))),
+            (LostError("another worker's"), LAST, Drop()),
         ],
     )
     def test_every_outcome_has_one_settlement(self, error: OutcomeError, tries: Tries, settlement: Settlement) -> None:
