@@ -129,7 +129,7 @@ class IncomingMessage:
     def ensure_ours(self) -> None:
         """To be called directly before each write to a system. Raises LostError."""
         if not self.is_ours():
-            raise LostError("RabbitMQ may have given this message to another worker", code="delivery_lost")
+            raise LostError("RabbitMQ may have given this message to another worker")
 
     @property
     def may_have_been_begun(self) -> bool:
