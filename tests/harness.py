@@ -19,7 +19,7 @@ from core.messages import Limits
 from core.policy import RetryPolicy
 from core.stats import Statistics
 from message_processor import MessageProcessor
-from rabbitmq_consumer import RabbitMQConsumer
+from rabbitmq_consumer import LONGEST_LEASE, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connection_parameters
 from runtime.settlement import ProcessingSettings, Route
@@ -61,7 +61,14 @@ def camunda_message(task_id: str, **fields: Any) -> bytes:
 class Bench:
     """Consumer, publisher and processors on one virtual host."""
 
-    def __init__(self, address: BrokerAddress, *, starts: StartJournal | None = None, **rabbitmq: Any) -> None:
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        starts: StartJournal | None = None,
+        lease: float = LONGEST_LEASE,
+        **rabbitmq: Any,
+    ) -> None:
         settings = rabbitmq_settings(address, **rabbitmq)
         self.stop = threading.Event()
         self.starts = starts or StartJournal(None)
@@ -70,7 +77,7 @@ class Bench:
         self.topology = Topology(settings)
         self.parameters = connection_parameters(settings, "test")
         self.publisher = RabbitMQPublisher(self.parameters, self.topology, self.events, reconnect_max_delay=1.0)
-        self.consumer = RabbitMQConsumer(self.parameters, self.topology, reconnect_max_delay=1.0)
+        self.consumer = RabbitMQConsumer(self.parameters, self.topology, reconnect_max_delay=1.0, lease=lease)
         self.processors: list[MessageProcessor] = []
         self.woken: list[str] = []
 

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from sandbox.address import BrokerAddress
+from sandbox.proxy import TcpProxy
 from tests.broker import Broker
 from tests.daemon import Daemon
 from tests.harness import ERRORS, RESPONSES, wait_until
@@ -104,6 +106,46 @@ def an_outage_spends_no_attempt(
         wait_until(lambda: len(system.objects()) == count, 60, "every task in the system")
         wait_until(lambda: not broker.count(system.queue), 60, "an empty queue")
         assert daemon.stop() == 0
+    assert set(system.objects()) == set(task_ids)
+    assert system.created_times() == {1: count}
+    assert broker.count(ERRORS) == 0
+
+
+def cut_off(proxy: TcpProxy) -> None:
+    """Both ends know of it at once."""
+    proxy.refuse()
+    proxy.cut()
+
+
+def a_partition_creates_nothing_twice(
+    system: System,
+    vhost: BrokerAddress,
+    broker: Broker,
+    folder: Path,
+    *,
+    blow: Callable[[TcpProxy], None],
+    quick: Mapping[str, str] = MappingProxyType({}),
+    count: int = 40,
+) -> None:
+    """The worker that works loses its way to RabbitMQ, not to the system, and another one takes over.
+
+    The system must take so long for a task that the first worker has much in hand when the second one begins. `quick`:
+    variables that let the second one overtake the first.
+    """
+    task_ids = publish(system, broker, count)
+    variables = {**system.variables, "RABBITMQ_HEARTBEAT": "2", "CONCURRENCY": "1"}
+    with TcpProxy(vhost.host, vhost.port) as proxy:
+        lost = Daemon(vhost.through(proxy.port), folder / "lost", variables)
+        standby = Daemon(vhost, folder / "standby", {**variables, **quick})
+        with lost:
+            wait_until(lambda: len(system.objects()) >= 3, 60, "the first objects")
+            with standby:
+                wait_until(lambda: "standing by" in standby.output(), 30, "a second worker")
+                blow(proxy)
+                wait_until(lambda: len(system.objects()) == count, 90, "every task in the system")
+                wait_until(lambda: broker.count(system.queue) == 0, 60, "an empty queue")
+                proxy.restore()
+                assert (standby.stop(), lost.stop()) == (0, 0)
     assert set(system.objects()) == set(task_ids)
     assert system.created_times() == {1: count}
     assert broker.count(ERRORS) == 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.address import BrokerAddress
 from sandbox.openproject import OpenProjectSandbox
+from sandbox.proxy import TcpProxy
 from tests import system_stories
 from tests.broker import Broker
 from tests.harness import camunda_message
@@ -58,3 +59,16 @@ def test_an_outage_spends_no_attempt_and_ends_by_itself(
     system: System, vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:
     system_stories.an_outage_spends_no_attempt(system, vhost, broker, tmp_path)
+
+
+@pytest.mark.parametrize("blow", [TcpProxy.stall, system_stories.cut_off])
+def test_a_worker_that_lost_its_way_to_rabbitmq_creates_nothing_beside_the_one_that_took_over(
+    system: System,
+    op: OpenProjectSandbox,
+    vhost: BrokerAddress,
+    broker: Broker,
+    tmp_path: Path,
+    blow: Callable[[TcpProxy], None],
+) -> None:
+    op.latency = 0.4
+    system_stories.a_partition_creates_nothing_twice(system, vhost, broker, tmp_path, blow=blow)

@@ -19,6 +19,7 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
+from runtime.http import unguarded
 from sandbox.http_front import RawAnswer
 from sandbox.openproject import OpenProjectSandbox, faults
 from tests.openproject_support import client_for
@@ -52,7 +53,7 @@ def test_a_refusal_in_the_servers_own_form(
         with pytest.raises(read) as of_read:
             client.get("work_packages/1")
         with pytest.raises(write) as of_write:
-            client.write("POST", "work_packages", {})
+            client.write("POST", "work_packages", {}, unguarded)
         assert (of_read.type, of_write.type) == (read, write)
         assert "Так нельзя" in str(of_read.value)
         assert (of_read.value.code, of_read.value.retry_after) == (name, 9.0)
@@ -76,7 +77,7 @@ def test_a_page_of_something_in_between(status: int, read: type[OutcomeError], w
         with pytest.raises(read):
             client.get("statuses")
         with pytest.raises(write):
-            client.write("POST", "work_packages", {})
+            client.write("POST", "work_packages", {}, unguarded)
 
 
 def test_broken_json_and_a_list_are_no_answers() -> None:
@@ -85,7 +86,7 @@ def test_broken_json_and_a_list_are_no_answers() -> None:
         for body in (b'{"_type": "Wor', b"[]", b"\xff"):
             server.inject(faults.answer(RawAnswer(201, body)), "POST *")
             with pytest.raises(AmbiguousError):
-                client.write("POST", "work_packages", {})
+                client.write("POST", "work_packages", {}, unguarded)
 
 
 def test_several_errors_are_told_together_with_their_attributes() -> None:

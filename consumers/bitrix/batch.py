@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from runtime.http import Guard, unguarded
+
 BATCH_LIMIT = 50  # commands in one request
 
 # The portal replaces such references in every decoded value of a batch, so no encoding protects a text that
@@ -26,7 +28,7 @@ _NOT_IN_NAMES = re.compile(rb"[^A-Za-z0-9_.~\[\]-]+")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One method call. `write` says whether executing it twice would matter.
+    """One method call. `write` says whether executing it twice would matter; `guard` may prevent it to the last.
 
     Encoded when it is made: at the time of sending, a place at the portal is waiting for it.
     """
@@ -34,6 +36,7 @@ class Command:
     method: str
     params: Mapping[str, Any]
     write: bool = False
+    guard: Guard = unguarded
     encoded: str = field(init=False)  # `method?key=value&…`, each key and value encoded once, for PHP's parse_str
     fits_batch: bool = field(init=False)  # False: a text in it would be taken for a reference to another's result
 

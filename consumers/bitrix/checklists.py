@@ -17,6 +17,7 @@ from consumers.bitrix.batch import Command
 from consumers.bitrix.client import BitrixClient
 from core import values
 from core.errors import OutcomeError
+from runtime.http import Guard
 
 _TITLE_LIMIT = 255  # characters
 _SHAPE = '[{"name": "…", "items": ["…"]}]'
@@ -30,10 +31,14 @@ class Checklist:
 
 @dataclass(slots=True)
 class ChecklistJob:
-    """One task's checklists. `fresh`: the task was created a moment ago and has none. `errors` is filled by `add`."""
+    """One task's checklists. `fresh`: the task was created a moment ago and has none. `errors` is filled by `add`.
+
+    `guard` is asked before each request that adds to them.
+    """
 
     task_id: str
     wanted: Sequence[Checklist]
+    guard: Guard
     fresh: bool
     errors: list[OutcomeError] = field(default_factory=list)
     rows: Sequence[Mapping[str, Any]] = ()
@@ -62,7 +67,7 @@ def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
     _read(client, [job for job in jobs if not job.fresh])
     roots = {id(job): _roots(job.rows) for job in jobs}
     new = [
-        (job, checklist, _command(job.task_id, checklist.name, 0, position))
+        (job, checklist, _command(job, checklist.name, 0, position))
         for job in jobs
         if not job.errors
         for position, checklist in enumerate(job.wanted)
@@ -117,9 +122,9 @@ def _missing_items(job: ChecklistJob, checklist: Checklist, root: str) -> Iterat
         if present[title] > 0:
             present[title] -= 1
         else:
-            yield _command(job.task_id, title, root, position)
+            yield _command(job, title, root, position)
 
 
-def _command(task_id: str, title: str, parent: str | int, position: int) -> Command:
+def _command(job: ChecklistJob, title: str, parent: str | int, position: int) -> Command:
     fields = {"TITLE": title, "PARENT_ID": parent, "SORT_INDEX": position + 1}
-    return Command("task.checklistitem.add", {"TASKID": task_id, "FIELDS": fields}, write=True)
+    return Command("task.checklistitem.add", {"TASKID": job.task_id, "FIELDS": fields}, write=True, guard=job.guard)

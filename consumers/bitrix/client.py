@@ -34,7 +34,7 @@ from core.errors import (
     StoppingError,
     TransientError,
 )
-from runtime.http import HttpAnswer
+from runtime.http import Guard, HttpAnswer, unguarded
 
 _LONGEST_PAUSE = 60.0  # seconds between two tries after QUERY_LIMIT_EXCEEDED
 _PRECEDENCE = 0.001  # seconds in which the thread that gets the slot sends its request before this one reads its answer
@@ -79,9 +79,11 @@ class BitrixClient:
         self._lock = threading.Lock()
         self._stats = {"requests": 0, "refused_by_limit": 0}
 
-    def call(self, method: str, params: Mapping[str, Any] | None = None, *, write: bool = False) -> Answer:
+    def call(
+        self, method: str, params: Mapping[str, Any] | None = None, *, write: bool = False, guard: Guard = unguarded
+    ) -> Answer:
         """Calls one method. Raises the outcome that its error code stands for; StoppingError when asked to stop."""
-        body = self._post(method, params or {}, {method}, write=write)
+        body = self._post(method, params or {}, {method}, write=write, guard=guard)
         self.limiter.note(method, body.get("time"))
         asked_at = moment_of(section(body, "time").get("date_start"))
         return Answer(body["result"], _int(body.get("next")), _int(body.get("total")), asked_at)
@@ -102,7 +104,8 @@ class BitrixClient:
         """Runs the commands in as few requests as possible, each independently of the others.
 
         Never raises an outcome: a request that fails as a whole is the outcome of each of its commands (for a read
-        inside an ambiguous batch: Outage). A command whose text the portal would rewrite goes alone.
+        inside an ambiguous batch: Outage). A command whose text the portal would rewrite goes alone. The guard of one
+        command keeps the whole request from being sent.
         """
         outcomes: dict[int, Answer | OutcomeError] = {}
         seconds = 0.0
@@ -123,7 +126,7 @@ class BitrixClient:
 
     def _single(self, command: Command) -> Answer | OutcomeError:
         try:
-            return self.call(command.method, command.params, write=command.write)
+            return self.call(command.method, command.params, write=command.write, guard=command.guard)
         except OutcomeError as error:
             return error
 
@@ -133,10 +136,16 @@ class BitrixClient:
         keys = command_keys(len(commands))
         payload = {"halt": 0, "cmd": {key: command.encoded for key, command in zip(keys, commands, strict=True)}}
         write = any(command.write for command in commands)
+        guards = {command.guard for command in commands}
+
+        def guard() -> None:
+            for each in guards:
+                each()
+
         began = time.monotonic()
         try:
             methods = {command.method for command in commands}
-            body = self._post("batch", payload, methods, write=write, turn=turn)
+            body = self._post("batch", payload, methods, write=write, guard=guard, turn=turn)
             reply = body["result"]
             if not isinstance(reply, Mapping):
                 raise AmbiguousError("Bitrix24 answered a batch without its results", code="batch_shape")
@@ -160,7 +169,14 @@ class BitrixClient:
         return (AmbiguousError if command.write else TransientError)(text, code="batch_command_missing")
 
     def _post(
-        self, method: str, params: Mapping[str, Any], gated: set[str], *, write: bool, turn: Turn | None = None
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        gated: set[str],
+        *,
+        write: bool,
+        guard: Guard,
+        turn: Turn | None = None,
     ) -> dict[str, Any]:
         """One request; repeated only while the portal refuses it for its rate, which means it was not executed."""
         pause, gives_up_at = self._first_pause, time.monotonic() + self._patience
@@ -168,7 +184,7 @@ class BitrixClient:
             self.limiter.acquire(gated, self._stop, has_place=turn is not None)
             with self._lock:
                 self._stats["requests"] += 1
-            answer = self._http.post_json(f"{self._base}/{method}", params, write=write)
+            answer = self._http.post_json(f"{self._base}/{method}", params, write=write, guard=guard)
             if turn is not None:
                 turn.close()
                 turn = None

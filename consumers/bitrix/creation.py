@@ -23,7 +23,7 @@ from consumers.bitrix.errors import UnclearAnswerError
 from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate
 from consumers.bitrix.lookup import Row, TaskLookup, task_of
 from consumers.bitrix.portal import Portal
-from core.errors import AmbiguousError, OutcomeError, PermanentError, TransientError
+from core.errors import AmbiguousError, LostError, OutcomeError, PermanentError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted
 from runtime.claims import KeyClaims, again
@@ -103,6 +103,11 @@ class TaskCreation:
 
     def _check_found(self, group: list[Job], found: dict[str, Row]) -> Iterator[Settled]:
         for job in list(group):
+            # Asked again when the request goes out, which then is for nobody: here the others can still be spared that.
+            if not job.message.is_ours():
+                group.remove(job)
+                yield job.message, LostError("RabbitMQ may have given this message to another worker")
+                continue
             job.task = found.get(job.key)
             job.existed = job.task is not None
             if job.task is not None:
@@ -159,7 +164,7 @@ class TaskCreation:
             if job not in with_checklists:
                 yield job.message, job.errors[0] if job.errors else _accepted(job)
         tasks = [
-            ChecklistJob(str(job.task["id"]), job.checklists, fresh=fresh and not job.existed)
+            ChecklistJob(str(job.task["id"]), job.checklists, job.message.ensure_ours, fresh=fresh and not job.existed)
             for job in with_checklists
             if job.task is not None
         ]

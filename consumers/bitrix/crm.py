@@ -18,7 +18,7 @@ from core.errors import AmbiguousError, PermanentError, TransientError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done
-from runtime.claims import KeyClaims
+from runtime.claims import KeyClaims, again, busy
 
 ORIGINATOR = "camunda"
 
@@ -92,13 +92,13 @@ class CrmItems:
         """Adds the item, or adopts the one that an earlier attempt added. Raises an outcome."""
         key = message.task.task_id
         if not self._claims.take(key):
-            raise self._again("Another message of this task is being processed", "key_in_use")
+            raise busy("task", self._ambiguous_wait)
         try:
             if (found := self._find(kind, key)) is not None:
                 return _done(found, duplicate=True)
             if message.redelivered:
-                raise self._again("An earlier worker may be creating this item still", "redelivered")
-            return self._add(message.task, kind)
+                raise again("An earlier worker may be creating this item still", "redelivered", self._ambiguous_wait)
+            return self._add(message, kind)
         finally:
             self._claims.release([key])
 
@@ -114,9 +114,11 @@ class CrmItems:
             "useOriginalUfNames": "Y",
         }
         # Repeating an update changes nothing, so a doubtful one is simply done again.
-        return _done(_item(self._client.call("crm.item.update", params).result) or {"id": params["id"]})
+        answer = self._client.call("crm.item.update", params, guard=message.ensure_ours)
+        return _done(_item(answer.result) or {"id": params["id"]})
 
-    def _add(self, task: CamundaTask, kind: Kind) -> Done:
+    def _add(self, message: IncomingMessage, kind: Kind) -> Done:
+        task = message.task
         fields = {
             **item_fields(task, kind, new=True),
             "originatorId": ORIGINATOR,
@@ -124,13 +126,14 @@ class CrmItems:
         }
         params = {"entityTypeId": kind.entity_type_id, "fields": fields, "useOriginalUfNames": "Y"}
         try:
-            item = _item(self._client.call("crm.item.add", params, write=True).result)
+            answer = self._client.call("crm.item.add", params, write=True, guard=message.ensure_ours)
+            item = _item(answer.result)
         except AmbiguousError as error:
             item = self._find(kind, task.task_id)
             if item is None and isinstance(error, UnclearAnswerError):
                 raise TransientError(error.reason, code=error.code) from error
             if item is None:
-                raise self._again(error.reason, error.code) from error
+                raise again(error.reason, error.code, self._ambiguous_wait) from error
         return _done(item or {})
 
     def _target(self, task: CamundaTask, kind: Kind) -> int:
@@ -160,9 +163,6 @@ class CrmItems:
             if row.get("originId") == key and row.get("originatorId") == ORIGINATOR:
                 return dict(row)
         return None
-
-    def _again(self, reason: str, code: str | None) -> AmbiguousError:
-        return AmbiguousError(reason, code=code, retry_after=self._ambiguous_wait)
 
 
 def item_fields(task: CamundaTask, kind: Kind, *, new: bool) -> dict[str, Any]:

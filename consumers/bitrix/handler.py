@@ -128,7 +128,7 @@ class BitrixTaskHandler(BaseMessageHandler):
     def _one(self, message: IncomingMessage) -> Result:
         topic = message.task.topic
         if topic == UPDATE_TASK:
-            return self._update(message.task)
+            return self._update(message)
         if topic in crm.CREATE_TOPICS:
             return self._crm.create(message, crm.CREATE_TOPICS[topic])
         if topic in crm.UPDATE_TOPICS:
@@ -137,12 +137,14 @@ class BitrixTaskHandler(BaseMessageHandler):
             f"Bitrix24 has no topic {topic!r}; supported are {', '.join(SUPPORTED_TOPICS)}", code="unknown_topic"
         )
 
-    def _update(self, task: CamundaTask) -> Done:
+    def _update(self, message: IncomingMessage) -> Done:
         """Finished at once: whoever works on the task is waited for by the message that created it."""
+        task = message.task
         new_values = self._with_rules(task, fields.for_update)
         task_id = self._target(task)
         # Repeating an update changes nothing, so a doubtful one is simply done again.
-        result = self._client.call("tasks.task.update", {"taskId": task_id, "fields": new_values}).result
+        params = {"taskId": task_id, "fields": new_values}
+        result = self._client.call("tasks.task.update", params, guard=message.ensure_ours).result
         return Done(
             {"result": {"task": dict(task_of(result) or {"id": str(task_id)})}, "success": True},
             external_id=str(task_id),

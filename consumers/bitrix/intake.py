@@ -16,7 +16,7 @@ from consumers.bitrix.lookup import Row
 from core.errors import OutcomeError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Result
-from runtime.claims import KeyClaims, again
+from runtime.claims import KeyClaims, busy
 
 Outcome = Result | OutcomeError
 Settled = tuple[IncomingMessage, Outcome]
@@ -67,12 +67,12 @@ class Intake:
             if key in self._owned:
                 put_off.append(message)  # its first message is in hand: looked up after that is through, and then found
             elif not self._claims.take(key):
-                yield message, again("Another message of this task is being processed", "key_in_use", self._wait)
+                yield message, busy("task", self._wait)
             else:
                 self._owned.add(key)
                 try:
                     fields, checklists = self._translate(message.task)
-                    addition = Command("tasks.task.add", {"fields": fields}, write=True)
+                    addition = Command("tasks.task.add", {"fields": fields}, write=True, guard=message.ensure_ours)
                     jobs.append(Job(message, addition, checklists))
                 except OutcomeError as error:
                     self.release([key])

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.errors import outcome_of
 from core.errors import NotConfiguredError, OutcomeError
-from runtime.http import HttpAnswer
+from runtime.http import Guard, HttpAnswer
 from runtime.json_client import Json, JsonClient
 
 
@@ -38,9 +38,9 @@ class OpenProjectClient(JsonClient):
         """`path` below /api/v3; lists and maps in `query` are written as JSON. Raises an outcome."""
         return self.ask("GET", f"{path}{_query(query)}")
 
-    def write(self, method: str, path: str, body: Json) -> Json:
+    def write(self, method: str, path: str, body: Json, guard: Guard) -> Json:
         """POST or PATCH; people are notified as OPENPROJECT_NOTIFY says. Raises an outcome."""
-        return self.ask(method, f"{path}{_query({'notify': self._notify})}", body)
+        return self.ask(method, f"{path}{_query({'notify': self._notify})}", body, guard=guard)
 
     def elements(self, path: str, **query: Any) -> Iterator[Json]:
         """All elements of a collection, page after page."""

@@ -21,9 +21,10 @@ from consumers.openproject.view import task_view
 from core import values
 from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentError, TransientError
 from core.inputs import Inputs, activity_name
-from core.messages import CamundaTask, IncomingMessage
+from core.messages import IncomingMessage
 from core.results import Accepted, Done, Result
-from runtime.claims import KeyClaims, again
+from runtime.claims import KeyClaims, again, busy
+from runtime.http import Guard
 from runtime.json_client import Json
 
 CREATE_PROJECT = "op_create_project"
@@ -110,7 +111,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         for message in messages:
             key = message.task.task_id
             if not self._claims.take(key):
-                yield message, again("Another message of this task is being processed", "key_in_use", self._wait)
+                yield message, busy("task", self._wait)
                 continue
             owned.add(key)
             try:
@@ -142,7 +143,8 @@ class OpenProjectTaskHandler(BaseMessageHandler):
             reason = "OpenProject may be creating this task still, for another message of it"
             return again(reason, "key_in_doubt", self._wait)
         try:
-            made = self._client.write("POST", f"projects/{job.draft.project}/work_packages", job.draft.body)
+            path = f"projects/{job.draft.project}/work_packages"
+            made = self._client.write("POST", path, job.draft.body, job.message.ensure_ours)
         except AmbiguousError as error:
             return self._looked_up(job, error)
         except OutcomeError as error:
@@ -179,7 +181,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         if task.topic == UPDATE_TASK:
             return self._update(message)
         if task.topic == CREATE_PROJECT:
-            return self._create_project(task)
+            return self._create_project(message)
         raise PermanentError(
             f"OpenProject has no topic {task.topic!r}; supported are {', '.join(SUPPORTED_TOPICS)}",
             code="unknown_topic",
@@ -193,16 +195,18 @@ class OpenProjectTaskHandler(BaseMessageHandler):
                 "There is no work package to update: give its id in work_package_id", code="task_not_found"
             )
         comment = Inputs(message.task).text("comment", "notes")
-        changed = self._patched(message.task, number, is_optional=comment is not None)
+        changed = self._patched(message, number, is_optional=comment is not None)
         if comment is not None:
-            self._comment(number, comment, may_be_there=message.may_have_been_begun)
+            is_there = message.may_have_been_begun and self._has_comment(number, comment)
+            if not is_there:
+                self._comment(number, comment, message.ensure_ours)
         return Done({"result": {"task": task_view(changed, self._client)}, "success": True}, external_id=str(number))
 
-    def _patched(self, task: CamundaTask, number: int, *, is_optional: bool) -> Json:
+    def _patched(self, message: IncomingMessage, number: int, *, is_optional: bool) -> Json:
         for _ in range(_CONFLICTS):
             current = self._client.get(f"work_packages/{number}")
             project, kind = (id_of(current.get("_links"), name) for name in ("project", "type"))
-            body = self._fields.for_update(task, current, project or 0, kind or 0)
+            body = self._fields.for_update(message.task, current, project or 0, kind or 0)
             if not body:
                 if is_optional:
                     return current
@@ -210,21 +214,21 @@ class OpenProjectTaskHandler(BaseMessageHandler):
             try:
                 # Repeating an update changes nothing, so a doubtful one is simply done again.
                 body["lockVersion"] = current["lockVersion"]
-                return self._client.write("PATCH", f"work_packages/{number}", body)
+                return self._client.write("PATCH", f"work_packages/{number}", body, message.ensure_ours)
             except UpdateConflictError:
                 continue
         raise TransientError(f"Work package {number} is being changed by somebody else", code="UpdateConflict")
 
-    def _comment(self, number: int, text: str, *, may_be_there: bool) -> None:
-        if may_be_there and any(_raw(each.get("comment")) == text for each in self._activities(number)):
-            return
-        self._client.write("POST", f"work_packages/{number}/activities", {"comment": {"raw": text}})
+    def _comment(self, number: int, text: str, guard: Guard) -> None:
+        self._client.write("POST", f"work_packages/{number}/activities", {"comment": {"raw": text}}, guard)
 
-    def _activities(self, number: int) -> list[Json]:
-        return elements_of(self._client.get(f"work_packages/{number}/activities"))
+    def _has_comment(self, number: int, text: str) -> bool:
+        activities = elements_of(self._client.get(f"work_packages/{number}/activities"))
+        return any(_raw(each.get("comment")) == text for each in activities)
 
-    def _create_project(self, task: CamundaTask) -> Done:
+    def _create_project(self, message: IncomingMessage) -> Done:
         """The identifier is the key: the server refuses a second project with it."""
+        task = message.task
         inputs = Inputs(task)
         name = values.cut(
             inputs.text("name", "project_name", "title") or activity_name(task) or f"Camunda {task.task_id}",
@@ -242,7 +246,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
             if (parent := inputs.first("parent", "parent_id", "parentId")) is not None:
                 body["_links"] = {"parent": {"href": f"/api/v3/projects/{self._directory.project(parent[1])}"}}
             try:
-                made = self._client.write("POST", "projects", body)
+                made = self._client.write("POST", "projects", body, message.ensure_ours)
                 return _project_result(made, duplicate=False)
             except (AmbiguousError, PermanentError):
                 # Executed after all, or another message of the same task was quicker.
