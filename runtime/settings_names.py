@@ -45,6 +45,7 @@ _OTHERS = frozenset(
         "RABBITMQ_NODE_IP_ADDRESS",
         "RABBITMQ_NODE_PORT",
         "RABBITMQ_PID_FILE",
+        "RABBITMQ_VERSION",  # of the official image, and of the demo's own server
         "RABBITMQ_TASKS_EXCHANGE_TYPE",
         "RABBITMQ_ALTERNATE_EXCHANGE_TYPE",
         "RABBITMQ_RESPONSES_EXCHANGE_TYPE",

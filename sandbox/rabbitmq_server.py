@@ -16,6 +16,8 @@ from sandbox.ports import LOOPBACK
 CONFIG_FILE = "rabbitmq.conf"
 LOG_FOLDER = "log"
 
+_HANDOVER = "/handover"  # in a container
+
 
 class NodeError(Exception):
     """The private RabbitMQ node did not do what it was told; the text ends with what it said."""
@@ -33,6 +35,11 @@ class NodeSpec:
     @property
     def name(self) -> str:
         return f"tc-{self.folder.name}"
+
+    @property
+    def handover(self) -> Path:
+        """Files for rabbitmqctl, which in a container sees nothing else of the folder."""
+        return self.folder / "handover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,9 @@ class Server(Protocol):
     def ctl_command(self, spec: NodeSpec, args: tuple[str, ...]) -> Command:
         """Runs rabbitmqctl."""
 
+    def seen_by_ctl(self, file: Path) -> str:
+        """The name that a file of `NodeSpec.handover` has for rabbitmqctl."""
+
     def kill(self, spec: NodeSpec) -> None:
         """Ends the server as a power cut would, whatever state it is in."""
 
@@ -74,6 +84,7 @@ class LocalServer:
         return f"{LOOPBACK}:{spec.amqp_port}"
 
     def prepare(self, spec: NodeSpec) -> None:
+        spec.handover.mkdir()
         # RabbitMQ's scripts do not quote paths: through these links a space in the real path does no harm.
         (spec.folder / "rabbitmq").symlink_to(self.home)
         if self.erlang:
@@ -90,6 +101,9 @@ class LocalServer:
 
     def ctl_command(self, spec: NodeSpec, args: tuple[str, ...]) -> Command:
         return Command([str(spec.folder / "rabbitmq/sbin/rabbitmqctl"), *args], self._environment(spec))
+
+    def seen_by_ctl(self, file: Path) -> str:
+        return str(file)
 
     def kill(self, spec: NodeSpec) -> None:
         kill_processes(spec.folder)
@@ -136,11 +150,12 @@ class DockerServer:
         return "5672"
 
     def prepare(self, spec: NodeSpec) -> None:
+        spec.handover.mkdir(mode=0o755)
         (spec.folder / CONTAINER_FILE).write_text(spec.name)  # before it exists: the watcher must not miss it
         config = spec.folder / CONFIG_FILE
         config.chmod(0o644)  # the server has another user id in the container
         ports = ["--publish", f"{LOOPBACK}:{spec.amqp_port}:5672"]
-        files = ["--volume", f"{config}:/etc/rabbitmq/{CONFIG_FILE}:ro"]
+        files = ["--volume", f"{config}:/etc/rabbitmq/{CONFIG_FILE}:ro", "--volume", f"{spec.handover}:{_HANDOVER}:ro"]
         names = ["--name", spec.name, "--hostname", "localhost"]  # the data belong to the host name
         _docker("create", *names, *ports, *files, self.image)
 
@@ -149,6 +164,9 @@ class DockerServer:
 
     def ctl_command(self, spec: NodeSpec, args: tuple[str, ...]) -> Command:
         return Command(["docker", "exec", "--interactive", spec.name, "rabbitmqctl", *args], dict(os.environ))
+
+    def seen_by_ctl(self, file: Path) -> str:
+        return f"{_HANDOVER}/{file.name}"
 
     def kill(self, spec: NodeSpec) -> None:
         if _docker("ps", "--quiet", "--filter", f"name=^{spec.name}$").strip():

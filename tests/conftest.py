@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Generator, Iterator
@@ -17,6 +18,7 @@ from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_server import Server
+from sandbox.rabbitmq_versions import chosen_version
 from tests.broker import Broker
 
 # No test asserts a speed: neither a slow machine nor a busy one is a failure.
@@ -41,7 +43,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def server() -> Server:
-    return find_server()
+    """What RABBITMQ_VERSION asks for, else whichever is at hand."""
+    return find_server(chosen_version(os.environ))
 
 
 @pytest.fixture(scope="session")

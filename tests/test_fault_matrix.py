@@ -27,6 +27,7 @@ from benchmarks.faults.stage import Stage, StageInterruptedError
 from benchmarks.faults.tasks import INPUT_QUEUE, SENT_QUEUE, task
 from benchmarks.measure import Usage
 from sandbox.camunda import ERRORS_QUEUE, RESPONSES_QUEUE
+from sandbox.rabbitmq_server import Server
 
 ONE = task(1)
 WITH_CHECKLIST = task(5)
@@ -241,8 +242,8 @@ def test_a_red_row_is_red_in_the_table() -> None:
 
 
 @pytest.fixture(scope="module")
-def lane() -> Iterator[Lane]:
-    with open_lanes(1) as [lane]:
+def lane(server: Server) -> Iterator[Lane]:
+    with open_lanes(1, server) as [lane]:
         yield lane
 
 

@@ -18,6 +18,7 @@ from benchmarks.faults.rows.input import good_or_bad, twice
 from benchmarks.faults.runner import Orders
 from core.messages import InvalidMessageError, Limits, decode_task
 from sandbox.camunda import ERRORS_QUEUE
+from sandbox.rabbitmq_server import Server
 
 KINDS = range(len(BAD_BODIES))
 BAD = bad_message(3)
@@ -96,8 +97,8 @@ def test_each_copy_of_a_bad_message_needs_its_report() -> None:
 
 
 @pytest.fixture(scope="module")
-def lane() -> Iterator[Lane]:
-    with open_lanes(1) as [lane]:
+def lane(server: Server) -> Iterator[Lane]:
+    with open_lanes(1, server) as [lane]:
         yield lane
 
 

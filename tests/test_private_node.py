@@ -30,9 +30,11 @@ WATCHER = "node_guard.py"
 OWNER = """
 import signal, sys
 from sandbox.rabbitmq import RabbitNode
+import os
 from sandbox.rabbitmq_install import find_server
+from sandbox.rabbitmq_versions import chosen_version
 
-with RabbitNode(find_server()) as node:
+with RabbitNode(find_server(chosen_version(os.environ))) as node:
     print(node.folder, flush=True)
     signal.pause()
 """
@@ -230,7 +232,7 @@ def test_an_installed_server_is_preferred_and_works(
         erl.chmod(0o755)
         shutil.copy(server.erlang / "bin/epmd", tmp_path / "epmd")
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    installed = find_server(installed=[str(server.home)])
+    installed = find_server(None, installed=[str(server.home)])
     assert installed == LocalServer(server.home)
     with RabbitNode(installed) as node:
         assert node.add_vhost("v").vhost == "v"
@@ -253,7 +255,7 @@ def test_the_system_command_of_debian_is_seen_through(
 def test_a_machine_without_any_way_is_told_the_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoServerError, match="apt install rabbitmq-server") as none:
-        find_server(installed=[], cache=tmp_path)
+        find_server(None, installed=[], cache=tmp_path)
     assert len(none.value.choices) == 4
     assert any("apt-get" in reason for reason in none.value.reasons)
 
@@ -287,7 +289,7 @@ def test_an_interrupted_unpack_is_never_taken_for_a_good_one(tmp_path: Path) -> 
     said, _ = second.communicate(timeout=TIMEOUT)
     *steps, home = said.splitlines()
     assert steps == ["index", "download", "unpack", "check"]
-    server = find_server(installed=[], cache=cache, progress=lambda step: pytest.fail(f"{step} once more"))
+    server = find_server(None, installed=[], cache=cache, progress=lambda step: pytest.fail(f"{step} once more"))
     assert isinstance(server, LocalServer)
     assert str(server.home) == home
     with RabbitNode(server) as node:

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from benchmarks import verdict
+from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.create import report
 from benchmarks.create.contest import Score, Shape, daemon_turn, rival_turn
 from sandbox.rabbitmq import RabbitNode
-from sandbox.rabbitmq_install import find_server
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         rate = f"{score.rate:,.0f} tasks/s, {score.per_request:.1f} per request, busy {score.busy:.0%}"
         console.print(f"{who}: {rate}", highlight=False)
 
-    with RabbitNode(find_server()) as node:
+    with RabbitNode(wanted_server(options)) as node:
+        console.print(f"RabbitMQ {node.version}", highlight=False)
         for number in range(1, options.rounds + 1):  # alternating: what the machine does beside it meets both
             limited[report.OURS].append(daemon_turn(node, shape))
             note(f"round {number}, {report.OURS}", limited[report.OURS][-1])
@@ -65,6 +66,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="alternating, of which the median counts")
     parser.add_argument("--time-scale", type=float, default=5.0, help="of the limit's clock on both sides (default 5)")
     parser.add_argument("--latency", type=float, default=0.1, help="seconds per task or request without a limit")
+    add_rabbitmq_option(parser)
     parser.add_argument("--record", action="store_true", help="write docs/performance.md and docs/performance/")
     return parser.parse_args(arguments)
 

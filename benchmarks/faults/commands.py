@@ -14,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.faults import report
 from benchmarks.faults.lanes import open_lanes, play_all
 from benchmarks.faults.mutations import MUTATIONS
@@ -58,13 +59,13 @@ def _matrix(options: argparse.Namespace, rows: Sequence[Row], console: Console) 
     if options.short and not options.only:
         rows = [row for row in rows if row.short]
     orders = _orders(options)
-    results = _play([(row, orders) for row in rows], options.jobs, console)
+    results = _play([(row, orders) for row in rows], options, console)
     table = report.matrix(results)
     table.show(console)
     if options.json:
         report.write_json(options.json, results)
     if options.record:
-        report.record("matrix", report.matrix(results, with_stories=True), _to_repeat(options))
+        report.record("matrix", report.matrix(results, with_stories=True), wanted_server(options), _to_repeat(options))
     return EXIT_OK if all(result.is_green for result in results) else EXIT_RED
 
 
@@ -73,27 +74,27 @@ def _mutations(options: argparse.Namespace, console: Console) -> int:
     rows = {row.name: row for row in all_rows()}
     orders = replace(_orders(options), patience=MUTATION_PATIENCE, logs=None)
     jobs = [(rows[name], replace(orders, without=mutation.name)) for mutation in MUTATIONS for name in mutation.rows]
-    results = iter(_play(jobs, options.jobs, console))
+    results = iter(_play(jobs, options, console))
     outcomes = [(mutation, [next(results) for _ in mutation.rows]) for mutation in MUTATIONS]
     table = report.mutation_table(outcomes)
     table.show(console)
     if options.record:
-        report.record("mutations", table, _to_repeat(options))
+        report.record("mutations", table, wanted_server(options), _to_repeat(options))
     return EXIT_RED if table.red else EXIT_OK
 
 
 def _soak(options: argparse.Namespace, console: Console) -> int:
-    with open_lanes(1) as [lane]:
+    with open_lanes(1, wanted_server(options)) as [lane]:
         table, complaints = soak(lane, options.soak, options.seed, console)
     table.show(console)
     for complaint in complaints:
         console.print(f"✘ {complaint}", style="bold red", soft_wrap=True)
     if options.record:
-        report.record("soak", table, _to_repeat(options), f" {table.title}.")
+        report.record("soak", table, wanted_server(options), _to_repeat(options), f" {table.title}.")
     return EXIT_RED if complaints else EXIT_OK
 
 
-def _play(jobs: Sequence[tuple[Row, Orders]], lanes: int, console: Console) -> list[Result]:
+def _play(jobs: Sequence[tuple[Row, Orders]], options: argparse.Namespace, console: Console) -> list[Result]:
     done = 0
 
     def told(result: Result, orders: Orders) -> None:
@@ -102,7 +103,7 @@ def _play(jobs: Sequence[tuple[Row, Orders]], lanes: int, console: Console) -> l
         without = f" [without {orders.without}]" if orders.without else ""
         console.print(report.line(result, done, len(jobs)) + without, soft_wrap=True, highlight=False, markup=False)
 
-    with open_lanes(min(lanes, len(jobs))) as opened:
+    with open_lanes(min(options.jobs, len(jobs)), wanted_server(options)) as opened:
         return play_all(jobs, opened, threading.Event(), told)
 
 
@@ -127,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="of everything that is left to chance")
     add("--mutations", action="store_true", help="take protections out, one at a time: rows must turn red")
     add("--soak", type=_duration, metavar="30m", help="steady load with faults every few seconds")
+    add_rabbitmq_option(parser)
     add("--json", type=Path, metavar="FILE", help="write the account of every row")
     add("--logs", type=Path, metavar="FOLDER", help="keep what the workers of red rows have said")
     add("--record", action="store_true", help="write the table into docs/guarantees.md")
@@ -137,10 +139,10 @@ def _to_repeat(options: argparse.Namespace) -> list[str]:
     """The arguments that make the same table; where somebody keeps logs is nobody else's business."""
     parser = _parser()
     told = {"--only": options.only, "--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
-    told |= {"--short": options.short, "--mutations": options.mutations}
+    told |= {"--rabbitmq": options.rabbitmq, "--short": options.short, "--mutations": options.mutations}
     arguments = []
     for name, value in told.items():
-        if value == parser.get_default(name.removeprefix("--")):
+        if value is None or (value == parser.get_default(name.removeprefix("--")) and name != "--rabbitmq"):
             continue
         for each in value if isinstance(value, list) else [value]:
             arguments += [name] if each is True else [name, str(each)]

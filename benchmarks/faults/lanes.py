@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import uuid
@@ -16,7 +15,6 @@ from benchmarks.faults.runner import Orders, Result, play
 from benchmarks.faults.stage import Stage
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
-from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_server import Server
 
 _VHOSTS_AT_ONCE = 10  # one call of rabbitmqctl takes half a second, for one virtual host or for ten
@@ -56,20 +54,12 @@ class Lane:
 
     def _fresh_vhost(self, node: RabbitNode) -> BrokerAddress:
         if not self._vhosts:
-            names = [uuid.uuid4().hex[:12] for _ in range(_VHOSTS_AT_ONCE)]
-            everything = {"user": node.address.username, "configure": ".*", "write": ".*", "read": ".*"}
-            definitions = {
-                "vhosts": [{"name": name} for name in names],
-                "permissions": [{**everything, "vhost": name} for name in names],
-            }
-            node.ctl("import_definitions", stdin=json.dumps(definitions))
-            self._vhosts = [node.address.at(name) for name in names]
+            self._vhosts = node.add_vhosts([uuid.uuid4().hex[:12] for _ in range(_VHOSTS_AT_ONCE)])
         return self._vhosts.pop()
 
 
 @contextmanager
-def open_lanes(count: int) -> Iterator[list[Lane]]:
-    server = find_server()
+def open_lanes(count: int, server: Server) -> Iterator[list[Lane]]:
     lanes = [Lane(server) for _ in range(count)]
     try:
         yield lanes

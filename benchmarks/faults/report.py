@@ -16,7 +16,7 @@ from benchmarks.measure import machine
 from benchmarks.record import DOCS, write_section
 from benchmarks.tables import Table
 from sandbox.rabbitmq import RabbitNode
-from sandbox.rabbitmq_install import find_server
+from sandbox.rabbitmq_server import Server
 
 DOCUMENT = DOCS / "guarantees.md"
 
@@ -62,12 +62,12 @@ def mutation_table(outcomes: Sequence[tuple[Mutation, Sequence[Result]]]) -> Tab
     return table
 
 
-def record(section: str, table: Table, arguments: Sequence[str], remark: str = "") -> None:
+def record(section: str, table: Table, server: Server, arguments: Sequence[str], remark: str = "") -> None:
     """Writes the table into docs/guarantees.md, with what one must know to repeat it."""
     command = shlex.join(["python", "-m", "benchmarks.faults", *arguments])
     where = machine()
     surroundings = (
-        f"{datetime.now(UTC):%Y-%m-%d}, RabbitMQ {_broker_version()}, pika {version('pika')}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, RabbitMQ {_version(server)}, pika {version('pika')}, "
         f"{where['python']}, {where['processor']}, {where['system']}. Made by `{command}`."
     )
     write_section(DOCUMENT, section, f"{surroundings}{remark}\n\n{table.markdown()}")
@@ -102,6 +102,6 @@ def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def _broker_version() -> str:
-    with RabbitNode(find_server()) as node:
-        return node.ctl("version").strip()
+def _version(server: Server) -> str:
+    with RabbitNode(server) as node:
+        return node.version

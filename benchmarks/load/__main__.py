@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from benchmarks import verdict
+from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.load import fairness, memory, report
 from sandbox.rabbitmq import RabbitNode
-from sandbox.rabbitmq_install import find_server
 
 SMALLEST = 10_000  # messages
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     results = report.Results(
         _fairness(options) if options.only != "memory" else [],
-        _memory() if options.only != "fairness" else [],
+        _memory(options) if options.only != "fairness" else [],
     )
     for table in report.tables(results):
         table.show(console)
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _fairness(options: argparse.Namespace) -> list[fairness.FairnessResult]:
-    with RabbitNode(find_server()) as node:
+    with RabbitNode(wanted_server(options)) as node:
         return [
             fairness.measure(
                 node.add_vhost(f"fairness-{number}"),
@@ -52,8 +52,8 @@ def _fairness(options: argparse.Namespace) -> list[fairness.FairnessResult]:
         ]
 
 
-def _memory() -> list[memory.Measured]:
-    with RabbitNode(find_server()) as node:
+def _memory(options: argparse.Namespace) -> list[memory.Measured]:
+    with RabbitNode(wanted_server(options)) as node:
         return memory.measure(node)
 
 
@@ -63,6 +63,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--backlog", type=int, default=50_000, help="messages in the full queue (default 50,000)")
     parser.add_argument("--rounds", type=int, default=3, help="runs at rest and under load, alternating (default 3)")
     parser.add_argument("--idle", type=float, default=15.0, help="seconds of a run at rest (default 15)")
+    add_rabbitmq_option(parser)
     parser.add_argument("--record", action="store_true", help="write docs/performance.md and docs/performance/")
     options = parser.parse_args(arguments)
     if options.record and options.only:

@@ -19,12 +19,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import verdict
+from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.environment import rivals_python
 from benchmarks.relay import report
 from benchmarks.relay.contest import Score, Shape, turn
 from benchmarks.relay.contestants import BARE_PIKA, OURS, Contestant, contestants
 from sandbox.rabbitmq import RabbitNode
-from sandbox.rabbitmq_install import find_server
 
 # Room for 100 KB messages: a node that pages to disk would be the thing that is measured.
 NODE = {"vm_memory_high_watermark.absolute": "2GB"}
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         (Shape("100 KB", options.messages // 10, size=100 * 1024), _named(everybody, (OURS, BARE_PIKA))),
     ]
     results: report.Results = {}
-    with RabbitNode(find_server(), NODE) as node:
+    with RabbitNode(wanted_server(options), NODE) as node:
+        console.print(f"RabbitMQ {node.version}", highlight=False)
         for shape, field in shapes:
             if options.shape in (None, shape.name):
                 chosen = _named(field, options.only) if options.only else field
@@ -81,6 +82,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="a contestant; may be repeated")
     parser.add_argument("--shape", choices=["1 KB", "1 KB, 5 queues", "100 KB"])
     parser.add_argument("--environment", type=Path, help="folder for the rivals' environment")
+    add_rabbitmq_option(parser)
     parser.add_argument("--record", action="store_true", help="write docs/performance.md and docs/performance/")
     return parser.parse_args(arguments)
 

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from benchmarks import verdict
+from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.environment import rivals_python
 from benchmarks.relay.contestants import OURS_LOGGING, contestants
 from benchmarks.startup import report
 from benchmarks.startup.idle import idle
 from benchmarks.startup.start import until_first_result, until_first_task
 from sandbox.rabbitmq import RabbitNode
-from sandbox.rabbitmq_install import find_server
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     field = [] if options.no_rivals else [each for each in contestants(rivals_python()) if each.name != OURS_LOGGING]
     first_task: list[float] = []
     first_result: defaultdict[str, list[float]] = defaultdict(list)
-    with RabbitNode(find_server()) as node:
+    with RabbitNode(wanted_server(options)) as node:
+        console.print(f"RabbitMQ {node.version}", highlight=False)
         until_first_task(node)  # not counted: Python writes its compiled files
         for number in range(1, options.rounds + 1):  # alternating: what the machine does beside it meets all
             first_task.append(until_first_task(node))
@@ -54,6 +55,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="alternating, of which the median counts (default 5)")
     parser.add_argument("--idle", type=float, default=65.0, help="seconds at rest; 0: not measured (default 65)")
     parser.add_argument("--no-rivals", action="store_true", help="the daemon alone")
+    add_rabbitmq_option(parser)
     parser.add_argument("--record", action="store_true", help="write docs/performance.md and docs/performance/")
     return parser.parse_args(arguments)
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import verdict
+from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.track import report
 from benchmarks.track.stage import ORIGIN, OURS, Cost, Shape, Stage
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.rabbitmq import RabbitNode
-from sandbox.rabbitmq_install import find_server
 
 # Room for 100,000 messages: a node that pages to disk or blocks publishers would be the thing that is measured.
 NODE = {"vm_memory_high_watermark.absolute": "3GB"}
@@ -54,7 +54,7 @@ def _shapes(sizes: Sequence[int], queue_types: Sequence[str]) -> list[Shape]:
 def _measure(shape: Shape, options: argparse.Namespace, folder: Path) -> dict[report.Case, Cost]:
     share = max(1, shape.open // 100)
     costs: dict[report.Case, Cost] = {}
-    with RabbitNode(find_server(), NODE) as node, BitrixSandbox() as portal:
+    with RabbitNode(wanted_server(options), NODE) as node, BitrixSandbox() as portal:
         stage = Stage(node, portal, shape, options.interval, folder)
         with stage.tracker(OURS) as ours:
             costs[OURS, report.FULL] = ours.first_cycle()
@@ -79,6 +79,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--cycles", type=int, default=4, metavar="N", help="cycles of each kind")
     parser.add_argument("--interval", type=float, default=10.0, metavar="SECONDS", help="HEARTBEAT_INTERVAL")
+    add_rabbitmq_option(parser)
     parser.add_argument("--record", action="store_true", help="write docs/performance.md")
     options = parser.parse_args(arguments)
     options.open = options.open or [1_000, 10_000, 100_000]

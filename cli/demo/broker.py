@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from cli.demo.texts import say
 from config import RabbitMQSettings
-from core.settings_errors import Language
+from core.settings_errors import Language, Mistake, SettingsError, Text
 from runtime.amqp import connection_parameters
 from runtime.secrets import MASK
 from runtime.settings import load_settings
@@ -22,6 +22,7 @@ from runtime.settings_names import secret_fields, variables_of
 from sandbox.camunda import CamundaSide
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
+from sandbox.rabbitmq_versions import VARIABLE, VersionError, chosen_version
 
 _NAMES_OF_THE_CONTRACT = {"tasks_exchange", "alternate_exchange", "responses_exchange", "responses_queue", "queue_type"}
 
@@ -62,7 +63,10 @@ def open_broker(
     NodeError or GuardError when no private node can be had.
     """
     given = rabbitmq_variables(environ)
-    with _named_broker(given, lang, queues) if given else _private_node(lang, progress) as broker:
+    version = _wanted_version(environ)
+    if given and version:
+        raise SettingsError([_two_wishes(version, given)])
+    with _named_broker(given, lang, queues) if given else _private_node(version, lang, progress) as broker:
         yield broker
 
 
@@ -74,9 +78,32 @@ def rabbitmq_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in sorted(names) if environ.get(name, "").strip()}
 
 
+def _wanted_version(environ: Mapping[str, str]) -> str | None:
+    try:
+        return chosen_version(environ)
+    except VersionError as error:
+        problem = Text("the demo's own server has no such version", "у собственного сервера демо нет такой версии")
+        choices = ", ".join(error.choices)
+        hint = Text(f"{choices}, or leave it unset", f"{choices} или не задавайте")
+        raise SettingsError([Mistake(VARIABLE, error.value, problem, hint)]) from error
+
+
+def _two_wishes(version: str, given: Mapping[str, str]) -> Mistake:
+    names = ", ".join(given)
+    return Mistake(
+        VARIABLE,
+        version,
+        Text(
+            f"chooses the demo's own server, but {names} names yours",
+            f"выбирает собственный сервер демо, но {names} указывает ваш",
+        ),
+        Text("unset one of the two", "уберите одно из двух"),
+    )
+
+
 @contextlib.contextmanager
-def _private_node(lang: Language, progress: Callable[[str], None]) -> Iterator[DemoBroker]:
-    server = find_server(progress=lambda step: progress(say(lang, f"server_{step}")))
+def _private_node(version: str | None, lang: Language, progress: Callable[[str], None]) -> Iterator[DemoBroker]:
+    server = find_server(version, progress=lambda step: progress(say(lang, f"server_{step}")))
     progress(say(lang, "node_starts"))
     with RabbitNode(server) as node:
         address = node.address
@@ -88,7 +115,7 @@ def _private_node(lang: Language, progress: Callable[[str], None]) -> Iterator[D
             address.environment(),
             address.environment(),
             f"amqp://{address.username}:{address.password}@{address.host}:{address.port}/%2F",
-            say(lang, "private_node", place=f"{address.host}:{address.port}"),
+            say(lang, "private_node", place=f"{address.host}:{address.port}", version=node.version),
         )
 
 

@@ -85,7 +85,7 @@ def _run(options: DemoOptions, environ: Mapping[str, str], lang: Language, view:
         return EXIT_BAD_CONFIGURATION
     except NoServerError as error:
         view.say(say(lang, "no_server", reasons="; ".join(error.reasons)))
-        view.say("\n".join(f"  - {say(lang, f'choice_{number}')}" for number in range(len(error.choices))))
+        view.say("\n".join(f"  - {say(lang, f'choice_{key}')}" for key in error.choices))
     except ForeignQueuesError as error:
         view.say(say(lang, "foreign", vhost=error.vhost, found=_some(error.found)))
         view.say(f"  - {say(lang, 'foreign_1')}\n  - {say(lang, 'foreign_2')}")

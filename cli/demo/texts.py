@@ -17,13 +17,15 @@ _TEXTS: Mapping[str, Text] = {
     # steps
     "server_index": Text("looking up the RabbitMQ packages…", "ищу пакеты RabbitMQ…"),
     "server_download": Text(
-        "downloading RabbitMQ and Erlang, 35 MB, once; nothing is installed…",
-        "скачиваю RabbitMQ и Erlang, 35 МБ, один раз; в систему ничего не ставится…",
+        "downloading RabbitMQ and Erlang, 35–70 MB, once; nothing is installed…",
+        "скачиваю RabbitMQ и Erlang, 35–70 МБ, один раз; в систему ничего не ставится…",
     ),
     "server_unpack": Text("unpacking RabbitMQ…", "распаковываю RabbitMQ…"),
     "server_check": Text("trying Erlang…", "проверяю Erlang…"),
     "node_starts": Text("starting a private RabbitMQ node…", "запускаю собственный узел RabbitMQ…"),
-    "private_node": Text("private RabbitMQ node on {place}", "собственный узел RabbitMQ на {place}"),
+    "private_node": Text(
+        "private node of RabbitMQ {version} on {place}", "собственный узел RabbitMQ {version} на {place}"
+    ),
     "named_broker": Text(
         "RabbitMQ at {place}, virtual host {vhost}, as RABBITMQ_* say",
         "RabbitMQ на {place}, виртуальный хост {vhost}, по переменным RABBITMQ_*",
@@ -147,16 +149,20 @@ _TEXTS: Mapping[str, Text] = {
         "No RabbitMQ server can be had here: {reasons}. Choose one:",
         "Сервера RabbitMQ здесь не получить: {reasons}. Выберите:",
     ),
-    "choice_0": Text(
+    "choice_named": Text(
         "set RABBITMQ_HOST (and the other RABBITMQ_* variables) to a RabbitMQ that you have",
         "укажите в RABBITMQ_HOST (и других RABBITMQ_*) RabbitMQ, который у вас есть",
     ),
-    "choice_1": Text("install one: apt install rabbitmq-server", "установите его: apt install rabbitmq-server"),
-    "choice_2": Text(
+    "choice_install": Text("install one: apt install rabbitmq-server", "установите его: apt install rabbitmq-server"),
+    "choice_any_version": Text(
+        "take whichever version is at hand: leave RABBITMQ_VERSION unset",
+        "возьмите любую доступную версию: не задавайте RABBITMQ_VERSION",
+    ),
+    "choice_mirror": Text(
         "on Debian or Ubuntu, let apt-get reach its package mirror: the server is then unpacked without root",
         "в Debian или Ubuntu откройте apt-get доступ к зеркалу пакетов: сервер распакуется без прав root",
     ),
-    "choice_3": Text(
+    "choice_docker": Text(
         "install Docker and let this user reach its engine",
         "установите Docker и дайте этому пользователю доступ к нему",
     ),
