@@ -20,6 +20,7 @@ from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
+from core.policy import LONGEST_LEASE
 from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
@@ -27,7 +28,6 @@ from runtime.inbox import Inbox
 log = logging.getLogger(__name__)
 
 RESUBSCRIBE_DELAY = 1.0  # seconds between tries to get a lost queue or channel back
-LONGEST_LEASE = 10.0  # seconds; see `lease_for`
 _PROOFS = 8  # proofs that are asked for within a lease
 
 
@@ -51,15 +51,6 @@ class Delivery:
 
 
 OnDelivery = Callable[[Delivery], None]
-
-
-def lease_for(heartbeat: float) -> float:
-    """How long after its last proof a delivery counts as ours, in seconds.
-
-    RabbitMQ gives the messages of a silent connection to others after two to three heartbeats (rabbit_heartbeat.erl):
-    nothing may be begun for them by then. `heartbeat` 0: it never would.
-    """
-    return min(LONGEST_LEASE, 1.5 * heartbeat) if heartbeat else LONGEST_LEASE
 
 
 def _now() -> float:
@@ -106,7 +97,7 @@ class RabbitMQConsumer:
         reconnect_max_delay: float,
         lease: float = LONGEST_LEASE,
     ) -> None:
-        """`lease`: how long after RabbitMQ's last answer a delivery counts as ours, in seconds (`lease_for`)."""
+        """`lease`: seconds after RabbitMQ's last answer in which a delivery counts as ours (core.policy.lease_for)."""
         self._thread = ConnectionThread(
             "rabbitmq-consumer",
             parameters,

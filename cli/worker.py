@@ -14,10 +14,10 @@ from cli.alerting import make_alerting
 from config import Settings
 from core.errors import NotConfiguredError, OutcomeError, StoppingError
 from core.events import EventStream
-from core.policy import RetryPolicy
+from core.policy import RetryPolicy, lease_for
 from core.stats import Statistics
 from message_processor import MessageProcessor
-from rabbitmq_consumer import RabbitMQConsumer, lease_for
+from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connection_parameters
 from runtime.lifecycle import Lifecycle, Service, StopSignals

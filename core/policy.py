@@ -47,6 +47,8 @@ WAIT_STEPS = (
     3600,
 )
 
+LONGEST_LEASE = 10.0  # seconds; see `lease_for`
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -120,6 +122,15 @@ def _once_more(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: f
             delay = _delay(error, tries.attempt, policy, jitter)
             return RetryLater(wait_step(delay), Tries(tries.attempt + 1, tries.ambiguous))
     return None
+
+
+def lease_for(heartbeat: float) -> float:
+    """How long after its last proof a delivery counts as ours, in seconds.
+
+    RabbitMQ gives the messages of a silent connection to others after two to three heartbeats (rabbit_heartbeat.erl):
+    nothing may be begun for them by then. `heartbeat` 0: it never would.
+    """
+    return min(LONGEST_LEASE, 1.5 * heartbeat) if heartbeat else LONGEST_LEASE
 
 
 def suspect_group_size(starts: int, batch_size: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config import EnvironmentSettings, Seconds, missing_files
+from core.policy import LONGEST_LEASE
 from core.settings_errors import FieldProblem, Text, ValueProblem
 from core.settings_values import LOOPBACK_HOSTS
 from runtime.http import HttpClient
@@ -35,6 +36,21 @@ class HttpSystemSettings(EnvironmentSettings):
             headers=headers,
             **options,
         )
+
+    def safe_wait(self) -> float:
+        """Seconds after which no request of a worker that has lost RabbitMQ can be running any more."""
+        return self.request_timeout + LONGEST_LEASE
+
+    def wait_notice(self, field: str, seconds: float) -> Iterator[tuple[str, Text]]:
+        """Said when a redelivered task is created anew after less than that."""
+        if seconds < self.safe_wait():
+            yield (
+                field,
+                Text(
+                    f"less than {self.safe_wait():g}: a worker that lost RabbitMQ may be creating the same task still",
+                    f"меньше {self.safe_wait():g}: воркер, потерявший RabbitMQ, возможно, ещё создаёт ту же задачу",
+                ),
+            )
 
     def cross_check(self) -> Iterator[FieldProblem]:
         yield from missing_files(self, "ca_file")

@@ -16,10 +16,10 @@ from base_tracker import BaseTracker
 from config import RabbitMQSettings
 from core.events import EventStream
 from core.messages import Limits
-from core.policy import RetryPolicy
+from core.policy import LONGEST_LEASE, RetryPolicy
 from core.stats import Statistics
 from message_processor import MessageProcessor
-from rabbitmq_consumer import LONGEST_LEASE, RabbitMQConsumer
+from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connection_parameters
 from runtime.settlement import ProcessingSettings, Route

@@ -10,8 +10,8 @@ import pytest
 from base_handler import BaseMessageHandler
 from core.errors import LostError
 from core.messages import IncomingMessage
+from core.policy import LONGEST_LEASE, lease_for
 from core.results import Accepted, Result
-from rabbitmq_consumer import LONGEST_LEASE, lease_for
 from runtime.http import HttpClient
 from sandbox.address import BrokerAddress
 from sandbox.proxy import TcpProxy

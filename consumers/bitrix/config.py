@@ -95,7 +95,7 @@ class BitrixSettings(HttpSystemSettings):
     answer_texts: Annotated[Mapping[str, str], Pairs] = Field(default_factory=lambda: {"26": "ДА", "27": "НЕТ"})
     timezone: Timezone = "Europe/Moscow"
     batch_size: Annotated[int, Field(ge=1, le=50)] = 50  # the portal takes no more commands in one request
-    ambiguous_wait: Seconds = 60.0
+    ambiguous_wait: Seconds = 75.0  # HttpSystemSettings.safe_wait
     # Only an administrator sees everybody's tasks; a lookup that misses one makes it twice.
     require_admin: bool = True
 
@@ -113,4 +113,5 @@ class BitrixSettings(HttpSystemSettings):
                 "разрешён вебхук обычного сотрудника: задачи, которых он не видит, могут быть созданы дважды",
             )
             yield "require_admin", text
+        yield from self.wait_notice("ambiguous_wait", self.ambiguous_wait)
         yield from super().notices()

@@ -40,7 +40,7 @@ class OpenProjectSettings(HttpSystemSettings):
     cache_ttl: Seconds = 600.0
     page_size: Annotated[int, Field(ge=1, le=1000)] = 500  # the server cuts at its own limit, 1000 by default
     id_chunk: Annotated[int, Field(ge=1, le=300)] = 250  # ids in one question; with more the address gets too long
-    ambiguous_wait: Seconds = 60.0
+    ambiguous_wait: Seconds = 75.0  # HttpSystemSettings.safe_wait
     timezone: Timezone = "Europe/Moscow"
 
     def cross_check(self) -> Iterator[FieldProblem]:
@@ -59,4 +59,5 @@ class OpenProjectSettings(HttpSystemSettings):
     def notices(self) -> Iterator[tuple[str, Text]]:
         if self.url is not None:
             yield from clear_text_notice("url", self.url, Text("the token", "маркер доступа"))
+        yield from self.wait_notice("ambiguous_wait", self.ambiguous_wait)
         yield from super().notices()
