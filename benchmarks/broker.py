@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_server import Server
@@ -23,6 +24,8 @@ def add_rabbitmq_option(parser: argparse.ArgumentParser) -> None:
 
 def wanted_server(options: argparse.Namespace) -> Server:
     """Raises NoServerError."""
+    if os.environ.get("RABBITMQ_HOST", "").strip():
+        print("RABBITMQ_HOST is not used: a benchmark breaks and measures nodes of its own", file=sys.stderr)
     return find_server(options.rabbitmq)
 
 

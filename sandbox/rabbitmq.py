@@ -36,11 +36,15 @@ _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 
 class RabbitNode:
-    """One node with one user. `config` is lines of rabbitmq.conf on top of ours, e.g. {"consumer_timeout": "5000"}."""
+    """One node with one user. `config` is lines of rabbitmq.conf on top of ours, e.g. {"consumer_timeout": "5000"}.
 
-    def __init__(self, server: Server, config: Mapping[str, str] | None = None) -> None:
+    A plugin's listeners need free ports of the caller in `config`.
+    """
+
+    def __init__(self, server: Server, config: Mapping[str, str] | None = None, plugins: Sequence[str] = ()) -> None:
         self._server = server
         self._config = dict(config or {})
+        self._plugins = tuple(plugins)
         self._folder = GuardedFolder()
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: list[ReservedPort] = []
@@ -169,6 +173,11 @@ class RabbitNode:
         """With its queues; connections to it are closed by the broker."""
         self.ctl("delete_vhost", name)
 
+    def delete_vhosts(self, names: Sequence[str]) -> None:
+        """Several in one call of rabbitmqctl, which has no command for it."""
+        listed = ", ".join(f'<<"{name}">>' for name in names)
+        self.ctl("eval", f'[ok = rabbit_vhost:delete(Name, <<"sandbox">>) || Name <- [{listed}]].')
+
     def list_queues(self, vhost: str = "/") -> dict[str, int]:
         """Messages in each queue, delivered but unsettled ones included."""
         rows = json.loads(self.ctl("list_queues", "--vhost", vhost, "--formatter", "json", "name", "messages"))
@@ -194,7 +203,8 @@ class RabbitNode:
         # Held while the node is stopped, too: it must find its port again.
         self._release_ports()
         self._ports = [ReservedPort() for _ in range(3)]
-        return NodeSpec(self._folder.path, *(each.port for each in self._ports))
+        amqp, dist, epmd = (each.port for each in self._ports)
+        return NodeSpec(self._folder.path, amqp, dist, epmd, self._plugins)
 
     def _release_ports(self) -> None:
         for port in self._ports:

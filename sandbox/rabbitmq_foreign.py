@@ -14,6 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,6 +40,12 @@ _DEFAULT_MIRROR = "http://deb.debian.org/debian/"  # plain HTTP as in Debian's o
 _COMPLETE = "complete"  # a file in the tree: where it was made, when all was well
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    release: str
+    mirror: str
+
+
 def server_of_version(version: str, cache: Path, progress: Progress = lambda step: None) -> LocalServer:
     """That RabbitMQ in `cache`, unpacked at the first call; where this machine is that Debian, its own packages.
 
@@ -51,9 +58,17 @@ def server_of_version(version: str, cache: Path, progress: Progress = lambda ste
 
 
 def foreign_server(
-    version: str, cache: Path, progress: Progress = lambda step: None, *, keyrings: Sequence[str] = KEYRINGS
+    version: str,
+    cache: Path,
+    progress: Progress = lambda step: None,
+    *,
+    keyrings: Sequence[str] = KEYRINGS,
+    mirror: str | None = None,
 ) -> LocalServer:
-    """The same whatever this machine is. `keyrings` are tried first, then Debian's keys as this system offers them."""
+    """The same whatever this machine is. `keyrings` are tried first, then Debian's keys as this system offers them.
+
+    `mirror` is where Debian's packages are, None the one that this machine uses. Raises UnpackError.
+    """
     need_apt()
     release = DEBIAN_RELEASES[version]
     tree = cache / f"rabbitmq-{version}-debian-{release}-{platform.machine()}"
@@ -62,7 +77,7 @@ def foreign_server(
             shutil.rmtree(tree, ignore_errors=True)
             try:
                 with tempfile.TemporaryDirectory(prefix="new-", dir=cache) as work:
-                    _download(release, Path(work), progress, keyrings)
+                    _download(_Source(release, mirror or _mirror(Path(work))), Path(work), progress, keyrings)
                     progress("unpack")
                     _unpack(Path(work) / "cache/archives", tree)
                     progress("check")
@@ -86,20 +101,20 @@ def _of_version(server: LocalServer, version: str) -> LocalServer:
     return server
 
 
-def _download(release: str, work: Path, progress: Progress, keyrings: Sequence[str]) -> None:
+def _download(source: _Source, work: Path, progress: Progress, keyrings: Sequence[str]) -> None:
     progress("index")
-    with _first_that_verifies(release, work, keyrings) as apt:
+    with _first_that_verifies(source, work, keyrings) as apt:
         progress("download")
         run(["apt-get", *apt, "--yes", "--download-only", "install", "rabbitmq-server", "patchelf"], work)
 
 
 @contextmanager
-def _first_that_verifies(release: str, work: Path, keyrings: Sequence[str]) -> Iterator[list[str]]:
+def _first_that_verifies(source: _Source, work: Path, keyrings: Sequence[str]) -> Iterator[list[str]]:
     """apt's options for the release, its index fetched and verified."""
     reasons = []
     for keyring in (Path(each) for each in keyrings if Path(each).exists()):
         try:
-            apt = _foreign_apt(release, work, keyring)
+            apt = _foreign_apt(source, work, keyring)
             run(["apt-get", *apt, "update"], work)
         except UnpackError as error:
             reasons.append(str(error))
@@ -110,7 +125,7 @@ def _first_that_verifies(release: str, work: Path, keyrings: Sequence[str]) -> I
     # that it trusts already. (apt splits the value of Signed-By at spaces: the cache may have some, this folder not.)
     with tempfile.TemporaryDirectory(prefix="keys-", dir=base_folder()) as folder:
         keyring = _offered_keyring(Path(folder), reasons)
-        apt = _foreign_apt(release, work, keyring)
+        apt = _foreign_apt(source, work, keyring)
         run(["apt-get", *apt, "update"], work)
         yield apt
 
@@ -130,7 +145,7 @@ def _offered_keyring(folder: Path, reasons: Iterable[str]) -> Path:
     return found[0]
 
 
-def _foreign_apt(release: str, work: Path, keyring: Path) -> list[str]:
+def _foreign_apt(source: _Source, work: Path, keyring: Path) -> list[str]:
     for folder in ("state", "cache"):  # of an attempt with another keyring
         shutil.rmtree(work / folder, ignore_errors=True)
     apt = private_apt(work)
@@ -138,7 +153,7 @@ def _foreign_apt(release: str, work: Path, keyring: Path) -> list[str]:
     (work / "status").touch()
     architecture = run(["dpkg", "--print-architecture"], work).strip()
     options = f"arch={architecture} target=Packages signed-by={keyring}"
-    (work / "sources.list").write_text(f"deb [{options}] {_mirror(work)} {release} main\n")
+    (work / "sources.list").write_text(f"deb [{options}] {source.mirror} {source.release} main\n")
     return [
         *apt,
         *("-o", f"Dir::Etc::SourceList={work / 'sources.list'}", "-o", f"Dir::Etc::SourceParts={work / 'empty'}"),

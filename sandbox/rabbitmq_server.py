@@ -16,6 +16,7 @@ from sandbox.ports import LOOPBACK
 CONFIG_FILE = "rabbitmq.conf"
 LOG_FOLDER = "log"
 
+_PLUGINS_FILE = "enabled_plugins"
 _HANDOVER = "/handover"  # in a container
 
 
@@ -31,10 +32,16 @@ class NodeSpec:
     amqp_port: int
     dist_port: int
     epmd_port: int
+    plugins: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return f"tc-{self.folder.name}"
+
+    @property
+    def plugins_file(self) -> str:
+        """An Erlang list of atoms."""
+        return f"[{','.join(self.plugins)}]."
 
     @property
     def handover(self) -> Path:
@@ -94,7 +101,7 @@ class LocalServer:
         cookie = home / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(20))
         cookie.chmod(0o400)  # Erlang refuses a cookie that others may read
-        (spec.folder / "enabled_plugins").write_text("[].")
+        (spec.folder / _PLUGINS_FILE).write_text(spec.plugins_file)
 
     def start_command(self, spec: NodeSpec) -> Command:
         return Command([str(spec.folder / "rabbitmq/sbin/rabbitmq-server")], self._environment(spec))
@@ -124,7 +131,7 @@ class LocalServer:
             "RABBITMQ_CONF_ENV_FILE": str(folder / "no-env-file"),  # else /etc/rabbitmq/rabbitmq-env.conf counts
             "RABBITMQ_CONFIG_FILE": str(folder / CONFIG_FILE),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / _PLUGINS_FILE),
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / LOG_FOLDER),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
@@ -155,7 +162,10 @@ class DockerServer:
         config = spec.folder / CONFIG_FILE
         config.chmod(0o644)  # the server has another user id in the container
         ports = ["--publish", f"{LOOPBACK}:{spec.amqp_port}:5672"]
+        plugins = spec.folder / _PLUGINS_FILE
+        plugins.write_text(spec.plugins_file)
         files = ["--volume", f"{config}:/etc/rabbitmq/{CONFIG_FILE}:ro", "--volume", f"{spec.handover}:{_HANDOVER}:ro"]
+        files += ["--volume", f"{plugins}:/etc/rabbitmq/{_PLUGINS_FILE}:ro"]
         names = ["--name", spec.name, "--hostname", "localhost"]  # the data belong to the host name
         _docker("create", *names, *ports, *files, self.image)
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sandbox.rabbitmq_versions import VARIABLE
 from tests.daemon import OWN_PREFIXES
 
 ROOT = Path(__file__).parent.parent
@@ -17,8 +18,13 @@ _OURS = (*OWN_PREFIXES, "LC_", "LANG")
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without settings and languages, and these variables."""
+    """The caller's environment without settings and languages, and these variables.
+
+    The RabbitMQ of the tests is the demo's, too, where it starts one.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    if VARIABLE in os.environ and not any(name.startswith("RABBITMQ_") for name in variables):
+        inherited[VARIABLE] = os.environ[VARIABLE]
     return {**inherited, "LANG": "C.UTF-8", **variables}
 
 

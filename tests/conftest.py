@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -18,8 +17,10 @@ from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_server import Server
-from sandbox.rabbitmq_versions import chosen_version
+from sandbox.rabbitmq_versions import VARIABLE, VersionError, chosen_version
 from tests.broker import Broker
+from tests.own_server import WHY_SKIPPED, OwnServer, own_server
+from tests.vhosts import FreshVhosts
 
 # No test asserts a speed: neither a slow machine nor a busy one is a failure.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,9 +29,31 @@ settings.load_profile("project")
 
 
 def pytest_configure() -> None:
-    """Ctrl+C works in the processes that tests start: a shell's background job hands its children a deaf ear."""
+    """Raises UsageError for a wrong wish about RabbitMQ, or for two."""
+    # Ctrl+C works in the processes that tests start: a shell's background job hands its children a deaf ear.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        version = chosen_version(os.environ)
+    except VersionError as error:
+        raise pytest.UsageError(str(error)) from error
+    if version and own_server(os.environ):
+        raise pytest.UsageError(f"{VARIABLE} chooses private nodes, RABBITMQ_HOST names yours: unset one of the two")
+
+
+def pytest_report_header() -> str:
+    """Which RabbitMQ the tests run on."""
+    if own := own_server(os.environ):
+        return f"RabbitMQ: yours at {own.address.host}; what needs a private node is skipped"
+    version = chosen_version(os.environ)
+    return f"RabbitMQ: private nodes of {version or f'whichever version is at hand ({VARIABLE} chooses)'}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m broker` are the tests that something about RabbitMQ's version could change."""
+    for item in items:
+        if not {"server", "_vhosts"}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("broker")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,9 +65,22 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def server() -> Server:
+def wanted_version() -> str | None:
+    return chosen_version(os.environ)
+
+
+@pytest.fixture(scope="session")
+def own() -> OwnServer | None:
+    """What RABBITMQ_HOST names: it serves the tests that need no more than a virtual host."""
+    return own_server(os.environ)
+
+
+@pytest.fixture(scope="session")
+def server(wanted_version: str | None, own: OwnServer | None) -> Server:
     """What RABBITMQ_VERSION asks for, else whichever is at hand."""
-    return find_server(chosen_version(os.environ))
+    if own:
+        pytest.skip(WHY_SKIPPED)
+    return find_server(wanted_version)
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +90,26 @@ def node(server: Server) -> Iterator[RabbitNode]:
         yield node
 
 
+@pytest.fixture(scope="session")
+def _vhosts(own: OwnServer | None, request: pytest.FixtureRequest) -> Iterator[FreshVhosts]:
+    vhosts = FreshVhosts(own or request.getfixturevalue("node"))
+    yield vhosts
+    if own:
+        vhosts.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_version(own: OwnServer | None, request: pytest.FixtureRequest) -> tuple[int, ...]:
+    """For what RabbitMQ does differently from version to version: (3, 10, 8)."""
+    version: str = (own or request.getfixturevalue("node")).version
+    return tuple(int(part) for part in version.split("."))
+
+
 @pytest.fixture
-def vhost(node: RabbitNode) -> Iterator[BrokerAddress]:
+def vhost(_vhosts: FreshVhosts) -> Iterator[BrokerAddress]:
     """A virtual host for one test."""
-    yield from _fresh_vhost(node)
+    with _vhosts.one() as address:
+        yield address
 
 
 @pytest.fixture
@@ -79,6 +131,11 @@ def _second_node(server: Server) -> Iterator[RabbitNode]:
         yield node
 
 
+@pytest.fixture(scope="session")
+def _second_vhosts(_second_node: RabbitNode) -> FreshVhosts:
+    return FreshVhosts(_second_node)
+
+
 @pytest.fixture
 def destructive_node(_second_node: RabbitNode) -> Iterator[RabbitNode]:
     """A node to stop, kill and block; it is whole again after each test."""
@@ -89,14 +146,7 @@ def destructive_node(_second_node: RabbitNode) -> Iterator[RabbitNode]:
 
 
 @pytest.fixture
-def destructive_broker(destructive_node: RabbitNode) -> Iterator[Broker]:
+def destructive_broker(destructive_node: RabbitNode, _second_vhosts: FreshVhosts) -> Iterator[Broker]:
     """A fresh virtual host on the node that may be broken."""
-    for address in _fresh_vhost(destructive_node):
+    with _second_vhosts.one() as address:
         yield Broker(address)
-
-
-def _fresh_vhost(node: RabbitNode) -> Iterator[BrokerAddress]:
-    name = uuid.uuid4().hex
-    yield node.add_vhost(name)
-    node.start()  # a test may have left it down; what is deleted must be asked of a running node
-    node.delete_vhost(name)

@@ -149,6 +149,7 @@ def test_a_newcomer_sees_the_closed_loop_and_nothing_is_lost(private_tmp: Path, 
     assert counted["lost"] == 0
     assert account["ok"] is True
 
+    assert re.search(r"private node of RabbitMQ \d+\.\d+\.\d+ on 127", done.stdout)
     assert "\x1b" not in done.stdout, "no terminal, no terminal sequences"
     board = [line for line in done.stdout.splitlines() if " → bitrix24.queue " in line]
     assert len(board) >= 3, "the stages were seen moving"
@@ -308,6 +309,13 @@ def test_what_is_kept_runs_until_ctrl_c_and_says_how_to_reach_it(private_tmp: Pa
     ("arguments", "variables", "code", "words"),
     [
         ([], {"RABBITMQ_PORT": "rabbit"}, 78, "RABBITMQ_PORT=rabbit"),
+        (
+            [],
+            {"RABBITMQ_VERSION": "4.1"},
+            78,
+            "RABBITMQ_VERSION=4.1\n      the demo's own server has no such version\n      → 3.10, 4.0, 4.3",
+        ),
+        ([], {"RABBITMQ_VERSION": "4.3", "RABBITMQ_HOST": "mq"}, 78, "but RABBITMQ_HOST names yours"),
         ([], {"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": "1"}, 1, "RabbitMQ cannot be used"),
         (["--json", "/nowhere/account.json"], {}, 1, "--json /nowhere/account.json: No such file or directory"),
         (["--tasks", "3"], {}, 2, "--tasks 3: --system bitrix24 4..5000"),
