@@ -20,6 +20,7 @@ from pika.frame import Method
 from pika.spec import Basic
 
 from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
+from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
 
@@ -36,7 +37,7 @@ class Delivery:
     generation: int
     tag: int
     redelivered: bool
-    properties: pika.BasicProperties
+    properties: ReceivedProperties
     body: bytes
     exchange: str = ""
     routing_key: str = ""
@@ -217,7 +218,7 @@ class RabbitMQConsumer:
         generation: int,
         _channel: Channel,
         method: Basic.Deliver,
-        properties: pika.BasicProperties,
+        properties: ReceivedProperties,
         body: bytes,
     ) -> None:
         tag = method.delivery_tag or 0
