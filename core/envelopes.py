@@ -23,6 +23,7 @@ from core.messages import (
     InvalidMessageError,
     OutgoingMessage,
     decode_object,
+    text_of_value,
 )
 from core.results import Accepted, Done, JsonObject
 
@@ -107,7 +108,7 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
 
 def decode_sent(body: bytes) -> SentMessage:
     """A message of a sent queue, ours or the origin's. Raises InvalidMessageError."""
-    fields = decode_object(body, SENT_DEPTH_LIMIT)
+    fields = decode_object(text_of_value(body), SENT_DEPTH_LIMIT)
     original = fields.get("original_message")
     task_id = original.get("task_id") if isinstance(original, Mapping) else None
     if not isinstance(task_id, str) or not task_id:

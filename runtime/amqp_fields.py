@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 DEPTH_LIMIT = 100  # tables and lists within each other; Python's readers and writers give up at about 1,000
 
 _LONG = struct.Struct(">I").unpack_from
-_UNSIGNED = struct.Struct(">Q").unpack_from
 _SIGNED = struct.Struct(">q").unpack_from
 _DECIMAL = struct.Struct(">Bi").unpack_from
-_LAST_SECOND = 253_402_300_799  # of the year 9999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 and 9999
 _FIXED = ((b"tbB", 1), (b"suU", 2), (b"iIf", 4), (b"D", 5), (b"lLdT", 8))
 _SIZES = {code: size for codes, size in _FIXED for code in codes}
 _WITH_LENGTH = frozenset(b"SxAF")
@@ -138,13 +138,12 @@ def _read_list(data: bytes, offset: int, depth: int) -> tuple[list[Any], int]:
 
 
 def _read_timestamp(data: bytes, offset: int, _depth: int) -> tuple[datetime, int]:
-    seconds = _UNSIGNED(data, offset)[0]
-    if seconds > _LAST_SECOND:
-        # RabbitMQ 4 writes what an AMQP 1.0 client dates before 1970 as a negative number.
-        told = _SIGNED(data, offset)[0]
-        hint = "; are these milliseconds?" if 0 < told < 1000 * _LAST_SECOND else ""
-        raise UnreadableError(f"the timestamp {told} is in no year from 1970 to 9999, in seconds{hint}")
-    return datetime.fromtimestamp(seconds, UTC), offset + 8
+    # Unsigned in the standard; RabbitMQ 4 writes what an AMQP 1.0 client dates before 1970 as a negative number.
+    seconds = _SIGNED(data, offset)[0]
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        hint = "; are these milliseconds?" if 0 < seconds <= 1000 * _LAST_SECOND else ""
+        raise UnreadableError(f"the timestamp {seconds} is in no year from 1 to 9999, in seconds{hint}")
+    return _EPOCH + timedelta(seconds=seconds), offset + 8
 
 
 def _read_decimal(data: bytes, offset: int, _depth: int) -> tuple[Decimal, int]:
