@@ -223,10 +223,14 @@ class MessageProcessor:
 
     def _decode(self, work: Work) -> IncomingMessage | None:
         self._events.emit(MessageReceived(self.route.system, work.delivery.redelivered))
+        refusal = work.delivery.properties.refusal()
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
         except InvalidMessageError as error:
-            self._settler.fail(work, error)
+            self._settler.fail(work, refusal or error)
+            return None
+        if refusal is not None:
+            self._settler.fail(work, refusal)
             return None
         return IncomingMessage(
             work.task,

@@ -22,6 +22,7 @@ from pika.spec import Basic
 
 from core.policy import LONGEST_LEASE
 from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
+from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
 
@@ -39,7 +40,7 @@ class Delivery:
     generation: int
     tag: int
     redelivered: bool
-    properties: pika.BasicProperties
+    properties: ReceivedProperties
     body: bytes
     exchange: str = ""
     routing_key: str = ""
@@ -266,7 +267,7 @@ class RabbitMQConsumer:
         generation: int,
         _channel: Channel,
         method: Basic.Deliver,
-        properties: pika.BasicProperties,
+        properties: ReceivedProperties,
         body: bytes,
     ) -> None:
         tag = method.delivery_tag or 0

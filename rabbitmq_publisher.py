@@ -25,6 +25,7 @@ from pika.spec import Basic
 from core.events import EventStream, Published, PublishFailed
 from core.messages import OutgoingMessage
 from runtime.amqp import Backoff, Topology, describe
+from runtime.amqp_properties import OutgoingProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
 
@@ -205,7 +206,7 @@ class RabbitMQPublisher:
         message = publication.message
         self._unconfirmed[self._next_tag] = publication
         self._next_tag += 1
-        properties = pika.BasicProperties(
+        properties = OutgoingProperties(
             content_type=message.content_type,
             content_encoding=message.content_encoding,
             delivery_mode=pika.DeliveryMode.Persistent.value,

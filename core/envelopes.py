@@ -1,4 +1,4 @@
-"""What the daemon writes: sent messages, responses, error reports and copies of input. The other half of core.messages.
+"""What the daemon writes: sent messages, responses and error reports. With core.copies the other half of core.messages.
 
 Shapes are the contract with Camunda's live worker and with external monitors of the sent queues (docs/contract.md).
 """
@@ -8,28 +8,23 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from core.errors import OutcomeError, PermanentError
 from core.messages import (
-    HEADER_AMBIGUOUS,
-    HEADER_ATTEMPT,
     HEADER_ERROR,
     HEADER_EXTERNAL_ID,
-    HEADER_FIRST_SEEN,
-    HEADER_HOPS,
-    HEADER_LAST_ERROR,
-    HEADER_ORIGIN,
     HEADER_STATE,
     HEADER_TASK_ID,
+    TASK_ID_LIMIT,
     CamundaTask,
     InvalidMessageError,
     OutgoingMessage,
     decode_object,
+    text_of_value,
 )
-from core.policy import Tries
 from core.results import Accepted, Done, JsonObject
 
 PROCESSING_SUCCESS = "success"
@@ -41,9 +36,8 @@ STATE_DONE = "done"
 
 ERROR_TEXT_LIMIT = 8 * 1024  # bytes; a header table over frame_max (128 KiB) closes the connection
 EMBED_LIMIT = 4 * 1024 * 1024  # bytes; a larger original stays the body of its error report, nothing wraps it
-FOREIGN_HEADERS_LIMIT = 32 * 1024  # bytes of header names and values, as text, that a copy takes along
-_BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 SENT_DEPTH_LIMIT = 900  # Python's JSON reader goes deeper than its writer: what is read here must be answered
+HEADER_REPORT_LIMIT = 64 * 1024  # bytes; a report in a header tells no unreadable properties that are longer
 HEADER_TEXT_LIMIT = 255  # bytes; for header values that come from outside
 EXTERNAL_ID_LIMIT = 2048  # bytes; it may be the address of a job
 
@@ -81,6 +75,7 @@ class Failure:
     attempts: int
     first_seen: float
     failed_at: float
+    properties: Mapping[str, Any] = field(default_factory=dict)  # what can be told of properties that are unreadable
 
 
 def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: float) -> OutgoingMessage:
@@ -113,11 +108,13 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
 
 def decode_sent(body: bytes) -> SentMessage:
     """A message of a sent queue, ours or the origin's. Raises InvalidMessageError."""
-    fields = decode_object(body, SENT_DEPTH_LIMIT)
+    fields = decode_object(text_of_value(body), SENT_DEPTH_LIMIT)
     original = fields.get("original_message")
     task_id = original.get("task_id") if isinstance(original, Mapping) else None
     if not isinstance(task_id, str) or not task_id:
         raise InvalidMessageError("the message of a sent queue has no original_message.task_id", code="missing_task_id")
+    if not _fits(task_id, TASK_ID_LIMIT):  # it becomes a message id and a header, which have no room for it
+        raise InvalidMessageError(f"original_message.task_id is longer than {TASK_ID_LIMIT} bytes", code="bad_task_id")
     return SentMessage(fields, task_id, _created_task_id(fields.get("response_data")))
 
 
@@ -127,7 +124,7 @@ def decode_sent_header(body: bytes, headers: Mapping[str, Any]) -> SentHeader:
     The origin's messages have no headers: theirs are read whole. Raises InvalidMessageError.
     """
     task_id, external_id = headers.get(HEADER_TASK_ID), headers.get(HEADER_EXTERNAL_ID)
-    if isinstance(task_id, str) and task_id and (external_id is None or isinstance(external_id, str)):
+    if task_id and _fits(task_id, TASK_ID_LIMIT) and (external_id is None or _fits(external_id, EXTERNAL_ID_LIMIT)):
         return SentHeader(task_id, external_id, str(headers.get(HEADER_STATE, STATE_ACCEPTED)))
     sent = decode_sent(body)
     return SentHeader(sent.task_id, sent.external_id, STATE_ACCEPTED)
@@ -182,52 +179,6 @@ def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessa
     return OutgoingMessage(_json(report), f"{sent.task_id}:error", headers)
 
 
-def encode_copy(
-    body: bytes, message_id: str, headers: Mapping[str, Any], *, tries: Tries, first_seen: float, error: str
-) -> OutgoingMessage:
-    """The input message, byte for byte, to be tried again later: its headers with our counts brought up to date."""
-    kept = {name: value for name, value in headers.items() if not name.startswith(_BROKER_HEADERS)}
-    # Headers are not split into frames: foreign ones near frame_max (128 KiB) plus ours would close the connection.
-    if sum(len(str(part).encode()) for header in kept.items() for part in header) > FOREIGN_HEADERS_LIMIT:
-        kept = {}
-    ours = {
-        HEADER_ATTEMPT: tries.attempt,
-        HEADER_AMBIGUOUS: tries.ambiguous,
-        HEADER_FIRST_SEEN: str(first_seen),
-        HEADER_LAST_ERROR: clip(error),
-    }
-    return OutgoingMessage(body, message_id, {**kept, **ours})
-
-
-def encode_rerouted(
-    body: bytes, message_id: str, headers: Mapping[str, Any], *, origin: str, first_seen: float
-) -> OutgoingMessage:
-    """The input message, byte for byte, for another input queue: a first try there, one hop more.
-
-    `origin` is where it first came from, `exchange/routing key`; an earlier hop's stays.
-    """
-    copy = encode_copy(body, message_id, headers, tries=Tries(), first_seen=first_seen, error="")
-    kept = {name: value for name, value in copy.headers.items() if name != HEADER_LAST_ERROR}
-    kept[HEADER_HOPS] = hops(headers) + 1
-    kept.setdefault(HEADER_ORIGIN, clip(origin, HEADER_TEXT_LIMIT))
-    return OutgoingMessage(copy.body, copy.message_id, kept)
-
-
-def hops(headers: Mapping[str, Any]) -> int:
-    """How often a message was put into another input queue."""
-    return _count(headers, HEADER_HOPS)
-
-
-def decode_history(headers: Mapping[str, Any], now: float) -> tuple[Tries, float]:
-    """How often a message was tried and when it was first seen (unix seconds), from the headers of `encode_copy`."""
-    tries = Tries(max(1, _count(headers, HEADER_ATTEMPT)), _count(headers, HEADER_AMBIGUOUS))
-    try:
-        first_seen = float(headers.get(HEADER_FIRST_SEEN, now))
-    except (TypeError, ValueError, OverflowError):
-        first_seen = now
-    return tries, first_seen if 0 < first_seen <= now else now
-
-
 def clip(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:
     """`text` cut to `limit` bytes of UTF-8 on a character boundary; half of a surrogate pair becomes "?"."""
     encoded = text.encode("utf-8", "replace")
@@ -262,16 +213,12 @@ def _report(failure: Failure, task_id: str | None, topic: str | None, activity_i
         "first_seen": _iso(failure.first_seen),
         "last_seen": _iso(failure.failed_at),
         "source_queue": failure.source_queue,
+        **failure.properties,
     }
 
 
 def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _count(headers: Mapping[str, Any], name: str) -> int:
-    value = headers.get(name)
-    return value if isinstance(value, int) and 0 <= value < 1_000_000 else 0
 
 
 def _error_headers(failure: Failure, task_id: str | None, activity_id: str | None) -> dict[str, Any]:
@@ -289,7 +236,10 @@ def _beside_original(
     # Escaping makes a character six bytes long at the worst; the header stays whole JSON and far from frame_max.
     reason = clip(report["error"], ERROR_TEXT_LIMIT // 4)
     info = {**report["error_info"], "message": reason}
-    headers[HEADER_ERROR] = _json({**report, "error": reason, "error_info": info}).decode()
+    told = _json({**report, "error": reason, "error_info": info})
+    if len(told) > HEADER_REPORT_LIMIT:
+        told = _json({**report, "error": reason, "error_info": info, "properties": {}, "properties_base64": ""})
+    headers[HEADER_ERROR] = told.decode()
     return OutgoingMessage(
         original, message_id, headers, content_type="application/octet-stream", content_encoding=None
     )
@@ -316,8 +266,12 @@ def _without_stale_answers(original: Mapping[str, Any], *, echo_variables: bool)
 def _created_task_id(response: Any) -> str | None:
     match response:
         case {"result": {"task": {"id": str() | int() as task_id}}}:
-            return str(task_id)
+            return str(task_id) if _fits(str(task_id), EXTERNAL_ID_LIMIT) else None
     return None
+
+
+def _fits(value: object, limit: int) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value.encode()) <= limit
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)  # json.dumps makes one for each call

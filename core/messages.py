@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from core.amqp10 import NoTextError, text_of
 from core.errors import LostError, PermanentError
 
 # Our own headers carry no "x-": RabbitMQ 4 rewrites or drops that namespace on a client's re-publish.
@@ -170,7 +171,8 @@ def plain(value: Any) -> Any:
 def decode_task(body: bytes, limits: Limits) -> CamundaTask:
     """The task in a message body, or InvalidMessageError whose text a person understands.
 
-    Accepted: a UTF-8 BOM; unknown keys (kept, echoed); integers of any size up to Python's 4,300 digits (kept exactly).
+    Accepted: a UTF-8 BOM; a string of AMQP 1.0; unknown keys (kept, echoed); integers of any size up to Python's 4,300
+    digits (kept exactly).
     Refused, because two readers would not agree on what was meant or the text could not be written back: duplicate
     keys, NaN and Infinity, numbers beyond a double (1e999), lone surrogates, nesting and size over `limits`.
     """
@@ -179,11 +181,21 @@ def decode_task(body: bytes, limits: Limits) -> CamundaTask:
             f"the message has {len(body)} bytes, MAX_MESSAGE_BYTES allows {limits.max_bytes}",
             code="message_too_large",
         )
-    text = body.removeprefix(codecs.BOM_UTF8)
+    text = text_of_value(body).removeprefix(codecs.BOM_UTF8)
     fields = decode_object(text, limits.max_depth)
     _require_identifier(fields, "task_id")
     _require_identifier(fields, "topic")
     return CamundaTask(text, fields)
+
+
+def text_of_value(body: bytes) -> bytes:
+    """The JSON text in a body that an AMQP 1.0 client sent as a string; any other body as it is."""
+    try:
+        return text_of(body)
+    except NoTextError:
+        raise InvalidMessageError(
+            "the body is an AMQP 1.0 value and holds no text: send the JSON as data or as a string", code="amqp10_value"
+        ) from None
 
 
 def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:

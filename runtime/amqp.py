@@ -21,6 +21,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
 from config import RabbitMQSettings
+from runtime.amqp_properties import ToleratingConnection
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,8 @@ def connect(
     failure: Exception = AMQPConnectionError("no RabbitMQ host is configured")
     for candidate in parameters:
         try:
-            return pika.BlockingConnection(candidate), candidate
+            # The stub wants an instance; pika itself wants the class.
+            return pika.BlockingConnection(candidate, _impl_class=ToleratingConnection), candidate  # type: ignore[arg-type]
         except (AMQPConnectionError, OSError) as error:
             failure = error
         # pika tells a silent host by the one and a connection that is reset at once by the other.

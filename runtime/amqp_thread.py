@@ -15,6 +15,7 @@ import pika
 from pika.adapters.select_connection import IOLoop
 
 from runtime.amqp import BROKER_ERRORS, Backoff, Topology, connect, describe, ensure_queues
+from runtime.amqp_properties import ToleratingConnection
 from runtime.gathering import GatheringServices
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class ConnectionThread:
         # SelectConnection knows one host only: a short blocking connection finds the one that answers.
         probe, parameters = connect(self._parameters)
         probe.close()
-        connection = pika.SelectConnection(
+        connection = ToleratingConnection(
             parameters,
             on_open_callback=self._on_connection_open,
             on_open_error_callback=self._on_connection_lost,

@@ -88,7 +88,8 @@ class Answers:
         result.errors += 1
         log.error("%s", error, extra={"event": "sent.unreadable", "queue": self._route.queue})
         _, properties, body = taken
-        message = encode_unreadable(body, properties.message_id or "unreadable:sent", self._failure(error, time.time()))
+        failure = replace(self._failure(error, time.time()), properties=properties.told())
+        message = encode_unreadable(body, properties.message_id or "unreadable:sent", failure)
         return self._publisher.publish(self._route.errors_queue, message)
 
     def rotate(self, held: Held) -> Future[None]:

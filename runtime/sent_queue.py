@@ -9,21 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
+from core.copies import carried
 from core.envelopes import SentHeader
 from core.messages import OutgoingMessage
 from runtime.amqp import NOT_FOUND, Topology, connect, ensure_queues
+from runtime.amqp_properties import ReceivedProperties
 
 PUMP = 0.1  # seconds between looks at the connection while the system is asked, so that heartbeats go on
 QUIET = 2.0  # seconds without a message after which the queue has no more for this sweep
 PREFETCH_LIMIT = 65_535  # 16 bits in AMQP
 
-Taken = tuple[int, pika.BasicProperties, bytes]  # delivery tag, properties, body
+Taken = tuple[int, ReceivedProperties, bytes]  # delivery tag, properties, body
 
 
 class SweepInterruptedError(Exception):
@@ -35,17 +37,16 @@ class Held:
     """A message taken from the queue and not settled yet."""
 
     tag: int
-    properties: pika.BasicProperties
+    properties: ReceivedProperties
     body: bytes
     header: SentHeader
 
     def copy(self) -> OutgoingMessage:
         """The same message for the tail of its queue; what the broker has added stays behind."""
-        headers = {name: value for name, value in (self.properties.headers or {}).items() if not name.startswith("x-")}
         return OutgoingMessage(
             self.body,
             self.properties.message_id or f"{self.header.task_id}:sent",
-            headers,
+            carried(self.properties.wire_headers()),
             self.properties.content_type,
             self.properties.content_encoding,
         )
@@ -104,7 +105,9 @@ class SentQueue:
         self._channel.basic_qos(prefetch_count=size)
         consumer_tag = self._channel.basic_consume(
             self.name,
-            lambda _channel, method, properties, body: taken.append((method.delivery_tag or 0, properties, body)),
+            lambda _channel, method, properties, body: taken.append(
+                (method.delivery_tag or 0, cast(ReceivedProperties, properties), body)
+            ),
         )
         # pika's own consume() measures its time-out by the wall clock, which may jump.
         last_arrival, arrived = time.monotonic(), 0

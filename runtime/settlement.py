@@ -197,7 +197,13 @@ class Settler:
 
     def _park(self, work: Work, error: OutcomeError) -> None:
         failure = Failure(
-            error, self._route.queue, self._route.system, work.tries.attempt, work.first_seen, failed_at=time.time()
+            error,
+            self._route.queue,
+            self._route.system,
+            work.tries.attempt,
+            work.first_seen,
+            failed_at=time.time(),
+            properties=work.delivery.properties.told(),
         )
         if work.task is None:
             message = encode_unreadable(work.delivery.body, work.message_id, failure)

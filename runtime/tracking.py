@@ -158,6 +158,8 @@ class Sweeper:
             # Only quorum queues count; a classic queue never sets this header.
             self._returns_are_counted = self._returns_are_counted or "x-delivery-count" in headers
             try:
+                if refusal := properties.refusal():
+                    raise refusal
                 header = decode_sent_header(body, headers)
             except InvalidMessageError as error:
                 self._wait(queue, [self._answers.report_unreadable((tag, properties, body), error, result)])

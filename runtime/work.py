@@ -7,12 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from core.envelopes import decode_history, encode_copy, encode_rerouted
+from core.copies import decode_history, encode_copy, encode_rerouted, hops
 from core.messages import CamundaTask, OutgoingMessage
 from core.policy import Tries
 from rabbitmq_consumer import Delivery
 
 log = logging.getLogger(__name__)
+
+# The others speak to the broker: expiration deletes the message, a user_id that is not ours closes the channel, and
+# delivery_mode is always persistent (docs/contract.md, "Copy").
+_KEPT = ("timestamp", "correlation_id", "type", "app_id", "reply_to", "priority")
+_DIRECT_REPLY = "amq.rabbitmq.reply-to"  # a publish that names it closes a channel that does not consume from it
 
 
 @dataclass(slots=True)
@@ -44,7 +49,7 @@ class Work:
         return self.task
 
     def copy(self, tries: Tries, error: str) -> OutgoingMessage:
-        headers = self.delivery.properties.headers or {}
+        headers = self.delivery.properties.wire_headers()
         body, first_seen = self.delivery.body, self.first_seen
         return self._with_properties(
             encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
@@ -52,16 +57,17 @@ class Work:
 
     def rerouted(self) -> OutgoingMessage:
         """The message for another input queue."""
-        headers = self.delivery.properties.headers or {}
-        body, origin, first_seen = self.delivery.body, self.delivery.origin, self.first_seen
+        properties, body, origin = self.delivery.properties, self.delivery.body, self.delivery.origin
+        headers, hop = properties.wire_headers(), hops(properties.headers or {}) + 1
         return self._with_properties(
-            encode_rerouted(body, self.message_id, headers, origin=origin, first_seen=first_seen)
+            encode_rerouted(body, self.message_id, headers, hop=hop, origin=origin, first_seen=self.first_seen)
         )
 
     def _with_properties(self, copy: OutgoingMessage) -> OutgoingMessage:
         properties = self.delivery.properties
-        kept = ("timestamp", "correlation_id", "type", "app_id", "reply_to", "priority")
-        further = {name: value for name in kept if (value := getattr(properties, name)) is not None}
+        further = {name: value for name in _KEPT if (value := getattr(properties, name)) is not None}
+        if further.get("reply_to") == _DIRECT_REPLY:
+            del further["reply_to"]
         return OutgoingMessage(
             copy.body, copy.message_id, copy.headers, properties.content_type, properties.content_encoding, further
         )

@@ -25,13 +25,14 @@ BESIDE_THE_LAYERS = {"sandbox", "tests", "benchmarks"}
 
 PIKA_USERS = {
     *("runtime.amqp", "runtime.amqp_thread", "runtime.gathering", "runtime.sent_queue", "runtime.tracking"),
-    *("rabbitmq_consumer", "rabbitmq_publisher"),
+    *("runtime.amqp_properties", "rabbitmq_consumer", "rabbitmq_publisher"),
     *("simple_test", "test_bitrix_worker", "sandbox", "tests", "benchmarks"),
 }
 SANDBOX_USERS = {"main", "cli", "sandbox", "tests", "benchmarks"}
 CONSUMERS_USERS = {"cli", "tests", "benchmarks"}  # the daemon loads them by name
 CLOSED_TO_CONSUMERS = {
     *("runtime.amqp", "runtime.amqp_thread", "runtime.sent_queue", "runtime.tracking", "runtime.tracker_thread"),
+    *("runtime.amqp_properties", "runtime.amqp_fields"),
     *("runtime.gathering", "runtime.answers", "runtime.change_watch", "runtime.loader", "runtime.lifecycle"),
     *("rabbitmq_consumer", "rabbitmq_publisher", "message_processor"),
 }

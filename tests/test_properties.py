@@ -10,12 +10,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.copies import decode_history, encode_copy
 from core.envelopes import (
     EMBED_LIMIT,
     Failure,
-    decode_history,
     decode_sent,
-    encode_copy,
     encode_failed_task,
     encode_failed_tracking,
     encode_response,

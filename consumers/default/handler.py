@@ -9,7 +9,7 @@ from base_handler import BaseMessageHandler
 from consumers.default.config import DefaultSettings
 from consumers.default.routes import Routes
 from consumers.default.webhook import Webhook
-from core.envelopes import hops
+from core.copies import hops
 from core.errors import PermanentError
 from core.messages import IncomingMessage
 from core.results import Done, Rerouted, Result
