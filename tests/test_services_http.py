@@ -21,7 +21,7 @@ from consumers.python_services.client import order_of
 from consumers.python_services.handler import MOST_THREADS, PythonServicesHandler
 from consumers.python_services.jobs import Job, job_of
 from core.envelopes import EXTERNAL_ID_LIMIT
-from core.errors import OutcomeError, PartialOutageError, PermanentError, StoppingError
+from core.errors import BusyError, OutcomeError, PartialOutageError, PermanentError, StoppingError
 from core.messages import Limits, decode_task
 from core.results import Accepted, Done
 from core.values import header_string
