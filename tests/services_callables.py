@@ -36,6 +36,13 @@ def count(task: Task) -> Task:
     return {"pid": os.getpid()}
 
 
+def count_slowly(task: Task) -> Task:
+    """The same, `seconds` before its end."""
+    count(task)
+    time.sleep(task["variables"]["seconds"])
+    return {}
+
+
 def count_and(task: Task) -> Task:
     """The same, and then what the variable `then` says."""
     count(task)

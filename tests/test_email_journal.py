@@ -13,7 +13,7 @@ from consumers.email.client import SmtpClient
 from consumers.email.handler import EmailHandler
 from core.errors import AmbiguousError, ConfigurationError, PermanentError
 from core.results import Done, Result
-from runtime.send_journal import SendJournal
+from runtime.send_journal import Send, SendJournal
 from tests.email_server import MailServer
 from tests.email_support import handler_for, message, settings_for
 
@@ -32,8 +32,8 @@ class CrashingJournal(SendJournal):
         self._point = (at, part)
         self._after = after
 
-    def begin(self, task_id: str, part: str) -> None:
-        self._pass(("begin", part), lambda: super(CrashingJournal, self).begin(task_id, part))
+    def begin(self, task_id: str, part: str, known: Send | None = None) -> None:
+        self._pass(("begin", part), lambda: super(CrashingJournal, self).begin(task_id, part, known))
 
     def sent(self, task_id: str, part: str, detail: str = "") -> None:
         self._pass(("sent", part), lambda: super(CrashingJournal, self).sent(task_id, part, detail))
@@ -156,10 +156,10 @@ def test_two_copies_of_a_task_at_once_send_one_mail(server: MailServer, tmp_path
     held, go_on = threading.Event(), threading.Event()
 
     class SlowJournal(SendJournal):
-        def begin(self, task_id: str, part: str) -> None:
+        def begin(self, task_id: str, part: str, known: Send | None = None) -> None:
             held.set()
             assert go_on.wait(30)
-            super().begin(task_id, part)
+            super().begin(task_id, part, known)
 
     settings = settings_for(server, tmp_path)
     handler = EmailHandler(settings, SmtpClient(settings, threading.Event()), SlowJournal(settings.state_dir, "email"))
@@ -187,7 +187,7 @@ def test_without_a_journal_nothing_is_sent(server: MailServer, tmp_path: Path) -
 
 def test_a_journal_that_fails_in_the_middle_of_a_mail_sends_none(server: MailServer, tmp_path: Path) -> None:
     class FullDisk(SendJournal):
-        def begin(self, task_id: str, part: str) -> None:
+        def begin(self, task_id: str, part: str, known: Send | None = None) -> None:
             raise ConfigurationError("no space left", code="send_journal")
 
     settings = settings_for(server, tmp_path)

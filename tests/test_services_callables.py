@@ -15,7 +15,7 @@ import pytest
 from consumers.python_services.callable_service import MAY_HAVE_RUN
 from consumers.python_services.handler import PythonServicesHandler
 from consumers.python_services.processes import CallableProcess, DeadlineError, EndedError, ProcessPool, UnusableError
-from core.errors import BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
+from core.errors import BusinessError, BusyError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.results import Done
 from runtime.send_journal import SendJournal
 from tests.harness import wait_until
@@ -242,7 +242,11 @@ def test_people_may_put_it_back_and_then_it_is_called_once_more(tmp_path: Path) 
 
 
 def test_a_worker_that_died_in_a_call_leaves_it_to_people(tmp_path: Path) -> None:
-    SendJournal(tmp_path / "state", "python-services").begin("task-7", "call")
+    earlier = SendJournal(tmp_path / "state", "python-services")
+    earlier.begin("task-7", "call")
+    with handler_for(tmp_path, once()) as handler:
+        assert isinstance(outcome_of(handler, redelivered(counting(tmp_path))), BusyError), "it lives, and is at work"
+    earlier.close()
     for task in (counting(tmp_path), redelivered(counting(tmp_path))):
         with handler_for(tmp_path, once()) as handler:
             assert outcome_of(handler, redelivered(task)).code == MAY_HAVE_RUN

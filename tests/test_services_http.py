@@ -21,7 +21,7 @@ from consumers.python_services.client import order_of
 from consumers.python_services.handler import MOST_THREADS, PythonServicesHandler
 from consumers.python_services.jobs import Job, job_of
 from core.envelopes import EXTERNAL_ID_LIMIT
-from core.errors import OutcomeError, PartialOutageError, PermanentError, StoppingError
+from core.errors import BusyError, OutcomeError, PartialOutageError, PermanentError, StoppingError
 from core.messages import Limits, decode_task
 from core.results import Accepted, Done
 from core.values import header_string
@@ -337,7 +337,7 @@ def test_two_messages_of_one_task_are_not_in_work_at_the_same_time(tmp_path: Pat
     ):
         first = threads.submit(_outcome, handler, message(key="task-7"))
         wait_until(lambda: bool(vars(vars(handler)["_claims"])["_keys"]), 10, "the first one in work")
-        with pytest.raises(PartialOutageError) as caught:
+        with pytest.raises(BusyError) as caught:
             handler.handle(message(key="task-7"))
         assert caught.value.code == "key_in_use"
         outside.go_down()

@@ -33,7 +33,7 @@ class DefaultHandler(BaseMessageHandler):
         if queue is not None and _hops(message) < MOST_HOPS:
             return Rerouted(queue)
         if self._webhook is not None:
-            return Done(self._webhook.deliver(task))
+            return Done(self._webhook.deliver(task, message.ensure_ours))
         if queue is not None:
             raise PermanentError(
                 f"This message was put into another queue once and has come back; the rules would put it into {queue} "

@@ -21,6 +21,7 @@ from core.errors import (
     TransientError,
 )
 from core.messages import CamundaTask
+from runtime.http import Guard
 from runtime.http_outcomes import COMMON, Rule
 from runtime.json_client import JsonClient
 
@@ -50,15 +51,14 @@ class Webhook:
         http = settings.http_client("The webhook", headers=headers, max_body=_MOST_BODY)
         self._api = JsonClient("The webhook", http, url, stop, rules=_RULES, may_be_empty=True)
 
-    def deliver(self, task: CamundaTask) -> dict[str, Any]:
+    def deliver(self, task: CamundaTask, guard: Guard) -> dict[str, Any]:
         """The result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
 
         Other messages of it need no webhook.
         """
         try:
-            return self._api.ask(
-                "POST", "", _envelope(task), headers={"Idempotency-Key": values.header_string(task.task_id)}
-            )
+            headers = {"Idempotency-Key": values.header_string(task.task_id)}
+            return self._api.ask("POST", "", _envelope(task), headers=headers, guard=guard)
         except (OutageError, ConfigurationError) as error:
             wait = max(self._wait, error.retry_after or 0.0)
             raise PartialOutageError(error.reason, code=error.code, retry_after=wait, part="webhook") from None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from consumers.email.config import EmailSettings
 from consumers.email.errors import RecipientDeferredError, RecipientRefusedError
 from consumers.email.session import Letter, SmtpSession
-from core.errors import AmbiguousError, OutcomeError, PermanentError, TransientError
+from core.errors import AmbiguousError, BusyError, LostError, OutcomeError, PermanentError, TransientError
+from core.messages import IncomingMessage
 from runtime.send_journal import Send, SendJournal
 
 _POLICY = "smtp_5.7."  # RFC 3463: refused for reasons of security or policy
+
+
+Earlier = Mapping[str, Send]  # by part
 
 
 @dataclass
@@ -46,30 +49,42 @@ class Delivery:
         self._ambiguous_wait = settings.ambiguous_wait
         self._deferred_wait = settings.deferred_wait
 
-    def known(self, task_id: str, recipients: Sequence[str]) -> Progress | None:
-        """The end of a mail that was sent before, by what the journal says; None when something is left to do."""
-        parts = self._journal.parts(task_id)
+    def earlier(self, task_id: str) -> Earlier:
+        """What the journal says of the task. It holds for what is asked and sent with it: see `send`."""
+        return self._journal.parts(task_id)
+
+    def known(self, earlier: Earlier, recipients: Sequence[str]) -> Progress | None:
+        """The end of a mail that was sent before; None when something is left to do."""
         progress = Progress()
-        if all(_recall(progress, each, parts.get(_part(each))) for each in recipients) and progress.accepted:
+        if all(_recall(progress, each, earlier.get(_part(each))) for each in recipients) and progress.accepted:
             return progress
         return None
 
-    def is_in_doubt(self, task_id: str, recipients: Sequence[str]) -> bool:
-        """Whether an attempt to one of them was begun whose end the journal does not know."""
-        parts = self._journal.parts(task_id)
-        states = (parts.get(_part(each)) for each in recipients)
-        return any(state is not None and state.state == "sending" for state in states)
+    def is_running(self, earlier: Earlier, recipients: Sequence[str]) -> bool:
+        """Whether another worker of this machine is sending it to one of them."""
+        return any(send.is_running for send in _known(earlier, recipients))
 
-    def send(self, session: SmtpSession, task_id: str, recipients: Sequence[str], letter: Letter) -> Progress:
+    def is_in_doubt(self, earlier: Earlier, recipients: Sequence[str]) -> bool:
+        """Whether it was begun for one of them, its end is not known, and nobody knows whether who began it lives."""
+        return any(send.state == "sending" and not send.owner for send in _known(earlier, recipients))
+
+    def send(
+        self,
+        session: SmtpSession,
+        message: IncomingMessage,
+        recipients: Sequence[str],
+        letter: Letter,
+        earlier: Earlier,
+    ) -> Progress:
         """One transaction for each recipient without an answer, until one is in doubt or the server fails.
 
-        Raises ConfigurationError when the journal cannot be written: nothing is sent without it.
+        Raises LostError and BusyError when the mail is another worker's by now, or somebody has sent it since `earlier`
+        was read; ConfigurationError when the journal cannot be written: nothing is sent without it.
         """
-        parts = self._journal.parts(task_id)
         progress = Progress()
         policy = 0  # recipients that the server's policy has refused now
         for recipient in recipients:
-            state = parts.get(_part(recipient))
+            state = earlier.get(_part(recipient))
             if _recall(progress, recipient, state):
                 continue
             if progress.doubt or progress.error:
@@ -77,10 +92,10 @@ class Delivery:
             elif state is not None and not self._resend:
                 progress.in_doubt[recipient] = "an earlier attempt ended while it was being sent"
             else:
-                refusal = self._transaction(session, task_id, recipient, letter, state=state, progress=progress)
+                refusal = self._transaction(session, message, recipient, letter, state=state, progress=progress)
                 policy += refusal is not None and refusal.code.startswith(_POLICY)
         if policy and policy == len(recipients):
-            self._tell_whom_the_policy_is_about(session, task_id, recipients, progress)
+            self._tell_whom_the_policy_is_about(session, message.task.task_id, recipients, progress)
         return progress
 
     def outcome(self, progress: Progress) -> OutcomeError | None:
@@ -108,18 +123,22 @@ class Delivery:
     def _transaction(
         self,
         session: SmtpSession,
-        task_id: str,
+        message: IncomingMessage,
         recipient: str,
         letter: Letter,
         *,
         state: Send | None,
         progress: Progress,
     ) -> RecipientRefusedError | None:
-        part = _part(recipient)
+        task_id, part = message.task.task_id, _part(recipient)
+        attempt = _Attempt(self._journal, message, part, state)
         try:
-            answer = session.deliver(letter, recipient, partial(self._journal.begin, task_id, part))
+            answer = session.deliver(letter, recipient, attempt.begin)
+        except (LostError, BusyError):
+            raise  # nothing was begun
         except RecipientRefusedError as error:
-            self._journal.begin(task_id, part)  # perhaps refused before the content: only known parts can be settled
+            if not attempt.is_begun:  # refused before the content: only known parts can be settled
+                attempt.begin()
             self._journal.refused(task_id, part, error.reason)
             progress.refused[recipient] = error.reason
             return error
@@ -127,8 +146,7 @@ class Delivery:
             progress.in_doubt[recipient] = error.reason
             progress.doubt = error
         except OutcomeError as error:
-            if state is None:  # else the doubt of an earlier attempt stays
-                self._journal.forget(task_id, part)
+            self._journal.undo(task_id, part, state)
             if isinstance(error, RecipientDeferredError):
                 progress.deferred[recipient] = error.reason
             else:
@@ -137,6 +155,8 @@ class Delivery:
         else:
             self._journal.sent(task_id, part, answer)
             progress.accepted.append(recipient)
+        finally:
+            self._journal.leave(task_id, part)
         return None
 
     def _tell_whom_the_policy_is_about(
@@ -148,6 +168,26 @@ class Delivery:
         except OutcomeError as error:
             progress.error = error
             self.forget_refusals(task_id, recipients)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    journal: SendJournal
+    message: IncomingMessage
+    part: str
+    state: Send | None  # as it was
+    is_begun: bool = False
+
+    def begin(self) -> None:
+        """Asked at the last moment at which nothing has happened yet. Raises LostError or BusyError."""
+        self.message.ensure_ours()
+        if not self.is_begun:  # else a server that says goodbye has refused it, and another connection is tried
+            self.journal.begin(self.message.task.task_id, self.part, self.state)
+            self.is_begun = True
+
+
+def _known(earlier: Earlier, recipients: Sequence[str]) -> Iterator[Send]:
+    return (earlier[part] for each in recipients if (part := _part(each)) in earlier)
 
 
 def _part(recipient: str) -> str:

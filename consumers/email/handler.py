@@ -22,8 +22,9 @@ from core.errors import (
 )
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, Result
-from runtime.claims import KeyClaims, again
+from runtime.claims import KeyClaims, again, busy
 from runtime.send_journal import SendJournal
+from runtime.send_journal import busy as being_sent
 
 REJECTED = "EMAIL_REJECTED"
 
@@ -79,34 +80,43 @@ class EmailHandler(BaseMessageHandler):
     def get_stats(self) -> dict[str, Any]:
         return dict(self._client.stats())
 
+    def close(self) -> None:
+        """Closes the journal's file."""
+        self._journal.close()
+
     def _get_original_queue_name(self) -> str:
         return "email.queue"
 
     def _one(self, session: SmtpSession, message: IncomingMessage) -> HandlerOutcome:
         key = message.task.task_id
         if not self._claims.take(key):
-            return again("Another message of this task is being processed", "key_in_use", self._wait)
+            return busy("task", self._wait)
         try:
-            return self._sent(session, message.task, redelivered=message.redelivered)
+            return self._sent(session, message)
         except OutcomeError as error:
             return error
         finally:
             self._claims.release([key])
 
-    def _sent(self, session: SmtpSession, task: CamundaTask, *, redelivered: bool) -> Done:
+    def _sent(self, session: SmtpSession, message: IncomingMessage) -> Done:
+        task = message.task
         recipients = self._composer.recipients(task)
         addresses = [each.addr_spec for each in recipients.all]
+        earlier = self._delivery.earlier(task.task_id)
         # Before anything else is looked at: what was sent stays sent, even if its attachment is gone by now.
-        if (known := self._delivery.known(task.task_id, addresses)) is not None:
+        if (known := self._delivery.known(earlier, addresses)) is not None:
             return self._done(task, known, duplicate=True)
-        if redelivered and self._delivery.is_in_doubt(task.task_id, addresses):
-            # It may have lost the broker and not its life: it gets time to write down the end.
+        if self._delivery.is_running(earlier, addresses):
+            raise being_sent()
+        if message.redelivered and self._delivery.is_in_doubt(earlier, addresses):
+            # By a worker that gives no name, or one whose server may be taking it still.
             self._claims.doubt(task.task_id, self._wait)
             raise again("An earlier worker may be sending this mail still", "redelivered", self._wait)
         if self._claims.is_in_doubt(task.task_id):
             raise again("The server may still be taking this mail, for another message", "key_in_doubt", self._wait)
+        message.ensure_ours()  # again before the mail's end: what was lost before need not go that far
         letter = self._composer.letter(task, recipients, datetime.now(UTC))
-        progress = self._delivery.send(session, task.task_id, addresses, letter)
+        progress = self._delivery.send(session, message, addresses, letter, earlier)
         if progress.doubt is not None:
             self._claims.doubt(task.task_id, self._wait)
         if (error := self._delivery.outcome(progress)) is not None:

@@ -59,8 +59,8 @@ class SmtpSession:
             require(smtp.mail(self._client.sender), "sender", 250)
             smtp.rset()
 
-    def deliver(self, letter: Letter, recipient: str, before_content: Callable[[], None]) -> str:
-        """Gives the server the mail for one recipient; its answer. `before_content` is called when all is agreed.
+    def deliver(self, letter: Letter, recipient: str, before_end: Callable[[], None]) -> str:
+        """Gives the server the mail for one recipient; its answer. `before_end` is called when all but its end is sent.
 
         Raises RecipientRefusedError, RecipientDeferredError, AmbiguousError (the server may have it), and with nothing
         delivered any other outcome.
@@ -68,11 +68,11 @@ class SmtpSession:
         self._client.require_running()
         if self._smtp is not None and self._used:
             try:
-                return self._transaction(letter, recipient, before_content)
+                return self._transaction(letter, recipient, before_end)
             except OutageError:  # idle for too long, or enough mails for one connection: only a fresh one can tell
                 self._drop()
         self._used = False
-        return self._transaction(letter, recipient, before_content)
+        return self._transaction(letter, recipient, before_end)
 
     def require_right_to_send(self) -> None:
         """Raises ConfigurationError when the server's policy refuses even our own address as a recipient."""
@@ -86,17 +86,18 @@ class SmtpSession:
                 f"the mail server lets the worker send to nobody, not even to EMAIL_FROM: {reply}", code=reply.word
             )
 
-    def _transaction(self, letter: Letter, recipient: str, before_content: Callable[[], None]) -> str:
+    def _transaction(self, letter: Letter, recipient: str, before_end: Callable[[], None]) -> str:
         smtp = self._connection()
         with self._dropping_on_loss():
             self._agree(smtp, letter, recipient)
+            self._content(smtp, letter)
         try:
-            before_content()
+            before_end()
         except BaseException:
-            self._drop()  # the server waits for content that must not come
+            self._drop()  # the server waits for an end that must not come: without it, it throws the mail away
             raise
         with self._dropping_on_loss():
-            return self._content(smtp, letter)
+            return self._end(smtp)
 
     def _agree(self, smtp: smtplib.SMTP, letter: Letter, recipient: str) -> None:
         """From MAIL to the server's "go ahead"."""
@@ -127,12 +128,14 @@ class SmtpSession:
             self._reset(smtp)
             raise
 
-    def _content(self, smtp: smtplib.SMTP, letter: Letter) -> str:
-        settings = self._client.settings
-        with errors("content"):  # without its end the server throws the mail away
+    def _content(self, smtp: smtplib.SMTP, letter: Letter) -> None:
+        with errors("content"):
             content = _quoted(letter.content)
             for start in range(0, len(content), _PIECE):  # the time-out is for each of them
                 smtp.send(content[start : start + _PIECE])
+
+    def _end(self, smtp: smtplib.SMTP) -> str:
+        settings = self._client.settings
         try:
             socket_of(smtp).settimeout(settings.data_timeout)
             smtp.send(b".\r\n")

@@ -22,7 +22,7 @@ from consumers.onec.errors import RefusalError, SessionLostError, outcome_of
 from consumers.onec.literals import entity_path, query_string
 from core import values
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
-from runtime.http import HttpAnswer, HttpClient
+from runtime.http import Guard, HttpAnswer, HttpClient, unguarded
 
 Json = dict[str, Any]
 
@@ -32,13 +32,14 @@ _SLOT_WAIT = 0.5  # seconds between two looks at whether the daemon is stopping
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """`what` names it for people; the address is in no text."""
+    """`what` names it for people; the address is in no text. `guard` is asked at the last moment (HttpClient.send)."""
 
     method: str
     url: str
     what: str
     body: Json | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    guard: Guard = unguarded
 
     @property
     def write(self) -> bool:
@@ -87,29 +88,29 @@ class OneCClient:
         """Raises NotFoundError when there is no such object, and only then."""
         return self._read(entity_path(entity, key), {}, f"{entity}/{key}")
 
-    def create(self, entity: str, body: Json) -> Json:
+    def create(self, entity: str, body: Json, guard: Guard = unguarded) -> Json:
         """Raises KeyExistsError when there is one with this Ref_Key. Empty answer: `{}`."""
-        return self._write("POST", entity_path(entity), body, f"to create {entity}")
+        return self._write("POST", entity_path(entity), body, f"to create {entity}", guard=guard)
 
-    def patch(self, entity: str, key: str, body: Json, version: str) -> Json:
+    def patch(self, entity: str, key: str, body: Json, version: str, guard: Guard = unguarded) -> Json:
         """Only if the object has still this DataVersion, else ChangedError."""
         headers = {"If-Match": version} if version else {}
         what = f"to change {entity}/{key}"
-        return self._write("PATCH", entity_path(entity, key), body, what, headers=headers)
+        return self._write("PATCH", entity_path(entity, key), body, what, guard=guard, headers=headers)
 
-    def action(self, entity: str, key: str, name: str) -> None:
+    def action(self, entity: str, key: str, name: str, guard: Guard = unguarded) -> None:
         """`Post`, `Start`, …; whatever comes back with 2xx means done."""
         parameters = "?PostingModeOperational=false" if name == "Post" else ""
         url = f"{self._odata}{entity_path(entity, key)}/{name}{parameters}"
-        self._send(_Request("POST", url, f"{name} of {entity}/{key}"))
+        self._send(_Request("POST", url, f"{name} of {entity}/{key}", guard=guard))
 
-    def call_service(self, path: str, body: Json, key: str) -> Json:
+    def call_service(self, path: str, body: Json, key: str, guard: Guard = unguarded) -> Json:
         """POST to /hs/<path>; `key` lets the service recognise what it has done already. Empty answer: `{}`.
 
         Raises RefusalError beside outcomes: what a refusal means is the service's own contract.
         """
         url, headers = self._services + quote(path), {"Idempotency-Key": values.header_string(key)}
-        request = _Request("POST", url, f"the HTTP service {path}", body, headers)
+        request = _Request("POST", url, f"the HTTP service {path}", body, headers, guard)
         return _object_or_nothing(self._attempt(request, self._http), request)
 
     def stats(self) -> dict[str, Any]:
@@ -120,8 +121,10 @@ class OneCClient:
         request = _Request("GET", self._odata + path + query_string(options), what)
         return _object(self._send(request), request)
 
-    def _write(self, method: str, path: str, body: Json, what: str, headers: Mapping[str, str] | None = None) -> Json:
-        request = _Request(method, self._odata + path + query_string({}), what, body, headers or {})
+    def _write(
+        self, method: str, path: str, body: Json, what: str, *, guard: Guard, headers: Mapping[str, str] | None = None
+    ) -> Json:
+        request = _Request(method, self._odata + path + query_string({}), what, body, headers or {}, guard)
         return _object_or_nothing(self._send(request), request)
 
     def _send(self, request: _Request, http: HttpClient | None = None) -> HttpAnswer:
@@ -146,7 +149,9 @@ class OneCClient:
         with self._slot():
             with self._lock:
                 self._requests += 1
-            answer = http.send(request.method, request.url, write=request.write, body=body, headers=headers)
+            answer = http.send(
+                request.method, request.url, write=request.write, body=body, headers=headers, guard=request.guard
+            )
         if not 200 <= answer.status < 300:
             raise RefusalError(answer, request.what, write=request.write)
         return answer

@@ -15,6 +15,7 @@ from consumers.onec.errors import ChangedError, KeyExistsError, NotFoundError
 from consumers.onec.literals import ObjectRef, as_guid
 from consumers.onec.mapping import STATES
 from core.errors import AmbiguousError, ConfigurationError, OutcomeError, PermanentError, TransientError
+from runtime.http import Guard
 
 _CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
 
@@ -29,7 +30,7 @@ class Made:
 
 
 class Objects:
-    """One infobase's objects, by keys. Usable from any thread."""
+    """One infobase's objects, by keys. Usable from any thread. A `guard` is asked at the last moment before a write."""
 
     def __init__(self, client: OneCClient, namespace: str) -> None:
         self._client = client
@@ -38,13 +39,13 @@ class Objects:
     def key_of(self, entity: str, task_id: str) -> str:
         return str(uuid.uuid5(self._namespace, f"1c:{entity}:{task_id}"))
 
-    def created(self, entity: str, task_id: str, body: Json, *, may_be_there: bool) -> Made:
+    def created(self, entity: str, task_id: str, body: Json, *, may_be_there: bool, guard: Guard) -> Made:
         """The task's object, found or made. Raises an outcome; then it is not known to exist."""
         ref = ObjectRef(entity, self.key_of(entity, task_id))
         if may_be_there and (row := self._found(ref)) is not None:
             return Made(ref, row, was_there=True)
         try:
-            row = self._client.create(entity, {**body, "Ref_Key": ref.key}) or self._there(ref)
+            row = self._client.create(entity, {**body, "Ref_Key": ref.key}, guard) or self._there(ref)
         except KeyExistsError:
             return Made(ref, self._there(ref), was_there=True)
         except (AmbiguousError, TransientError) as doubt:
@@ -55,7 +56,7 @@ class Objects:
         kept = as_guid(row.get("Ref_Key"))
         return Made(ObjectRef(entity, kept or ref.key), row, was_there=False)
 
-    def acted(self, made: Made, action: str, *, again: bool = False) -> Made:
+    def acted(self, made: Made, action: str, *, guard: Guard, again: bool = False) -> Made:
         """Posted or started, unless it is already; `again`: even then.
 
         Raises an outcome that names the object: it exists by then.
@@ -65,7 +66,7 @@ class Objects:
             return made
         try:
             try:
-                self._client.action(ref.entity, ref.key, action)
+                self._client.action(ref.entity, ref.key, action, guard)
             except (AmbiguousError, TransientError) as doubt:
                 row = self._client.get(ref.entity, ref.key)
                 if row.get(state) is not True or again:
@@ -76,14 +77,15 @@ class Objects:
             text = f"{ref} (number {made.row.get('Number', '?')}) exists, but {action} failed: {error.reason}"
             raise type(error)(text, code=error.code, retry_after=error.retry_after) from None
 
-    def updated(self, ref: ObjectRef, body: Json) -> Made:
+    def updated(self, ref: ObjectRef, body: Json, *, guard: Guard) -> Made:
         """Repeating it changes nothing, so a doubtful one is simply done again."""
         for _ in range(_CONFLICTS):
             current = self._target(ref)
             if not body:
                 return Made(ref, current, was_there=True)
             try:
-                row = self._client.patch(ref.entity, ref.key, body, str(current.get("DataVersion") or ""))
+                version = str(current.get("DataVersion") or "")
+                row = self._client.patch(ref.entity, ref.key, body, version, guard)
             except ChangedError:
                 continue
             return Made(ref, {**current, **row}, was_there=False)

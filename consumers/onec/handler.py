@@ -55,9 +55,9 @@ class OneCHandler(BaseMessageHandler):
                 f"1C has no topic {task.topic!r}; ONEC_MAPPING_FILE maps {known}", code="unknown_topic"
             )
         if isinstance(topic, ServiceTopic):
-            return self._services.call(task, topic)
+            return self._services.call(task, topic, message.ensure_ours)
         if topic.operation == "update":
-            return self._update(task, topic)
+            return self._update(message, topic)
         return self._create(message, topic)
 
     def probe(self) -> None:
@@ -78,9 +78,11 @@ class OneCHandler(BaseMessageHandler):
         task = message.task
         body = self._fields.for_creation(task, topic)
         # Any other repetition is told by 1C itself: a second object with the key is refused.
-        made = self._objects.created(topic.entity, task.task_id, body, may_be_there=message.may_have_been_begun)
+        guard = message.ensure_ours
+        may_be_there = message.may_have_been_begun
+        made = self._objects.created(topic.entity, task.task_id, body, may_be_there=may_be_there, guard=guard)
         if topic.action is not None:
-            made = self._objects.acted(made, topic.action)
+            made = self._objects.acted(made, topic.action, guard=guard)
         response = self._response(made, topic)
         wanted = self._objects.key_of(topic.entity, task.task_id)
         if made.ref.key != wanted:
@@ -91,15 +93,16 @@ class OneCHandler(BaseMessageHandler):
         result = Accepted if topic.is_tracked else Done
         return result(response, external_id=str(made.ref), duplicate=made.was_there)
 
-    def _update(self, task: CamundaTask, topic: ODataTopic) -> Done:
+    def _update(self, message: IncomingMessage, topic: ODataTopic) -> Done:
+        task, guard = message.task, message.ensure_ours
         ref = self._target(task, topic)
         body = self._fields.for_update(task, topic)
         if not body and topic.action is None:
             raise PermanentError("The message names nothing to update", code="nothing_to_update")
-        made = self._objects.updated(ref, body)
+        made = self._objects.updated(ref, body, guard=guard)
         if topic.action is not None:
             # A posted document that was changed must be posted once more; posting twice does no harm.
-            made = self._objects.acted(made, topic.action, again=topic.action == "Post")
+            made = self._objects.acted(made, topic.action, guard=guard, again=topic.action == "Post")
         return Done(self._response(made, topic), external_id=str(made.ref))
 
     def _target(self, task: CamundaTask, topic: ODataTopic) -> ObjectRef:

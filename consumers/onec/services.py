@@ -16,6 +16,7 @@ from consumers.onec.mapping import ServiceTopic
 from core.errors import AmbiguousError, BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import CamundaTask
 from core.results import Done
+from runtime.http import Guard
 
 _PATIENCE = 30.0  # seconds, where the service tells no Retry-After
 _NOT_THE_SERVICES_OWN = frozenset({401, 407, 408, 425, 429})
@@ -25,8 +26,8 @@ class HttpServices:
     def __init__(self, client: OneCClient) -> None:
         self._client = client
 
-    def call(self, task: CamundaTask, topic: ServiceTopic) -> Done:
-        """Raises an outcome."""
+    def call(self, task: CamundaTask, topic: ServiceTopic, guard: Guard) -> Done:
+        """Raises an outcome. `guard` is asked at the last moment."""
         body: Json = {
             "task_id": task.task_id,
             "topic": task.topic,
@@ -35,7 +36,7 @@ class HttpServices:
             "data": service_data(task, topic.fields),
         }
         try:
-            answer = self._client.call_service(topic.address, body, task.task_id)
+            answer = self._client.call_service(topic.address, body, task.task_id, guard)
         except RefusalError as refused:
             raise service_outcome_of(refused, topic.address) from None
         view = {"id": task.task_id, "title": topic.address, "status": "done", **answer}

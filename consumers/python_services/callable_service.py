@@ -2,7 +2,7 @@
 
 One that is not idempotent is never called twice for a task: its beginning is written down before the call
 (SendJournal), and what was begun and not finished goes to people. When they put the message back into the queue,
-it is called again: a message that the broker has not delivered before is their decision.
+it is called again: a message that was not here when the call failed is their decision.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NoReturn
 
+from consumers.python_services import refusals
 from consumers.python_services.client import order_of, title
 from consumers.python_services.http_service import response
 from consumers.python_services.outcomes import CODE_LIMIT, Failed, Finished, Running, failure, read
@@ -27,11 +28,19 @@ from consumers.python_services.processes import (
 )
 from consumers.python_services.registry import Poll, PythonSpec
 from core import values
-from core.errors import BusinessError, ConfigurationError, OutcomeError, PermanentError, TransientError
+from core.envelopes import decode_history
+from core.errors import (
+    BusinessError,
+    ConfigurationError,
+    LostError,
+    OutcomeError,
+    PermanentError,
+    TransientError,
+)
 from core.messages import IncomingMessage
 from core.results import Done, Result
 from runtime.secrets import Secrets
-from runtime.send_journal import SendJournal
+from runtime.send_journal import SendJournal, busy
 
 log = logging.getLogger(__name__)
 
@@ -79,33 +88,41 @@ class CallableService:
         if earlier is not None:
             if earlier.state == "sent":
                 return Done(response(self._name, json.loads(earlier.detail), "python"), duplicate=True)
+            if earlier.is_running:
+                raise busy()
             if earlier.state == "sending":
                 self._give_up(task_id, "an earlier worker began it and did not finish it")
-            if message.redelivered:  # we died between writing the refusal down and its way to the error queue
-                raise PermanentError(earlier.detail, code=MAY_HAVE_RUN)
+            if _was_here(message, earlier.at):
+                raise refusals.read(earlier.detail, MAY_HAVE_RUN)
         process = self._ready_process()
         try:
-            self._journal.begin(task_id, _PART)
+            message.ensure_ours()
+            self._journal.begin(task_id, _PART, earlier)
         except BaseException:
             self._pool.give_back(process)
             raise
         try:
-            result = self._result_of(process, message)
+            result = self._called_once(process, message)
+            self._journal.sent(task_id, _PART, json.dumps(result, ensure_ascii=False))
+        finally:
+            self._journal.leave(task_id, _PART)
+        return Done(response(self._name, result, "python"))
+
+    def _called_once(self, process: CallableProcess, message: IncomingMessage) -> Any:
+        task_id = message.task.task_id
+        try:
+            return self._result_of(process, message)
         except NotBegunError as error:
-            self._journal.forget(task_id, _PART)
+            self._journal.undo(task_id, _PART, None)
             raise TransientError(self._about(str(error)), code="callable_ended") from None
-        except (DeadlineError, EndedError) as error:
+        except (DeadlineError, EndedError, _UnexpectedError) as error:
             self._give_up(task_id, str(error))
-        except _UnexpectedError as error:
-            self._give_up(task_id, str(error))
-        except (TransientError, ConfigurationError):
-            self._journal.forget(task_id, _PART)  # not called, or the callable itself says that it may be called again
+        except (TransientError, ConfigurationError, LostError):
+            self._journal.undo(task_id, _PART, None)  # not called, or the callable itself says that it may be again
             raise
         except OutcomeError as error:
-            self._journal.refused(task_id, _PART, error.reason)
+            self._journal.refused(task_id, _PART, refusals.written(error))
             raise
-        self._journal.sent(task_id, _PART, json.dumps(result, ensure_ascii=False))
-        return Done(response(self._name, result, "python"))
 
     def _clean_journal(self) -> None:
         if self._cleaned_at is None or time.monotonic() - self._cleaned_at > _CLEANING:
@@ -117,8 +134,9 @@ class CallableService:
             f"it may have run already and is not idempotent: {what}; look what it has done, then put the message back "
             "into its queue if it is to be called once more"
         )
-        self._journal.refused(task_id, _PART, reason)
-        raise PermanentError(reason, code=MAY_HAVE_RUN)
+        error = PermanentError(reason, code=MAY_HAVE_RUN)
+        self._journal.refused(task_id, _PART, refusals.written(error))
+        raise error
 
     # -- the call -------------------------------------------------------------------------------------------------
 
@@ -132,10 +150,10 @@ class CallableService:
         """Raises an outcome, DeadlineError or EndedError (the process is gone then)."""
         order = order_of(message.task)
         try:
-            answer = process.call(order, self._spec.timeout)
+            answer = self._answer(process, order, message)
         except NotBegunError:  # it had died while it was idle
             process = self._ready_process()
-            answer = process.call(order, self._spec.timeout)
+            answer = self._answer(process, order, message)
         self._pool.give_back(process)
         if "error" in answer:
             raise self._outcome(answer["error"])
@@ -151,6 +169,14 @@ class CallableService:
                 reason = "it returned the status running: only a service over HTTP can be asked again"
                 raise PermanentError(self._about(reason), code="bad_result")
         return result
+
+    def _answer(self, process: CallableProcess, order: Mapping[str, object], message: IncomingMessage) -> Any:
+        try:
+            message.ensure_ours()  # to have a process ready may have taken long
+        except LostError:
+            self._pool.give_back(process)
+            raise
+        return process.call(order, self._spec.timeout)
 
     def _outcome(self, told: Mapping[str, Any]) -> OutcomeError:
         kinds, text = set(told.get("kinds", ())), self._about(self._mask(values.text(told.get("message", ""))))
@@ -171,6 +197,13 @@ class CallableService:
     def _tell(self, line: str) -> None:
         extra = {"event": "service.output", "system": "python-services"}
         log.info("%s: %s", self._name, line, extra=extra)
+
+
+def _was_here(message: IncomingMessage, at: float) -> bool:
+    """Whether the message is older than what was written then, as far as it shows: no person has put it back since."""
+    headers = getattr(message.properties, "headers", None) or {}
+    _, first_seen = decode_history(headers, time.time())
+    return message.may_have_been_begun or first_seen < at
 
 
 class _UnexpectedError(TransientError):

@@ -17,7 +17,7 @@ from consumers.python_services.registry import Auth, HttpSpec
 from core import values
 from core.errors import AmbiguousError, OutageError, PermanentError
 from core.messages import CamundaTask
-from runtime.http import HttpAnswer, HttpClient
+from runtime.http import Guard, HttpAnswer, HttpClient
 from runtime.secrets import Secrets
 
 BODY_LIMIT = 1024 * 1024  # bytes
@@ -41,8 +41,8 @@ class ServiceClient:
             redirects_are_answers=True,
         )
 
-    def call(self, method: str, url: str, task: CamundaTask) -> HttpAnswer:
-        """Raises what HttpClient.send raises, and PermanentError for an answer that is too large."""
+    def call(self, method: str, url: str, task: CamundaTask, guard: Guard) -> HttpAnswer:
+        """Raises what HttpClient.send and `guard` raise, and PermanentError for an answer that is too large."""
         body = payload(task)
         headers = {
             "Content-Type": "application/json",
@@ -50,7 +50,7 @@ class ServiceClient:
             **self._identified(task.task_id, body),
         }
         try:
-            return self._clean(self._http.send(method, url, write=True, body=body, headers=headers))
+            return self._clean(self._http.send(method, url, write=True, body=body, headers=headers, guard=guard))
         except AmbiguousError as error:
             if error.code == "body_too_large":
                 raise PermanentError(f"{error}; it has been executed", code="result_too_large") from None

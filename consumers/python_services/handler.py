@@ -12,10 +12,10 @@ from consumers.python_services.config import ServicesSettings
 from consumers.python_services.health import ServiceHealth
 from consumers.python_services.http_service import HttpService
 from consumers.python_services.registry import HttpSpec, Spec
-from core.errors import PartialOutageError, PermanentError, StoppingError
+from core.errors import PermanentError, StoppingError
 from core.messages import IncomingMessage
 from core.results import Result
-from runtime.claims import KeyClaims
+from runtime.claims import KeyClaims, busy
 from runtime.secrets import Secrets
 from runtime.send_journal import SendJournal
 
@@ -64,8 +64,7 @@ class PythonServicesHandler(BaseMessageHandler):
                 f"SERVICES_FILE has no service for the topic {task.topic!r}; it has {known}", code="unknown_topic"
             )
         if not self._claims.take(task.task_id):
-            reason = "Another message of this task is in work"
-            raise PartialOutageError(reason, code="key_in_use", retry_after=_CLAIMED_WAIT)
+            raise busy("task", _CLAIMED_WAIT)
         try:
             return self._health[name].run(task.task_id, self._services[name].prepared(message))
         finally:

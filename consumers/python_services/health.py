@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from consumers.python_services.outcomes import is_certain_failure, is_doubtful_failure
-from core.errors import ConfigurationError, OutcomeError, PartialOutageError, TransientError
+from core.errors import BusyError, ConfigurationError, LostError, OutcomeError, PartialOutageError, TransientError
 from runtime.suspects import Suspects
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,8 @@ class ServiceHealth:
             return self._seconds if oldest is None else max(self._seconds, self._clock() - oldest)
 
     def _judged(self, task_id: str, error: OutcomeError) -> OutcomeError:
+        if isinstance(error, BusyError | LostError):
+            return error  # it was not asked
         certain = is_certain_failure(error)
         if not certain and not is_doubtful_failure(error):
             self._succeeded(task_id)  # a refusal is an answer, too

@@ -44,11 +44,12 @@ class HttpService:
 
         Raises PermanentError when the message has no value for the address.
         """
-        return partial(self._run, self._address(message.task), message.task)
+        return partial(self._run, self._address(message.task), message)
 
-    def _run(self, url: str, task: CamundaTask) -> Result:
+    def _run(self, url: str, message: IncomingMessage) -> Result:
         try:
-            return self._result(url, self._client.call(self._spec.method, url, task))
+            answer = self._client.call(self._spec.method, url, message.task, message.ensure_ours)
+            return self._result(url, answer)
         except AmbiguousError as error:
             # Sent again with the same key, by which the service knows what it has done already.
             error.retry_after = error.retry_after or self._wait

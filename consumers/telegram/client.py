@@ -8,7 +8,7 @@ from typing import Any
 from consumers.telegram.config import TelegramSettings
 from consumers.telegram.errors import FloodError, outcome_of
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
-from runtime.http import HttpAnswer
+from runtime.http import Guard, HttpAnswer, unguarded
 
 Json = dict[str, Any]
 
@@ -36,10 +36,13 @@ class TelegramClient:
         except FloodError as flood:
             raise OutageError(flood.reason, code=flood.code, retry_after=flood.retry_after) from None
 
-    def send_message(self, parameters: Json) -> Json:
-        """The message as it was sent. Raises an outcome, AmbiguousError when it may have been sent."""
+    def send_message(self, parameters: Json, guard: Guard = unguarded) -> Json:
+        """The message as it was sent. Raises an outcome, AmbiguousError when it may have been sent.
+
+        `guard` is asked at the last moment (HttpClient.send).
+        """
         self._count()
-        answer = self._http.post_json(f"{self._root}/sendMessage", parameters, write=True)
+        answer = self._http.post_json(f"{self._root}/sendMessage", parameters, write=True, guard=guard)
         return self._result("sendMessage", answer, write=True)
 
     def stats(self) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from consumers.telegram.errors import DoubtfulOutageError, FloodError
 from consumers.telegram.fields import Draft
 from consumers.telegram.markup import Rich
 from consumers.telegram.sender import Sender, Sent
-from core.errors import AmbiguousError, OutcomeError, PartialOutageError, PermanentError, StoppingError
-from runtime.send_journal import Send, SendJournal
+from core.errors import AmbiguousError, BusyError, OutcomeError, PartialOutageError, PermanentError, StoppingError
+from core.messages import IncomingMessage
+from runtime.send_journal import Send, SendJournal, busy
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,16 @@ class InDoubtError(AmbiguousError):
 
 @dataclass(slots=True)
 class Report:
-    """What has become of each chat. `is_new`: something was sent now, and not only by an earlier delivery."""
+    """What has become of each chat. `is_new`: something was sent now, and not only by an earlier delivery.
+
+    `busy`: another worker of this machine is writing to one of them.
+    """
 
     sent: dict[str, list[Sent]] = field(default_factory=dict)
     refused: dict[str, PermanentError] = field(default_factory=dict)
     doubtful: dict[str, AmbiguousError] = field(default_factory=dict)
     waiting: dict[str, PartialOutageError] = field(default_factory=dict)
+    busy: BusyError | None = None
     is_new: bool = False
 
 
@@ -46,16 +51,21 @@ class Delivery:
         self._journal = journal
         self._resend = resend
 
-    def deliver(self, task_id: str, draft: Draft) -> Report:
-        """Sends what is missing. Raises OutageError, ConfigurationError, StoppingError: the rest comes later."""
+    def deliver(self, message: IncomingMessage, draft: Draft) -> Report:
+        """Sends what is missing. After OutageError, ConfigurationError, LostError, StoppingError the rest comes later.
+
+        What was sent till then stands in the journal, for whoever has the message next.
+        """
         report = Report()
-        earlier = self._journal.parts(task_id)
-        run = _Run(task_id, draft, earlier, report)
+        earlier = self._journal.parts(message.task.task_id)
+        run = _Run(message, draft, earlier, report)
         for chat in draft.chats:
             try:
                 report.sent[chat] = self._to_chat(chat, run)
             except PartialOutageError as error:
                 report.waiting[chat] = error
+            except BusyError as error:
+                report.busy = error
             except AmbiguousError as error:
                 report.doubtful[chat] = error
             except PermanentError as error:
@@ -70,6 +80,8 @@ class Delivery:
             if known is not None and known.state == "sent":
                 sent.append(_read(known.detail))
                 continue
+            if known is not None and known.is_running:
+                raise busy()
             if known is not None and not (self._resend and known.tries < _MOST_SENDS):
                 reason = f"part {name} was being sent before (times: {known.tries}) and may have arrived"
                 raise InDoubtError(reason, code="in_doubt")
@@ -85,31 +97,45 @@ class Delivery:
         """`known` is what the journal says of this part: nothing, or that it was being sent before."""
         while True:
             run.patience -= self._sender.wait_for_turn(chat, run.patience, run.task_id)
-            if known is not None:
-                extra = {"event": "telegram.resent", "task_id": run.task_id, "part": name}
-                log.warning("what was being sent before and may have arrived is sent again", extra=extra)
-            self._journal.begin(run.task_id, name)
             try:
-                sent = self._sender.send(chat, part, run.draft.options)
-            except (AmbiguousError, DoubtfulOutageError):
-                raise  # it may have arrived: the journal goes on saying so
-            except (OutcomeError, StoppingError) as error:
-                self._journal.undo(run.task_id, name, known)
-                if isinstance(error, FloodError) and (error.retry_after or 0.0) <= run.patience:
-                    continue
-                raise
+                return self._begun(chat, name, part, known, run)
+            except FloodError as error:
+                if (error.retry_after or 0.0) > run.patience:
+                    raise
+
+    def _begun(self, chat: str, name: str, part: Rich, known: Send | None, run: _Run) -> Sent:
+        ensure_ours = run.message.ensure_ours
+        ensure_ours()
+        self._journal.begin(run.task_id, name, known)
+        if known is not None:
+            extra = {"event": "telegram.resent", "task_id": run.task_id, "part": name}
+            log.warning("what was being sent before and may have arrived is sent again", extra=extra)
+        try:
+            sent = self._sender.send(chat, part, run.draft.options, ensure_ours)
+        except (AmbiguousError, DoubtfulOutageError):
+            raise  # it may have arrived: the journal goes on saying so
+        except (OutcomeError, StoppingError):
+            self._journal.undo(run.task_id, name, known)
+            raise
+        else:
             self._journal.sent(run.task_id, name, _written(sent))
             run.report.is_new = True
             return sent
+        finally:
+            self._journal.leave(run.task_id, name)
 
 
 @dataclass(slots=True)
 class _Run:
-    task_id: str
+    message: IncomingMessage
     draft: Draft
     earlier: Mapping[str, Send]
     report: Report
     patience: float = _PATIENCE
+
+    @property
+    def task_id(self) -> str:
+        return self.message.task.task_id
 
 
 def _written(sent: Sent) -> str:

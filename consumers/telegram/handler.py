@@ -17,7 +17,7 @@ from consumers.telegram.sender import Sender
 from core.errors import BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import IncomingMessage
 from core.results import Done, Result
-from runtime.claims import KeyClaims, again
+from runtime.claims import KeyClaims, busy
 from runtime.send_journal import SendJournal
 
 _CLAIM_WAIT = 10.0  # seconds until a second message of the same task is looked at again
@@ -56,9 +56,9 @@ class TelegramHandler(BaseMessageHandler):
         key = message.task.task_id
         draft = self._fields.draft(message.task)
         if not self._claims.take(key):
-            raise again("Another message of this task is being sent", "key_in_use", _CLAIM_WAIT)
+            raise busy("task", _CLAIM_WAIT)
         try:
-            report = self._delivery.deliver(key, draft)
+            report = self._delivery.deliver(message, draft)
         finally:
             self._claims.release([key])
         self._raise_what_is_open(report)
@@ -87,6 +87,8 @@ class TelegramHandler(BaseMessageHandler):
         if self._resend and not all(isinstance(each, InDoubtError) for each in report.doubtful.values()):
             # Also where another chat waits: to send again what may have arrived must cost an attempt.
             raise TransientError(f"May have been delivered, is sent again: {doubt}", code="no_answer")
+        if report.busy is not None:
+            raise report.busy
         if report.waiting:
             first = min(each.retry_after or 0.0 for each in report.waiting.values())
             raise PartialOutageError(_told(report.waiting), code=FLOOD, retry_after=first)

@@ -14,6 +14,7 @@ from consumers.telegram.errors import EntitiesError, FloodError, MigratedError
 from consumers.telegram.limiter import Limiter
 from consumers.telegram.markup import Rich, is_styled, plain, render
 from core.errors import StoppingError
+from runtime.http import Guard, unguarded
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +47,14 @@ class Sender:
             raise StoppingError
         return wait
 
-    def send(self, chat: str, part: Rich, options: Mapping[str, Any]) -> Sent:
-        """Raises an outcome. After AmbiguousError and DoubtfulOutageError it may have been sent, after others not."""
+    def send(self, chat: str, part: Rich, options: Mapping[str, Any], guard: Guard = unguarded) -> Sent:
+        """Raises an outcome. After AmbiguousError and DoubtfulOutageError it may have been sent, after others not.
+
+        `guard` is asked directly before each request, and may raise.
+        """
         target = self._moved.get(chat, chat)
         try:
-            return self._styled(target, part, options)
+            return self._styled(target, part, options, guard)
         except MigratedError as moved:
             log.warning(
                 "the group %s has become the supergroup %s: correct it where it is configured",
@@ -59,21 +63,21 @@ class Sender:
                 extra={"event": "telegram.migrated", "chat_id": target, "new_chat_id": moved.chat_id},
             )
             self._moved[chat] = moved.chat_id
-            return self._styled(moved.chat_id, part, options)
+            return self._styled(moved.chat_id, part, options, guard)
 
-    def _styled(self, target: str, part: Rich, options: Mapping[str, Any]) -> Sent:
+    def _styled(self, target: str, part: Rich, options: Mapping[str, Any], guard: Guard) -> Sent:
         if not (self._is_html and is_styled(part)):
-            return self._post(target, {"text": plain(part), **options})
+            return self._post(target, {"text": plain(part), **options}, guard)
         try:
-            return self._post(target, {"text": render(part), "parse_mode": "HTML", **options})
+            return self._post(target, {"text": render(part), "parse_mode": "HTML", **options}, guard)
         except EntitiesError as refused:
             extra = {"event": "telegram.plain_text", "chat_id": target}
             log.warning("Telegram refused the markup, the text is sent without it: %s", refused, extra=extra)
-            return self._post(target, {"text": plain(part), **options})
+            return self._post(target, {"text": plain(part), **options}, guard)
 
-    def _post(self, target: str, parameters: dict[str, Any]) -> Sent:
+    def _post(self, target: str, parameters: dict[str, Any], guard: Guard) -> Sent:
         try:
-            message = self._client.send_message({"chat_id": as_parameter(target), **parameters})
+            message = self._client.send_message({"chat_id": as_parameter(target), **parameters}, guard)
         except FloodError as flood:
             self._limiter.flooded(target, flood.retry_after or 0.0)
             raise

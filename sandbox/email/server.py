@@ -52,6 +52,7 @@ class EmailSandbox:
         self.host = host
         self.port = port
         self.latency = latency
+        self.taken_in = 0  # mails that have come in whole; they are kept, and answered, `latency` later
         self._lock = threading.Lock()
         self._mails: list[Mail] = []
         self._server: _Server | None = None
@@ -110,6 +111,9 @@ class EmailSandbox:
         return found
 
     def keep(self, mail: Mail) -> None:
+        with self._lock:
+            self.taken_in += 1
+        time.sleep(self.latency)
         with self._lock:
             self._mails.append(mail)
 
@@ -217,7 +221,6 @@ class _Connection(socketserver.StreamRequestHandler):
         if size > SIZE_LIMIT:
             self._reply("552 5.3.4 too large")
         else:
-            time.sleep(self.server.sandbox.latency)
             self.server.sandbox.keep(Mail(self._sender or "", tuple(self._recipients), b"".join(lines), time.time()))
             self._reply("250 2.0.0 taken")
         self._forget()
