@@ -43,7 +43,11 @@ class Asking:
 
     def changes(self, queue: SentQueue, since: Any) -> Changes | None:
         """Raises UnansweredError."""
-        return self._aside(queue, partial(self._tracker.changes, since))
+        answered_before = self.system_answers
+        changes = self._aside(queue, partial(self._tracker.changes, since))
+        if changes is None:  # a tracker that cannot tell has perhaps asked nothing
+            self.system_answers = answered_before
+        return changes
 
     def _aside(self, queue: SentQueue, question: Callable[[], _Answer]) -> _Answer:
         told: Future[_Answer | UnansweredError] = Future()
