@@ -43,6 +43,10 @@ _OURS = (
 # x-deduplication-header (whose plugin drops and confirms), x-stream-*, x-opt-*, x-match, ...
 _ROUTING_HEADERS = ("CC", "BCC")
 _BROKER_PREFIX = "x-"
+# The others speak to the broker: expiration deletes the message, a user_id that is not ours closes the channel, and
+# delivery_mode is always persistent (docs/contract.md, "Copy").
+_KEPT = ("timestamp", "correlation_id", "type", "app_id", "reply_to", "priority")
+_DIRECT_REPLY = "amq.rabbitmq.reply-to"  # a publish that names it closes a channel that does not consume from it
 
 
 def speaks_to_the_broker(header: str) -> bool:
@@ -57,6 +61,14 @@ def carried(headers: Mapping[str, Any]) -> dict[str, Any]:
     if sum(len(name.encode()) + _size(value) for name, value in kept.items()) <= FOREIGN_HEADERS_LIMIT:
         return kept
     return {name: kept[name] for name in _OURS if name in kept and _size(kept[name]) <= 2 * ERROR_TEXT_LIMIT}
+
+
+def kept_properties(properties: Any) -> dict[str, Any]:
+    """The properties that a copy takes along beside its id and its content type, by pika's names."""
+    kept = {name: value for name in _KEPT if (value := getattr(properties, name)) is not None}
+    if kept.get("reply_to") == _DIRECT_REPLY:
+        del kept["reply_to"]
+    return kept
 
 
 def encode_copy(

@@ -16,6 +16,7 @@ from core.envelopes import (
     Failure,
     SentMessage,
     decode_sent,
+    decode_sent_header,
     encode_failed_tracking,
     encode_response,
     encode_unreadable,
@@ -24,7 +25,7 @@ from core.errors import BusinessError, OutcomeError, PermanentError
 from core.messages import InvalidMessageError
 from core.results import Completed, Rejected
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.sent_queue import Held, Taken
+from runtime.sent_queue import Held, Taken, copy_of
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,15 @@ class Answers:
     def rotate(self, held: Held) -> Future[None]:
         """A copy at the tail of the sent queue."""
         return self._publisher.publish(self._route.queue, held.copy())
+
+    def renew(self, taken: Taken) -> Future[None]:
+        """As `rotate`, for any message of the sent queue."""
+        _, properties, body = taken
+        try:
+            task_id = decode_sent_header(body, properties.headers or {}).task_id
+        except InvalidMessageError:  # told by the sweep that takes the copy
+            task_id = "unreadable"
+        return self._publisher.publish(self._route.queue, copy_of(properties, body, task_id))
 
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
         result.errors += 1

@@ -15,11 +15,12 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
-from core.copies import carried
+from core.copies import carried, kept_properties
 from core.envelopes import SentHeader
 from core.messages import OutgoingMessage
 from runtime.amqp import NOT_FOUND, Topology, connect, ensure_queues
 from runtime.amqp_properties import ReceivedProperties
+from runtime.queue_types import queue_type
 
 PUMP = 0.1  # seconds between looks at the connection while the system is asked, so that heartbeats go on
 QUIET = 2.0  # seconds without a message after which the queue has no more for this sweep
@@ -43,17 +44,24 @@ class Held:
 
     def copy(self) -> OutgoingMessage:
         """The same message for the tail of its queue; what the broker has added stays behind."""
-        return OutgoingMessage(
-            self.body,
-            self.properties.message_id or f"{self.header.task_id}:sent",
-            carried(self.properties.wire_headers()),
-            self.properties.content_type,
-            self.properties.content_encoding,
-        )
+        return copy_of(self.properties, self.body, self.header.task_id)
+
+
+def copy_of(properties: ReceivedProperties, body: bytes, task_id: str) -> OutgoingMessage:
+    """See `Held.copy`; `task_id` names a message that has no id."""
+    return OutgoingMessage(
+        body,
+        properties.message_id or f"{task_id}:sent",
+        carried(properties.wire_headers()),
+        properties.content_type,
+        properties.content_encoding,
+        kept_properties(properties),
+    )
 
 
 class SentQueue:
-    """Used by one thread, through `opened`. `ready` is how many messages it held when it was opened.
+    """Used by one thread, through `opened`. `ready` is how many messages it held when it was opened, `is_new` whether
+    it had to be created.
 
     All methods raise AMQPError when the connection is lost; what is not settled is back in the queue then.
     """
@@ -63,11 +71,12 @@ class SentQueue:
         name: str,
         connection: pika.BlockingConnection,
         channel: BlockingChannel,
-        ready: int,
+        ready: int | None,
         is_stopping: Callable[[], bool],
     ) -> None:
         self.name = name
-        self.ready = ready
+        self.is_new = ready is None
+        self.ready = ready or 0
         self._connection = connection
         self._channel = channel
         self._is_stopping = is_stopping
@@ -89,12 +98,24 @@ class SentQueue:
             ready = _ready_messages(channel, name)
             if ready is None:
                 ensure_queues(topology, parameters, (name,))
-            queue = cls(name, connection, channel, ready or 0, is_stopping)
+            queue = cls(name, connection, channel, ready, is_stopping)
             yield queue
             queue.give_back()
         finally:
             if connection.is_open:
                 connection.close()
+
+    def type(self) -> str | None:
+        """`classic` or `quorum`; None when RabbitMQ does not tell. It writes a line into its log at each question."""
+        return queue_type(self._connection, self.name)
+
+    def ensure_ours(self) -> None:
+        """Raises AMQPError when what is held may be another worker's by now: to be asked before it is answered.
+
+        RabbitMQ gives it to others when the connection is lost, or silent for too long, and when it is held for longer
+        than the consumer time-out, which ends the channel: it answers on a channel that it has not ended only.
+        """
+        self._channel.basic_qos(prefetch_count=1)
 
     def take(self, size: int) -> list[Taken]:
         """The next `size` messages, fewer when the queue has no more. They stay held until `ack` or the end."""

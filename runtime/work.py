@@ -7,17 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from core.copies import decode_history, encode_copy, encode_rerouted, hops
+from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
 from core.messages import CamundaTask, OutgoingMessage
 from core.policy import Tries
 from rabbitmq_consumer import Delivery
 
 log = logging.getLogger(__name__)
-
-# The others speak to the broker: expiration deletes the message, a user_id that is not ours closes the channel, and
-# delivery_mode is always persistent (docs/contract.md, "Copy").
-_KEPT = ("timestamp", "correlation_id", "type", "app_id", "reply_to", "priority")
-_DIRECT_REPLY = "amq.rabbitmq.reply-to"  # a publish that names it closes a channel that does not consume from it
 
 
 @dataclass(slots=True)
@@ -65,12 +60,8 @@ class Work:
 
     def _with_properties(self, copy: OutgoingMessage) -> OutgoingMessage:
         properties = self.delivery.properties
-        further = {name: value for name in _KEPT if (value := getattr(properties, name)) is not None}
-        if further.get("reply_to") == _DIRECT_REPLY:
-            del further["reply_to"]
-        return OutgoingMessage(
-            copy.body, copy.message_id, copy.headers, properties.content_type, properties.content_encoding, further
-        )
+        encoding, further = properties.content_encoding, kept_properties(properties)
+        return OutgoingMessage(copy.body, copy.message_id, copy.headers, properties.content_type, encoding, further)
 
     def log(self, level: int, event: str, text: str, **fields: Any) -> None:
         if not log.isEnabledFor(level):

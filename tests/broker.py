@@ -49,6 +49,23 @@ class Broker:
         with pika.BlockingConnection(self.address.amqp_parameters(heartbeat=0)) as connection:
             yield connection.channel()
 
+    def version(self) -> tuple[int, int]:
+        """Of RabbitMQ, as it says at each connection."""
+        told: list[str] = []
+
+        def on_open(connection: pika.SelectConnection) -> None:
+            told.append((connection.server_properties or {})["version"])
+            connection.close()
+
+        connection = pika.SelectConnection(
+            self.address.amqp_parameters(),
+            on_open_callback=on_open,
+            on_close_callback=lambda connection, _reason: connection.ioloop.stop(),
+        )
+        connection.ioloop.start()
+        major, minor, *_ = told[0].split(".")
+        return int(major), int(minor)
+
     def declare(self, queue: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> None:
         with self.channel() as channel:
             channel.queue_declare(queue, durable=durable, arguments=arguments)

@@ -25,7 +25,8 @@ BESIDE_THE_LAYERS = {"sandbox", "tests", "benchmarks"}
 
 PIKA_USERS = {
     *("runtime.amqp", "runtime.amqp_thread", "runtime.gathering", "runtime.sent_queue", "runtime.tracking"),
-    *("runtime.amqp_properties", "rabbitmq_consumer", "rabbitmq_publisher"),
+    *("runtime.amqp_properties", "runtime.queue_types", "runtime.queue_check"),
+    *("rabbitmq_consumer", "rabbitmq_publisher"),
     *("simple_test", "test_bitrix_worker", "sandbox", "tests", "benchmarks"),
 }
 SANDBOX_USERS = {"main", "cli", "sandbox", "tests", "benchmarks"}

@@ -1,0 +1,31 @@
+"""Which kind of queue it is, found over AMQP alone."""
+
+from __future__ import annotations
+
+import re
+
+import pika
+from pika.exceptions import ChannelClosedByBroker
+
+CLASSIC = "classic"
+QUORUM = "quorum"
+
+_TYPE = re.compile(r"of queue type (?:rabbit_)?(?P<type>[a-z]+)")
+
+
+def queue_type(connection: pika.BlockingConnection, queue: str) -> str | None:
+    """`classic`, `quorum`, `stream`; None when RabbitMQ does not tell.
+
+    By the refusal of an argument that only streams know: `invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of
+    queue type rabbit_quorum_queue` (3.10 to 4.3). That needs no right but to read and can create nothing; a
+    declaration of another type needs the right to configure, and with other arguments tells of those only.
+    """
+    channel = connection.channel()
+    try:
+        channel.basic_qos(prefetch_count=1)  # a stream asks for it
+        channel.basic_consume(queue, lambda *_delivery: None, arguments={"x-stream-offset": "next"})
+    except ChannelClosedByBroker as refusal:
+        told = _TYPE.search(refusal.reply_text)
+        return None if told is None else told["type"].removesuffix("_queue")
+    channel.close()
+    return "stream"
