@@ -28,7 +28,7 @@ from consumers.python_services.processes import (
 )
 from consumers.python_services.registry import Poll, PythonSpec
 from core import values
-from core.envelopes import decode_history
+from core.copies import decode_history
 from core.errors import (
     BusinessError,
     ConfigurationError,
