@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pika
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """One virtual host of one RabbitMQ, without TLS."""
+    """One virtual host of one RabbitMQ, without TLS. `queue_type` is the daemon's RABBITMQ_QUEUE_TYPE for it."""
 
     host: str
     port: int
     username: str
     password: str = field(repr=False)
     vhost: str = "/"
+    queue_type: Literal["classic", "quorum"] = "classic"
 
     def at(self, vhost: str) -> BrokerAddress:
         """The same broker, another virtual host."""
@@ -44,4 +46,5 @@ class BrokerAddress:
             "RABBITMQ_USERNAME": self.username,
             "RABBITMQ_PASSWORD": self.password,
             "RABBITMQ_VIRTUAL_HOST": self.vhost,
+            **({"RABBITMQ_QUEUE_TYPE": self.queue_type} if self.queue_type != "classic" else {}),
         }

@@ -67,6 +67,9 @@ class Broker:
         return int(major), int(minor)
 
     def declare(self, queue: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> None:
+        """Of the address's type, unless `arguments` name one."""
+        if durable and self.address.queue_type == "quorum":
+            arguments = {"x-queue-type": "quorum", **(arguments or {})}
         with self.channel() as channel:
             channel.queue_declare(queue, durable=durable, arguments=arguments)
 

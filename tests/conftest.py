@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +27,15 @@ from tests.vhosts import FreshVhosts
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", parent=settings.get_profile("project"), max_examples=2000)
 settings.load_profile("project")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--queues",
+        choices=("classic", "quorum", "quorum-by-default"),
+        default="classic",
+        help="of the tests and of the worker; quorum-by-default: the virtual host makes them so",
+    )
 
 
 def pytest_configure() -> None:
@@ -106,10 +116,17 @@ def rabbitmq_version(own: OwnServer | None, request: pytest.FixtureRequest) -> t
 
 
 @pytest.fixture
-def vhost(_vhosts: FreshVhosts) -> Iterator[BrokerAddress]:
+def queue_type(request: pytest.FixtureRequest) -> str:
+    """What --queues says; a test that is parametrised with it plays on several."""
+    chosen: str = request.config.getoption("--queues")
+    return chosen
+
+
+@pytest.fixture
+def vhost(_vhosts: FreshVhosts, queue_type: str, request: pytest.FixtureRequest) -> Iterator[BrokerAddress]:
     """A virtual host for one test."""
-    with _vhosts.one() as address:
-        yield address
+    with _vhosts.one(_default_type(queue_type, request)) as address:
+        yield _of_type(address, queue_type)
 
 
 @pytest.fixture
@@ -146,7 +163,21 @@ def destructive_node(_second_node: RabbitNode) -> Iterator[RabbitNode]:
 
 
 @pytest.fixture
-def destructive_broker(destructive_node: RabbitNode, _second_vhosts: FreshVhosts) -> Iterator[Broker]:
+def destructive_broker(
+    destructive_node: RabbitNode, _second_vhosts: FreshVhosts, queue_type: str, request: pytest.FixtureRequest
+) -> Iterator[Broker]:
     """A fresh virtual host on the node that may be broken."""
-    with _second_vhosts.one() as address:
-        yield Broker(address)
+    with _second_vhosts.one(_default_type(queue_type, request)) as address:
+        yield Broker(_of_type(address, queue_type))
+
+
+def _default_type(queue_type: str, request: pytest.FixtureRequest) -> str:
+    if queue_type != "quorum-by-default":
+        return ""
+    if request.getfixturevalue("rabbitmq_version") < (4, 0):
+        pytest.skip("RabbitMQ 3.10 knows no default type of a virtual host")
+    return "quorum"
+
+
+def _of_type(address: BrokerAddress, queue_type: str) -> BrokerAddress:
+    return replace(address, queue_type="quorum") if queue_type == "quorum" else address

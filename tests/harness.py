@@ -38,7 +38,7 @@ def rabbitmq_settings(address: BrokerAddress, **changes: Any) -> RabbitMQSetting
         username=address.username,
         password=SecretStr(address.password),
         virtual_host=address.vhost,
-        **{"heartbeat": 5, "reconnect_max_delay": 1.0, **changes},
+        **{"heartbeat": 5, "reconnect_max_delay": 1.0, "queue_type": address.queue_type, **changes},
     )
 
 

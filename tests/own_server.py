@@ -33,10 +33,10 @@ class OwnServer:
     def start(self) -> None:
         """It runs: it is not ours to stop."""
 
-    def add_vhosts(self, names: Sequence[str]) -> list[BrokerAddress]:
-        """Virtual hosts in which the user may do everything."""
+    def add_vhosts(self, names: Sequence[str], **settings: str) -> list[BrokerAddress]:
+        """Virtual hosts in which the user may do everything, with `settings` (default_queue_type)."""
         for name in names:
-            self._ask("PUT", f"vhosts/{name}", {})
+            self._ask("PUT", f"vhosts/{name}", settings)
             everything = {"configure": ".*", "write": ".*", "read": ".*"}
             self._ask("PUT", f"permissions/{name}/{self.address.username}", everything)
         return [self.address.at(name) for name in names]

@@ -17,6 +17,7 @@ from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
 from tests.daemon import Daemon
 from tests.harness import ERRORS, RESPONSES, camunda_message, wait_until
+from tests.queue_types import CLASSIC_AND_QUORUM, EVERY_QUEUE_TYPE
 
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"
@@ -70,6 +71,7 @@ def _input_and_wait_queues_are_empty(node: RabbitNode, broker: Broker) -> bool:
     return queues[QUEUE] == 0 and not any(broker.count(name) for name in queues if name.startswith(f"{QUEUE}.retry."))
 
 
+@EVERY_QUEUE_TYPE
 def test_the_loop_closes_from_camunda_s_queue_to_its_responses(
     vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_worker_killed_while_answering_loses_no_answer(
     assert all(len(message_ids) == 1 for message_ids in by_task.values()), "a second answer is recognisable as such"
 
 
+@CLASSIC_AND_QUORUM
 def test_a_worker_killed_at_random_again_and_again_finishes_everything_once(
     node: RabbitNode, vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
 ) -> None:
@@ -249,6 +252,7 @@ def test_ten_percent_transient_faults_lose_and_double_nothing(
     assert broker.count(ERRORS) == 0
 
 
+@CLASSIC_AND_QUORUM
 def test_cut_connections_to_the_broker_lose_and_double_nothing(
     node: RabbitNode, vhost: BrokerAddress, broker: Broker, proxy: TcpProxy, portal: BitrixSandbox, tmp_path: Path
 ) -> None:
@@ -264,6 +268,7 @@ def test_cut_connections_to_the_broker_lose_and_double_nothing(
     assert created_times(portal) == {1: 300}
 
 
+@CLASSIC_AND_QUORUM
 def test_a_broker_restarted_while_working_loses_and_doubles_nothing(
     destructive_node: RabbitNode, destructive_broker: Broker, portal: BitrixSandbox, tmp_path: Path
 ) -> None:

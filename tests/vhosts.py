@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -18,8 +19,8 @@ class VhostOwner(Protocol):
     def start(self) -> None:
         """Runs when this returns."""
 
-    def add_vhosts(self, names: Sequence[str]) -> list[BrokerAddress]:
-        """Virtual hosts in which our user may do everything."""
+    def add_vhosts(self, names: Sequence[str], **settings: str) -> list[BrokerAddress]:
+        """Virtual hosts in which our user may do everything, with `settings` (default_queue_type)."""
 
     def delete_vhosts(self, names: Sequence[str]) -> None:
         """With their queues; connections to them are closed by the broker."""
@@ -30,14 +31,16 @@ class FreshVhosts:
 
     def __init__(self, owner: VhostOwner) -> None:
         self._owner = owner
-        self._fresh: list[BrokerAddress] = []
+        self._fresh: defaultdict[str, list[BrokerAddress]] = defaultdict(list)  # by their default type of queue
         self._used: list[str] = []
 
     @contextmanager
-    def one(self) -> Iterator[BrokerAddress]:
-        if not self._fresh:
-            self._fresh = self._owner.add_vhosts([uuid.uuid4().hex for _ in range(AT_ONCE)])
-        address = self._fresh.pop()
+    def one(self, default_queue_type: str = "") -> Iterator[BrokerAddress]:
+        fresh = self._fresh[default_queue_type]
+        if not fresh:
+            settings = {"default_queue_type": default_queue_type} if default_queue_type else {}
+            fresh += self._owner.add_vhosts([uuid.uuid4().hex for _ in range(AT_ONCE)], **settings)
+        address = fresh.pop()
         try:
             yield address
         finally:
@@ -53,6 +56,6 @@ class FreshVhosts:
 
     def close(self) -> None:
         """Leaves nothing behind in a server that stays."""
-        self._used += [address.vhost for address in self._fresh]
-        self._fresh = []
+        self._used += [address.vhost for fresh in self._fresh.values() for address in fresh]
+        self._fresh.clear()
         self.delete_used()
