@@ -44,6 +44,7 @@ _OTHERS = frozenset(
         "RABBITMQ_NODENAME",
         "RABBITMQ_NODE_IP_ADDRESS",
         "RABBITMQ_NODE_PORT",
+        "RABBITMQ_MANAGEMENT_PORT",  # of the tests on a server of one's own
         "RABBITMQ_PID_FILE",
         "RABBITMQ_VERSION",  # of the official image, and of the demo's own server
         "RABBITMQ_TASKS_EXCHANGE_TYPE",

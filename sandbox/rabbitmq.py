@@ -31,7 +31,7 @@ CTL_TIMEOUT = 60.0
 
 _START_ATTEMPTS = 3
 _MEMORY_LIMIT = "512MB"
-_LOG_TAIL = 4000  # characters
+_LOG_TAIL = 12_000  # characters; the cause stands before the reports of all that fell with it
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 

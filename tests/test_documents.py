@@ -38,7 +38,10 @@ DOCUMENTS = [
 ]
 CONTRACT = "docs/contract.md"
 
-FOREIGN_NAMES = {"ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"}
+FOREIGN_NAMES = {
+    *("ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"),
+    *("RABBITMQ_VERSION", "RABBITMQ_MANAGEMENT_PORT"),  # of the demo's and the tests' own server
+}
 FILE = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w-]+\.(?:py|md|txt|toml|lock|example|sh)")
 NOT_IN_THE_PROJECT = re.compile(r"consumers/tickets/|^logs/|^\.venv/|^task_creator/$")
 # A machine's own folders, and the folder that lies beside this project on one of them.

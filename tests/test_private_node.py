@@ -227,9 +227,10 @@ def test_an_installed_server_is_preferred_and_works(
 ) -> None:
     server = local_server
     if server.erlang:  # make the unpacked server look like an installed one, Erlang being on PATH
-        erl = tmp_path / "erl"
-        erl.write_text(f'#!/bin/sh\nERL_ROOTDIR="{server.erlang}" exec "{server.erlang}/bin/erl" "$@"\n')
-        erl.chmod(0o755)
+        for name in ("erl", "escript"):
+            command = tmp_path / name
+            command.write_text(f'#!/bin/sh\nERL_ROOTDIR="{server.erlang}" exec "{server.erlang}/bin/{name}" "$@"\n')
+            command.chmod(0o755)
         shutil.copy(server.erlang / "bin/epmd", tmp_path / "epmd")
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     installed = find_server(None, installed=[str(server.home)])
