@@ -82,7 +82,7 @@ class RabbitMQPublisher:
         self._unconfirmed: dict[int, _Publication] = {}  # by delivery tag, in the order of publishing
         self._delayed: deque[_Publication] = deque()  # refused by the broker, waiting for their next try
         self._confirmed: list[_Publication] = []  # in this turn of the I/O loop
-        self._returned: list[tuple[str, str]] = []  # queue and message id of what came back as unroutable
+        self._returned: set[_Publication] = set()  # what may have come back as unroutable, its confirm still to come
         self._next_tag = 1
         self._ready = threading.Event()
         self._blocked = False
@@ -175,7 +175,7 @@ class RabbitMQPublisher:
         for publication in self._unconfirmed.values():
             self._events.emit(PublishFailed(publication.queue))
         self._put_back_unconfirmed()
-        self._returned = []
+        self._returned = set()
 
     def _put_back_unconfirmed(self) -> None:
         # What was not confirmed has an unknown fate: it goes out again, before everything newer.
@@ -220,7 +220,11 @@ class RabbitMQPublisher:
         self, _channel: Channel, method: Basic.Return, properties: pika.BasicProperties, _body: bytes
     ) -> None:
         # The broker sends the return before the confirm of the same message, which follows in _on_confirm.
-        self._returned.append((method.routing_key or "", properties.message_id or ""))
+        # A return tells no delivery tag. Of several messages with this id any may be meant: all are sent again, since
+        # one that is sent twice is recognised, and one that is taken for stored is lost.
+        back = method.routing_key, properties.message_id
+        waiting = self._unconfirmed.values()
+        self._returned.update(each for each in waiting if back == (each.queue, each.message.message_id))
 
     def _on_confirm(self, frame: Method[Any]) -> None:
         method = frame.method
@@ -249,10 +253,9 @@ class RabbitMQPublisher:
             publication.confirmed.set_result(None)
 
     def _was_returned(self, publication: _Publication) -> bool:
-        returned = (publication.queue, publication.message.message_id)
-        if returned not in self._returned:
+        if publication not in self._returned:
             return False
-        self._returned.remove(returned)
+        self._returned.remove(publication)
         return True
 
     def _publish_later(self, publication: _Publication, reason: str) -> None:

