@@ -281,7 +281,10 @@ class Sweeper:
             self._keyless.add(held.header.external_id)
 
     def _wait(self, queue: SentQueue, futures: Sequence[Future[Any]]) -> None:
-        queue.wait(futures)
+        try:
+            queue.wait(futures)
+        finally:
+            self._answers.tell_confirmed()
 
     def _forget_old_answers(self) -> None:
         oldest_kept = time.monotonic() - REMEMBER_ANSWERS
