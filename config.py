@@ -132,10 +132,12 @@ class Shared:
 class NamedSecrets:
     """Marks a field `variable -> secret` whose variables are named elsewhere, as in a file that another setting gives.
 
-    `names` tells them from the other values, which are still texts then. Each may also be given as `<VARIABLE>_FILE`.
+    `names` tells them from the other values, which are still texts then. Each may also be given as `<VARIABLE>_FILE`;
+    `accepts` judges them all again when such a file has changed.
     """
 
     names: Callable[[Mapping[str, str]], Iterable[str]]
+    accepts: Callable[[Mapping[str, str], Mapping[str, str]], bool] = lambda values, secrets: True
 
 
 Timezone = Annotated[str, AfterValidator(_time_zone)]
@@ -393,11 +395,15 @@ class Settings:
         return cast(_SettingsT, self.systems[settings_class])
 
     def secret_values(self) -> Iterator[str]:
-        """Every secret in clear, for the registry that masks them. A published default (`guest`) is none."""
+        """Every secret in clear, for the registry that masks them."""
+        return (secret.get_secret_value() for secret in self.secrets())
+
+    def secrets(self) -> Iterator[SecretStr]:
+        """Every secret. A published default (`guest`) is none."""
         for settings in (self.rabbitmq, self.worker, *self.systems.values()):
             for name, field in type(settings).model_fields.items():
                 value = getattr(settings, name)
                 named = value.values() if isinstance(value, Mapping) else ()
                 for secret in (value, *named):
                     if isinstance(secret, SecretStr) and secret != field.default:
-                        yield secret.get_secret_value()
+                        yield secret

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,8 +20,9 @@ from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
+from core.events import EventStream
 from core.policy import LONGEST_LEASE
-from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
+from runtime.amqp import RESOURCE_LOCKED, Parameters, Topology, describe, owner_queue_name
 from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
@@ -73,6 +74,8 @@ class _Subscription:
         self.standing_by = False  # another worker has the exclusive queue
         self.wanted = True  # False while the queue's system is paused
         self.generation = 0
+        self.is_opening = False  # a channel is on its way
+        self.is_ensured = False  # the queue was there when this connection looked
         self.channel: Channel | None = None
         self.consumer_tag: str | None = None
         self.unsettled: dict[int, bool] = {}  # delivery tag -> acked by us but not yet told to the broker
@@ -82,6 +85,7 @@ class _Subscription:
     def forget_channel(self) -> None:
         self.generation += 1  # from now on every tag of the old channel is stale
         self.is_asked = False
+        self.is_opening = False
         self.channel = None
         self.consumer_tag = None
         self.unsettled = {}
@@ -92,11 +96,12 @@ class RabbitMQConsumer:
 
     def __init__(
         self,
-        parameters: Sequence[pika.ConnectionParameters],
+        parameters: Parameters,
         topology: Topology,
         *,
         reconnect_max_delay: float,
         lease: float = LONGEST_LEASE,
+        events: EventStream | None = None,
     ) -> None:
         """`lease`: seconds after RabbitMQ's last answer in which a delivery counts as ours (core.policy.lease_for)."""
         self._thread = ConnectionThread(
@@ -106,6 +111,7 @@ class RabbitMQConsumer:
             reconnect_max_delay=reconnect_max_delay,
             on_open=self._on_connection_open,
             on_lost=self._on_connection_lost,
+            events=events,
         )
         self._subscriptions: dict[str, _Subscription] = {}
         self._settled: Inbox[tuple[Delivery, bool]] = Inbox(self._thread, self._flush)  # True: acked
@@ -217,21 +223,35 @@ class RabbitMQConsumer:
     def _on_connection_lost(self) -> None:
         for subscription in self._subscriptions.values():
             subscription.forget_channel()
+            subscription.is_ensured = False
         self._settled.items.clear()
         self._arrived.clear()
 
     def _open_channel(self, subscription: _Subscription) -> None:
-        if not self._thread.is_open() or subscription.channel is not None:
+        if not self._thread.is_open() or subscription.channel is not None or subscription.is_opening:
             return
-        if not self._thread.ensure_queues((subscription.queue,)):
+        subscription.is_opening = True
+        if subscription.is_ensured:  # each try of a worker that stands by would ask in vain
+            self._on_queue_ensured(subscription, usable=True)
+        else:
+            self._thread.ensure_queue(
+                subscription.queue, lambda usable: self._on_queue_ensured(subscription, usable=usable)
+            )
+
+    def _on_queue_ensured(self, subscription: _Subscription, *, usable: bool) -> None:
+        connection = self._thread.connection
+        subscription.is_ensured = usable
+        if usable and connection is not None and connection.is_open:
+            connection.channel(on_open_callback=partial(self._on_channel_open, subscription))
+        else:
+            subscription.is_opening = False
             self._open_channel_later(subscription)  # the other queues go on
-        elif self._thread.connection is not None:
-            self._thread.connection.channel(on_open_callback=partial(self._on_channel_open, subscription))
 
     def _open_channel_later(self, subscription: _Subscription) -> None:
         self._thread.call_later(RESUBSCRIBE_DELAY, partial(self._open_channel, subscription))
 
     def _on_channel_open(self, subscription: _Subscription, channel: Channel) -> None:
+        subscription.is_opening = False
         subscription.channel = channel
         channel.add_on_close_callback(partial(self._on_channel_closed, subscription))
         channel.add_on_cancel_callback(partial(self._on_cancelled_by_broker, subscription))
@@ -300,6 +320,7 @@ class RabbitMQConsumer:
         if _is_in_exclusive_use(reason):
             self._stand_by(subscription)
         elif self._thread.is_open():
+            subscription.is_ensured = subscription.standing_by = False  # the queue may have been deleted
             log.warning(
                 "channel of %s closed: %s",
                 subscription.queue,

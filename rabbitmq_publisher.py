@@ -3,6 +3,7 @@
 One connection of its own: RabbitMQ blocks a publishing connection under memory or disk alarm, acks included, and the
 consumer's acks must not wait for that. Confirms are pipelined. A publish without a confirm has perhaps happened, so
 it is sent again with the same message id until the broker confirms it: duplicates are possible, losses are not.
+A queue that does not take its messages holds up nobody else's (runtime.held_queues).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import itertools
 import logging
 import re
 import threading
-from collections import deque
+import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -24,13 +26,15 @@ from pika.spec import Basic
 
 from core.events import EventStream, Published, PublishFailed
 from core.messages import OutgoingMessage
-from runtime.amqp import Backoff, Topology, describe
+from runtime.amqp import Backoff, Parameters, Topology, describe
 from runtime.amqp_properties import OutgoingProperties
-from runtime.amqp_thread import ConnectionThread
+from runtime.amqp_thread import PROVEN, ConnectionThread
+from runtime.held_queues import HeldQueues
 from runtime.inbox import Inbox
 
 log = logging.getLogger(__name__)
 
+SILENCE = 10.0  # seconds between looks at how long confirms take
 WINDOW = 1000  # unconfirmed publishes in flight; bounds what is sent twice after a lost connection
 
 _TOO_LARGE = re.compile(r"message size \d+ (?:is larger than|larger than) (?:configured )?max size (?P<limit>\d+)")
@@ -58,7 +62,7 @@ class RabbitMQPublisher:
 
     def __init__(
         self,
-        parameters: Sequence[pika.ConnectionParameters],
+        parameters: Parameters,
         topology: Topology,
         events: EventStream,
         *,
@@ -73,14 +77,19 @@ class RabbitMQPublisher:
             reconnect_max_delay=reconnect_max_delay,
             on_open=self._on_connection_open,
             on_lost=self._on_connection_lost,
+            events=events,
         )
         self._events = events
         self._queues = queues
-        self._repair_backoff = Backoff(0.2, reconnect_max_delay)
+        self._channel_backoff = Backoff(0.2, reconnect_max_delay)
+        self._channel_opened_at = 0.0
         self._inbox: Inbox[_Publication] = Inbox(self._thread, self._drain)
         self._outbox = self._inbox.items
         self._unconfirmed: dict[int, _Publication] = {}  # by delivery tag, in the order of publishing
-        self._delayed: deque[_Publication] = deque()  # refused by the broker, waiting for their next try
+        self._held: HeldQueues[_Publication] = HeldQueues(
+            self._thread, send=self._send, can_send=self._can_send, longest=reconnect_max_delay
+        )
+        self._oldest: dict[str, int] = {}  # by queue, the oldest unconfirmed tag at the last look
         self._confirmed: list[_Publication] = []  # in this turn of the I/O loop
         self._returned: set[_Publication] = set()  # what may have come back as unroutable, its confirm still to come
         self._next_tag = 1
@@ -121,13 +130,17 @@ class RabbitMQPublisher:
         return publication.confirmed
 
     def unconfirmed(self) -> int:
-        """How many publishes wait for their confirm."""
-        return len(self._outbox) + len(self._unconfirmed) + len(self._delayed)
+        """How many publishes wait for their confirm, but for those whose queue takes nothing at the moment."""
+        return len(self._outbox) + len(self._unconfirmed) - self._held.aside + self._held.hopeful()
 
     def close(self, timeout: float) -> None:
         """Closes the connection; what is not confirmed by then fails with PublisherClosedError."""
         self._thread.close(timeout, last=self._drain)
         self._put_back_unconfirmed()
+        for queue, left in self._held.take_all().items():
+            text = "%d messages for %s were not stored; what they came from stays in RabbitMQ and comes again"
+            log.warning(text, len(left), queue, extra={"event": "publish.given_up", "queue": queue})
+            self._outbox.extend(left)
         while self._outbox:
             self._outbox.popleft().confirmed.set_exception(PublisherClosedError())
 
@@ -137,8 +150,9 @@ class RabbitMQPublisher:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         self._blocked = False
-        self._thread.ensure_queues(self._queues)
+        self._held.connected(self._queues)
         self._open_channel()
+        self._thread.call_later(SILENCE, self._look_for_silence)
 
     def _on_connection_lost(self) -> None:
         self._forget_channel()
@@ -154,6 +168,7 @@ class RabbitMQPublisher:
 
     def _on_confirms_on(self, channel: Channel, _frame: Method[Any]) -> None:
         self._channel = channel
+        self._channel_opened_at = time.monotonic()
         self._next_tag = 1
         self._set_ready()
         self._inbox.look()
@@ -166,7 +181,9 @@ class RabbitMQPublisher:
         self._forget_channel()
         if self._thread.is_open():
             log.warning("publisher channel closed: %s", describe(reason), extra={"event": "publisher.channel_closed"})
-            self._thread.call_later(self._repair_backoff.delay(), self._open_channel)
+            if time.monotonic() - self._channel_opened_at > PROVEN:
+                self._channel_backoff.reset()
+            self._thread.call_later(self._channel_backoff.delay(), self._open_channel)
 
     def _forget_channel(self) -> None:
         self._tell_confirmed()
@@ -174,13 +191,20 @@ class RabbitMQPublisher:
         self._channel = None
         for publication in self._unconfirmed.values():
             self._events.emit(PublishFailed(publication.queue))
+        self._held.disconnected()
         self._put_back_unconfirmed()
+        self._oldest = {}
         self._returned = set()
 
     def _put_back_unconfirmed(self) -> None:
         # What was not confirmed has an unknown fate: it goes out again, before everything newer.
-        self._outbox.extendleft(reversed([*self._delayed, *self._unconfirmed.values()]))
-        self._delayed.clear()
+        back: list[_Publication] = []
+        for publication in self._unconfirmed.values():
+            if publication.queue in self._held.by_name:
+                self._held.came_back(publication)
+            else:
+                back.append(publication)
+        self._outbox.extendleft(reversed(back))
         self._unconfirmed = {}
 
     def _on_blocked(self, _connection: pika.SelectConnection, frame: Method[Any]) -> None:
@@ -198,11 +222,21 @@ class RabbitMQPublisher:
         if self._channel is not None and not self._blocked:
             self._ready.set()
 
-    def _drain(self) -> None:
-        while self._outbox and self._channel is not None and not self._blocked and len(self._unconfirmed) < WINDOW:
-            self._send(self._channel, self._outbox.popleft())
+    def _can_send(self) -> bool:
+        return self._channel is not None and not self._blocked
 
-    def _send(self, channel: Channel, publication: _Publication) -> None:
+    def _drain(self) -> None:
+        held, room = self._held.by_name, WINDOW + self._held.aside
+        while self._outbox and self._channel is not None and not self._blocked and len(self._unconfirmed) < room:
+            publication = self._outbox.popleft()
+            if held and publication.queue in held:
+                self._held.hold(publication)
+            else:
+                self._send(publication)
+
+    def _send(self, publication: _Publication) -> None:
+        if self._channel is None:
+            raise RuntimeError("there is no channel to publish on")
         message = publication.message
         self._unconfirmed[self._next_tag] = publication
         self._next_tag += 1
@@ -214,7 +248,7 @@ class RabbitMQPublisher:
             headers=dict(message.headers),
             **message.properties,
         )
-        channel.basic_publish("", publication.queue, message.body, properties, mandatory=True)
+        self._channel.basic_publish("", publication.queue, message.body, properties, mandatory=True)
 
     def _on_returned(
         self, _channel: Channel, method: Basic.Return, properties: pika.BasicProperties, _body: bytes
@@ -238,7 +272,8 @@ class RabbitMQPublisher:
             elif self._returned and self._was_returned(publication):
                 self._publish_later(publication, "the queue does not exist")
             else:
-                self._repair_backoff.reset()
+                if self._held.by_name and publication.queue in self._held.by_name:
+                    self._held.stored(publication.queue)
                 if not self._confirmed:
                     self._thread.call_later(0, self._tell_confirmed)
                 self._confirmed.append(publication)
@@ -260,23 +295,29 @@ class RabbitMQPublisher:
 
     def _publish_later(self, publication: _Publication, reason: str) -> None:
         self._events.emit(PublishFailed(publication.queue))
-        log.warning(
-            "a message for %s is not stored yet: %s",
-            publication.queue,
-            reason,
-            extra={"event": "publish.failed", "queue": publication.queue, "throttle": f"publish {publication.queue}"},
-        )
-        self._delayed.append(publication)
-        if len(self._delayed) == 1:
-            self._thread.call_later(self._repair_backoff.delay(), self._publish_delayed)
+        self._complain(publication.queue, reason)
+        self._held.refused(publication)
 
-    def _publish_delayed(self) -> None:
-        if self._delayed and self._thread.ensure_queues({publication.queue for publication in self._delayed}):
-            self._outbox.extendleft(reversed(self._delayed))
-            self._delayed.clear()
-            self._drain()
-        elif self._delayed:
-            self._thread.call_later(self._repair_backoff.delay(), self._publish_delayed)
+    def _complain(self, queue: str, reason: str) -> None:
+        extra = {"event": "publish.failed", "queue": queue, "throttle": f"publish {queue}"}
+        log.warning("a message for %s is not stored yet: %s", queue, reason, extra=extra)
+
+    def _look_for_silence(self) -> None:
+        # A queue that has lost its majority neither takes nor refuses: its messages would fill the window for all.
+        self._thread.call_later(SILENCE, self._look_for_silence)
+        if self._blocked:
+            return
+        oldest: dict[str, int] = {}
+        counts: Counter[str] = Counter()
+        for tag, publication in self._unconfirmed.items():
+            oldest.setdefault(publication.queue, tag)
+            counts[publication.queue] += 1
+        for queue, tag in oldest.items():
+            if self._oldest.get(queue) == tag:
+                self._held.silent(queue, counts[queue])
+                self._complain(queue, "RabbitMQ gives no answer about it")
+        self._oldest = oldest
+        self._drain()
 
     def _fail_larger_than(self, limit: int) -> None:
         for tag, publication in list(self._unconfirmed.items()):

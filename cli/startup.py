@@ -15,6 +15,7 @@ from consumers.telegram.config import TelegramSettings
 from runtime.alert_settings import AlertSettings
 from runtime.loader import load_classes, settings_classes
 from runtime.logs import LoggingHandle, setup_logging
+from runtime.secret_files import watch
 from runtime.secrets import Secrets
 from runtime.settings import load_settings
 
@@ -50,7 +51,11 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
         return [*systems, AlertSettings, EmailSettings, TelegramSettings]
 
     settings = load_settings(environ, env_file, find_classes)
-    return Startup(settings, Secrets(settings.secret_values()), handlers, trackers)
+    secrets = Secrets()
+    for secret in settings.secrets():
+        watch(secret, secrets.add)  # a new one is masked before it is used
+        secrets.add(secret.get_secret_value())
+    return Startup(settings, secrets, handlers, trackers)
 
 
 def settle_garbage_collector() -> None:

@@ -19,7 +19,7 @@ from core.stats import Statistics
 from message_processor import MessageProcessor
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Topology, connection_parameters
+from runtime.amqp import LastGood, Nodes, Topology, connection_parameters
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.loader import make_handler, make_tracker
 from runtime.settlement import ProcessingSettings, Route
@@ -54,12 +54,13 @@ class Worker:
         self._alerting = make_alerting(settings, self._stop, mask)
         self._events = EventStream([self._statistics, self._alerting])
         self._topology = Topology(settings.rabbitmq)
+        self._last_good = LastGood()
         self._handlers = handlers
         self._trackers = trackers
         longest = settings.rabbitmq.reconnect_max_delay
         made = self._make_handlers()
         self.publisher = RabbitMQPublisher(
-            connection_parameters(settings.rabbitmq, "publisher"),
+            self._nodes("publisher"),
             self._topology,
             self._events,
             reconnect_max_delay=longest,
@@ -70,10 +71,11 @@ class Worker:
             ),
         )
         self.consumer = RabbitMQConsumer(
-            connection_parameters(settings.rabbitmq, "consumer"),
+            self._nodes("consumer"),
             self._topology,
             reconnect_max_delay=longest,
             lease=lease_for(settings.rabbitmq.heartbeat),
+            events=self._events,
         )
         self._starts = StartJournal(settings.worker.state_dir)
         self.tracker_threads = self._make_trackers()
@@ -121,6 +123,9 @@ class Worker:
         for queue, processor in self.processors.items():
             work = partial(_inspected, queue, processor.route.handler)
             threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
+
+    def _nodes(self, role: str) -> Nodes:
+        return Nodes(partial(connection_parameters, self._settings.rabbitmq, role), self._last_good)
 
     # -- building -------------------------------------------------------------------------------------------------
 
@@ -189,8 +194,8 @@ class Worker:
                 full_sweep_interval=self._settings.worker.tracker_full_sweep_interval,
                 mask=self._mask,
             )
-            parameters = connection_parameters(self._settings.rabbitmq, f"tracker {system}")
-            sweeper = Sweeper(tracked, self._topology, parameters, self.publisher, self._stop.is_set)
+            nodes = self._nodes(f"tracker {system}")
+            sweeper = Sweeper(tracked, self._topology, nodes, self.publisher, self._stop.is_set)
             interval = self._settings.worker.heartbeat_interval
             threads[queue] = TrackerThread(
                 queue, system, sweeper, events=self._events, interval=interval, stop=self._stop

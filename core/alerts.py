@@ -2,7 +2,8 @@
 
 Told once: a new kind of error, a system that is down for longer than a moment and its return, a part of one (a service)
 that is down, a tracker that no longer gets through and its return, messages that were put into a queue which this
-worker does not consume. What goes on is told again after `repeat` seconds, with how often it has happened since.
+worker does not consume, a connection to RabbitMQ that is lost again and again. What goes on is told again after
+`repeat` seconds, with how often it has happened since.
 """
 
 from __future__ import annotations
@@ -11,10 +12,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from core.events import Event, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed
+from core.events import (
+    ConnectionUnstable,
+    Event,
+    MessageParked,
+    MessageRerouted,
+    PartDown,
+    Swept,
+    SystemPaused,
+    SystemResumed,
+)
 from core.settings_errors import Text
 
-Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh"]
+Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh", "unstable"]
 
 REASON_LIMIT = 300  # characters of an error's text
 SILENCE = 600.0  # seconds; a part that is met again after so long is met anew
@@ -95,6 +105,8 @@ class AlertBook:
                 self._happened(key, _error(event, topic, self._short(event.reason)), now)
             case MessageRerouted(is_consumed=False):
                 self._happened(("unconsumed", event.queue), _unconsumed(event), now)
+            case ConnectionUnstable():
+                self._happened(("unstable", event.connection), _unstable(event, self._short(event.reason)), now)
             case PartDown():
                 part = self._parts.setdefault((event.system, event.part), _Part(now, now, ""))
                 if now - part.last > SILENCE:
@@ -189,6 +201,16 @@ def _unconsumed(event: MessageRerouted) -> Alert:
         f"{event.queue}: туда переложены сообщения, а этот воркер её не читает. Они ждут того, кто читает.",
     )
     return Alert("unconsumed", event.system, text)
+
+
+def _unstable(event: ConnectionUnstable, reason: str) -> Alert:
+    text = Text(
+        f"{event.connection} loses its connection to RabbitMQ again and again: {reason}. It is made anew with growing "
+        "pauses, nothing is lost.",
+        f"{event.connection} снова и снова теряет соединение с RabbitMQ: {reason}. Оно открывается заново с растущими "
+        "паузами, ничего не теряется.",
+    )
+    return Alert("unstable", "rabbitmq", text)
 
 
 def _is_down(system: str, down: _Down) -> Alert:

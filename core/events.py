@@ -107,6 +107,15 @@ class PublishFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionUnstable:
+    """A connection to RabbitMQ was lost soon after it was made, the `losses`th time in a row."""
+
+    connection: str
+    losses: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """A tracker went once through its sent queue. `at` in unix seconds, `failure` says why it did not get through."""
 
@@ -133,6 +142,7 @@ Event = (
     | SystemResumed
     | Published
     | PublishFailed
+    | ConnectionUnstable
     | Swept
 )
 

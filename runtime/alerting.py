@@ -16,7 +16,16 @@ from typing import Protocol
 
 from core.alerts import Alert, AlertBook
 from core.errors import OutcomeError, PermanentError, StoppingError
-from core.events import Event, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed
+from core.events import (
+    ConnectionUnstable,
+    Event,
+    MessageParked,
+    MessageRerouted,
+    PartDown,
+    Swept,
+    SystemPaused,
+    SystemResumed,
+)
 from core.settings_errors import Language, Text
 
 log = logging.getLogger(__name__)
@@ -27,7 +36,9 @@ KEPT = 100  # alerts that a channel may be behind; the oldest are dropped, with 
 FIRST_PAUSE = 15.0  # seconds between two tries of a channel that fails; doubled up to the longest
 LONGEST_PAUSE = 900.0
 
-_OF_INTEREST = frozenset({MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed})
+_OF_INTEREST = frozenset(
+    {ConnectionUnstable, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed}
+)
 _GOOD_NEWS = ("up", "fresh")
 _MANY = Text("{name}: {count} alerts", "{name}: уведомлений: {count}")
 

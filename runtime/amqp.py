@@ -11,12 +11,11 @@ import logging
 import random
 import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
@@ -111,7 +110,10 @@ def owner_queue_name(source: str) -> str:
 
 
 def connection_parameters(settings: RabbitMQSettings, role: str) -> list[pika.ConnectionParameters]:
-    """One entry per configured host; `role` appears as the connection's name in RabbitMQ's own tools."""
+    """One entry per configured host; `role` appears as the connection's name in RabbitMQ's own tools.
+
+    Reads the certificates. Raises OSError when one of them cannot be read or used.
+    """
     credentials = pika.PlainCredentials(settings.username, settings.password.get_secret_value())
     context = _ssl_context(settings) if settings.tls else None
     return [
@@ -132,89 +134,164 @@ def connection_parameters(settings: RabbitMQSettings, role: str) -> list[pika.Co
 
 
 def _ssl_context(settings: RabbitMQSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca_file)
-    if settings.cert_file:
-        context.load_cert_chain(settings.cert_file, settings.key_file)
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.cert_file:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except OSError as error:  # an ssl.SSLError, too; neither names the file
+        files = ", ".join(str(each) for each in (settings.ca_file, settings.cert_file, settings.key_file) if each)
+        raise OSError(f"one of these files cannot be read or does not fit: {files}: {describe(error)}") from error
     if not settings.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def connect(
-    parameters: Sequence[pika.ConnectionParameters],
-) -> tuple[pika.BlockingConnection, pika.ConnectionParameters]:
-    """A connection to the first host that answers, and its parameters. Raises AMQPConnectionError or OSError."""
+class LastGood:
+    """Which host answered last, host and port; shared by all connections, whose thread it is does not matter."""
+
+    endpoint: tuple[str, int] | None = None
+
+
+class Nodes:
+    """The way to RabbitMQ, asked for before each connection: a password or a certificate may be a new one by then.
+
+    `read` raises OSError when a file cannot be read at the moment. The host that answered last comes first.
+    """
+
+    def __init__(
+        self, read: Callable[[], Sequence[pika.ConnectionParameters]], last_good: LastGood | None = None
+    ) -> None:
+        self._read = read
+        self._last_good = last_good or LastGood()
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> Nodes:
+        return parameters if isinstance(parameters, Nodes) else cls(lambda: parameters)
+
+    def in_order(self) -> list[pika.ConnectionParameters]:
+        good = self._last_good.endpoint
+        return sorted(self._read(), key=lambda each: (each.host, each.port) != good)
+
+    def answered(self, parameters: pika.ConnectionParameters) -> None:
+        self._last_good.endpoint = parameters.host, parameters.port
+
+
+Parameters = Sequence[pika.ConnectionParameters] | Nodes  # what a connection is made of
+
+
+def connect(parameters: Parameters) -> tuple[pika.BlockingConnection, pika.ConnectionParameters]:
+    """A connection to the first host that answers, and its parameters. Raises AMQPConnectionError or OSError.
+
+    Blocks: for threads that may wait. What runs an I/O loop connects by runtime.racing.
+    """
+    nodes = Nodes.of(parameters)
     failure: Exception = AMQPConnectionError("no RabbitMQ host is configured")
-    for candidate in parameters:
+    for candidate in nodes.in_order():
         try:
             # The stub wants an instance; pika itself wants the class.
-            return pika.BlockingConnection(candidate, _impl_class=ToleratingConnection), candidate  # type: ignore[arg-type]
+            connection = pika.BlockingConnection(candidate, _impl_class=ToleratingConnection)  # type: ignore[arg-type]
         except (AMQPConnectionError, OSError) as error:
             failure = error
         # pika tells a silent host by the one and a connection that is reset at once by the other.
         except (AMQPConnectorException, ValueError) as error:
             failure = AMQPConnectionError(repr(error))
+        else:
+            nodes.answered(candidate)
+            return connection, candidate
     raise failure
 
 
-def ensure_queues(topology: Topology, parameters: Sequence[pika.ConnectionParameters], names: Iterable[str]) -> None:
-    """Creates what is missing of the named queues, their exchanges and bindings.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question to the broker: a method of a channel and its arguments."""
+
+    method: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def is_passive(self) -> bool:
+        """Asks whether something is there; no (404) costs the channel."""
+        return bool(self.arguments.get("passive"))
+
+
+def declaring(topology: Topology, name: str) -> Generator[Step, bool, None]:
+    """The questions that make sure of a queue; each is answered by True, or by False for what is not there."""
+    queue = topology.queue(name)
+    if (yield Step("queue_declare", {"queue": queue.name, "passive": True})):
+        return
+    for exchange in topology.exchanges:
+        if any(source == exchange.name for source, _ in queue.bindings):
+            yield from _declaring_exchange(exchange)
+    yield Step("queue_declare", {"queue": queue.name, "durable": True, "arguments": dict(queue.arguments)})
+    for source, routing_key in queue.bindings:
+        yield Step("queue_bind", {"queue": queue.name, "exchange": source, "routing_key": routing_key})
+    log.info("queue %s was missing and has been created", queue.name, extra={"event": "queue.created"})
+
+
+def _declaring_exchange(exchange: ExchangeSpec) -> Generator[Step, bool, None]:
+    if (yield Step("exchange_declare", {"exchange": exchange.name, "passive": True})):
+        return
+    kind, arguments = exchange.type, dict(exchange.arguments)
+    declared = {"exchange": exchange.name, "exchange_type": kind, "durable": True, "arguments": arguments}
+    yield Step("exchange_declare", declared)
+    log.info("exchange %s was missing and has been created", exchange.name, extra={"event": "exchange.created"})
+
+
+def refusal(name: str, error: ChannelClosedByBroker) -> TopologyError:
+    return TopologyError(f"RabbitMQ refused {name}: {error.reply_code} {error.reply_text}")
+
+
+def ensure_queues(topology: Topology, parameters: Parameters, names: Iterable[str]) -> None:
+    """Creates what is missing of the named queues, their exchanges and bindings, on a connection for that alone.
 
     Raises AMQPConnectionError or OSError when no broker answers, TopologyError when it refuses a declaration.
     """
     connection, _ = connect(parameters)
     try:
-        for name in names:
-            _ensure_queue(connection, topology, topology.queue(name))
-    except AMQPConnectionError:
-        raise
-    except AMQPError as error:
-        raise TopologyError(describe(error)) from error
+        ensure_queues_on(connection, topology, names)
     finally:
         if connection.is_open:
             connection.close()
 
 
-def _ensure_queue(connection: pika.BlockingConnection, topology: Topology, queue: QueueSpec) -> None:
-    if _exists(connection, queue.name, lambda channel: channel.queue_declare(queue.name, passive=True)):
-        return
-    for exchange in topology.exchanges:
-        if any(source == exchange.name for source, _ in queue.bindings):
-            _ensure_exchange(connection, topology, exchange)
-    channel = connection.channel()
-    channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
-    for source, routing_key in queue.bindings:
-        channel.queue_bind(queue.name, source, routing_key)
-    channel.close()
-    log.info("queue %s was missing and has been created", queue.name, extra={"event": "queue.created"})
+def ensure_queues_on(connection: pika.BlockingConnection, topology: Topology, names: Iterable[str]) -> None:
+    """Creates what is missing, on channels of that connection; raises as `ensure_queues`."""
+    for name in names:
+        try:
+            _ensure_queue(connection, topology, name)
+        except AMQPConnectionError:
+            raise
+        except ChannelClosedByBroker as error:
+            raise refusal(name, error) from error
+        except AMQPError as error:
+            raise TopologyError(describe(error)) from error
 
 
-def _ensure_exchange(connection: pika.BlockingConnection, topology: Topology, exchange: ExchangeSpec) -> None:
-    if _exists(connection, exchange.name, lambda channel: channel.exchange_declare(exchange.name, passive=True)):
-        return
-    channel = connection.channel()
-    channel.exchange_declare(exchange.name, exchange.type, durable=True, arguments=dict(exchange.arguments))
-    channel.close()
-    log.info("exchange %s was missing and has been created", exchange.name, extra={"event": "exchange.created"})
-
-
-def _exists(
-    connection: pika.BlockingConnection, name: str, declare_passively: Callable[[BlockingChannel], object]
-) -> bool:
-    channel = connection.channel()
-    try:
-        declare_passively(channel)
-    except ChannelClosedByBroker as error:
-        if error.reply_code == NOT_FOUND:
-            return False
-        raise TopologyError(f"RabbitMQ refused {name}: {error.reply_code} {error.reply_text}") from error
-    channel.close()
-    return True
+def _ensure_queue(connection: pika.BlockingConnection, topology: Topology, name: str) -> None:
+    steps, channel = declaring(topology, name), connection.channel()
+    step = next(steps)
+    while True:
+        try:
+            getattr(channel, step.method)(**step.arguments)
+            is_there = True
+        except ChannelClosedByBroker as error:
+            if not step.is_passive or error.reply_code != NOT_FOUND:
+                raise
+            channel, is_there = connection.channel(), False
+        try:
+            step = steps.send(is_there)
+        except StopIteration:
+            channel.close()
+            return
 
 
 def describe(error: BaseException) -> str:
-    """An AMQP error in one line; pika's connection errors often have an empty text."""
+    """An AMQP error in one line: pika wraps what happened, and its connection errors often have an empty text."""
+    wrapped = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args]
+    for inner in reversed(wrapped):
+        if isinstance(inner, BaseException):
+            return describe(inner)
     return str(error) or repr(error)
 
 

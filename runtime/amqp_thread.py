@@ -1,6 +1,8 @@
 """One RabbitMQ connection that lives in its own thread and comes back by itself, for ever.
 
-pika's objects may be touched by their I/O thread only; `call` is the one door for all other threads.
+pika's objects may be touched by their I/O thread only; `call` is the one door for all other threads. Nothing that can
+block stands in that thread: hosts are tried side by side (runtime.racing), queues made sure of by callbacks
+(runtime.declarations).
 """
 
 from __future__ import annotations
@@ -8,20 +10,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import pika
 from pika.adapters.select_connection import IOLoop
 
-from runtime.amqp import BROKER_ERRORS, Backoff, Topology, connect, describe, ensure_queues
-from runtime.amqp_properties import ToleratingConnection
-from runtime.gathering import GatheringServices
+from core.events import ConnectionUnstable, EventStream
+from runtime.amqp import BROKER_ERRORS, Backoff, Nodes, Parameters, Topology, describe
+from runtime.declarations import Declaration, OnDone
+from runtime.racing import Race, Resolver
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between signs of life of the I/O loop
 ABANDON_TIMEOUT = 2.0  # seconds that a broken loop gets to close its connection
+PROVEN = 10.0  # seconds that a connection must live so that its loss is a single one
+STORM = 5  # connections lost sooner, one after the other, of which people are told
 
 Callback = Callable[[], None]
 
@@ -35,21 +40,30 @@ class ConnectionThread:
     def __init__(
         self,
         name: str,
-        parameters: Sequence[pika.ConnectionParameters],
+        parameters: Parameters,
         topology: Topology,
         *,
         reconnect_max_delay: float,
         on_open: Callable[[pika.SelectConnection], None],
         on_lost: Callback,
+        events: EventStream | None = None,
     ) -> None:
         self._name = name
-        self._parameters = parameters
+        self._nodes = Nodes.of(parameters)
         self._topology = topology
-        self._backoff = Backoff(0.2, reconnect_max_delay)
+        self._resolver = Resolver()
+        self._unreachable = Backoff(0.2, reconnect_max_delay)
+        self._unstable = Backoff(0.2, reconnect_max_delay)
+        self._short_lives = 0  # in a row
         self._on_open = on_open
         self._on_lost = on_lost
+        self._events = events
         self._closing = threading.Event()
-        self._ioloop: IOLoop | None = None
+        self._running_loop: IOLoop | None = None  # also while it connects
+        self._ioloop: IOLoop | None = None  # of the open connection
+        self._race: Race | None = None
+        self._opened_at: float | None = None
+        self._failure: Exception | None = None  # why the loop has ended
         self._thread: threading.Thread | None = None
         self._last_tick = time.monotonic()
         self.connection: pika.SelectConnection | None = None  # I/O thread only
@@ -67,7 +81,7 @@ class ConnectionThread:
         return self._closing.is_set()
 
     def seconds_since_tick(self) -> float:
-        """Age of the thread's last sign of life: a tick of the I/O loop or a try to connect."""
+        """Age of the thread's last sign of life: a tick of the I/O loop."""
         return time.monotonic() - self._last_tick
 
     def call(self, callback: Callback) -> None:
@@ -79,7 +93,9 @@ class ConnectionThread:
     def close(self, timeout: float, last: Callback) -> None:
         """Runs `last` in the I/O thread, closes the connection and waits up to `timeout` seconds for the thread."""
         self._closing.set()
-        self.call(partial(self._close_connection, last))
+        ioloop = self._running_loop
+        if ioloop is not None:
+            ioloop.add_callback_threadsafe(partial(self._close_connection, last))
         if self._thread is not None:
             self._thread.join(timeout)
 
@@ -93,20 +109,13 @@ class ConnectionThread:
     def is_open(self) -> bool:
         return self.connection is not None and self.connection.is_open and not self._closing.is_set()
 
-    def ensure_queues(self, names: Iterable[str]) -> bool:
+    def ensure_queue(self, name: str, on_done: OnDone) -> None:
         """Creates what is missing; False, with the reason in the log, when the broker does not allow it.
 
-        Blocks the loop for a few milliseconds: at start and after a loss only.
+        `on_done` is called later, and never if the connection is lost before.
         """
-        names = tuple(names)
-        try:
-            ensure_queues(self._topology, self._parameters, names)
-        except BROKER_ERRORS as error:
-            unusable = ", ".join(names)
-            extra = {"event": "queue.unusable", "throttle": f"unusable {unusable}"}
-            log.error("%s cannot be used: %s", unusable, describe(error), extra=extra)
-            return False
-        return True
+        if self.connection is not None and self.connection.is_open:
+            Declaration(self.connection, self._topology, name, on_done)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -114,57 +123,98 @@ class ConnectionThread:
             try:
                 self._connect_and_loop()
             except BROKER_ERRORS as error:
-                extra = {"event": "rabbitmq.unreachable", "throttle": f"{self._name} unreachable"}
-                log.warning("RabbitMQ is not reachable: %s", describe(error), extra=extra)
+                self._complain(error)
             if not self._closing.is_set():
-                self._closing.wait(self._backoff.delay())
+                self._closing.wait(self._pause())
+
+    def _complain(self, error: Exception) -> None:
+        extra = {"event": "rabbitmq.unreachable", "throttle": f"{self._name} unreachable"}
+        log.warning("RabbitMQ is not reachable: %s", describe(error), extra=extra)
+
+    def _pause(self) -> float:
+        """Seconds until the next try. A single loss is made good at once; a storm is not."""
+        opened_at, self._opened_at = self._opened_at, None
+        if opened_at is None:
+            return self._unreachable.delay()
+        self._unreachable.reset()
+        if time.monotonic() - opened_at >= PROVEN:
+            self._short_lives = 0
+            self._unstable.reset()
+        self._short_lives += 1
+        if self._short_lives >= STORM:
+            self._tell_storm()
+        return self._unstable.delay()
+
+    def _tell_storm(self) -> None:
+        reason = "it was closed" if self._failure is None else describe(self._failure)
+        extra = {"event": "rabbitmq.unstable", "throttle": f"{self._name} unstable"}
+        text = "%s loses its connection again and again, now the %dth time: %s"
+        log.error(text, self._name, self._short_lives, reason, extra=extra)
+        if self._events is not None:
+            self._events.emit(ConnectionUnstable(self._name, self._short_lives, reason))
 
     def _connect_and_loop(self) -> None:
-        # SelectConnection knows one host only: a short blocking connection finds the one that answers.
-        probe, parameters = connect(self._parameters)
-        probe.close()
-        connection = ToleratingConnection(
-            parameters,
-            on_open_callback=self._on_connection_open,
-            on_open_error_callback=self._on_connection_lost,
-            on_close_callback=self._on_connection_lost,
-            custom_ioloop=GatheringServices(IOLoop()),
+        self._failure = self._opened_at = None
+        hosts = self._nodes.in_order()
+        ioloop = IOLoop()
+        race = Race(
+            ioloop,
+            self._resolver,
+            on_won=self._on_connection_open,
+            on_lost=self._on_connection_lost,
+            on_failed=partial(self._on_unreachable, ioloop),
         )
-        self.connection = connection
-        self._ioloop = connection.ioloop
+        self._race, self._running_loop = race, ioloop
         try:
-            connection.ioloop.start()
+            self._tick(ioloop)
+            race.start(hosts)
+            if self._closing.is_set():
+                race.give_up()
+            ioloop.start()
         except BaseException:
-            self._abandon(connection)
+            self._abandon(ioloop, race)
             raise
         finally:
-            self._ioloop = None
+            self._race = self._running_loop = self._ioloop = None
             self.connection = None
             self._on_lost()
-            connection.ioloop.close()
+            ioloop.close()
 
-    def _abandon(self, connection: pika.SelectConnection) -> None:
+    def _abandon(self, ioloop: IOLoop, race: Race) -> None:
         # A mistake in a callback has ended the loop. The socket must not stay behind: the broker would go on
         # delivering to a connection that nobody reads, and keep an exclusive queue from the next one.
         self._ioloop = None
-        if connection.is_open:
-            connection.close()
-            connection.ioloop.call_later(ABANDON_TIMEOUT, connection.ioloop.stop)
-            connection.ioloop.start()
+        if self.connection is None:
+            race.give_up()
+        elif self.connection.is_open:
+            self.connection.close()
+        else:
+            return
+        ioloop.call_later(ABANDON_TIMEOUT, ioloop.stop)
+        ioloop.start()
 
-    def _on_connection_open(self, connection: pika.SelectConnection) -> None:
+    def _on_connection_open(self, connection: pika.SelectConnection, parameters: pika.ConnectionParameters) -> None:
+        self.connection = connection
         if self._closing.is_set():
             connection.close()
             return
-        self._backoff.reset()
+        self._nodes.answered(parameters)
+        self._ioloop = connection.ioloop
+        self._opened_at = time.monotonic()
         log.info("%s connected to RabbitMQ", self._name, extra={"event": "rabbitmq.connected"})
-        self._tick(connection.ioloop)
         self._on_open(connection)
 
     def _on_connection_lost(self, connection: pika.SelectConnection, reason: BaseException) -> None:
         if not self._closing.is_set():
             log.warning("%s lost RabbitMQ: %s", self._name, describe(reason), extra={"event": "rabbitmq.disconnected"})
+        if isinstance(reason, Exception):
+            self._failure = reason
         connection.ioloop.stop()
+
+    def _on_unreachable(self, ioloop: IOLoop, reason: Exception | None) -> None:
+        if reason is not None and not self._closing.is_set():
+            self._complain(reason)
+        ioloop.stop()
 
     def _tick(self, ioloop: IOLoop) -> None:
         self._last_tick = time.monotonic()
@@ -174,3 +224,5 @@ class ConnectionThread:
         last()
         if self.connection is not None and self.connection.is_open:
             self.connection.close()
+        elif self.connection is None and self._race is not None:
+            self._race.give_up()

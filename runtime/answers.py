@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from base_tracker import BaseTracker
@@ -14,6 +16,7 @@ from core.envelopes import (
     PROCESSING_COMPLETED,
     PROCESSING_COMPLETED_BY_TRACKER,
     Failure,
+    SentHeader,
     SentMessage,
     decode_sent,
     decode_sent_header,
@@ -22,7 +25,7 @@ from core.envelopes import (
     encode_unreadable,
 )
 from core.errors import BusinessError, OutcomeError, PermanentError
-from core.messages import InvalidMessageError
+from core.messages import InvalidMessageError, OutgoingMessage
 from core.results import Completed, Rejected
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.sent_queue import Held, Taken, copy_of
@@ -56,11 +59,24 @@ class SweepResult:
 
 
 class Answers:
-    """Publishes what became of tracked tasks. The futures are done when the broker has confirmed."""
+    """Publishes what became of tracked tasks; used by one thread.
+
+    The futures are done when the broker has confirmed. Only then, by `tell_confirmed`, it is logged and counted.
+    """
 
     def __init__(self, route: TrackedQueue, publisher: RabbitMQPublisher) -> None:
         self._route = route
         self._publisher = publisher
+        self._untold: deque[tuple[Future[None], Callable[[], None]]] = deque()
+
+    def tell_confirmed(self) -> None:
+        """Logs and counts what the broker has confirmed by now; what it has not, later or never."""
+        untold, self._untold = self._untold, deque()
+        for confirmed, tell in untold:
+            if not confirmed.done():
+                self._untold.append((confirmed, tell))
+            elif confirmed.exception() is None:
+                tell()
 
     def publish(self, held: Held, verdict: Completed | Rejected | None, result: SweepResult) -> Future[None]:
         """The response or the error report; `verdict` None means that the handler had finished the task at once."""
@@ -80,18 +96,23 @@ class Answers:
             message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
         except PermanentError as error:
             return self._reject(held, sent, error, result)
+        told = partial(self._on_answered, held.header, sent.original.get("process_instance_id"), result)
+        return self._send(self._route.responses_queue, message, told)
+
+    def _on_answered(self, header: SentHeader, process: object, result: SweepResult) -> None:
         result.completed += 1
-        self._log(logging.INFO, "task.completed", "task finished, Camunda is answered", held, sent.original)
-        return self._publisher.publish(self._route.responses_queue, message)
+        self._log(logging.INFO, "task.completed", "task finished, Camunda is answered", header, process)
 
     def report_unreadable(self, taken: Taken, error: OutcomeError, result: SweepResult) -> Future[None]:
         """A message that is no sent message, for the error queue."""
-        result.errors += 1
-        log.error("%s", error, extra={"event": "sent.unreadable", "queue": self._route.queue})
         _, properties, body = taken
         failure = replace(self._failure(error, time.time()), properties=properties.told())
         message = encode_unreadable(body, properties.message_id or "unreadable:sent", failure)
-        return self._publisher.publish(self._route.errors_queue, message)
+        return self._send(self._route.errors_queue, message, partial(self._on_unreadable, str(error), result))
+
+    def _on_unreadable(self, reason: str, result: SweepResult) -> None:
+        result.errors += 1
+        log.error("%s", reason, extra={"event": "sent.unreadable", "queue": self._route.queue})
 
     def rotate(self, held: Held) -> Future[None]:
         """A copy at the tail of the sent queue."""
@@ -107,20 +128,29 @@ class Answers:
         return self._publisher.publish(self._route.queue, copy_of(properties, body, task_id))
 
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
-        result.errors += 1
-        self._log(logging.ERROR, "task.rejected", error.reason, held, sent.original)
         message = encode_failed_tracking(sent, self._failure(error, time.time()))
-        return self._publisher.publish(self._route.errors_queue, message)
+        process = sent.original.get("process_instance_id")
+        told = partial(self._on_rejected, held.header, process, error.reason, result)
+        return self._send(self._route.errors_queue, message, told)
+
+    def _on_rejected(self, header: SentHeader, process: object, reason: str, result: SweepResult) -> None:
+        result.errors += 1
+        self._log(logging.ERROR, "task.rejected", reason, header, process)
+
+    def _send(self, queue: str, message: OutgoingMessage, told: Callable[[], None]) -> Future[None]:
+        confirmed = self._publisher.publish(queue, message)
+        self._untold.append((confirmed, told))
+        return confirmed
 
     def _failure(self, error: OutcomeError, now: float) -> Failure:
         return Failure(error, self._route.queue, self._route.system, attempts=1, first_seen=now, failed_at=now)
 
-    def _log(self, level: int, event: str, text: str, held: Held, original: Mapping[str, Any]) -> None:
+    def _log(self, level: int, event: str, text: str, header: SentHeader, process: object) -> None:
         extra: dict[str, Any] = {
             "event": event,
             "system": self._route.system,
-            "task_id": held.header.task_id,
-            "external_id": held.header.external_id,
-            "process_instance_id": original.get("process_instance_id"),
+            "task_id": header.task_id,
+            "external_id": header.external_id,
+            "process_instance_id": process,
         }
         log.log(level, text, extra=extra)

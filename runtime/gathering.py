@@ -10,8 +10,10 @@ This is pika's own extension point: SelectConnection takes an `AbstractIOService
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from socket import socket
 from ssl import SSLContext
+from typing import cast
 
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.nbio_interface import AbstractIOReference, AbstractStreamProtocol, AbstractStreamTransport
@@ -28,6 +30,14 @@ class GatheringServices(SelectorIOServicesAdapter):
     def __init__(self, ioloop: IOLoop) -> None:
         super().__init__(ioloop)  # type: ignore[arg-type]  # it is one; the stubs do not say so
         self._ioloop = ioloop
+        self._protocol: _GatheringProtocol | None = None
+
+    def abort(self, reason: OSError) -> bool:
+        """Ends the connection as if the network had, with that reason; False when there is none yet."""
+        if self._protocol is None:
+            return False
+        self._protocol.abort(reason)
+        return True
 
     def create_streaming_connection(
         self,
@@ -37,18 +47,22 @@ class GatheringServices(SelectorIOServicesAdapter):
         ssl_context: SSLContext | None = None,
         server_hostname: str | None = None,
     ) -> AbstractIOReference:
-        # Raises OSError when the connection was reset a moment ago. pika looks, too, and makes a ValueError of it,
-        # which nobody takes for a lost connection: it would end the I/O thread.
-        sock.getpeername()
-        protocol: _GatheringProtocol | None = None
+        try:
+            sock.getpeername()
+        except OSError as error:
+            # The connection was reset a moment ago. pika looks, too, and raises a ValueError, which would end the I/O
+            # loop with everything else in it.
+            sock.close()
+            failed = self.call_later(0, partial(on_done, error))
+            return cast(AbstractIOReference, failed)  # both can be cancelled, which is all that pika wants of it
 
         def make_protocol() -> AbstractStreamProtocol:
-            nonlocal protocol
-            protocol = _GatheringProtocol(protocol_factory(), self._ioloop)
-            return protocol
+            self._protocol = _GatheringProtocol(protocol_factory(), self._ioloop)
+            return self._protocol
 
         def done(linked: _Linked) -> None:
             # pika looks for its own protocol here, which is the connection in disguise.
+            protocol = self._protocol
             on_done(linked if isinstance(linked, BaseException) or protocol is None else (linked[0], protocol.inner))
 
         return super().create_streaming_connection(make_protocol, sock, done, ssl_context, server_hostname)
@@ -60,12 +74,21 @@ class _GatheringProtocol(AbstractStreamProtocol):
     def __init__(self, inner: AbstractStreamProtocol, ioloop: IOLoop) -> None:
         self.inner = inner
         self._ioloop = ioloop
+        self._transport: AbstractStreamTransport | None = None
+        self._aborted: OSError | None = None
+
+    def abort(self, reason: OSError) -> None:
+        if self._transport is not None:
+            self._aborted = reason
+            self._transport.abort()
 
     def connection_made(self, transport: AbstractStreamTransport) -> None:
+        self._transport = transport
         self.inner.connection_made(_GatheringTransport(transport, self._ioloop))
 
     def connection_lost(self, error: BaseException | None) -> None:
-        self.inner.connection_lost(error)
+        self._transport = None
+        self.inner.connection_lost(error or self._aborted)
 
     def eof_received(self) -> bool | None:
         return self.inner.eof_received()

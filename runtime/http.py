@@ -35,11 +35,21 @@ _READ_CHUNK = 64 * 1024
 # would make a write ambiguous for nothing, so an idle connection is given up before the server does it.
 _IDLE_LIMIT = 4.0
 
+Credentials = Callable[[], Mapping[str, str]]  # headers, asked for with each request: a secret may change
 Guard = Callable[[], None]  # raises when the request must not be sent any more
 
 
 def unguarded() -> None:
     """Nothing prevents it."""
+
+
+def nobody() -> Mapping[str, str]:
+    """No credentials."""
+    return {}
+
+
+def no_proxy() -> None:
+    """None of our own: that of the environment, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +100,8 @@ class HttpClient:
     """One outside system over HTTP; usable from any thread, each has its own keep-alive session.
 
     All times are in seconds. `read_timeout` bounds one silence of the server, `total_timeout` the whole answer
-    (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle, `proxy` the
-    address of a proxy for all requests (else that of the environment). `redirects_are_answers` hands 3xx on as they
+    (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle, `proxy` gives the
+    address of a proxy for all requests (None: that of the environment). `redirects_are_answers` hands 3xx on as they
     are, for a protocol that gives them a meaning; they are never followed. Without `keep_cookies` no cookie is sent
     back, for a server that refuses those which it has forgotten.
     """
@@ -106,7 +116,8 @@ class HttpClient:
         max_body: int = DEFAULT_MAX_BODY,
         verify: bool | str = True,
         headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
+        credentials: Credentials = nobody,
+        proxy: Callable[[], str | None] = no_proxy,
         redirects_are_answers: bool = False,
         keep_cookies: bool = True,
     ) -> None:
@@ -116,7 +127,8 @@ class HttpClient:
         self._max_body = max_body
         self._verify = verify
         self._headers = dict(headers or {})
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._credentials = credentials
+        self._proxy = proxy
         self._redirects_are_answers = redirects_are_answers
         self._keep_cookies = keep_cookies
         self._local = threading.local()
@@ -168,17 +180,20 @@ class HttpClient:
         if body is None:
             request.guard()
         started = time.monotonic()
+        proxy = self._proxy()
+        # In the session they would lose against those of the environment.
+        proxies = {"http": proxy, "https": proxy} if proxy else {}
         try:
             with self._session().request(
                 request.method,
                 request.url,
                 data=upload if body is not None else None,
-                headers=dict(request.headers),
+                headers={**self._credentials(), **request.headers},
                 timeout=self._timeouts,
                 allow_redirects=False,
                 stream=True,
                 verify=self._verify,
-                proxies=dict(self._proxies),  # in the session they would lose against those of the environment
+                proxies=proxies,
             ) as response:
                 if not self._redirects_are_answers:
                     self._refuse_redirect(response)

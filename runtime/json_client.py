@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.errors import AmbiguousError, OutageError, OutcomeError, StoppingError
@@ -15,7 +15,8 @@ Json = dict[str, Any]
 
 
 class JsonClient:
-    """One server, usable from any thread. `base` is the address that paths are appended to, with a slash between.
+    """One server, usable from any thread. `base` is the address that paths are appended to, with a slash
+    between, or gives it (for an address that is a secret).
 
     `rules` say what a status means (runtime.http_outcomes); a system with an error format of its own overrides
     `refused`. With `may_be_empty` a 2xx without content is an empty object. `accept` is the answers' media type.
@@ -25,7 +26,7 @@ class JsonClient:
         self,
         system: str,
         http: HttpClient,
-        base: str,
+        base: str | Callable[[], str],
         stop: threading.Event,
         *,
         rules: Mapping[int, Rule] = COMMON,
@@ -34,7 +35,7 @@ class JsonClient:
     ) -> None:
         self._system = system
         self._http = http
-        self._base = base
+        self._base = base if callable(base) else lambda: base
         self._stop = stop
         self._rules = rules
         self._may_be_empty = may_be_empty
@@ -64,7 +65,8 @@ class JsonClient:
         is_write = method != "GET" if write is None else write
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         sent = {"Accept": self._accept, **({"Content-Type": "application/json"} if method != "GET" else {})}
-        address = f"{self._base}/{path}" if path else self._base
+        base = self._base()
+        address = f"{base}/{path}" if path else base
         answer = self._http.send(
             method, address, write=is_write, body=content, headers={**sent, **(headers or {})}, guard=guard
         )

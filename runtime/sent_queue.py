@@ -18,7 +18,7 @@ from pika.exceptions import ChannelClosedByBroker
 from core.copies import carried, kept_properties
 from core.envelopes import SentHeader
 from core.messages import OutgoingMessage
-from runtime.amqp import NOT_FOUND, Topology, connect, ensure_queues
+from runtime.amqp import NOT_FOUND, Parameters, Topology, connect, ensure_queues_on
 from runtime.amqp_properties import ReceivedProperties
 from runtime.queue_types import queue_type
 
@@ -88,7 +88,7 @@ class SentQueue:
         cls,
         name: str,
         topology: Topology,
-        parameters: Sequence[pika.ConnectionParameters],
+        parameters: Parameters,
         is_stopping: Callable[[], bool],
     ) -> Iterator[SentQueue]:
         """A connection of its own, whose end returns what is not settled, in its place. A missing queue is created."""
@@ -97,7 +97,8 @@ class SentQueue:
             channel = connection.channel()
             ready = _ready_messages(channel, name)
             if ready is None:
-                ensure_queues(topology, parameters, (name,))
+                ensure_queues_on(connection, topology, (name,))
+                channel = connection.channel()
             queue = cls(name, connection, channel, ready, is_stopping)
             yield queue
             queue.give_back()

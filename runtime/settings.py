@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from config import EnvironmentSettings, RabbitMQSettings, Settings, WorkerSettings
+from config import EnvironmentSettings, NamedSecrets, RabbitMQSettings, Settings, WorkerSettings
 from core.settings_errors import Mistake, Notice, SettingsError, Text
 from runtime.env_file import EnvFile, read_env_file
 from runtime.log_format import escape
+from runtime.secret_files import FileSecret, SecretFileError, read_secret
 from runtime.secrets import MASK, MIN_LENGTH, Secrets
 from runtime.settings_names import closest_name, is_somebody_elses, named_secrets, secret_fields, variables_of
 from runtime.settings_texts import default_text, explain
@@ -21,7 +23,6 @@ from runtime.settings_texts import default_text, explain
 SystemClasses = Sequence[type[BaseSettings]] | Callable[[WorkerSettings], Sequence[type[BaseSettings]]]
 
 SHOWN_LENGTH = 80  # characters of a wrong value that are repeated to the reader
-SECRET_FILE_LIMIT = 64 * 1024  # bytes
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
@@ -81,7 +82,7 @@ class _Loader:
                     shown = self._shown(cls, problem.field, variable) or default_text(cls.model_fields[problem.field])
                     self._mistake(variable, shown, problem.problem, problem.hint)
             self._notices += [Notice(variables[field], text) for field, text in settings.notices() if field not in bad]
-        return settings
+        return self._with_file_secrets(settings, {field: value for field, value in values.items() if field not in bad})
 
     def _raw_values(self, cls: type[BaseSettings]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -116,22 +117,37 @@ class _Loader:
         return value
 
     def _secret_file(self, variable: str, path: Path) -> str:
-        hint = Text(
-            "the file must hold the secret alone, as UTF-8 text, readable by the worker's user",
-            "в файле должен быть только секрет, текст UTF-8, с правом чтения у пользователя воркера",
-        )
         try:
-            with path.open("rb") as file:
-                content = file.read(SECRET_FILE_LIMIT + 1)
-            text = content.decode().rstrip("\r\n")
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            self._mistake(variable, str(path), Text(f"cannot be read: {reason}", f"не читается: {reason}"), hint)
+            return read_secret(path)
+        except SecretFileError as error:
+            hint = Text(
+                "the file must hold the secret alone, as UTF-8 text, readable by the worker's user",
+                "в файле должен быть только секрет, текст UTF-8, с правом чтения у пользователя воркера",
+            )
+            self._mistake(variable, str(path), Text(str(error), error.russian), hint)
             return ""
-        if not text or len(content) > SECRET_FILE_LIMIT:
-            self._mistake(variable, str(path), Text("is empty or far too large", "пуст или слишком велик"), hint)
-            return ""
-        return text
+
+    def _file_of(self, variable: str) -> Path | None:
+        file = self._values.get(f"{variable}_FILE", "").strip()
+        return None if self._values.get(variable) or not file else Path(file)
+
+    def _with_file_secrets(self, settings: _SettingsT, values: Mapping[str, Any]) -> _SettingsT:
+        """Secrets that stand in files as such that follow their file."""
+        cls, live = type(settings), dict[str, Any]()
+        for field in secret_fields(cls):
+            variable, secret = variables_of(cls)[field], getattr(settings, field)
+            path = self._file_of(variable)
+            if path is not None and isinstance(secret, SecretStr):
+                accept = partial(_accepted, cls, values, field)
+                live[field] = FileSecret(secret.get_secret_value(), f"{variable}_FILE", path, accept)
+        for field, marked in named_secrets(cls).items():
+            live[field] = dict(getattr(settings, field))
+            for name, secret in live[field].items():
+                path = self._file_of(name)
+                if path is not None:
+                    accept = partial(_accepted_by_name, marked, values, field, name)
+                    live[field][name] = FileSecret(secret.get_secret_value(), f"{name}_FILE", path, accept)
+        return settings.model_copy(update=live)
 
     def _judge_unknown_names(self, classes: Sequence[type[BaseSettings]]) -> None:
         known = {variable for cls in classes for variable in variables_of(cls).values()}
@@ -169,3 +185,18 @@ class _Loader:
     def _printable(self, value: str) -> str:
         value = escape(self._mask(value))
         return value if len(value) <= SHOWN_LENGTH else f"{value[:SHOWN_LENGTH]}…"
+
+
+def _accepted(cls: type[BaseSettings], values: Mapping[str, Any], field: str, secret: str) -> str:
+    """The secret as its settings class makes it. Raises ValueError (a ValidationError is one) for what it refuses."""
+    settings = cls(**{**values, field: secret})
+    accepted = getattr(settings, field)
+    if not isinstance(accepted, SecretStr) or not accepted.get_secret_value():
+        raise ValueError(field)
+    return accepted.get_secret_value()
+
+
+def _accepted_by_name(marked: NamedSecrets, values: Mapping[str, Any], field: str, name: str, secret: str) -> str:
+    if not marked.accepts(values, {**values[field], name: secret}):
+        raise ValueError(name)
+    return secret

@@ -177,9 +177,12 @@ class Settler:
                 self._park(work, error)
 
     def _retry_later(self, work: Work, error: OutcomeError, retry: RetryLater) -> None:
-        work.log(logging.WARNING, "task.retry", str(error), code=error.code, retry_in=retry.delay)
         copy = work.copy(retry.tries, str(error))
-        self._send_and_ack(wait_queue_name(self._route.queue, retry.delay), copy, work)
+        told = partial(self._on_put_off, work, str(error), error.code, retry.delay)
+        self._send_and_ack(wait_queue_name(self._route.queue, retry.delay), copy, work, told)
+
+    def _on_put_off(self, work: Work, reason: str, code: str, delay: float) -> None:
+        work.log(logging.WARNING, "task.retry", reason, code=code, retry_in=delay)
         self._events.emit(RetryScheduled(self._route.system))
 
     def _drop(self, work: Work) -> None:
@@ -209,13 +212,25 @@ class Settler:
             message = encode_unreadable(work.delivery.body, work.message_id, failure)
         else:
             message = encode_failed_task(work.task, failure)
-        work.log(logging.ERROR, "task.parked", str(error), code=error.code, outcome=error.outcome)
-        self._send_and_ack(self._settings.errors_queue, message, work)
-        topic = None if work.task is None else work.task.topic
-        self._events.emit(MessageParked(self._route.system, error.code, topic, str(error)))
+        # Words, not the error: its traceback would keep the handler's frames until the broker has confirmed.
+        told = partial(self._on_parked, work, str(error), error.code, error.outcome)
+        self._send_and_ack(self._settings.errors_queue, message, work, told)
 
-    def _send_and_ack(self, queue: str, message: OutgoingMessage, work: Work) -> None:
-        self._publish(queue, message, partial(self._ack_if_confirmed, work))
+    def _on_parked(self, work: Work, reason: str, code: str, outcome: str) -> None:
+        work.log(logging.ERROR, "task.parked", reason, code=code, outcome=outcome)
+        topic = None if work.task is None else work.task.topic
+        self._events.emit(MessageParked(self._route.system, code, topic, reason))
+
+    def _send_and_ack(
+        self, queue: str, message: OutgoingMessage, work: Work, told: Callable[[], None] = lambda: None
+    ) -> None:
+        """`told` is called when the broker has the message: nothing is claimed before."""
+        self._publish(queue, message, partial(self._on_sent, work, told))
+
+    def _on_sent(self, work: Work, told: Callable[[], None], confirmed: Future[None]) -> None:
+        self._ack_if_confirmed(work, confirmed)
+        if confirmed.exception() is None:
+            told()
 
     def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
         self._publisher.publish(queue, message).add_done_callback(partial(self._follow_ups.put, follow_up))

@@ -1,7 +1,8 @@
 """One thread per tracker: a sweep every interval, or at once when a result is there that needs no waiting.
 
 A sweep that had to go through a large queue is followed by a pause of four times its duration (the interval at the
-most), so that results that come one by one do not make it go round and round.
+most), so that results that come one by one do not make it go round and round. A sweep that RabbitMQ has cut short is
+followed by a pause that grows, whatever wakes the tracker: nobody dials again and again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 
 from core.errors import OutcomeError, StoppingError
 from core.events import EventStream, Swept
-from runtime.amqp import BROKER_ERRORS, describe
+from runtime.amqp import BROKER_ERRORS, Backoff, describe
 from runtime.tracking import Sweeper, SweepInterruptedError, SweepResult
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class TrackerThread:
         self._interval = interval
         self._stop = stop
         self._due = threading.Event()
+        self._cut_short = Backoff(min(1.0, interval), interval)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -72,18 +74,23 @@ class TrackerThread:
         self._due.clear()
         began = time.monotonic()
         result = SweepResult()
-        self._try_to_sweep(result, woken=woken)
+        if not self._try_to_sweep(result, woken=woken):
+            return self._cut_short.delay()
+        self._cut_short.reset()
         is_large = self._sweeper.is_large(result)
         return min(self._interval, PAUSE_FACTOR * (time.monotonic() - began)) if is_large else 0.0
 
-    def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> None:
+    def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> bool:
+        """False when the connection to RabbitMQ failed."""
+        is_connected = True
         failure: str | None = None
         try:
             self._sweeper.sweep(result, woken=woken)
         except (StoppingError, SweepInterruptedError):
-            return
+            return True
         except (OutcomeError, *BROKER_ERRORS) as error:
             result.errors += 1
+            is_connected = isinstance(error, OutcomeError)
             failure = describe(error)
             extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
             log.warning("tracking of %s must wait: %s", self._system, failure, extra=extra)
@@ -94,3 +101,4 @@ class TrackerThread:
             log.exception("tracking of %s failed", self._system, extra=extra)
         counts = (result.checked, result.completed, result.moved, result.errors)
         self._events.emit(Swept(self._system, *counts, at=time.time(), failure=failure))
+        return is_connected

@@ -23,14 +23,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import pika
-
 from base_tracker import Changes
 from core.envelopes import STATE_DONE, decode_sent_header
 from core.messages import HEADER_TASK_ID, InvalidMessageError
 from core.results import Completed, Pending, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Topology
+from runtime.amqp import Parameters, Topology
 from runtime.answers import Answers, SweepResult, TrackedQueue
 from runtime.asking import Asking, UnansweredError
 from runtime.change_watch import ChangeWatch, Wanted
@@ -72,7 +70,7 @@ class Sweeper:
         self,
         route: TrackedQueue,
         topology: Topology,
-        parameters: Sequence[pika.ConnectionParameters],
+        parameters: Parameters,
         publisher: RabbitMQPublisher,
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -281,7 +279,10 @@ class Sweeper:
             self._keyless.add(held.header.external_id)
 
     def _wait(self, queue: SentQueue, futures: Sequence[Future[Any]]) -> None:
-        queue.wait(futures)
+        try:
+            queue.wait(futures)
+        finally:
+            self._answers.tell_confirmed()
 
     def _forget_old_answers(self) -> None:
         oldest_kept = time.monotonic() - REMEMBER_ANSWERS

@@ -94,11 +94,12 @@ class MailServer:
             "tls_context": context if tls == "starttls" else None,
             "require_starttls": tls == "starttls",
         }
+        self.credentials = credentials or ("", "")
         if credentials is not None:
             self._options |= {
                 "auth_required": True,
                 "auth_require_tls": False,
-                "authenticator": _authenticator(*credentials),
+                "authenticator": self._authenticated,
             }
         self._replies: defaultdict[tuple[str, str | None], deque[str]] = defaultdict(deque)
         self._always: dict[tuple[str, str | None], str] = {}
@@ -107,6 +108,13 @@ class MailServer:
         self._thread = threading.Thread(target=self._loop.run_forever, name="mail-server", daemon=True)
         self._server: asyncio.Server | None = None
         self._protocols: list[_Protocol] = []
+
+    def _authenticated(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
+        name, password = (each.encode() for each in self.credentials)
+        good = isinstance(data, LoginPassword) and (data.login, data.password) == (name, password)
+        return AuthResult(success=good, handled=good)
 
     # -- what tests ask and order -----------------------------------------------------------------------------------
 
@@ -215,11 +223,3 @@ class MailServer:
         elif reply == TAKE_AND_STALL:
             await asyncio.sleep(3600)
         return reply
-
-
-def _authenticator(name: str, password: str) -> Any:
-    def check(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        good = isinstance(data, LoginPassword) and (data.login, data.password) == (name.encode(), password.encode())
-        return AuthResult(success=good, handled=good)
-
-    return check

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.alerts import PART_FORGOTTEN, REASON_LIMIT, Alert, AlertBook, AlertPolicy
-from core.events import Event, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed
+from core.events import (
+    ConnectionUnstable,
+    Event,
+    MessageParked,
+    MessageRerouted,
+    PartDown,
+    Swept,
+    SystemPaused,
+    SystemResumed,
+)
 
 POLICY = AlertPolicy(delay=60, stale_after=900, repeat=3600)
 
@@ -52,6 +61,21 @@ def test_an_error_that_goes_on_is_told_again_with_its_count_and_one_that_has_end
     [again] = book.due(3600)
     assert "7 more" in again.text.en
     assert book.due(20_000) == []
+
+
+def test_a_connection_that_is_lost_again_and_again_is_told_once_with_its_reason_and_again_while_it_goes_on() -> None:
+    book = AlertBook(POLICY)
+    for losses in range(5, 400):
+        book.note(ConnectionUnstable("rabbitmq-consumer", losses, "cannot decode a timestamp"), losses)
+    [alert] = book.due(400)
+    assert (alert.kind, alert.system) == ("unstable", "rabbitmq")
+    for text in alert.text:
+        assert "rabbitmq-consumer" in text
+        assert "cannot decode a timestamp" in text
+    assert book.due(401) == []
+    book.note(ConnectionUnstable("rabbitmq-publisher", 5, "reset"), 402)
+    assert kinds(book.due(403)) == ["unstable"]
+    assert kinds(book.due(4005)) == ["unstable"]
 
 
 def test_a_short_pause_is_nobodys_business_and_a_long_one_is_told_with_its_end() -> None:

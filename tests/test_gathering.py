@@ -34,12 +34,14 @@ class Protocol(AbstractStreamProtocol):
     def __init__(self, ioloop: IOLoop) -> None:
         self.ioloop = ioloop
         self.received = b""
+        self.error: BaseException | None = None
 
     def connection_made(self, transport: AbstractStreamTransport) -> None:
         self.transport = transport
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_lost = True
+        self.error = error
         self.ioloop.stop()
 
     def eof_received(self) -> bool:
@@ -60,8 +62,8 @@ class Wire:
         self.socket.setblocking(False)
         self.protocol = Protocol(self.ioloop)
         self.linked: list[Any] = []
-        services = GatheringServices(self.ioloop)
-        services.create_streaming_connection(lambda: self.protocol, self.socket, self.linked.append)
+        self.services = GatheringServices(self.ioloop)
+        self.services.create_streaming_connection(lambda: self.protocol, self.socket, self.linked.append)
         self.run_until(lambda: bool(self.linked))
 
     def run_until(self, condition: Any) -> None:
@@ -133,6 +135,30 @@ def test_pika_is_given_its_own_protocol_and_all_that_comes_in(wire: Wire) -> Non
 
 def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no_mistake() -> None:
     ioloop = IOLoop()
-    with socket.socket() as unconnected, pytest.raises(OSError, match="not connected"):
-        GatheringServices(ioloop).create_streaming_connection(lambda: pytest.fail("used"), unconnected, print)
+    told: list[Any] = []
+
+    def done(linked: Any) -> None:
+        told.append(linked)
+        ioloop.stop()
+
+    with socket.socket() as unconnected:
+        GatheringServices(ioloop).create_streaming_connection(lambda: pytest.fail("used"), unconnected, done)
+        ioloop.start()
+        assert unconnected.fileno() == -1
+    [error] = told
+    assert isinstance(error, OSError)
+    ioloop.close()
+
+
+def test_an_aborted_connection_is_told_why(wire: Wire) -> None:
+    assert wire.services.abort(ConnectionAbortedError("another host was quicker"))
+    wire.ioloop.start()  # until connection_lost
+    assert str(wire.protocol.error) == "another host was quicker"
+    wire.far.settimeout(20)
+    assert wire.far.recv(100) == b""
+
+
+def test_where_nothing_is_connected_yet_there_is_nothing_to_abort() -> None:
+    ioloop = IOLoop()
+    assert not GatheringServices(ioloop).abort(ConnectionAbortedError("too early"))
     ioloop.close()

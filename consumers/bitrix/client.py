@@ -67,12 +67,11 @@ class BitrixClient:
     ) -> None:
         if settings.webhook_url is None or not settings.webhook_url.get_secret_value():
             raise NotConfiguredError("BITRIX_WEBHOOK_URL is not set")
-        self._base = settings.webhook_url.get_secret_value().rstrip("/")
-        self._secret = self._base.rsplit("/", 1)[-1]
+        self._webhook = settings.webhook_url
         self._stop = stop
         self._first_pause = first_pause
         self._patience = patience
-        self.limiter = limiter or shared_limiter(urlsplit(self._base).netloc, settings)
+        self.limiter = limiter or shared_limiter(urlsplit(self._base()).netloc, settings)
         self._http = settings.http_client("Bitrix24")
         # To be held by a thread of the handler while it asks the portal: bounds how many do at once.
         self.slots: AbstractContextManager[object] = contextlib.nullcontext()
@@ -119,6 +118,10 @@ class BitrixClient:
             if index not in outcomes:
                 outcomes[index] = self._single(command)
         return BatchReply([outcomes[index] for index in range(len(commands))], seconds)
+
+    def _base(self) -> str:
+        """The webhook as it is now: the file that it stands in may hold a new one."""
+        return self._webhook.get_secret_value().rstrip("/")
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
@@ -184,7 +187,7 @@ class BitrixClient:
             self.limiter.acquire(gated, self._stop, has_place=turn is not None)
             with self._lock:
                 self._stats["requests"] += 1
-            answer = self._http.post_json(f"{self._base}/{method}", params, write=write, guard=guard)
+            answer = self._http.post_json(f"{self._base()}/{method}", params, write=write, guard=guard)
             if turn is not None:
                 turn.close()
                 turn = None
@@ -223,7 +226,7 @@ class BitrixClient:
     ) -> OutcomeError:
         code = details.get("error")
         # An error text may quote the request, and with it the webhook.
-        text = str(details.get("error_description") or "").replace(self._secret, "***")
+        text = str(details.get("error_description") or "").replace(self._base().rsplit("/", 1)[-1], "***")
         error = outcome_of(code, text, method=method, write=write, status=status)
         if str(code).lower() == OPERATION_TIME_LIMIT:
             error.retry_after = self.limiter.close(method, told)

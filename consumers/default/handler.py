@@ -24,7 +24,7 @@ class DefaultHandler(BaseMessageHandler):
         super().__init__("default")
         self._routes = Routes(settings.routes)
         url = settings.webhook_url
-        self._webhook = None if url is None else Webhook(settings, url.get_secret_value(), stop)
+        self._webhook = None if url is None else Webhook(settings, url, stop)
 
     def handle(self, message: IncomingMessage) -> Result:
         task = message.task

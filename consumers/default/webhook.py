@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+from pydantic import SecretStr
 
 from consumers.default.config import DefaultSettings
 from core import values
@@ -44,12 +47,11 @@ _RULES: Mapping[int, Rule] = {
 class Webhook:
     """Usable from any thread."""
 
-    def __init__(self, settings: DefaultSettings, url: str, stop: threading.Event) -> None:
+    def __init__(self, settings: DefaultSettings, url: SecretStr, stop: threading.Event) -> None:
         self._wait = settings.webhook_wait
-        token = settings.webhook_token
-        headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
-        http = settings.http_client("The webhook", headers=headers, max_body=_MOST_BODY)
-        self._api = JsonClient("The webhook", http, url, stop, rules=_RULES, may_be_empty=True)
+        credentials = partial(_credentials, settings.webhook_token)
+        http = settings.http_client("The webhook", credentials=credentials, max_body=_MOST_BODY)
+        self._api = JsonClient("The webhook", http, url.get_secret_value, stop, rules=_RULES, may_be_empty=True)
 
     def deliver(self, task: CamundaTask, guard: Guard) -> dict[str, Any]:
         """The result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
@@ -66,6 +68,10 @@ class Webhook:
             # Its receiver knows the key: the same request again finds out what became of the first.
             error.retry_after = self._wait
             raise
+
+
+def _credentials(token: SecretStr | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
 
 
 def _envelope(task: CamundaTask) -> dict[str, Any]:

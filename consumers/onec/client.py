@@ -57,7 +57,7 @@ class OneCClient:
         self._services = f"{settings.url}/hs/"
         self._stop = stop
         self._slots = _shared_slots(settings.url, settings.max_calls)
-        open_http = partial(settings.http_client, "1C", headers={"Authorization": _basic(settings)}, keep_cookies=False)
+        open_http = partial(settings.http_client, "1C", credentials=partial(_credentials, settings), keep_cookies=False)
         self._http = open_http()
         self._metadata_http = open_http(max_body=_LARGEST_METADATA)
         self._lock = threading.Lock()
@@ -194,10 +194,10 @@ def _object_or_nothing(answer: HttpAnswer, request: _Request) -> Json:
     return _object(answer, request) if answer.body.strip() else {}
 
 
-def _basic(settings: OneCSettings) -> str:
+def _credentials(settings: OneCSettings) -> dict[str, str]:
     # In UTF-8, because logins of 1C are Cyrillic as a rule.
     pair = f"{settings.username}:{settings.password.get_secret_value()}"
-    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
 
 
 # Handler and tracker are built apart but share the infobase's sessions; so the bound belongs to the process. It lives

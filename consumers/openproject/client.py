@@ -10,8 +10,11 @@ import base64
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
+
+from pydantic import SecretStr
 
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.errors import outcome_of
@@ -30,8 +33,7 @@ class OpenProjectClient(JsonClient):
         self.url = settings.url
         self._page_size = settings.page_size
         self._notify = settings.notify
-        authorization = _authorization(settings.auth, settings.token.get_secret_value())
-        http = settings.http_client("OpenProject", headers={"Authorization": authorization})
+        http = settings.http_client("OpenProject", credentials=partial(_credentials, settings.auth, settings.token))
         super().__init__("OpenProject", http, f"{self.url}/api/v3", stop, accept="application/hal+json")
 
     def get(self, path: str, **query: Any) -> Json:
@@ -94,10 +96,11 @@ def id_of(links: Any, name: str) -> int | None:
     return int(last) if last.isascii() and last.isdecimal() else None
 
 
-def _authorization(kind: str, token: str) -> str:
+def _credentials(kind: str, secret: SecretStr) -> dict[str, str]:
+    token = secret.get_secret_value()
     if kind == "bearer":
-        return f"Bearer {token}"
-    return "Basic " + base64.b64encode(f"apikey:{token}".encode()).decode("ascii")
+        return {"Authorization": f"Bearer {token}"}
+    return {"Authorization": "Basic " + base64.b64encode(f"apikey:{token}".encode()).decode("ascii")}
 
 
 def _query(query: Mapping[str, Any]) -> str:

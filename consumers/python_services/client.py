@@ -18,6 +18,7 @@ from core import values
 from core.errors import AmbiguousError, OutageError, PermanentError
 from core.messages import CamundaTask
 from runtime.http import Guard, HttpAnswer, HttpClient
+from runtime.secret_files import watch
 from runtime.secrets import Secrets
 
 BODY_LIMIT = 1024 * 1024  # bytes
@@ -29,8 +30,10 @@ class ServiceClient:
     def __init__(self, name: str, spec: HttpSpec, secrets: Mapping[str, SecretStr]) -> None:
         self._title = title(name)
         self._auth = spec.auth
-        self._secrets = {each: secrets[each].get_secret_value() for each in spec.auth.variables}
-        self._masked = Secrets(self._secrets.values())
+        self._secrets = {each: secrets[each] for each in spec.auth.variables}
+        self._masked = Secrets(each.get_secret_value() for each in self._secrets.values())
+        for each in self._secrets.values():
+            watch(each, self._masked.add)
         self._http = HttpClient(
             self._title,
             connect_timeout=spec.timeout.connect,
@@ -70,7 +73,8 @@ class ServiceClient:
         self._http.close()
 
     def _identified(self, task_id: str, body: bytes) -> dict[str, str]:
-        return {"X-Request-ID": plain_id(task_id), **credentials(self._auth, self._secrets, plain_id(task_id), body)}
+        secrets = {name: secret.get_secret_value() for name, secret in self._secrets.items()}
+        return {"X-Request-ID": plain_id(task_id), **credentials(self._auth, secrets, plain_id(task_id), body)}
 
     def _clean(self, answer: HttpAnswer) -> HttpAnswer:
         """A service that repeats what it was sent must not bring our secret into queues and logs."""

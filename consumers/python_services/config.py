@@ -24,13 +24,18 @@ def _variables(given: Mapping[str, str]) -> Iterator[str]:
         yield from named_variables(Path(given["file"]))
 
 
+def _accepts(given: Mapping[str, str], secrets: Mapping[str, str]) -> bool:
+    _, problems = read_registry(Path(given["file"]), {name: SecretStr(secret) for name, secret in secrets.items()})
+    return not problems
+
+
 class ServicesSettings(EnvironmentSettings):
     """Which services there are, and how patient the worker is with them. Times are in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="SERVICES_")
 
     file: Path | None = None
-    secrets: Annotated[Mapping[str, SecretStr], NamedSecrets(_variables)] = Field(default_factory=dict)
+    secrets: Annotated[Mapping[str, SecretStr], NamedSecrets(_variables, _accepts)] = Field(default_factory=dict)
     polls_per_sweep: PositiveCount = 500
     ambiguous_wait: Seconds = 30.0
     outage_wait: Seconds = 60.0

@@ -16,6 +16,7 @@ from core.errors import PermanentError, StoppingError
 from core.messages import IncomingMessage
 from core.results import Result
 from runtime.claims import KeyClaims, busy
+from runtime.secret_files import watch
 from runtime.secrets import Secrets
 from runtime.send_journal import SendJournal
 
@@ -83,6 +84,8 @@ class PythonServicesHandler(BaseMessageHandler):
         if isinstance(spec, HttpSpec):
             return HttpService(name, spec, settings.secrets, settings.ambiguous_wait)
         secrets = Secrets(secret.get_secret_value() for secret in settings.secrets.values())
+        for secret in settings.secrets.values():
+            watch(secret, secrets.add)
         return CallableService(name, spec, self._journal, secrets, settings.import_timeout)
 
     def _get_original_queue_name(self) -> str:

@@ -20,10 +20,13 @@ class TelegramClient:
         """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         if settings.bot_token is None:
             raise NotConfiguredError("TELEGRAM_BOT_TOKEN is not set")
-        self._root = f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}"
+        self._api_url, self._token = settings.api_url, settings.bot_token
         self._stop = stop
-        self._http = settings.http_client(
-            "Telegram", proxy=settings.proxy.get_secret_value() if settings.proxy is not None else None
+        proxy = settings.proxy
+        self._http = (
+            settings.http_client("Telegram")
+            if proxy is None
+            else settings.http_client("Telegram", proxy=proxy.get_secret_value)
         )
         self._lock = threading.Lock()
         self._requests = 0
@@ -32,7 +35,7 @@ class TelegramClient:
         """The bot itself. Raises OutageError or ConfigurationError."""
         self._count()
         try:
-            return self._result("getMe", self._http.send("GET", f"{self._root}/getMe", write=False), write=False)
+            return self._result("getMe", self._http.send("GET", f"{self._root()}/getMe", write=False), write=False)
         except FloodError as flood:
             raise OutageError(flood.reason, code=flood.code, retry_after=flood.retry_after) from None
 
@@ -42,12 +45,15 @@ class TelegramClient:
         `guard` is asked at the last moment (HttpClient.send).
         """
         self._count()
-        answer = self._http.post_json(f"{self._root}/sendMessage", parameters, write=True, guard=guard)
+        answer = self._http.post_json(f"{self._root()}/sendMessage", parameters, write=True, guard=guard)
         return self._result("sendMessage", answer, write=True)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
             return {"requests": self._requests}
+
+    def _root(self) -> str:
+        return f"{self._api_url}/bot{self._token.get_secret_value()}"
 
     def _count(self) -> None:
         if self._stop.is_set():

@@ -87,6 +87,10 @@ class BitrixSandbox(Desk, HttpSandbox):
     def restore_webhook(self) -> None:
         self._refusal = None
 
+    def replace_webhook(self) -> None:
+        """The webhook is deleted, and another one made: `webhook_url` is a new address from now on."""
+        self._secret = secrets.token_hex(8)
+
     @property
     def webhook_token(self) -> str:
         """`1/<secret>`"""

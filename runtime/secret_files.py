@@ -1,0 +1,107 @@
+"""Secrets that stand in files (`<VARIABLE>_FILE`): whoever uses one gets what the file holds now.
+
+Whoever rotates a password writes the file anew and restarts nothing. A file that cannot be read or used just now
+changes nothing: the last good secret stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+log = logging.getLogger(__name__)
+
+LIMIT = 64 * 1024  # bytes
+LOOK = 1.0  # seconds between two looks at a file
+
+_Stamp = tuple[int, int, int]  # of a file, to see whether it has changed
+
+
+class SecretFileError(Exception):
+    """Why there is no secret in a file; `russian` says the same."""
+
+    def __init__(self, english: str, russian: str) -> None:
+        super().__init__(english)
+        self.russian = russian
+
+
+def read_secret(path: Path) -> str:
+    """The text of the file without the end of its line. Raises SecretFileError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)
+        text = content.decode().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SecretFileError(f"cannot be read: {reason}", f"не читается: {reason}") from None
+    if not text or len(content) > LIMIT:
+        raise SecretFileError("is empty or far too large", "пуст или слишком велик")
+    return text
+
+
+class FileSecret(SecretStr):
+    """Usable from any thread. `accept` gives the form in which it is used, and raises ValueError for what is none.
+
+    It is to be asked for at each use: whoever keeps what it gave has an old secret one day.
+    """
+
+    def __init__(self, value: str, variable: str, path: Path, accept: Callable[[str], str]) -> None:
+        super().__init__(value)
+        self._variable = variable
+        self._path = path
+        self._accept = accept
+        self._lock = threading.Lock()
+        self._current = value
+        self._stamp: _Stamp | None = None  # of what was looked at last; none: the first look reads the file
+        self._next_look = 0.0
+        self._watchers: list[Callable[[str], None]] = []
+
+    def get_secret_value(self) -> str:
+        if time.monotonic() >= self._next_look:
+            with self._lock:
+                self._look()
+        return self._current
+
+    def watch(self, watcher: Callable[[str], None]) -> None:
+        """Calls it with each new value before that is used."""
+        self._watchers.append(watcher)
+
+    def _look(self) -> None:
+        self._next_look = time.monotonic() + LOOK
+        try:
+            found = os.stat(self._path)
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if stamp == self._stamp:
+                return
+            value = self._accept(read_secret(self._path))
+        except OSError as error:
+            self._complain(f"cannot be read: {error.strerror}")
+            return
+        except SecretFileError as error:
+            self._complain(str(error))
+            return
+        except ValueError:  # its text may hold the secret
+            self._complain("holds nothing that could be used")
+            return
+        self._stamp = stamp
+        if value != self._current:
+            for watcher in self._watchers:
+                watcher(value)
+            self._current = value
+            log.info("%s has changed and is used from now on", self._variable, extra={"event": "secret.renewed"})
+
+    def _complain(self, reason: str) -> None:
+        extra = {"event": "secret.unreadable", "throttle": f"secret {self._variable}"}
+        log.error("%s: %s %s; the last secret stays in use", self._variable, self._path, reason, extra=extra)
+
+
+def watch(secret: SecretStr | None, watcher: Callable[[str], None]) -> None:
+    """Calls `watcher` with each new value of a secret that may change."""
+    if isinstance(secret, FileSecret):
+        secret.watch(watcher)

@@ -1,0 +1,206 @@
+"""A queue that does not take its messages holds up nobody else's, and not the stop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from base_handler import BaseMessageHandler
+from core.errors import TransientError
+from core.messages import IncomingMessage, OutgoingMessage
+from core.results import Accepted, Result
+from rabbitmq_publisher import PublisherClosedError
+from sandbox.address import BrokerAddress
+from sandbox.rabbitmq import RabbitNode
+from tests.broker import Broker
+from tests.daemon import Daemon
+from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
+
+MISSING = "missing.sent.queue"
+
+
+def message(number: int) -> OutgoingMessage:
+    return OutgoingMessage(f"{number}".encode(), f"message-{number}")
+
+
+def bodies(broker: Broker, queue: str) -> list[int]:
+    return [int(body) for _, body in broker.get_all(queue)]
+
+
+class VhostLimit:
+    """How many queues a virtual host may have."""
+
+    def __init__(self, node: RabbitNode, vhost: str) -> None:
+        self._node = node
+        self._vhost = vhost
+
+    def set(self, queues: int) -> None:
+        self._node.ctl("set_vhost_limits", "--vhost", self._vhost, json.dumps({"max-queues": queues}))
+
+
+@pytest.fixture
+def limit(node: RabbitNode, vhost: BrokerAddress) -> VhostLimit:
+    return VhostLimit(node, vhost.vhost)
+
+
+class TestAQueueThatCannotBeCreated:
+    def test_the_others_flow_a_stop_does_not_wait_for_it_and_nothing_is_called_stored(
+        self, vhost: BrokerAddress, broker: Broker, limit: VhostLimit, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broker.declare(RESPONSES)
+        limit.set(1)
+        bench = Bench(vhost)
+        with bench.running():
+            stuck = [bench.publisher.publish(MISSING, message(number)) for number in range(3)]
+            wait_until(lambda: f"{MISSING} cannot be used" in caplog.text, what="the refusal")
+            assert "limit" in caplog.text
+            for number in range(500):
+                bench.publisher.publish(RESPONSES, message(number)).result(5)
+            wait_until(lambda: bench.publisher.unconfirmed() == 0, 5, "nothing that the stop would wait for")
+        assert not [each for each in stuck if not isinstance(each.exception(0), PublisherClosedError)]
+        assert "3 messages for missing.sent.queue were not stored" in caplog.text
+        assert broker.count(RESPONSES) == 500
+
+    def test_when_there_is_room_all_of_them_are_stored_in_their_order(
+        self, vhost: BrokerAddress, broker: Broker, limit: VhostLimit, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broker.declare(RESPONSES)
+        limit.set(1)
+        with Bench(vhost).running() as bench:
+            stuck = [bench.publisher.publish(MISSING, message(number)) for number in range(300)]
+            wait_until(lambda: f"{MISSING} cannot be used" in caplog.text, what="the refusal")
+            stuck += [bench.publisher.publish(MISSING, message(number)) for number in range(300, 600)]
+            limit.set(10)
+            for each in stuck:
+                each.result(30)
+        assert bodies(broker, MISSING) == list(range(600))
+
+    def test_without_the_right_to_create_wait_queues_the_rest_is_done(
+        self, node: RabbitNode, vhost: BrokerAddress, broker: Broker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+
+        class Picky(BaseMessageHandler):
+            def __init__(self) -> None:
+                super().__init__("test")
+
+            def handle(self, message: IncomingMessage) -> Result:
+                if message.task.task_id == "later":
+                    raise TransientError("not now")
+                return Accepted({})
+
+        node.ctl("set_permissions", "--vhost", vhost.vhost, vhost.username, r"^(?!.*\.retry\.)", ".*", ".*")
+        bench = Bench(vhost)
+        bench.add("1c.queue", Picky(), delay=0.1)
+        broker.declare("1c.queue")
+        with bench.running():
+            broker.publish("1c.queue", camunda_message("later"))
+            wait_until(lambda: "ACCESS_REFUSED" in caplog.text, what="the refusal")
+            broker.publish_all("1c.queue", [camunda_message(f"task-{number}") for number in range(50)])
+            broker.wait_for_count("sent", 50)
+            events = [getattr(record, "event", "") for record in caplog.records]
+            assert "task.retry" not in events, "nothing is claimed that the broker has not confirmed"
+            assert bench.statistics.snapshot(0)["systems"]["1c"]["retries"] == 0
+            node.ctl("set_permissions", "--vhost", vhost.vhost, vhost.username, ".*", ".*", ".*")
+            wait_until(lambda: "task.retry" in [getattr(each, "event", "") for each in caplog.records], 30, "the copy")
+
+    def test_a_daemon_with_such_messages_stops_promptly_and_claims_no_answer_that_never_left(
+        self, vhost: BrokerAddress, broker: Broker, limit: VhostLimit, tmp_path: Path
+    ) -> None:
+        needed = ["default.queue", "python-services.queue", RESPONSES, "default.sent.queue"]
+        for queue in needed:
+            broker.declare(queue)
+        limit.set(len(needed))
+        broker.publish("default.queue", camunda_message("t", topic="nobody", system="default"))
+        with Daemon(vhost, tmp_path, {"TRACKER_CONFIG": '{"default.sent.queue": null}'}) as daemon:
+            wait_until(lambda: f"{ERRORS} cannot be used" in daemon.output(), 60, "the refusal")
+            broker.publish("default.queue", camunda_message("u", topic="create_user", system="x"))
+            broker.wait_for_count("python-services.queue", 1)
+            began = time.monotonic()
+            assert daemon.stop() == 0
+            assert time.monotonic() - began < 15, "SHUTDOWN_TIMEOUT is 30 s"
+        assert "task.parked" not in daemon.output()
+        assert "messages for errors.camunda_tasks.queue were not stored" in daemon.output()
+        limit.set(20)
+        with Daemon(vhost, tmp_path, {}) as daemon:
+            broker.wait_for_count(ERRORS, 1, 60)
+            wait_until(lambda: "task.parked" in daemon.output(), 10, "the log line")
+
+
+class TestAFullQueue:
+    def test_it_is_not_flooded_and_takes_all_in_their_order_when_somebody_reads_it(
+        self, vhost: BrokerAddress, broker: Broker
+    ) -> None:
+        broker.declare("full.sent.queue", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+        with Bench(vhost).running() as bench:
+            futures = [bench.publisher.publish("full.sent.queue", message(number)) for number in range(30)]
+            taken: list[int] = []
+            while len(taken) < 30:
+                taken += bodies(broker, "full.sent.queue")
+                bench.publisher.publish(RESPONSES, message(len(taken))).result(5)
+            for future in futures:
+                future.result(10)
+        assert sorted(set(taken)) == list(range(30))
+
+
+class TestAQueueThatSaysNothing:
+    """As a quorum queue without its majority: it neither takes nor refuses. Here its process is suspended."""
+
+    @pytest.fixture
+    def suspended(self, node: RabbitNode, vhost: BrokerAddress, broker: Broker) -> Iterator[str]:
+        queue = "silent.sent.queue"
+        broker.declare(queue)
+        self._tell(node, vhost.vhost, queue, "suspend")
+        yield queue
+        self._tell(node, vhost.vhost, queue, "resume")
+
+    @staticmethod
+    def _tell(node: RabbitNode, vhost: str, queue: str, what: str) -> None:
+        name = f'rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)'
+        node.ctl("eval", f"{{ok, Q}} = rabbit_amqqueue:lookup({name}), sys:{what}(amqqueue:get_pid(Q)).")
+
+    def test_no_more_is_sent_to_it_the_others_flow_and_a_stop_does_not_wait_for_it(
+        self,
+        vhost: BrokerAddress,
+        broker: Broker,
+        suspended: str,
+        node: RabbitNode,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        # After 400 messages RabbitMQ itself would stop to read from us (credit_flow, 3.10.8: {400, 200}).
+        monkeypatch.setattr("rabbitmq_publisher.SILENCE", 0.5)
+        broker.declare(RESPONSES)
+        with Bench(vhost).running() as bench:
+            silent = [bench.publisher.publish(suspended, message(number)) for number in range(100)]
+            wait_until(lambda: "gives no answer" in caplog.text, what="the complaint")
+            silent += [bench.publisher.publish(suspended, message(number)) for number in range(100, 2000)]
+            for number in range(500):
+                bench.publisher.publish(RESPONSES, message(number)).result(5)
+            assert not any(each.done() for each in silent)
+            wait_until(lambda: bench.publisher.unconfirmed() == 0, 10, "nothing that the stop would wait for")
+            self._tell(node, vhost.vhost, suspended, "resume")
+            for each in silent:
+                each.result(30)
+        assert bodies(broker, suspended) == list(range(2000))
+
+    def test_asking_for_it_holds_up_no_other_queue(self, vhost: BrokerAddress, broker: Broker, suspended: str) -> None:
+        class Quick(BaseMessageHandler):
+            def __init__(self) -> None:
+                super().__init__("test")
+
+            def handle(self, message: IncomingMessage) -> Result:
+                return Accepted({})
+
+        bench = Bench(vhost)
+        bench.add(suspended, Quick())
+        bench.add("1c.queue", Quick())
+        broker.declare("1c.queue")
+        broker.publish("1c.queue", camunda_message("task-1"))
+        with bench.running():
+            broker.wait_for_count("sent", 1)
+            assert bench.consumer.seconds_since_tick() < 5
