@@ -68,31 +68,16 @@ def armed(stage: Stage, *blows: Blow) -> Iterator[list[Injection]]:
     """The faults are there within the block, and none of anybody's after it."""
     try:
         yield [
-            stage.portal.inject(
+            stage.target.server.inject(
                 blow.fault, blow.method, count=blow.count, probability=blow.probability, match=blow.match
             )
             for blow in blows
         ]
     finally:
-        stage.portal.clear_faults()
+        stage.target.server.clear_faults()
 
 
 def wait_for_hits(stage: Stage, injection: Injection, hits: int) -> None:
     """Raises TimeoutError unless the fault meets so many calls."""
     if not stage.wait_for(lambda: injection.hits >= hits, PATIENCE):
         raise TimeoutError(f"only {injection.hits} of {hits} calls met the fault")
-
-
-def creates(params: Params) -> bool:
-    """A batch that creates tasks."""
-    return any("tasks.task.add" in str(command) for command in params["cmd"].values())
-
-
-def is_look_up(params: Params) -> bool:
-    """A list of tasks by their Camunda ids: what the handler asks before it creates."""
-    return any(name.startswith("UF_") for name in params["filter"])
-
-
-def is_status_question(params: Params) -> bool:
-    """A list of tasks by their ids: what the tracker asks."""
-    return "ID" in params["filter"]

@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks.faults.blows import PATIENCE, Blow, armed
 from benchmarks.faults.row import Row
-from benchmarks.faults.stage import ANSWERS, Stage
+from benchmarks.faults.stage import Stage
+from benchmarks.faults.systems.bitrix import ANSWERS
 from benchmarks.faults.tasks import task
 from sandbox.bitrix24 import faults
 from sandbox.bitrix24.taskfields import COMPLETED, IN_PROGRESS

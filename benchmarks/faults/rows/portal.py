@@ -11,10 +11,7 @@ from benchmarks.faults.blows import (
     PATIENCE,
     Blow,
     armed,
-    creates,
     in_turn,
-    is_look_up,
-    is_status_question,
     strike_with,
     striking,
     wait_for_hits,
@@ -23,6 +20,7 @@ from benchmarks.faults.impostor import Impostor
 from benchmarks.faults.memory import MemoryWatch
 from benchmarks.faults.row import Row, Strike
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.systems.bitrix import creates, is_look_up, is_status_question
 from benchmarks.measure import MIB
 from sandbox.bitrix24 import faults
 from sandbox.bitrix24.limits import OperatingLimit

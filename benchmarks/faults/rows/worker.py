@@ -75,7 +75,7 @@ def rows() -> list[Row]:
         GROUP,
         "two workers on the same queues, each task published twice; one is killed",
         strike=kill_one,
-        make_task=twice,
+        copies=2,
         workers=2,
         may_answer_twice=True,
     )
@@ -89,9 +89,7 @@ def rows() -> list[Row]:
         stopped,
         frozen,
         two,
-        replace(
-            two, name="three-workers-one-killed", story="the same with three", workers=3, make_task=task, short=False
-        ),
+        replace(two, name="three-workers-one-killed", story="the same with three", workers=3, copies=1, short=False),
         Row(
             "poison",
             GROUP,
@@ -189,10 +187,6 @@ def freeze(stage: Stage, _chance: random.Random) -> None:
 def kill_one(stage: Stage, chance: random.Random) -> None:
     forget_earlier_deaths(stage)
     chance.choice(stage.workers).kill()
-
-
-def twice(number: int) -> Published:
-    return replace(task(number), copies=2)
 
 
 def expect_crashes(stage: Stage) -> None:
