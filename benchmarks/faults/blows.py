@@ -66,14 +66,20 @@ def strike_with(blows: Sequence[Blow], seconds: float, stage: Stage, _chance: ra
 @contextmanager
 def armed(stage: Stage, *blows: Blow) -> Iterator[list[Injection]]:
     """The faults are there within the block, and none of anybody's after it."""
+    injections: list[Injection] = []
     try:
-        yield [
+        injections += [
             stage.target.server.inject(
                 blow.fault, blow.method, count=blow.count, probability=blow.probability, match=blow.match
             )
             for blow in blows
         ]
+        yield injections
     finally:
+        if stage.target.at_once:
+            # Executed, and the worker was not told: with a system that recognises no repetition, a doubt each.
+            doubtful = [each for each in injections if each.fault.after_execution or each.fault.delay]
+            stage.in_doubt += sum(each.hits for each in doubtful)
         stage.target.server.clear_faults()
 
 

@@ -22,6 +22,7 @@ from benchmarks.faults.row import Row
 from benchmarks.faults.rows import all_rows, matching
 from benchmarks.faults.runner import Orders, Result
 from benchmarks.faults.soak import soak
+from benchmarks.faults.systems import SYSTEMS
 
 EXIT_OK, EXIT_RED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     console = Console(width=max(console.width, NARROWEST))
     try:
-        rows = matching(all_rows(), options.only)
+        rows = matching(all_rows(), options.only, options.system)
     except LookupError as error:
         print(error, file=sys.stderr)
         return 2
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     add = parser.add_argument
     add("--only", action="append", default=[], metavar="NAME", help="row or group, * is allowed; repeatable")
+    add("--system", action="append", default=[], choices=sorted(SYSTEMS), help="rows of that system; repeatable")
     add("--list", action="store_true", help="show the rows and end")
     add("--rounds", type=_count, metavar="N", help=f"strikes of each row (default {ROUNDS})")
     add("--short", action="store_true", help=f"{SHORT_ROUNDS} rounds, fewer tasks, quick rows only")
@@ -138,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
 def _to_repeat(options: argparse.Namespace) -> list[str]:
     """The arguments that make the same table; where somebody keeps logs is nobody else's business."""
     parser = _parser()
-    told = {"--only": options.only, "--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
+    told = {"--only": options.only, "--system": options.system}
+    told |= {"--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
     told |= {"--rabbitmq": options.rabbitmq, "--short": options.short, "--mutations": options.mutations}
     arguments = []
     for name, value in told.items():

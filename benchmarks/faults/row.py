@@ -50,6 +50,7 @@ class Row:
     proxied: bool = False  # the workers reach the broker through `stage.proxy`
     node_config: Mapping[str, str] = field(default_factory=dict)  # an own node with these lines of rabbitmq.conf
     portal: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the system's sandbox
+    ambiguous_wait: float | None = None  # seconds after a request without an answer; None: as short as usual
     impatient: bool = False  # the worker waits a second for an answer of the system
     aside: tuple[str, ...] = ()  # queues of the row's own, which `check` looks at and the account does not
     nameless: bool = False  # the workers can resolve no name within `stage.names_lost`

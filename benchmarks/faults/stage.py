@@ -135,6 +135,7 @@ class Stage:
             # Workers of one machine share it: what was sent is known to whoever takes over.
             **({"STATE_DIR": str(self.folder.path / "state")} if self.target.at_once else {}),
             "RABBITMQ_QUEUE_TYPE": "quorum" if self.row.quorum else "classic",
+            **self._ambiguous_wait(),
             **(self.target.impatient if self.row.impatient else {}),
             **self.row.settings,
         }
@@ -143,6 +144,10 @@ class Stage:
         if self.row.kill_at is not None:
             worker.expect(-signal.SIGKILL)
         return worker
+
+    def _ambiguous_wait(self) -> dict[str, str]:
+        variable, seconds = self.target.ambiguous_wait, self.row.ambiguous_wait
+        return {} if variable is None or seconds is None else {variable: f"{seconds:g}"}
 
     def _arguments(self) -> Sequence[str]:
         kill, self._kill = self._kill, None
@@ -219,6 +224,10 @@ class Stage:
         """The row's task of that number."""
         made = (self.row.make_task or self.target.task)(number)
         return made if self.row.copies == 1 else replace(made, copies=self.row.copies)
+
+    def doubt(self) -> None:
+        """What a system that recognises no repetition has in work now may be done a second time."""
+        self.in_doubt += self.target.at_once
 
     def length(self, seconds: float, *, short: float) -> float:
         """How long a fault lasts: `seconds`, or `short` in the short matrix."""

@@ -109,7 +109,8 @@ def _silent() -> list[Row]:
             GROUP,
             "the task is created after the time-out, when the worker has given up",
             strike=striking(Blow(unexecuted, BATCH, count=2, match=creates), Blow(unexecuted, GET, count=1)),
-            settings={**IMPATIENT, "BITRIX_AMBIGUOUS_WAIT": "3"},
+            settings=IMPATIENT,
+            ambiguous_wait=3,
             short=False,
         ),
         Row(
@@ -268,12 +269,12 @@ def nobody_followed(stage: Stage) -> list[str]:
 
 
 def go_away(stage: Stage, _chance: random.Random) -> None:
-    stage.portal.go_down()
+    stage.target.server.go_down()
     try:
         stage.feed(20, 0.5)
         stage.pause(stage.length(20, short=3))
     finally:
-        stage.portal.come_back()
+        stage.target.server.come_back()
 
 
 def be_replaced(stage: Stage, _chance: random.Random) -> None:

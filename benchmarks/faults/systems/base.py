@@ -60,6 +60,8 @@ class Target(ABC):
     # How many of its tasks a worker has in work at a time, each of which a crash may leave in doubt. 0: none, because
     # the system can be asked what it has, or knows the key.
     at_once: ClassVar[int] = 0
+    ambiguous_wait: ClassVar[str | None] = None  # the variable of the wait after a request without an answer
+    deleted_code: ClassVar[str | None] = None  # the reason for a task whose object is gone; None: nobody would notice
     settings: ClassVar[Mapping[str, str]] = {}  # short times, as in Stage
     impatient: ClassVar[Mapping[str, str]] = {}  # an answer is waited for a second
     create: ClassVar[Call]
@@ -115,6 +117,10 @@ class Target(ABC):
     @abstractmethod
     def limited() -> Fault:
         """It takes nothing for now, in its own words."""
+
+    def delete(self, key: str) -> bool:
+        """A person deletes the object of a task; False while there is none."""
+        raise NotImplementedError(f"nobody deletes anything from {self.name}: {key}")
 
     def revoke(self) -> None:
         """The worker's credentials are no longer good."""

@@ -39,6 +39,8 @@ class Bitrix(Target):
     sent_queue = SENT_QUEUE
     routing_key = "bitrix24.task"
     promise = "once"
+    ambiguous_wait = "BITRIX_AMBIGUOUS_WAIT"
+    deleted_code = "task_deleted"
     settings: ClassVar[Mapping[str, str]] = {
         "BITRIX_AMBIGUOUS_WAIT": "1",
         "BITRIX_RATE_LIMIT_PER_SECOND": "1000",  # the sandbox has no limit
@@ -91,6 +93,12 @@ class Bitrix(Target):
     @staticmethod
     def limited() -> Fault:
         return faults.error("OPERATION_TIME_LIMIT", retry_after=1)
+
+    def delete(self, key: str) -> bool:
+        numbers = self.server.tasks_by_key().get(key, ())
+        for number in numbers:
+            self.server.delete(number)
+        return bool(numbers)
 
     def revoke(self) -> None:
         self.server.revoke_webhook("NO_AUTH_FOUND")

@@ -26,6 +26,7 @@ class Email(Target):
     routing_key = None  # nothing on Camunda's side is bound to it
     promise = "perhaps twice"
     at_once = _THREADS
+    ambiguous_wait = "EMAIL_AMBIGUOUS_WAIT"
     settings: ClassVar[Mapping[str, str]] = {"EMAIL_AMBIGUOUS_WAIT": "1", "EMAIL_DEFERRED_WAIT": "1"}
     impatient: ClassVar[Mapping[str, str]] = {
         "EMAIL_CONNECT_TIMEOUT": "1",

@@ -1,4 +1,7 @@
-"""1C: tasks that people execute. Their key is made of ours, so a second one is refused by the infobase itself."""
+"""1C: business processes that are started and whose task a person executes.
+
+Their key is made of ours, so a second one is refused by the infobase itself.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from benchmarks.faults.tasks import key_of, message
 from sandbox.faults import Fault
 from sandbox.onec import OneCSandbox, faults
 
-_ENTITY = "Task_ЗадачаИсполнителя"
+_ENTITY = "BusinessProcess_Задание"
 _RESULTS = ("Исполнено", "Отклонено")
 
 
@@ -23,8 +26,9 @@ class OneC(Target):
     sent_queue = "1c.sent.queue"
     routing_key = "1c.task"
     promise = "once by key"
+    deleted_code = "task_deleted"
     impatient: ClassVar[Mapping[str, str]] = {"ONEC_REQUEST_TIMEOUT": "1", "ONEC_CONNECT_TIMEOUT": "1"}
-    create = Call(f"post {_ENTITY}")
+    create = Call(f"post {_ENTITY}*")  # to make it, and to start it
     look_up = Call(f"get {_ENTITY}(*")
     status = Call(f"get {_ENTITY}")
 
@@ -82,7 +86,6 @@ class OneC(Target):
         return self.server.requests
 
     def delete(self, key: str) -> bool:
-        """A person deletes the object of a task; False while there is none."""
         refs = self.server.by_key().get(key, ())
         for ref in refs:
             self.server.delete(ref)

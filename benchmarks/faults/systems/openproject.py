@@ -25,6 +25,8 @@ class OpenProject(Target):
     sent_queue = "openproject.sent.queue"
     routing_key = "openproject.task"
     promise = "once"
+    ambiguous_wait = "OPENPROJECT_AMBIGUOUS_WAIT"
+    deleted_code = "task_deleted"
     settings: ClassVar[Mapping[str, str]] = {"OPENPROJECT_AMBIGUOUS_WAIT": "1"}
     impatient: ClassVar[Mapping[str, str]] = {
         "OPENPROJECT_REQUEST_TIMEOUT": "1",
@@ -87,7 +89,6 @@ class OpenProject(Target):
         return self.server.requests
 
     def delete(self, key: str) -> bool:
-        """A person deletes the object of a task; False while there is none."""
         numbers = self.server.by_key().get(key, ())
         for number in numbers:
             self.server.delete(number)

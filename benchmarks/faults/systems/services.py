@@ -89,6 +89,7 @@ class Services(_Http):
     queue = "python-services.queue"
     sent_queue = "python-services.sent.queue"
     routing_key = "python.task"
+    ambiguous_wait = "SERVICES_AMBIGUOUS_WAIT"
     settings: ClassVar[Mapping[str, str]] = {"SERVICES_AMBIGUOUS_WAIT": "1", "SERVICES_OUTAGE_WAIT": "1"}
     status = Call("get status/*")
 
@@ -127,6 +128,7 @@ class Webhook(_Http):
     queue = "default.queue"
     sent_queue = "default.sent.queue"
     routing_key = "crm.notify"
+    ambiguous_wait = "DEFAULT_QUEUE_WEBHOOK_WAIT"
     settings: ClassVar[Mapping[str, str]] = {"DEFAULT_QUEUE_WEBHOOK_WAIT": "1"}
     impatient: ClassVar[Mapping[str, str]] = {
         "DEFAULT_QUEUE_REQUEST_TIMEOUT": "1",
