@@ -29,7 +29,8 @@ class Published:
 
     `copies`: how often it was published on purpose; `maybe_more`: a publish without a confirm was repeated, so there
     may be one copy more. `checklist` is how many items its checklist has in the portal (headline included), `code` the
-    reason that its error report must give, beside the original bytes (None: the report is not looked into).
+    reason that its error report must give, beside the original bytes (None: the report is not looked into). `headers`
+    go along with the message; their names may be bytes.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Published:
     maybe_more: bool = False
     checklist: int = 0
     code: str | None = None
+    headers: Mapping[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

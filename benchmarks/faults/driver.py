@@ -96,7 +96,9 @@ class Driver:
                 self._connected().basic_publish(
                     *self._target,
                     task.body,
-                    pika.BasicProperties(delivery_mode=2, content_type="application/json"),
+                    pika.BasicProperties(
+                        delivery_mode=2, content_type="application/json", headers=dict(task.headers) or None
+                    ),
                     mandatory=True,
                 )
             except (UnroutableError, NackError):  # the broker says that it has not taken it

@@ -45,6 +45,9 @@ class Queues:
         for queue in further:
             channel.queue_declare(queue, durable=True, arguments=dict(arguments))
 
+    def declare(self, queue: str) -> None:
+        self._open().queue_declare(queue, durable=True)
+
     def declare_wait_queue(self, milliseconds: int, queue: str = INPUT_QUEUE) -> None:
         """As docs/contract.md describes it."""
         arguments = {

@@ -53,6 +53,9 @@ class Row:
     ambiguous_wait: float | None = None  # seconds after a request without an answer; None: as short as usual
     impatient: bool = False  # the worker waits a second for an answer of the system
     aside: tuple[str, ...] = ()  # queues of the row's own, which `check` looks at and the account does not
+    slow: bool = False  # a request may take 6.5 s, a tenth of the default
+    hung_host_first: bool = False  # the first of the workers' two hosts takes connections and says nothing
+    own_user: bool = False  # the workers have a RabbitMQ user of their own, its password in a file
     nameless: bool = False  # the workers can resolve no name within `stage.names_lost`
     skewed: bool = False  # the workers' wall clock is wrong by what `stage.set_clock_error` says
     # -- judgement

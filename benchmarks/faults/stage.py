@@ -16,6 +16,7 @@ from typing import Self
 from pika.exceptions import AMQPError
 
 from benchmarks.faults import clock
+from benchmarks.faults.access import Access
 from benchmarks.faults.account import Evidence, Found, Published
 from benchmarks.faults.driver import Driver
 from benchmarks.faults.queues import Queues
@@ -110,9 +111,7 @@ class Stage:
         self._no_names_file = self.folder.path / "no-names"
         self.target = make_target(row, self.folder.path)
         self._resources.enter_context(self.target)
-        self.proxies = [
-            self._resources.enter_context(TcpProxy(self.address.host, self.address.port)) for _ in range(row.workers)
-        ]
+        self.access = self._resources.enter_context(Access(row, self.node, self.address, self.folder.path))
         self.queues = Queues(self.address.amqp_parameters(heartbeat=0))
         self._resources.callback(self.queues.close)
         own = (self.target.queue, self.target.sent_queue)
@@ -125,17 +124,16 @@ class Stage:
         self.workers = [self._worker(number) for number in range(row.workers)]
 
     def _worker(self, number: int) -> Worker:
-        reached = self.address.through(self.proxies[number].port) if self.row.proxied else self.address
         variables = {
             **SETTINGS,
             **self.target.settings,
             **self.folder.environment,
-            **reached.environment(),
+            **self.access.variables(number),
             **self.target.variables(),
             # Workers of one machine share it: what was sent is known to whoever takes over.
             **({"STATE_DIR": str(self.folder.path / "state")} if self.target.at_once else {}),
-            "RABBITMQ_QUEUE_TYPE": "quorum" if self.row.quorum else "classic",
             **self._ambiguous_wait(),
+            **(self.target.slow if self.row.slow else {}),
             **(self.target.impatient if self.row.impatient else {}),
             **self.row.settings,
         }
@@ -171,7 +169,7 @@ class Stage:
     @property
     def proxy(self) -> TcpProxy:
         """The way of the first worker to the broker."""
-        return self.proxies[0]
+        return self.access.proxies[0]
 
     @property
     def portal(self) -> BitrixSandbox:

@@ -6,9 +6,24 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from benchmarks.faults.row import Row
-from benchmarks.faults.rows import broker, everywhere, host, input, network, people, portal, queues, worker
+from benchmarks.faults.rows import (
+    access,
+    broker,
+    everywhere,
+    host,
+    input,
+    network,
+    partition,
+    people,
+    portal,
+    properties,
+    queues,
+    returns,
+    worker,
+)
 
-GROUPS = (worker, broker, network, queues, portal, people, input, host)  # played with Bitrix24
+# Played with Bitrix24, and some of them with others.
+GROUPS = (worker, partition, broker, access, network, queues, returns, portal, people, input, properties, host)
 
 
 def all_rows() -> list[Row]:

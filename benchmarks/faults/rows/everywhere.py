@@ -74,7 +74,19 @@ def rows() -> list[Row]:
     shared = [_at(known[name], system) for name in _AS_THEY_ARE for system in OTHERS]
     shared += [_at(known[name], system) for name, systems in _ALSO.items() for system in systems]
     own = [_at(row, system) for row, systems in _of_the_system(known) for system in systems]
-    return sorted(shared + own, key=lambda row: OTHERS.index(row.system))
+    once = Row(
+        "callable-once-two-workers",
+        "worker",
+        "two workers with one STATE_DIR, each message twice, and nothing goes wrong: each is called once",
+        strike=worker.nothing,
+        system="callables",
+        tasks=160,
+        copies=2,
+        rounds=1,
+        workers=2,
+        may_answer_twice=True,
+    )
+    return sorted([*shared, *own, once], key=lambda row: OTHERS.index(row.system))
 
 
 def _at(row: Row, system: str) -> Row:

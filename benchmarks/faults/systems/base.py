@@ -64,6 +64,7 @@ class Target(ABC):
     deleted_code: ClassVar[str | None] = None  # the reason for a task whose object is gone; None: nobody would notice
     settings: ClassVar[Mapping[str, str]] = {}  # short times, as in Stage
     impatient: ClassVar[Mapping[str, str]] = {}  # an answer is waited for a second
+    slow: ClassVar[Mapping[str, str]] = {}  # an answer is waited for a tenth as long as usual
     create: ClassVar[Call]
     look_up: ClassVar[Call | None] = None  # what is asked before a creation
     status: ClassVar[Call | None] = None  # what the tracker asks

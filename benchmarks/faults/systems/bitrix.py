@@ -47,6 +47,7 @@ class Bitrix(Target):
         "BITRIX_RATE_LIMIT_BURST": "1000",
     }
     impatient: ClassVar[Mapping[str, str]] = {"BITRIX_REQUEST_TIMEOUT": "1", "BITRIX_CONNECT_TIMEOUT": "1"}
+    slow: ClassVar[Mapping[str, str]] = {"BITRIX_REQUEST_TIMEOUT": "6.5"}
     create = Call("batch", creates)
     look_up = Call("tasks.task.list", is_look_up)
     status = Call("tasks.task.get")

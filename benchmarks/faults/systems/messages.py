@@ -33,6 +33,7 @@ class Email(Target):
         "EMAIL_COMMAND_TIMEOUT": "1",
         "EMAIL_DATA_TIMEOUT": "1",
     }
+    slow: ClassVar[Mapping[str, str]] = {"EMAIL_COMMAND_TIMEOUT": "6.5", "EMAIL_DATA_TIMEOUT": "60"}
     create = Call("content")
 
     def __init__(self, row: Row, folder: Path) -> None:
@@ -93,6 +94,7 @@ class Telegram(Target):
         "TELEGRAM_GROUP_RATE_PER_MINUTE": "60000",
     }
     impatient: ClassVar[Mapping[str, str]] = {"TELEGRAM_REQUEST_TIMEOUT": "1", "TELEGRAM_CONNECT_TIMEOUT": "1"}
+    slow: ClassVar[Mapping[str, str]] = {"TELEGRAM_REQUEST_TIMEOUT": "6.5"}
     create = Call("sendMessage")
 
     def __init__(self, row: Row, folder: Path) -> None:

@@ -32,6 +32,7 @@ class OpenProject(Target):
         "OPENPROJECT_REQUEST_TIMEOUT": "1",
         "OPENPROJECT_CONNECT_TIMEOUT": "1",
     }
+    slow: ClassVar[Mapping[str, str]] = {"OPENPROJECT_REQUEST_TIMEOUT": "6.5"}
     create = Call("post projects/*/work_packages")
     look_up = Call("get projects/*/work_packages")
     status = Call("get work_packages")
