@@ -108,6 +108,8 @@ def _strike_again_and_again(row: Row, stage: Stage, result: Result, scale: float
         took = _wait_for_progress(stage)
         if took is not None:
             result.first = max(took, result.first or 0.0)
+        elif not stage.seems_over():
+            raise TimeoutError(f"nothing moved for {stage.patience:.0f} s after round {stage.round}")
     stage.feed(portion, 0.0)
     return healed
 

@@ -30,10 +30,10 @@ def rows() -> list[Row]:
         Row(
             "one-queue-cannot-be-created",
             GROUP,
-            "the wait queues are missing and may not be created: what needs none is answered meanwhile",
+            "wait queues and the sent queue are missing, the former may not be created: what needs none is answered",
             strike=forbid_wait_queues,
             own_user=True,
-            settings={"RETRY_ATTEMPTS": "50"},
+            settings={"RETRY_ATTEMPTS": "50", "HEARTBEAT_INTERVAL": "2"},
             rounds=2,
             short=False,
         ),
@@ -60,6 +60,7 @@ def close_all(stage: Stage, _chance: random.Random) -> None:
 
 def forbid_wait_queues(stage: Stage, chance: random.Random) -> None:
     delete_wait_queues(stage, chance)
+    stage.queues.delete(stage.target.sent_queue)  # which may be created again, and is needed before the others
     stage.access.set_rights(configure=_NO_WAIT_QUEUES)
     refuse_creations(stage, 0.3)
     try:
