@@ -20,17 +20,17 @@ ANSWERS = ("ДА", "НЕТ")
 
 def creates(params: Params) -> bool:
     """A batch that creates tasks."""
-    return any("tasks.task.add" in str(command) for command in params["cmd"].values())
+    return any("tasks.task.add" in str(command) for command in params.get("cmd", {}).values())
 
 
 def is_look_up(params: Params) -> bool:
     """A list of tasks by their Camunda ids: what the handler asks before it creates."""
-    return any(name.startswith("UF_") for name in params["filter"])
+    return any(name.startswith("UF_") for name in params.get("filter", {}))
 
 
 def is_status_question(params: Params) -> bool:
     """A list of tasks by their ids: what the tracker asks."""
-    return "ID" in params["filter"]
+    return "ID" in params.get("filter", {})
 
 
 class Bitrix(Target):

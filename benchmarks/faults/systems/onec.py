@@ -86,10 +86,12 @@ class OneC(Target):
         return self.server.requests
 
     def delete(self, key: str) -> bool:
+        rows = {str(row["Ref_Key"]): row for row in self.server.rows(_ENTITY)}
         refs = self.server.by_key().get(key, ())
-        for ref in refs:
+        started = [ref for ref in refs if rows.get(_guid_of(ref), {}).get("Started") is True]  # the task is a task now
+        for ref in started:
             self.server.delete(ref)
-        return bool(refs)
+        return bool(started)
 
 
 def _guid_of(ref: str) -> str:
