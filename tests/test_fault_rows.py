@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults.account import Account, Evidence, Found, PortalTask, Published, make_account
+from benchmarks.faults.account import Account, Allowed, Evidence, Found, PortalTask, Published, make_account
 from benchmarks.faults.bad_input import BAD_BODIES, bad_message, unknown_topic, with_byte_order_mark
 from benchmarks.faults.lanes import Lane, open_lanes
 from benchmarks.faults.rows import GROUPS, all_rows, matching
@@ -67,7 +67,7 @@ def test_an_unknown_topic_and_a_byte_order_mark_are_readable() -> None:
 
 
 def test_a_report_with_the_reason_and_the_bytes_is_in_order() -> None:
-    assert account(BAD, report(BAD)).violations(may_answer_twice=False) == []
+    assert account(BAD, report(BAD)).violations(Allowed()) == []
 
 
 def test_a_report_with_another_reason_is_wrong() -> None:
@@ -83,14 +83,14 @@ def test_a_report_without_the_original_bytes_is_wrong_unless_the_task_was_create
 
 def test_a_message_that_is_reported_more_often_than_it_was_published_is_seen() -> None:
     found = account(BAD, report(BAD), report(BAD))
-    assert found.violations(may_answer_twice=False) == [f"1 reported twice: {BAD.key}"]
-    assert found.violations(may_answer_twice=True) == []
+    assert found.violations(Allowed()) == [f"1 reported twice: {BAD.key}"]
+    assert found.violations(Allowed(answered_twice=True)) == []
 
 
 def test_each_copy_of_a_bad_message_needs_its_report() -> None:
     copied = next(twice(number) for number in range(10) if twice(number).ends == "parked")
     assert account(copied, report(copied)).lost == [copied.key]
-    assert account(copied, report(copied), report(copied)).violations(may_answer_twice=False) == []
+    assert account(copied, report(copied), report(copied)).violations(Allowed()) == []
 
 
 # -- real rows ----------------------------------------------------------------------------------------------------

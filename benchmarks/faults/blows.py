@@ -66,33 +66,24 @@ def strike_with(blows: Sequence[Blow], seconds: float, stage: Stage, _chance: ra
 @contextmanager
 def armed(stage: Stage, *blows: Blow) -> Iterator[list[Injection]]:
     """The faults are there within the block, and none of anybody's after it."""
+    injections: list[Injection] = []
     try:
-        yield [
-            stage.portal.inject(
+        injections += [
+            stage.target.server.inject(
                 blow.fault, blow.method, count=blow.count, probability=blow.probability, match=blow.match
             )
             for blow in blows
         ]
+        yield injections
     finally:
-        stage.portal.clear_faults()
+        if stage.target.at_once:
+            # Executed, and the worker was not told: with a system that recognises no repetition, a doubt each.
+            doubtful = [each for each in injections if each.fault.after_execution or each.fault.delay]
+            stage.in_doubt += sum(each.hits for each in doubtful)
+        stage.target.server.clear_faults()
 
 
 def wait_for_hits(stage: Stage, injection: Injection, hits: int) -> None:
     """Raises TimeoutError unless the fault meets so many calls."""
     if not stage.wait_for(lambda: injection.hits >= hits, PATIENCE):
         raise TimeoutError(f"only {injection.hits} of {hits} calls met the fault")
-
-
-def creates(params: Params) -> bool:
-    """A batch that creates tasks."""
-    return any("tasks.task.add" in str(command) for command in params["cmd"].values())
-
-
-def is_look_up(params: Params) -> bool:
-    """A list of tasks by their Camunda ids: what the handler asks before it creates."""
-    return any(name.startswith("UF_") for name in params["filter"])
-
-
-def is_status_question(params: Params) -> bool:
-    """A list of tasks by their ids: what the tracker asks."""
-    return "ID" in params["filter"]

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -15,15 +15,17 @@ from types import FrameType
 from rich.console import Console
 
 from benchmarks.broker import add_rabbitmq_option, wanted_server
-from benchmarks.faults import report
+from benchmarks.faults import report, results
 from benchmarks.faults.lanes import open_lanes, play_all
 from benchmarks.faults.mutations import MUTATIONS
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows import all_rows, matching
 from benchmarks.faults.runner import Orders, Result
 from benchmarks.faults.soak import soak
+from benchmarks.faults.systems import SYSTEMS
+from sandbox.rabbitmq_server import Server
 
-EXIT_OK, EXIT_RED, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_OK, EXIT_RED, EXIT_WRONG, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 ROUNDS, SHORT_ROUNDS = 5, 2
 SHORT_SCALE = 0.3  # of the tasks of a row
@@ -37,36 +39,80 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     console = Console(width=max(console.width, NARROWEST))
     try:
-        rows = matching(all_rows(), options.only)
+        rows = matching(all_rows(), options.only, options.system)
     except LookupError as error:
         print(error, file=sys.stderr)
-        return 2
+        return EXIT_WRONG
     if options.list:
         for row in rows:
             console.print(f"{row.group:9} {row.name:42} {row.story}", soft_wrap=True, highlight=False)
         return EXIT_OK
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if options.soak:
-            return _soak(options, console)
-        return _mutations(options, console) if options.mutations else _matrix(options, rows, console)
+        return _run(options, rows, console)
+    except results.ResultsError as error:
+        print(error, file=sys.stderr)
+        return EXIT_WRONG
     except KeyboardInterrupt:
         console.print("interrupted; everything is stopped")
         return EXIT_INTERRUPTED
 
 
+def _run(options: argparse.Namespace, rows: Sequence[Row], console: Console) -> int:
+    if options.merge:
+        return _merge(options, console)
+    if options.soak:
+        return _soak(options, console)
+    return _mutations(options, console) if options.mutations else _matrix(options, rows, console)
+
+
 def _matrix(options: argparse.Namespace, rows: Sequence[Row], console: Console) -> int:
     if options.short and not options.only:
         rows = [row for row in rows if row.short]
+    server = wanted_server(options)
+    made = report.surroundings(report.version_of(server), _to_repeat(options))
+    earlier = _earlier(options, made["RabbitMQ"])
+    rows = [row for row in rows if row.name not in earlier.green] if earlier else rows
     orders = _orders(options)
-    results = _play([(row, orders) for row in rows], options, console)
-    table = report.matrix(results)
-    table.show(console)
-    if options.json:
-        report.write_json(options.json, results)
+    played: list[Result] = []
+
+    def keep(result: Result) -> None:
+        played.append(result)
+        if options.json:
+            results.write(options.json, _together(earlier, results.Results(made["RabbitMQ"], made, played)))
+
+    _play([(row, orders) for row in rows], server, options.jobs, console, keep)
+    return _show(_together(earlier, results.Results(made["RabbitMQ"], made, played)), options, console)
+
+
+def _earlier(options: argparse.Namespace, rabbitmq: str) -> results.Results | None:
+    """What is in the file of a run that is resumed. Raises ResultsError."""
+    if not (options.resume and options.json and options.json.exists()):
+        return None
+    found = results.read(options.json, all_rows())
+    if found.rabbitmq != rabbitmq:
+        raise results.ResultsError(f"{options.json} is of RabbitMQ {found.rabbitmq}, and this one is {rabbitmq}")
+    return found
+
+
+def _together(earlier: results.Results | None, now: results.Results) -> results.Results:
+    return results.merged([*([earlier] if earlier else []), now], all_rows())
+
+
+def _merge(options: argparse.Namespace, console: Console) -> int:
+    """The table of results that were played before. Raises ResultsError."""
+    parts = [results.read(path, all_rows()) for path in options.merge]
+    return _show(results.merged(parts, all_rows()), options, console)
+
+
+def _show(found: results.Results, options: argparse.Namespace, console: Console) -> int:
+    report.matrix(found.results).show(console)
+    red = [result.row.name for result in found.results if not result.is_green]
+    console.print(f"{len(found.results) - len(red)} of {len(found.results)} rows are green", highlight=False)
     if options.record:
-        report.record("matrix", report.matrix(results, with_stories=True), wanted_server(options), _to_repeat(options))
-    return EXIT_OK if all(result.is_green for result in results) else EXIT_RED
+        section = f"matrix {report.series(found.rabbitmq)}"
+        report.record(section, report.matrix(found.results, with_stories=True), found.surroundings)
+    return EXIT_RED if red else EXIT_OK
 
 
 def _mutations(options: argparse.Namespace, console: Console) -> int:
@@ -74,27 +120,37 @@ def _mutations(options: argparse.Namespace, console: Console) -> int:
     rows = {row.name: row for row in all_rows()}
     orders = replace(_orders(options), patience=MUTATION_PATIENCE, logs=None)
     jobs = [(rows[name], replace(orders, without=mutation.name)) for mutation in MUTATIONS for name in mutation.rows]
-    results = iter(_play(jobs, options, console))
-    outcomes = [(mutation, [next(results) for _ in mutation.rows]) for mutation in MUTATIONS]
+    server = wanted_server(options)
+    played = iter(_play(jobs, server, options.jobs, console))
+    outcomes = [(mutation, [next(played) for _ in mutation.rows]) for mutation in MUTATIONS]
     table = report.mutation_table(outcomes)
     table.show(console)
     if options.record:
-        report.record("mutations", table, wanted_server(options), _to_repeat(options))
+        report.record("mutations", table, report.surroundings(report.version_of(server), _to_repeat(options)))
     return EXIT_RED if table.red else EXIT_OK
 
 
 def _soak(options: argparse.Namespace, console: Console) -> int:
-    with open_lanes(1, wanted_server(options)) as [lane]:
+    server = wanted_server(options)
+    with open_lanes(1, server) as [lane]:
         table, complaints = soak(lane, options.soak, options.seed, console)
     table.show(console)
     for complaint in complaints:
         console.print(f"✘ {complaint}", style="bold red", soft_wrap=True)
     if options.record:
-        report.record("soak", table, wanted_server(options), _to_repeat(options), f" {table.title}.")
+        made = report.surroundings(report.version_of(server), _to_repeat(options))
+        report.record("soak", table, made, f" {table.title}.")
     return EXIT_RED if complaints else EXIT_OK
 
 
-def _play(jobs: Sequence[tuple[Row, Orders]], options: argparse.Namespace, console: Console) -> list[Result]:
+def _play(
+    jobs: Sequence[tuple[Row, Orders]],
+    server: Server,
+    lanes: int,
+    console: Console,
+    keep: Callable[[Result], None] = lambda _result: None,
+) -> list[Result]:
+    """`keep` is told each result as soon as it is known."""
     done = 0
 
     def told(result: Result, orders: Orders) -> None:
@@ -102,8 +158,11 @@ def _play(jobs: Sequence[tuple[Row, Orders]], options: argparse.Namespace, conso
         done += 1
         without = f" [without {orders.without}]" if orders.without else ""
         console.print(report.line(result, done, len(jobs)) + without, soft_wrap=True, highlight=False, markup=False)
+        keep(result)
 
-    with open_lanes(min(options.jobs, len(jobs)), wanted_server(options)) as opened:
+    if not jobs:
+        return []
+    with open_lanes(min(lanes, len(jobs)), server) as opened:
         return play_all(jobs, opened, threading.Event(), told)
 
 
@@ -121,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     add = parser.add_argument
     add("--only", action="append", default=[], metavar="NAME", help="row or group, * is allowed; repeatable")
+    add("--system", action="append", default=[], choices=sorted(SYSTEMS), help="rows of that system; repeatable")
     add("--list", action="store_true", help="show the rows and end")
     add("--rounds", type=_count, metavar="N", help=f"strikes of each row (default {ROUNDS})")
     add("--short", action="store_true", help=f"{SHORT_ROUNDS} rounds, fewer tasks, quick rows only")
@@ -129,7 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--mutations", action="store_true", help="take protections out, one at a time: rows must turn red")
     add("--soak", type=_duration, metavar="30m", help="steady load with faults every few seconds")
     add_rabbitmq_option(parser)
-    add("--json", type=Path, metavar="FILE", help="write the account of every row")
+    add("--json", type=Path, metavar="FILE", help="write the account of every row, after each of them")
+    add("--resume", action="store_true", help="do not play again what is green in the file of --json")
+    add("--merge", type=Path, action="append", default=[], metavar="FILE", help="play nothing: the table of such files")
     add("--logs", type=Path, metavar="FOLDER", help="keep what the workers of red rows have said")
     add("--record", action="store_true", help="write the table into docs/guarantees.md")
     return parser
@@ -138,7 +200,8 @@ def _parser() -> argparse.ArgumentParser:
 def _to_repeat(options: argparse.Namespace) -> list[str]:
     """The arguments that make the same table; where somebody keeps logs is nobody else's business."""
     parser = _parser()
-    told = {"--only": options.only, "--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
+    told = {"--only": options.only, "--system": options.system}
+    told |= {"--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
     told |= {"--rabbitmq": options.rabbitmq, "--short": options.short, "--mutations": options.mutations}
     arguments = []
     for name, value in told.items():

@@ -20,6 +20,7 @@ from benchmarks.faults import clock, killpoints, mutants, names
 def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.daemon", description=__doc__)
     parser.add_argument("--kill", metavar="POINT:N", help="SIGKILL when the point is reached for the N-th time")
+    parser.add_argument("--system", metavar="NAME", default="bitrix24", help="whose kill points are meant")
     parser.add_argument("--without", metavar="PROTECTION", choices=sorted(mutants.REMOVALS))
     parser.add_argument("--poison", metavar="WORD", help="the handler ends the process for a task with it in its title")
     parser.add_argument("--clock", metavar="FILE", type=Path, help="the wall clock is wrong by what the file says")
@@ -33,7 +34,7 @@ def run(arguments: list[str]) -> int:
         mutants.REMOVALS[chosen.without]()
     if chosen.kill:
         point, _, count = chosen.kill.partition(":")
-        killpoints.install(point, int(count))
+        killpoints.install(point, int(count), chosen.system)
     if chosen.poison:
         killpoints.install_poison(chosen.poison)
     return main.main(["run"])

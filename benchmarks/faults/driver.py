@@ -17,7 +17,6 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, NackError, UnroutableError
 
 from benchmarks.faults.account import Published
-from benchmarks.faults.tasks import INPUT_QUEUE
 from sandbox.camunda import TASKS_EXCHANGE
 
 _RECONNECT_PAUSE = 0.2  # seconds
@@ -27,13 +26,13 @@ _JOIN_TIMEOUT = 30.0
 class Driver:
     """`feed` tasks from any thread; `confirmed` is what has come through so far, in the order of publishing.
 
-    `through_exchange=False` publishes into the input queue itself: through the exchange of the contract, RabbitMQ
+    Without a routing key it publishes into the input queue itself: through the exchange of the contract, RabbitMQ
     routes what comes while the queue is missing into `default.queue`.
     """
 
-    def __init__(self, parameters: pika.ConnectionParameters, *, through_exchange: bool = True) -> None:
+    def __init__(self, parameters: pika.ConnectionParameters, input_queue: str, routing_key: str | None) -> None:
         self._parameters = parameters
-        self._target = (TASKS_EXCHANGE, "bitrix24.task") if through_exchange else ("", INPUT_QUEUE)
+        self._target = (TASKS_EXCHANGE, routing_key) if routing_key is not None else ("", input_queue)
         self._outbox: queue.SimpleQueue[tuple[Published, float] | None] = queue.SimpleQueue()
         self._confirmed: list[Published] = []
         self._fed = 0
@@ -97,7 +96,9 @@ class Driver:
                 self._connected().basic_publish(
                     *self._target,
                     task.body,
-                    pika.BasicProperties(delivery_mode=2, content_type="application/json"),
+                    pika.BasicProperties(
+                        delivery_mode=2, content_type="application/json", headers=dict(task.headers) or None
+                    ),
                     mandatory=True,
                 )
             except (UnroutableError, NackError):  # the broker says that it has not taken it

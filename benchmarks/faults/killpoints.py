@@ -12,31 +12,29 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel
 
+from benchmarks.faults import system_points
 from benchmarks.faults.patching import after, before, instead
-from benchmarks.faults.tasks import SENT_QUEUE
-from consumers.bitrix import BitrixTaskHandler, BitrixTaskTracker
-from consumers.bitrix.batch import Command
-from consumers.bitrix.client import BitrixClient
-from consumers.bitrix.lookup import TaskLookup
+from benchmarks.faults.system_points import Step
+from consumers.bitrix import BitrixTaskHandler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from sandbox.camunda import RESPONSES_QUEUE
 
-_ON_THE_WIRE = 0.03  # seconds after which a request has left, and the portal (latency!) has not answered
 _ACK_ON_THE_WIRE = 0.005
 
-Step = Callable[[], None]
 
-
-def install(point: str, count: int) -> None:
-    """SIGKILL when `point` is reached for the `count`-th time. Raises KeyError for an unknown point."""
-    POINTS[point](_die_at(count))
+def install(point: str, count: int, system: str) -> None:
+    """SIGKILL when `point` is reached for the `count`-th time. Raises KeyError for one that the system has not."""
+    if point in POINTS_OF_SYSTEMS:
+        POINTS_OF_SYSTEMS[point](system, _die_at(count))
+    else:
+        POINTS[point](_die_at(count))
 
 
 def install_poison(word: str) -> None:
@@ -74,32 +72,8 @@ def _delivered(step: Step) -> None:
     instead(RabbitMQConsumer, "subscribe", subscribe)
 
 
-def _looked_up(step: Step) -> None:
-    def answered(_found: Any, _self: TaskLookup, keys: Sequence[str], _answer: Any) -> None:
-        for _ in keys:
-            step()
-
-    after(TaskLookup, "read", answered)
-
-
-def _on_the_wire(step: Step) -> None:  # counts requests
-    def sending(_self: BitrixClient, commands: Sequence[Command], **_options: Any) -> None:
-        if any(command.method == "tasks.task.add" for command in commands):
-            threading.Timer(_ON_THE_WIRE, step).start()
-
-    before(BitrixClient, "batch", sending)
-
-
-def _created(step: Step) -> None:
-    _after_batch_with("tasks.task.add", step)
-
-
-def _checklist(step: Step) -> None:  # counts entries: headlines first, then items
-    _after_batch_with("task.checklistitem.add", step)
-
-
 def _published(step: Step) -> None:
-    _before_confirm_from(SENT_QUEUE, step)
+    _before_confirm_from(lambda queue: queue.endswith(".sent.queue"), step)
 
 
 def _confirmed(step: Step) -> None:
@@ -114,16 +88,8 @@ def _acked(step: Step) -> None:  # counts flushes
     after(RabbitMQConsumer, "_send_acks", lambda *_args, **_kwargs: threading.Timer(_ACK_ON_THE_WIRE, step).start())
 
 
-def _status_read(step: Step) -> None:  # counts sweeps that found something finished
-    def checked(verdicts: Sequence[Any], *_args: Any) -> None:
-        if any(type(verdict).__name__ == "Completed" for verdict in verdicts):
-            step()
-
-    after(BitrixTaskTracker, "check", checked)
-
-
 def _response_published(step: Step) -> None:
-    _before_confirm_from(RESPONSES_QUEUE, step)
+    _before_confirm_from(lambda queue: queue == RESPONSES_QUEUE, step)
 
 
 def _response_confirmed(step: Step) -> None:
@@ -142,23 +108,14 @@ def _answer_acked(step: Step) -> None:
     after(BlockingChannel, "basic_ack", lambda *_args, **_kwargs: threading.Timer(_ACK_ON_THE_WIRE, step).start())
 
 
-def _after_batch_with(method: str, step: Step) -> None:
-    def answered(_reply: Any, _self: BitrixClient, commands: Sequence[Command], **_options: Any) -> None:
-        for command in commands:
-            if command.method == method:
-                step()
-
-    after(BitrixClient, "batch", answered)
-
-
-def _before_confirm_from(queue: str, step: Step) -> None:
+def _before_confirm_from(is_meant: Callable[[str], bool], step: Step) -> None:
     """The broker has the message, and its confirm has arrived but is not looked at yet."""
 
     def confirming(self: RabbitMQPublisher, frame: Any) -> None:
         last = frame.method.delivery_tag
         tags = [tag for tag in self._unconfirmed if tag == last or (frame.method.multiple and tag <= last)]
         for tag in tags:
-            if self._unconfirmed[tag].queue == queue:
+            if is_meant(self._unconfirmed[tag].queue):
                 step()
 
     before(RabbitMQPublisher, "_on_confirm", confirming)
@@ -166,17 +123,19 @@ def _before_confirm_from(queue: str, step: Step) -> None:
 
 POINTS: dict[str, Callable[[Step], None]] = {
     "delivered": _delivered,
-    "looked-up": _looked_up,
-    "on-the-wire": _on_the_wire,
-    "created": _created,
-    "checklist": _checklist,
     "published": _published,
     "confirmed": _confirmed,
     "acking": _acking,
     "acked": _acked,
-    "status-read": _status_read,
     "response-published": _response_published,
     "response-confirmed": _response_confirmed,
     "answer-acking": _answer_acking,
     "answer-acked": _answer_acked,
+}
+POINTS_OF_SYSTEMS: dict[str, Callable[[str, Step], None]] = {
+    "looked-up": system_points.looked_up,
+    "on-the-wire": system_points.on_the_wire,
+    "created": system_points.created,
+    "checklist": system_points.checklist,
+    "status-read": system_points.status_read,
 }

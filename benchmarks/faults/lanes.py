@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,7 +13,7 @@ from queue import SimpleQueue
 
 from benchmarks.faults.row import Row
 from benchmarks.faults.runner import Orders, Result, play
-from benchmarks.faults.stage import Stage
+from benchmarks.faults.stage import Stage, StageInterruptedError
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import Server
@@ -30,6 +31,16 @@ class Lane:
 
     def play(self, row: Row, orders: Orders, interrupted: threading.Event) -> Result:
         """Raises StageInterruptedError; what else goes wrong with the row's own machinery is a complaint."""
+        try:
+            return self._played(row, orders, interrupted)
+        except StageInterruptedError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one broken row must not cost an hour of others; it is red
+            self.close()
+            where = traceback.format_exception(error)[-2].strip().replace("\n", " ")
+            return Result(row, complaints=[f"could not be played: {type(error).__name__}: {error}; {where}"])
+
+    def _played(self, row: Row, orders: Orders, interrupted: threading.Event) -> Result:
         if row.node_config:
             with RabbitNode(self._server, row.node_config) as node:
                 return play(row, node, node.address, orders, interrupted)

@@ -7,7 +7,7 @@ the broker cannot be asked.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pika
@@ -33,8 +33,8 @@ class Queues:
                 self._connection.close()
         self._connection = self._channel = None
 
-    def declare_topology(self, arguments: Mapping[str, Any]) -> None:
-        """As Camunda's side does, but with `arguments` on every queue."""
+    def declare_topology(self, arguments: Mapping[str, Any], further: Iterable[str] = ()) -> None:
+        """As Camunda's side does, but with `arguments` on every queue; and the queues `further`, bound to nothing."""
         channel = self._open()
         for name, kind, exchange_arguments in EXCHANGES:
             channel.exchange_declare(name, kind, durable=True, arguments=dict(exchange_arguments))
@@ -42,18 +42,23 @@ class Queues:
             channel.queue_declare(queue, durable=True, arguments=dict(arguments))
             for exchange, routing_key in bindings:
                 channel.queue_bind(queue, exchange, routing_key)
+        for queue in further:
+            channel.queue_declare(queue, durable=True, arguments=dict(arguments))
 
-    def declare_wait_queue(self, milliseconds: int) -> None:
+    def declare(self, queue: str) -> None:
+        self._open().queue_declare(queue, durable=True)
+
+    def declare_wait_queue(self, milliseconds: int, queue: str = INPUT_QUEUE) -> None:
         """As docs/contract.md describes it."""
         arguments = {
             "x-queue-type": "quorum",
             "x-message-ttl": milliseconds,
             "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": INPUT_QUEUE,
+            "x-dead-letter-routing-key": queue,
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
-        self._open().queue_declare(f"{INPUT_QUEUE}.retry.{milliseconds}ms", durable=True, arguments=arguments)
+        self._open().queue_declare(f"{queue}.retry.{milliseconds}ms", durable=True, arguments=arguments)
 
     def count(self, queue: str) -> int:
         """Ready messages; 0 when there is no such queue."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 from benchmarks.faults.mutations import Mutation
 from benchmarks.faults.runner import Result
+from benchmarks.faults.systems import SYSTEMS
 from benchmarks.measure import machine
 from benchmarks.record import DOCS, write_section
 from benchmarks.tables import Table
@@ -32,16 +30,21 @@ def line(result: Result, done: int, of: int) -> str:
 def matrix(results: Sequence[Result], *, with_stories: bool = False) -> Table:
     """`with_stories`: what happens in each row, for which a terminal has no room."""
     counts = ("tasks", "times", "lost", "created twice", "stuck", "answered twice", "parked", "first, s", "done, s")
-    table = Table("Fault matrix", ("row", *(("what happens",) if with_stories else ()), *counts))
+    table = Table("Fault matrix", ("row", *(("what happens",) if with_stories else ()), "a task is made", *counts))
+    told: set[str] = set()
     for result in results:
         account, row = result.account, result.row
+        name = row.name.partition("@")[0]
+        story = "" if name in told else row.story  # that of the row with another system is the same
+        told.add(name)
         table.add(
             row.name,
-            *((row.story,) if with_stories else ()),
+            *((story,) if with_stories else ()),
+            SYSTEMS[row.system].promise,
             account.published,
             result.rounds,
             len(account.lost),
-            len(account.created_twice),
+            _doubtful(result),
             len(account.stuck),
             f"{len(account.answered_twice)}{' (may be)' if row.may_answer_twice else ''}",
             account.parked,
@@ -50,6 +53,15 @@ def matrix(results: Sequence[Result], *, with_stories: bool = False) -> Table:
             red=not result.is_green,
         )
     return table
+
+
+def _doubtful(result: Result) -> str:
+    """Created twice; of a system that recognises no repetition with what was in flight, and what was told to people."""
+    account = result.account
+    if not SYSTEMS[result.row.system].at_once:
+        return str(len(account.created_twice))
+    told = f", {len(account.in_doubt)} told" if account.in_doubt else ""
+    return f"{len(account.created_twice)}{told} (of {result.in_flight})"
 
 
 def mutation_table(outcomes: Sequence[tuple[Mutation, Sequence[Result]]]) -> Table:
@@ -62,46 +74,33 @@ def mutation_table(outcomes: Sequence[tuple[Mutation, Sequence[Result]]]) -> Tab
     return table
 
 
-def record(section: str, table: Table, server: Server, arguments: Sequence[str], remark: str = "") -> None:
-    """Writes the table into docs/guarantees.md, with what one must know to repeat it."""
-    command = shlex.join(["python", "-m", "benchmarks.faults", *arguments])
+def surroundings(rabbitmq: str, arguments: Sequence[str]) -> dict[str, str]:
+    """What one must know to repeat it."""
     where = machine()
-    surroundings = (
-        f"{datetime.now(UTC):%Y-%m-%d}, RabbitMQ {_version(server)}, pika {version('pika')}, "
-        f"{where['python']}, {where['processor']}, {where['system']}. Made by `{command}`."
-    )
-    write_section(DOCUMENT, section, f"{surroundings}{remark}\n\n{table.markdown()}")
-
-
-def write_json(path: Path, results: Sequence[Result]) -> None:
-    path.write_text(json.dumps([_as_json(result) for result in results], indent=1, ensure_ascii=False) + "\n")
-
-
-def _as_json(result: Result) -> dict[str, Any]:
-    account = result.account
-    return {
-        "row": result.row.name,
-        "group": result.row.group,
-        "green": result.is_green,
-        "complaints": result.complaints,
-        "rounds": result.rounds,
-        "published": account.published,
-        "answered": account.answered,
-        "parked": account.parked,
-        "lost": account.lost,
-        "created_twice": account.created_twice,
-        "answered_twice": account.answered_twice,
-        "stuck": account.stuck,
-        "seconds_to_first_progress": result.first,
-        "seconds_to_all_done": result.done,
-        "seconds": result.seconds,
+    command = shlex.join(["python", "-m", "benchmarks.faults", *arguments])
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "RabbitMQ": rabbitmq, "pika": version("pika"), **where} | {
+        "command": command
     }
+
+
+def record(section: str, table: Table, made: Mapping[str, str], remark: str = "") -> None:
+    """Writes the table into docs/guarantees.md. `made` are surroundings."""
+    text = (
+        f"{made['date']}, RabbitMQ {made['RabbitMQ']}, pika {made['pika']}, "
+        f"{made['python']}, {made['processor']}, {made['system']}. Made by `{made['command']}`."
+    )
+    write_section(DOCUMENT, section, f"{text}{remark}\n\n{table.markdown()}")
+
+
+def series(rabbitmq: str) -> str:
+    """`3.10` of `3.10.8`: each has a table of its own."""
+    return ".".join(rabbitmq.split(".")[:2])
+
+
+def version_of(server: Server) -> str:
+    with RabbitNode(server) as node:
+        return node.version
 
 
 def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
-
-
-def _version(server: Server) -> str:
-    with RabbitNode(server) as node:
-        return node.version

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.faults.account import Published
-from benchmarks.faults.tasks import task
 
 if TYPE_CHECKING:
     from benchmarks.faults.stage import Stage
@@ -32,10 +31,12 @@ class Row:
     strike: Strike
     prepare: Callable[[Stage], None] = lambda _stage: None
     check: Check = lambda _stage: ()
+    system: str = "bitrix24"  # one of benchmarks.faults.systems
     # -- load
     tasks: int = 300
-    make_task: MakeTask = task
-    latency: float = 0.05  # seconds that the portal takes for a request
+    make_task: MakeTask | None = None  # None: everyday tasks of the system
+    copies: int = 1  # how often each is published
+    latency: float = 0.05  # seconds that the system takes for a request
     people_after: float | None = 0.4  # seconds after which a person finishes a task; None: `stage.let_people_work()`
     spread: float = 1.0  # seconds over which one round's tasks are published
     through_exchange: bool = True
@@ -48,7 +49,13 @@ class Row:
     quorum: bool = False
     proxied: bool = False  # the workers reach the broker through `stage.proxy`
     node_config: Mapping[str, str] = field(default_factory=dict)  # an own node with these lines of rabbitmq.conf
-    portal: Mapping[str, Any] = field(default_factory=dict)  # further arguments of BitrixSandbox
+    portal: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the system's sandbox
+    ambiguous_wait: float | None = None  # seconds after a request without an answer; None: as short as usual
+    impatient: bool = False  # the worker waits a second for an answer of the system
+    aside: tuple[str, ...] = ()  # queues of the row's own, which `check` looks at and the account does not
+    slow: bool = False  # a request may take 6.5 s, a tenth of the default
+    hung_host_first: bool = False  # the first of the workers' two hosts takes connections and says nothing
+    own_user: bool = False  # the workers have a RabbitMQ user of their own, its password in a file
     nameless: bool = False  # the workers can resolve no name within `stage.names_lost`
     skewed: bool = False  # the workers' wall clock is wrong by what `stage.set_clock_error` says
     # -- judgement

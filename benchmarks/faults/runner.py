@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.account import Account, make_account
+from benchmarks.faults.account import Account, Allowed, make_account
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
 from sandbox.address import BrokerAddress
@@ -43,6 +43,7 @@ class Result:
     first: float | None = None  # the longest of all rounds
     done: float | None = None
     seconds: float = 0.0
+    in_flight: int = 0  # of a system that recognises no repetition, when something broke
 
     @property
     def is_green(self) -> bool:
@@ -53,6 +54,8 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
     """Raises StageInterruptedError when `interrupted` is set; otherwise every fault of the daemon is in the result."""
     begun = time.monotonic()
     rounds = row.rounds or orders.rounds
+    if orders.short:
+        rounds = min(rounds, orders.rounds)
     result = Result(row, rounds)
     chance = random.Random(f"{orders.seed} {row.name}")
     with Stage(
@@ -83,8 +86,9 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
         result.complaints += [f"a traceback in the log: {error}" for error in result.tracebacks]
         result.account = make_account(stage.evidence())
         result.complaints += row.check(stage)
+        result.in_flight = stage.in_flight()
         result.complaints += result.account.violations(
-            may_answer_twice=row.may_answer_twice, may_be_suspected=row.may_be_suspected
+            Allowed(row.may_answer_twice, row.may_be_suspected, result.in_flight)
         )
         if orders.logs is not None and result.complaints:
             _keep_logs(stage, orders.logs)
@@ -104,6 +108,8 @@ def _strike_again_and_again(row: Row, stage: Stage, result: Result, scale: float
         took = _wait_for_progress(stage)
         if took is not None:
             result.first = max(took, result.first or 0.0)
+        elif not stage.seems_over():
+            raise TimeoutError(f"nothing moved for {stage.patience:.0f} s after round {stage.round}")
     stage.feed(portion, 0.0)
     return healed
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks.faults.account import make_account
+from benchmarks.faults.account import Allowed, make_account
 from benchmarks.faults.lanes import Lane
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows import all_rows
@@ -60,7 +60,7 @@ def soak(lane: Lane, seconds: float, seed: int, console: Console) -> tuple[Table
         complaints = [] if stage.quiesce() is not None else [f"held at the end: {stage.held()}"]
         complaints += stage.stop_workers()
         account = make_account(stage.evidence())
-    complaints += account.violations(may_answer_twice=True)
+    complaints += account.violations(Allowed(answered_twice=True))
     table, growth = judge_growth(samples)
     times = ", ".join(f"{name} {count} times" for name, count in sorted(struck.items()))
     table.title = f"Soak: {seconds / 60:.0f} min, {account.published} tasks, {times}"

@@ -7,19 +7,22 @@ import re
 import signal
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from pika.exceptions import AMQPError
 
 from benchmarks.faults import clock
-from benchmarks.faults.account import Evidence, Found, PortalTask
+from benchmarks.faults.access import Access
+from benchmarks.faults.account import Evidence, Found, Published
 from benchmarks.faults.driver import Driver
 from benchmarks.faults.queues import Queues
 from benchmarks.faults.row import Row
+from benchmarks.faults.systems import make_target
+from benchmarks.faults.systems.bitrix import Bitrix
 from benchmarks.faults.worker import BROKEN_DAEMON, DAEMON, Worker
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
@@ -28,8 +31,6 @@ from sandbox.node_guard import GuardedFolder
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 
-KEY_FIELD = "UF_CAMUNDA_ID_EXTERNAL_TASK"
-ANSWERS = ("ДА", "НЕТ")
 POLL = 0.1  # seconds between two looks
 LOSS_PATIENCE = 5.0  # seconds to wait for answers before the queues are asked whether any can come
 QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 20}  # the limit is RabbitMQ 4's; 3.x has none by default
@@ -43,9 +44,6 @@ SETTINGS = {
     "RETRY_ATTEMPTS": "10",
     "RABBITMQ_HEARTBEAT": "5",
     "RABBITMQ_RECONNECT_MAX_DELAY": "1",
-    "BITRIX_AMBIGUOUS_WAIT": "1",
-    "BITRIX_RATE_LIMIT_PER_SECOND": "1000",  # the sandbox has no limit
-    "BITRIX_RATE_LIMIT_BURST": "1000",
     "PREFETCH": "60",
 }
 
@@ -88,6 +86,8 @@ class Stage:
         self.round = 0  # from 1, while the fault strikes
         self._number = 0
         self._taken: list[Found] = []
+        self.aside: dict[str, list[Found]] = {}  # what stood in the row's own queues at the end
+        self.in_doubt = 0  # tasks that were in flight when something broke, beside those of killed workers
         self._has_wait_queues = False
         self._lock = threading.Lock()
 
@@ -109,23 +109,32 @@ class Stage:
         self._clock_file = self.folder.path / "clock-error"
         self.set_clock_error(0.0)
         self._no_names_file = self.folder.path / "no-names"
-        self.portal = self._resources.enter_context(BitrixSandbox(latency=row.latency, **row.portal))
-        self.proxy = self._resources.enter_context(TcpProxy(self.address.host, self.address.port))
+        self.target = make_target(row, self.folder.path)
+        self._resources.enter_context(self.target)
+        self.access = self._resources.enter_context(Access(row, self.node, self.address, self.folder.path))
         self.queues = Queues(self.address.amqp_parameters(heartbeat=0))
         self._resources.callback(self.queues.close)
-        self.queues.declare_topology(QUORUM if row.quorum else {})
-        self.driver = Driver(self.address.amqp_parameters(heartbeat=0), through_exchange=row.through_exchange)
+        own = (self.target.queue, self.target.sent_queue)
+        self.queues.declare_topology(QUORUM if row.quorum else {}, own)
+        self.driver = Driver(
+            self.address.amqp_parameters(heartbeat=0),
+            self.target.queue,
+            self.target.routing_key if row.through_exchange else None,
+        )
         self.workers = [self._worker(number) for number in range(row.workers)]
 
     def _worker(self, number: int) -> Worker:
-        reached = self.address.through(self.proxy.port) if self.row.proxied else self.address
         variables = {
             **SETTINGS,
+            **self.target.settings,
             **self.folder.environment,
-            **reached.environment(),
-            "BITRIX_WEBHOOK_URL": self.portal.webhook_url,
-            "BITRIX_CA_FILE": str(self.portal.ca_file) if self.row.portal.get("tls") else "",
-            "RABBITMQ_QUEUE_TYPE": "quorum" if self.row.quorum else "classic",
+            **self.access.variables(number),
+            **self.target.variables(),
+            # Workers of one machine share it: what was sent is known to whoever takes over.
+            **({"STATE_DIR": str(self.folder.path / "state")} if self.target.at_once else {}),
+            **self._ambiguous_wait(),
+            **(self.target.slow if self.row.slow else {}),
+            **(self.target.impatient if self.row.impatient else {}),
             **self.row.settings,
         }
         worker = Worker(self.folder.path / f"worker-{number}", variables, self._arguments)
@@ -134,10 +143,15 @@ class Stage:
             worker.expect(-signal.SIGKILL)
         return worker
 
+    def _ambiguous_wait(self) -> dict[str, str]:
+        variable, seconds = self.target.ambiguous_wait, self.row.ambiguous_wait
+        return {} if variable is None or seconds is None else {variable: f"{seconds:g}"}
+
     def _arguments(self) -> Sequence[str]:
         kill, self._kill = self._kill, None
         faults = {
             "--kill": kill,
+            "--system": self.row.system if kill else None,
             "--without": self._without,
             "--poison": self.row.poison,
             "--clock": str(self._clock_file) if self.row.skewed else None,
@@ -151,6 +165,22 @@ class Stage:
     @property
     def worker(self) -> Worker:
         return self.workers[0]
+
+    @property
+    def proxy(self) -> TcpProxy:
+        """The way of the first worker to the broker."""
+        return self.access.proxies[0]
+
+    @property
+    def portal(self) -> BitrixSandbox:
+        """The portal of a row that is about Bitrix24."""
+        if not isinstance(self.target, Bitrix):
+            raise TypeError(f"{self.row.name} plays {self.target.name}")
+        return self.target.server
+
+    def in_flight(self) -> int:
+        """How many tasks of a system that recognises no repetition were in flight at all that has happened."""
+        return self.target.at_once * sum(worker.deaths for worker in self.workers) + self.in_doubt
 
     def start(self) -> None:
         """Camunda's side, people and workers begin."""
@@ -180,13 +210,22 @@ class Stage:
             self._no_names_file.unlink()
 
     def let_people_work(self, after: float) -> None:
-        self.portal.people(auto_finish_after=after, answers=ANSWERS)
+        self.target.let_people_work(after)
 
     def feed(self, count: int, over: float) -> None:
         """Camunda's side publishes so many new tasks within `over` seconds."""
-        tasks = [self.row.make_task(self._number + number) for number in range(count)]
+        tasks = [self.make_task(self._number + number) for number in range(count)]
         self._number += count
         self.driver.feed(tasks, over)
+
+    def make_task(self, number: int) -> Published:
+        """The row's task of that number."""
+        made = (self.row.make_task or self.target.task)(number)
+        return made if self.row.copies == 1 else replace(made, copies=self.row.copies)
+
+    def doubt(self) -> None:
+        """What a system that recognises no repetition has in work now may be done a second time."""
+        self.in_doubt += self.target.at_once
 
     def length(self, seconds: float, *, short: float) -> float:
         """How long a fault lasts: `seconds`, or `short` in the short matrix."""
@@ -216,7 +255,7 @@ class Stage:
 
     def progress(self) -> tuple[int, int | None]:
         """Changes whenever something has been created or answered."""
-        return self.portal.task_count, self.answered()
+        return self.target.created, self.answered()
 
     def seems_over(self) -> bool:
         """By counting ready messages, which is cheap and true while nobody holds any."""
@@ -273,14 +312,10 @@ class Stage:
         for queue in self.node.list_queues(self.address.vhost):
             messages += self.queues.take(queue)
             self.queues.delete(queue)
-        tasks: defaultdict[str, list[PortalTask]] = defaultdict(list)
-        field = self.portal.state.user_fields.get("UF_RESULT_ANSWER")
-        options = (field.options if field else None) or {}
-        for task in self.portal.tasks:
-            titles = tuple(str(item["TITLE"]) for item in self.portal.checklists(task["ID"]))
-            answer = options.get(task.get("UF_RESULT_ANSWER") or 0)
-            tasks[task[KEY_FIELD]].append(PortalTask(str(task["ID"]), answer, titles))
-        return Evidence(self.driver.confirmed, messages, tasks)
+        aside = {name: [each for each in messages if each.queue == name] for name in self.row.aside}
+        self.aside = aside
+        messages = [each for each in messages if each.queue not in aside]
+        return Evidence(self.driver.confirmed, messages, self.target.objects(), self.target.read)
 
     def _messages_on_the_way(self) -> dict[str, int]:
         counts = self.node.list_queues(self.address.vhost)
@@ -289,5 +324,5 @@ class Stage:
         for queue in wait_queues:
             # RabbitMQ's figure of a quorum queue is seconds old, but nobody holds a message of these: all are ready.
             counts[queue] = self.queues.count(queue)
-        ends = {RESPONSES_QUEUE, ERRORS_QUEUE}
+        ends = {RESPONSES_QUEUE, ERRORS_QUEUE, *self.row.aside}
         return {queue: count for queue, count in counts.items() if count and queue not in ends}

@@ -8,14 +8,18 @@ import socketserver
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from sandbox.email.faults import ReplyError
+from sandbox.faults import Fault, FaultPlan, Injection
+from sandbox.http_front import ConnectionDroppedError, reset
 
 LINE_LIMIT = 4096  # bytes of a command; RFC 5321 asks for 512
 SIZE_LIMIT = 30 * 1024 * 1024  # bytes of a mail
@@ -48,12 +52,14 @@ class Mail:
 class EmailSandbox:
     """Listens while it is used as a context; `port` 0 is any free one, kept for life. `latency`: seconds per mail."""
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, latency: float = 0.0) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, latency: float = 0.0, seed: int = 0) -> None:
         self.host = host
         self.port = port
         self.latency = latency
         self.taken_in = 0  # mails that have come in whole; they are kept, and answered, `latency` later
+        self.connections = 0  # that were made so far
         self._lock = threading.Lock()
+        self._faults = FaultPlan(seed)
         self._mails: list[Mail] = []
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -94,6 +100,24 @@ class EmailSandbox:
         """Listens again on the same port."""
         self.start()
 
+    def inject(
+        self,
+        fault: Fault,
+        call: str,
+        *,
+        count: int | None = 1,
+        probability: float = 1.0,
+        match: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Injection:
+        """Arms a fault of sandbox.email.faults, as HttpSandbox.inject does. It is given sender and recipients."""
+        return self._faults.inject(fault, call, count=count, probability=probability, match=match)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    def draw(self, call: str, sender: str | None, recipients: Sequence[str]) -> list[Injection]:
+        return self._faults.draw(call, {"sender": sender, "recipients": tuple(recipients)})
+
     @property
     def address(self) -> str:
         return f"{self.host}:{self.port}"
@@ -109,6 +133,10 @@ class EmailSandbox:
             if mail.task_id:
                 found[mail.task_id].append(mail)
         return found
+
+    def count_connection(self) -> None:
+        with self._lock:
+            self.connections += 1
 
     def keep(self, mail: Mail) -> None:
         with self._lock:
@@ -160,9 +188,17 @@ class _Connection(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
+        try:
+            self._serve()
+        except ConnectionDroppedError:
+            reset(self.connection)
+
+    def _serve(self) -> None:
         self._sender: str | None = None
         self._recipients: list[str] = []
-        self._reply("220 sandbox ESMTP")
+        self.server.sandbox.count_connection()
+        if not self._struck("connect"):
+            self._reply("220 sandbox ESMTP")
         while line := self.rfile.readline(LINE_LIMIT):
             word, _, rest = line.decode("utf-8", "replace").rstrip("\r\n").partition(" ")
             if word.upper() == "QUIT":
@@ -200,11 +236,12 @@ class _Connection(socketserver.StreamRequestHandler):
             self._reply("501 5.5.4 an address in angle brackets is missing")
         elif word == "MAIL":
             self._forget()
-            self._sender = path[1]
-            self._reply("250 2.1.0 OK")
+            if not self._struck("mail"):
+                self._sender = path[1]
+                self._reply("250 2.1.0 OK")
         elif self._sender is None:
             self._reply("503 5.5.1 MAIL comes first")
-        else:
+        elif not self._struck("rcpt"):
             self._recipients.append(path[1])
             self._reply("250 2.1.5 OK")
 
@@ -221,9 +258,30 @@ class _Connection(socketserver.StreamRequestHandler):
         if size > SIZE_LIMIT:
             self._reply("552 5.3.4 too large")
         else:
-            self.server.sandbox.keep(Mail(self._sender or "", tuple(self._recipients), b"".join(lines), time.time()))
-            self._reply("250 2.0.0 taken")
+            self._take(b"".join(lines))
         self._forget()
+
+    def _take(self, content: bytes) -> None:
+        drawn = self.server.sandbox.draw("content", self._sender, self._recipients)
+        if self._struck_by(drawn, after_execution=False):
+            return
+        self.server.sandbox.keep(Mail(self._sender or "", tuple(self._recipients), content, time.time()))
+        if not self._struck_by(drawn, after_execution=True):
+            self._reply("250 2.0.0 taken")
+
+    def _struck(self, call: str) -> bool:
+        return self._struck_by(self.server.sandbox.draw(call, self._sender, self._recipients), after_execution=False)
+
+    def _struck_by(self, drawn: Sequence[Injection], *, after_execution: bool) -> bool:
+        """Whether a fault has answered in our place. Raises ConnectionDroppedError."""
+        for injection in drawn:
+            if injection.fault.after_execution is after_execution:
+                try:
+                    injection.strike(time.sleep)
+                except ReplyError as error:
+                    self._reply(str(error))
+                    return True
+        return False
 
     def _forget(self) -> None:
         self._sender = None

@@ -192,7 +192,9 @@ class ServicesSandbox(HttpSandbox):
         parts = request.path.strip("/").split("/")
         if request.method == "GET":
             self._strike(drawn, after_execution=False)
-            return self._look(parts)
+            told = self._look(parts)
+            self._strike(drawn, after_execution=True)
+            return told
         if body is None:
             return _json(400, {"error": {"code": "no_json", "message": "нужен объект JSON"}})
         key = _KEY.fullmatch(request.headers.get("idempotency-key", ""))

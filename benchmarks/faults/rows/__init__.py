@@ -6,20 +6,36 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from benchmarks.faults.row import Row
-from benchmarks.faults.rows import broker, host, input, network, people, portal, queues, worker
+from benchmarks.faults.rows import (
+    access,
+    broker,
+    everywhere,
+    host,
+    input,
+    network,
+    partition,
+    people,
+    portal,
+    properties,
+    queues,
+    returns,
+    worker,
+)
 
-GROUPS = (worker, broker, network, queues, portal, people, input, host)
+# Played with Bitrix24, and some of them with others.
+GROUPS = (worker, partition, broker, access, network, queues, returns, portal, people, input, properties, host)
 
 
 def all_rows() -> list[Row]:
-    return [row for group in GROUPS for row in group.rows()]
+    return [row for group in (*GROUPS, everywhere) for row in group.rows()]
 
 
-def matching(rows: Sequence[Row], patterns: Sequence[str]) -> list[Row]:
-    """The rows whose name or group matches one of the patterns, as file names do. Raises LookupError for a useless one.
+def matching(rows: Sequence[Row], patterns: Sequence[str], systems: Sequence[str] = ()) -> list[Row]:
+    """The rows whose name or group matches one of the patterns, as file names do, and which play one of the systems.
 
-    No pattern means all.
+    No pattern means all, no system all of them. Raises LookupError for a useless pattern.
     """
+    rows = [row for row in rows if not systems or row.system in systems]
     for pattern in patterns:
         if not any(_matches(row, pattern) for row in rows):
             raise LookupError(f"no row matches {pattern!r}; --list shows them")

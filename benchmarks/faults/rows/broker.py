@@ -7,7 +7,6 @@ import random
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows.worker import forget_earlier_deaths, on_quorum
 from benchmarks.faults.stage import Stage
-from sandbox.bitrix24 import faults
 from sandbox.rabbitmq import RabbitNode
 
 GROUP = "broker"
@@ -166,13 +165,21 @@ def age_queues(stage: Stage) -> None:
     See docs/guarantees.md: so the wait queues are there from the beginning, and old when the node is killed.
     """
     for milliseconds in (100, 200, 1000):
-        stage.queues.declare_wait_queue(milliseconds)
+        stage.queues.declare_wait_queue(milliseconds, stage.target.queue)
     stage.pause(3)
 
 
 def refuse_often(stage: Stage) -> None:
     age_queues(stage)
-    stage.portal.inject(faults.error("INTERNAL_SERVER_ERROR"), "tasks.task.add", count=None, probability=0.3)
+    refuse_creations(stage, 0.3)
+
+
+def refuse_creations(stage: Stage, share: float) -> None:
+    """The system refuses that share of the creations from now on."""
+    create, match = stage.target.create.name, stage.target.create.match
+    if stage.row.system == "bitrix24":
+        create, match = "tasks.task.add", None  # each of a batch for itself
+    stage.target.server.inject(stage.target.failure(), create, count=None, probability=share, match=match)
 
 
 def wait_for_people(stage: Stage, _chance: random.Random) -> None:

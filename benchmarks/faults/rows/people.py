@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.faults.blows import PATIENCE, Blow, armed
 from benchmarks.faults.row import Row
-from benchmarks.faults.stage import ANSWERS, Stage
-from benchmarks.faults.tasks import task
+from benchmarks.faults.stage import Stage
+from benchmarks.faults.systems.bitrix import ANSWERS
 from sandbox.bitrix24 import faults
 from sandbox.bitrix24.taskfields import COMPLETED, IN_PROGRESS
 
@@ -42,14 +42,17 @@ def rows() -> list[Row]:
 
 def delete_tasks(stage: Stage, _chance: random.Random) -> None:
     numbers = range(_DOOMED + FEW * stage.round, _DOOMED + FEW * (stage.round + 1))
-    doomed = [replace(task(number), ends="parked", code="task_deleted") for number in numbers]
+    code = stage.target.deleted_code
+    doomed = [replace(stage.make_task(number), ends="parked", code=code) for number in numbers]
     stage.driver.feed(doomed)
-    keys = {each.key for each in doomed}
-    if not stage.wait_for(lambda: keys <= stage.portal.tasks_by_key().keys(), PATIENCE):
+    left = {each.key for each in doomed}
+
+    def are_gone() -> bool:
+        left.difference_update([key for key in left if stage.target.delete(key)])
+        return not left
+
+    if not stage.wait_for(are_gone, PATIENCE):
         raise TimeoutError("the tasks to be deleted were not created")
-    for task_ids in (stage.portal.tasks_by_key()[key] for key in keys):
-        for task_id in task_ids:
-            stage.portal.delete(task_id)
 
 
 def take_up_again(stage: Stage, _chance: random.Random) -> None:

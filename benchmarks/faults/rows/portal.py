@@ -11,10 +11,7 @@ from benchmarks.faults.blows import (
     PATIENCE,
     Blow,
     armed,
-    creates,
     in_turn,
-    is_look_up,
-    is_status_question,
     strike_with,
     striking,
     wait_for_hits,
@@ -23,6 +20,7 @@ from benchmarks.faults.impostor import Impostor
 from benchmarks.faults.memory import MemoryWatch
 from benchmarks.faults.row import Row, Strike
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.systems.bitrix import creates, is_look_up, is_status_question
 from benchmarks.measure import MIB
 from sandbox.bitrix24 import faults
 from sandbox.bitrix24.limits import OperatingLimit
@@ -111,7 +109,8 @@ def _silent() -> list[Row]:
             GROUP,
             "the task is created after the time-out, when the worker has given up",
             strike=striking(Blow(unexecuted, BATCH, count=2, match=creates), Blow(unexecuted, GET, count=1)),
-            settings={**IMPATIENT, "BITRIX_AMBIGUOUS_WAIT": "3"},
+            settings=IMPATIENT,
+            ambiguous_wait=3,
             short=False,
         ),
         Row(
@@ -270,12 +269,12 @@ def nobody_followed(stage: Stage) -> list[str]:
 
 
 def go_away(stage: Stage, _chance: random.Random) -> None:
-    stage.portal.go_down()
+    stage.target.server.go_down()
     try:
         stage.feed(20, 0.5)
         stage.pause(stage.length(20, short=3))
     finally:
-        stage.portal.come_back()
+        stage.target.server.come_back()
 
 
 def be_replaced(stage: Stage, _chance: random.Random) -> None:

@@ -10,9 +10,8 @@ import json
 import random
 
 from benchmarks.faults.row import Row
+from benchmarks.faults.rows.broker import refuse_creations
 from benchmarks.faults.stage import Stage
-from benchmarks.faults.tasks import INPUT_QUEUE, SENT_QUEUE
-from sandbox.bitrix24 import faults
 from sandbox.camunda import RESPONSES_QUEUE
 
 GROUP = "queues"
@@ -59,12 +58,12 @@ def rows() -> list[Row]:
 
 def delete_input(stage: Stage, _chance: random.Random) -> None:
     stage.quiesce()
-    stage.queues.delete(INPUT_QUEUE)
+    stage.queues.delete(stage.target.queue)
 
 
 def delete_sent(stage: Stage, _chance: random.Random) -> None:
     stage.quiesce()
-    stage.queues.delete(SENT_QUEUE)
+    stage.queues.delete(stage.target.sent_queue)
 
 
 def delete_responses(stage: Stage, _chance: random.Random) -> None:
@@ -83,7 +82,7 @@ def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:
 
 
 def refuse_some(stage: Stage) -> None:
-    stage.portal.inject(faults.error("INTERNAL_SERVER_ERROR"), "tasks.task.add", count=None, probability=0.2)
+    refuse_creations(stage, 0.2)
 
 
 def bound_responses(stage: Stage, limit: int = 1_000_000) -> None:

@@ -9,7 +9,7 @@ from benchmarks.faults.account import Published
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.tasks import task
-from sandbox.bitrix24 import faults
+from sandbox import faults
 
 GROUP = "worker"
 POISON = "SEGFAULT"
@@ -57,7 +57,7 @@ def rows() -> list[Row]:
         prepare=slow_creation,
         kill_at="on-the-wire",
         kill_within=2,
-        settings={"BITRIX_AMBIGUOUS_WAIT": "5"},
+        ambiguous_wait=5,
         may_answer_twice=True,
     )
     stopped = Row("worker-stopped", GROUP, "SIGTERM under load: code 0, the rest is with RabbitMQ", strike=terminate)
@@ -75,7 +75,7 @@ def rows() -> list[Row]:
         GROUP,
         "two workers on the same queues, each task published twice; one is killed",
         strike=kill_one,
-        make_task=twice,
+        copies=2,
         workers=2,
         may_answer_twice=True,
     )
@@ -89,9 +89,7 @@ def rows() -> list[Row]:
         stopped,
         frozen,
         two,
-        replace(
-            two, name="three-workers-one-killed", story="the same with three", workers=3, make_task=task, short=False
-        ),
+        replace(two, name="three-workers-one-killed", story="the same with three", workers=3, copies=1, short=False),
         Row(
             "poison",
             GROUP,
@@ -172,7 +170,9 @@ def die_at_point(stage: Stage, _chance: random.Random) -> None:
 
 def slow_creation(stage: Stage) -> None:
     # The portal goes on with what the dead worker has sent: its answer comes when the next one works already.
-    stage.portal.inject(faults.delay(3), "tasks.task.add", count=None, probability=0.02)
+    create = stage.target.create
+    call = "tasks.task.add" if stage.row.system == "bitrix24" else create.name
+    stage.target.server.inject(faults.delay(3), call, count=None, probability=0.02)
 
 
 def terminate(stage: Stage, chance: random.Random) -> None:
@@ -182,6 +182,7 @@ def terminate(stage: Stage, chance: random.Random) -> None:
 
 def freeze(stage: Stage, _chance: random.Random) -> None:
     stage.worker.suspend()
+    stage.doubt()
     stage.pause(9)  # RabbitMQ gives a connection up after about three heartbeats
     stage.worker.resume()
 
@@ -189,10 +190,6 @@ def freeze(stage: Stage, _chance: random.Random) -> None:
 def kill_one(stage: Stage, chance: random.Random) -> None:
     forget_earlier_deaths(stage)
     chance.choice(stage.workers).kill()
-
-
-def twice(number: int) -> Published:
-    return replace(task(number), copies=2)
 
 
 def expect_crashes(stage: Stage) -> None:
