@@ -26,6 +26,7 @@ from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.follow_ups import FollowUps
 from runtime.gate import SystemGate
+from runtime.returns import RENEW_AT, times_returned
 from runtime.settlement import ProcessingSettings, Route, Settler
 from runtime.starts import START_LIMIT, StartJournal, StartSlot, key_of
 from runtime.work import Work
@@ -120,7 +121,16 @@ class MessageProcessor:
         if delivery.generation != self._generation:
             self._generation = delivery.generation
             self._forget_deliveries()
-        self._deliveries.put(delivery)
+        # At once: one that waits here behind slow work is returned again with the next connection that is lost.
+        if self._is_to_be_renewed(delivery) and self._publisher.is_ready() and self._consumer.owns(delivery):
+            self._settler.renew(Work.begin(delivery, self.route.system))
+        else:
+            self._deliveries.put(delivery)
+
+    @staticmethod
+    def _is_to_be_renewed(delivery: Delivery) -> bool:
+        properties = delivery.properties
+        return times_returned(properties.headers) >= RENEW_AT and properties.refusal() is None
 
     def _forget_deliveries(self) -> None:
         # Those of the lost channel come again. Threads that hang in a system or wait for the publisher would take them
@@ -193,7 +203,9 @@ class MessageProcessor:
             if not self._consumer.is_current(delivery):
                 continue  # the broker has it back already
             work = Work.begin(delivery, self.route.system)
-            if not self.gate.is_open():
+            if self._is_to_be_renewed(delivery):
+                self._settler.renew(work)
+            elif not self.gate.is_open():
                 self._settler.hand_back(work, "its system is paused")
             elif (message := self._decode(work)) is not None:
                 messages[message] = work
@@ -222,7 +234,7 @@ class MessageProcessor:
         return list(admitted)
 
     def _decode(self, work: Work) -> IncomingMessage | None:
-        self._events.emit(MessageReceived(self.route.system, work.delivery.redelivered))
+        self._events.emit(MessageReceived(self.route.system, work.may_be_begun))
         refusal = work.delivery.properties.refusal()
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
@@ -236,7 +248,7 @@ class MessageProcessor:
             work.task,
             self.route.queue,
             work.tries.attempt,
-            work.delivery.redelivered,
+            work.may_be_begun,
             work.delivery.properties,
             work.tries.ambiguous,
             partial(self._consumer.owns, work.delivery),

@@ -21,6 +21,7 @@ from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroke
 
 from config import RabbitMQSettings
 from runtime.amqp_properties import ToleratingConnection
+from runtime.returns import NO_LIMIT
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ ERRORS_QUEUE = "errors.camunda_tasks.queue"
 NOT_FOUND = 404
 RESOURCE_LOCKED = 405
 
+# Since RabbitMQ 4 a message is dropped at its 21st return unless the queue says otherwise (runtime.returns).
+_QUORUM_QUEUE: Mapping[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": NO_LIMIT}
 _WAIT_QUEUE = re.compile(r"^(?P<source>.+)\.retry\.(?P<milliseconds>\d+)ms$")
 
 
@@ -60,7 +63,7 @@ class Topology:
     def __init__(self, settings: RabbitMQSettings) -> None:
         self.responses_queue = settings.responses_queue
         self.errors_queue = ERRORS_QUEUE
-        self._queue_arguments = {"x-queue-type": "quorum"} if settings.queue_type == "quorum" else {}
+        self._queue_arguments = dict(_QUORUM_QUEUE) if settings.queue_type == "quorum" else {}
         tasks, unrouted, responses = settings.tasks_exchange, settings.alternate_exchange, settings.responses_exchange
         self.exchanges = (
             ExchangeSpec(unrouted, "fanout"),

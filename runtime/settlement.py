@@ -39,6 +39,7 @@ from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, Rabbi
 from runtime.amqp import wait_queue_name
 from runtime.follow_ups import FollowUps
 from runtime.gate import SystemGate
+from runtime.returns import times_returned
 from runtime.work import Work
 
 
@@ -196,7 +197,18 @@ class Settler:
     def hand_back(self, work: Work, reason: str) -> None:
         # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,
         # and a delivery that is merely held closes its channel after 30 minutes.
-        self._send_and_ack(self._route.queue, work.copy(work.tries, reason), work)
+        self._send_and_ack(self._route.queue, work.renewed(reason), work)
+
+    def renew(self, work: Work) -> None:
+        """For a message that its queue drops one day if it is returned: a copy begins at zero, and nobody minds it."""
+        times = times_returned(work.delivery.properties.headers)
+        reason = f"returned {times} times: a copy takes its place before RabbitMQ drops it"
+        self._publish(self._route.queue, work.renewed(reason), partial(self._on_renewed, work, reason))
+
+    def _on_renewed(self, work: Work, reason: str, confirmed: Future[None]) -> None:
+        self._ack_if_confirmed(work, confirmed)
+        if confirmed.exception() is None:
+            work.log(logging.INFO, "task.renewed", reason, message_id=work.message_id)
 
     def _park(self, work: Work, error: OutcomeError) -> None:
         failure = Failure(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
-from core.messages import CamundaTask, OutgoingMessage
+from core.messages import HEADER_RETURNED, CamundaTask, OutgoingMessage
 from core.policy import Tries
 from rabbitmq_consumer import Delivery
 
@@ -31,6 +31,11 @@ class Work:
         return cls(delivery, system, tries, first_seen)
 
     @property
+    def may_be_begun(self) -> bool:
+        """Whether a worker may have seen this message before and died with it: RabbitMQ says so, or our copy."""
+        return self.delivery.redelivered or bool((self.delivery.properties.headers or {}).get(HEADER_RETURNED))
+
+    @property
     def task_id(self) -> str:
         return self.task.task_id if self.task else ""
 
@@ -44,11 +49,17 @@ class Work:
         return self.task
 
     def copy(self, tries: Tries, error: str) -> OutgoingMessage:
-        headers = self.delivery.properties.wire_headers()
+        headers = dict(self.delivery.properties.wire_headers())
+        headers.pop(HEADER_RETURNED, None)  # has been acted on
         body, first_seen = self.delivery.body, self.first_seen
         return self._with_properties(
             encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
         )
+
+    def renewed(self, reason: str) -> OutgoingMessage:
+        """For the tail of its own queue: nothing has been done, and what this delivery tells is told by the copy."""
+        copy = self.copy(self.tries, reason)
+        return replace(copy, headers={**copy.headers, HEADER_RETURNED: True}) if self.may_be_begun else copy
 
     def rerouted(self) -> OutgoingMessage:
         """The message for another input queue."""

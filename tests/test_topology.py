@@ -229,7 +229,7 @@ class TestQuorum:
     ) -> None:
         broker.declare("bitrix24.queue")
         ensure(vhost, ["bitrix24.queue", "1c.queue", "1c.sent.queue"], queue_type="quorum")
-        quorum = {**PLAIN, "arguments": {"x-queue-type": "quorum"}}
+        quorum = {**PLAIN, "arguments": {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000}}
         assert look().queues == {"bitrix24.queue": PLAIN, "1c.queue": quorum, "1c.sent.queue": quorum}
 
 

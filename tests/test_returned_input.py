@@ -1,0 +1,150 @@
+"""Input that is returned again and again: by lost connections, by killed workers, by a worker that gives it back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+
+import pytest
+
+from base_handler import BaseMessageHandler
+from core.errors import AmbiguousError
+from core.messages import IncomingMessage
+from core.results import Accepted, Result
+from runtime.amqp import Topology, connection_parameters, ensure_queues
+from runtime.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
+from sandbox.address import BrokerAddress
+from sandbox.proxy import TcpProxy
+from sandbox.rabbitmq import RabbitNode
+from tests.broker import Broker
+from tests.harness import Bench, camunda_message, rabbitmq_settings, wait_until
+from tests.test_returns import QUORUM, by_end_of_channel, returned_once, set_limit
+
+QUEUE = "bitrix24.queue"
+SENT = "bitrix24.sent.queue"
+CUTS = 6
+TASKS = [f"task-{number}" for number in range(20)]
+
+
+class Recorder(BaseMessageHandler):
+    """Does every task and remembers what it was told of each message; `act` may do something else first."""
+
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.seen: list[IncomingMessage] = []
+        self.in_doubt = 0  # so many of the first calls end in doubt
+
+    def handle(self, message: IncomingMessage) -> Result:
+        self.seen.append(message)
+        if len(self.seen) <= self.in_doubt:
+            raise AmbiguousError("no answer", retry_after=0.1)
+        return Accepted({"result": {"task": {"id": message.task.task_id}}}, message.task.task_id)
+
+
+class Slow(Recorder):
+    """One that is busy until it is told, so that what was prefetched behind it waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def handle(self, message: IncomingMessage) -> Result:
+        self.go_on.wait(60)
+        return super().handle(message)
+
+
+def tasks_in(broker: Broker, queue: str) -> Counter[str]:
+    return Counter(json.loads(body)["original_message"]["task_id"] for _, body in broker.get_all(queue))
+
+
+@pytest.mark.parametrize("limit", [None, 3], ids=["the version's own limit", "limit 3 by policy"])
+def test_lost_connections_lose_no_prefetched_message(
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, proxy: TcpProxy, limit: int | None
+) -> None:
+    if limit is not None:
+        set_limit(node, broker, QUEUE, limit)
+    broker.declare(QUEUE, arguments=QUORUM)
+    for task in TASKS:
+        broker.publish(QUEUE, camunda_message(task))
+    handler = Slow()
+    bench = Bench(vhost.through(proxy.port))
+    bench.add(QUEUE, handler, sent_queue=SENT, prefetch=len(TASKS))
+    cuts = CUTS if limit is not None else DEFAULT_LIMIT + 5
+    with bench.running():
+        for _ in range(cuts):
+            wait_until(bench.consumer.is_consuming, what="the consumer")
+            wait_until(lambda: broker.count(QUEUE) == 0, what="the prefetch")
+            proxy.cut()
+            wait_until(lambda: not bench.consumer.is_consuming(), what="the loss")
+        handler.go_on.set()
+        wait_until(lambda: broker.count(QUEUE) == 0 and broker.count(SENT) >= len(TASKS), what="every result")
+    assert set(tasks_in(broker, SENT)) == set(TASKS)
+
+
+def returned(broker: Broker, task: str, times: int) -> None:
+    """A message of that task in the input queue, returned that often."""
+    broker.declare(QUEUE, arguments=QUORUM)
+    broker.publish(QUEUE, camunda_message(task))
+    for _ in range(times):
+        returned_once(broker, QUEUE, by_end_of_channel)
+
+
+def test_a_message_that_was_returned_is_replaced_by_a_copy_that_begins_at_zero(
+    vhost: BrokerAddress, broker: Broker
+) -> None:
+    handler = Recorder()
+    returned(broker, "task-1", RENEW_AT)
+    bench = Bench(vhost)
+    bench.add(QUEUE, handler, sent_queue=SENT)
+    with bench.running():
+        broker.wait_for_count(SENT, 1)
+    [message] = handler.seen
+    assert times_returned(message.properties.headers) == 0
+    assert (message.attempt, message.doubts) == (1, 0), "nothing is spent"
+
+
+def test_the_copy_of_a_message_that_may_have_been_begun_says_so_once(vhost: BrokerAddress, broker: Broker) -> None:
+    # Systems without a unique key wait once before they do what may be under way.
+    handler = Recorder()
+    handler.in_doubt = 1
+    returned(broker, "task-1", RENEW_AT)
+    bench = Bench(vhost)
+    bench.add(QUEUE, handler, sent_queue=SENT)
+    with bench.running():
+        broker.wait_for_count(SENT, 1)
+    assert [message.redelivered for message in handler.seen] == [True, False]
+    assert [message.doubts for message in handler.seen] == [0, 1]
+
+
+def test_a_message_that_was_returned_once_keeps_its_place(vhost: BrokerAddress, broker: Broker) -> None:
+    handler = Recorder()
+    returned(broker, "task-1", RENEW_AT - 1)
+    broker.publish(QUEUE, camunda_message("task-2"))
+    bench = Bench(vhost)
+    bench.add(QUEUE, handler, sent_queue=SENT, threads=1)
+    with bench.running():
+        broker.wait_for_count(SENT, 2)
+    assert [message.task.task_id for message in handler.seen] == ["task-1", "task-2"]
+
+
+def test_a_queue_that_we_create_drops_nothing_that_is_returned(vhost: BrokerAddress, broker: Broker) -> None:
+    settings = rabbitmq_settings(vhost, queue_type="quorum")
+    ensure_queues(Topology(settings), connection_parameters(settings, "test"), (QUEUE, SENT))
+    for queue in (QUEUE, SENT):
+        broker.publish(queue, b"x")
+        for _ in range(DEFAULT_LIMIT + 5):
+            returned_once(broker, queue, by_end_of_channel)
+        assert broker.count(queue) == 1
+
+
+def test_a_queue_that_an_older_worker_has_created_is_used_as_it_is(vhost: BrokerAddress, broker: Broker) -> None:
+    broker.declare(QUEUE, arguments=QUORUM)
+    settings = rabbitmq_settings(vhost, queue_type="quorum")
+    ensure_queues(Topology(settings), connection_parameters(settings, "test"), (QUEUE,))
+    handler = Recorder()
+    bench = Bench(vhost, queue_type="quorum")
+    bench.add(QUEUE, handler, sent_queue=SENT)
+    broker.publish(QUEUE, camunda_message("task-1"))
+    with bench.running():
+        broker.wait_for_count(SENT, 1)
