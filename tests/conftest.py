@@ -117,7 +117,9 @@ def rabbitmq_version(own: OwnServer | None, request: pytest.FixtureRequest) -> t
 
 @pytest.fixture
 def queue_type(request: pytest.FixtureRequest) -> str:
-    """What --queues says; a test that is parametrised with it plays on several."""
+    """What --queues says; a test that is parametrised with it plays on several, one marked on_classic on that alone."""
+    if request.node.get_closest_marker("on_classic"):
+        return "classic"
     chosen: str = request.config.getoption("--queues")
     return chosen
 

@@ -27,6 +27,7 @@ from sandbox.bitrix24 import BitrixSandbox
 from tests.bitrix_support import client_for, settings_for
 from tests.broker import Broker
 from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
+from tests.queue_types import ON_CLASSIC
 from tests.test_tracking import SENT, Tracker, ids, put_sent
 
 OPEN = [f"task-{number}" for number in range(30)]  # three times the tracker's chunk: a large queue
@@ -103,6 +104,7 @@ def test_a_quiet_cycle_moves_no_message(bench: Bench, sent: Broker) -> None:
     assert deliveries(sent) == [True] * len(OPEN) + [False] * 2
 
 
+@ON_CLASSIC
 def test_a_task_finished_by_a_person_is_answered_although_the_queue_is_only_skimmed(bench: Bench, sent: Broker) -> None:
     tracker = WatchfulTracker()
     put_sent(sent, OPEN)

@@ -36,6 +36,7 @@ from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import LocalServer, Server
 from tests.broker import Broker
 from tests.harness import Bench, camunda_message, rabbitmq_settings, wait_until
+from tests.queue_types import ON_CLASSIC
 
 TASKS, UNROUTED, RESPONSES = "camunda.external.tasks", "camunda.unrouted.tasks", "camunda.task.responses"
 
@@ -114,6 +115,7 @@ def camunda_declares(address: BrokerAddress) -> None:
         camunda.declare_topology()
 
 
+@ON_CLASSIC
 class TestTheContract:
     def test_on_an_empty_broker_exactly_the_contract_s_table_is_created(
         self, vhost: BrokerAddress, look: Callable[[], View]
@@ -212,6 +214,7 @@ class TestTheContract:
         assert found == arrives
 
 
+@ON_CLASSIC
 class TestSomebodyElsesQueue:
     def test_a_queue_that_another_connection_keeps_for_itself_is_told_by_name(
         self, vhost: BrokerAddress, broker: Broker
@@ -223,6 +226,7 @@ class TestSomebodyElsesQueue:
         ensure(vhost, ["1c.queue"])
 
 
+@ON_CLASSIC
 class TestQuorum:
     def test_with_quorum_only_what_is_missing_becomes_quorum(
         self, vhost: BrokerAddress, look: Callable[[], View], broker: Broker
