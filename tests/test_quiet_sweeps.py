@@ -92,6 +92,7 @@ def deliveries(broker: Broker) -> list[bool]:
     return flags
 
 
+@ON_CLASSIC
 def test_a_quiet_cycle_moves_no_message(bench: Bench, sent: Broker) -> None:
     tracker = WatchfulTracker()
     put_sent(sent, OPEN)

@@ -172,6 +172,7 @@ def test_a_second_copy_of_a_sent_message_gets_no_second_answer(vhost: BrokerAddr
     assert "task-1" not in ids(sent, SENT)
 
 
+@ON_CLASSIC
 def test_an_unreachable_system_leaves_every_task_where_it_is(vhost: BrokerAddress, sent: Broker) -> None:
     tracker = Tracker()
     tracker.down = True
