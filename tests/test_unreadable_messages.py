@@ -126,8 +126,8 @@ class TestQuarantine:
     ) -> None:
         declare(broker, queue_type, SENT, RESPONSES, ERRORS)
         for number, headers in enumerate(UNREADABLE.values()):
-            publish(broker, SENT, _sent(f"bad-{number}"), section(headers))
-            broker.publish(SENT, _sent(f"good-{number}"))
+            publish(broker, SENT, sent(f"bad-{number}"), section(headers))
+            broker.publish(SENT, sent(f"good-{number}"))
         bench = Bench(vhost)
         with bench.running():
             for _ in range(2):
@@ -137,7 +137,7 @@ class TestQuarantine:
         parked = reports(broker)
         assert {report["code"] for report in parked} == {"unreadable_properties"}
         bodies = Counter(base64.b64decode(report["original_body_base64"]) for report in parked)
-        assert bodies == Counter(_sent(f"bad-{number}") for number in range(len(UNREADABLE)))
+        assert bodies == Counter(sent(f"bad-{number}") for number in range(len(UNREADABLE)))
         assert broker.count(SENT) == 0
 
     def test_no_property_that_a_broker_takes_stops_a_queue_or_multiplies(
@@ -245,7 +245,7 @@ def _of_the_sender(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in foreign(dict(headers)).items() if not speaks_to_the_broker(name)}
 
 
-def _sent(task_id: str) -> bytes:
+def sent(task_id: str) -> bytes:
     return b'{"original_message": %b, "response_data": {}}' % camunda_message(task_id)
 
 
