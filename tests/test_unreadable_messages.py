@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import Phase, given, settings
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
 from core.copies import speaks_to_the_broker
-from core.errors import TransientError
+from core.errors import OutageError, TransientError
 from core.messages import IncomingMessage, TrackedTask
 from core.results import Accepted, Completed, Rerouted, Result, Verdict
 from runtime.amqp_properties import ReceivedProperties
@@ -49,6 +50,22 @@ class Handler(BaseMessageHandler):
         if message.attempt == 1:
             raise TransientError("the row is locked")
         return Accepted({"result": {"task": {"id": "7"}}}, "7")
+
+
+class Away(Handler):
+    """Its system is away until `is_back`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_back = threading.Event()
+
+    def probe(self) -> None:
+        if not self.is_back.is_set():
+            raise OutageError("the portal is away")
+
+    def handle(self, message: IncomingMessage) -> Result:
+        self.probe()
+        return super().handle(message)
 
 
 def publish(broker: Broker, queue: str, body: bytes, raw: bytes) -> None:
@@ -96,6 +113,21 @@ class TestQuarantine:
             assert base64.b64decode(report["properties_base64"]) == bad[task_id]
             assert report["properties"]["message_id"] == "id-1"
         assert Counter(task_id for task_id, _, _ in handler.seen) == Counter(2 * [f"before-{bad_id}" for bad_id in bad])
+
+    def test_it_is_parked_and_not_copied_while_its_system_is_away(self, vhost: BrokerAddress, broker: Broker) -> None:
+        declare(broker, "classic", QUEUE, ERRORS)
+        handler = Away()
+        bench = Bench(vhost)
+        bench.add(QUEUE, handler, sent_queue=SENT, threads=1)
+        broker.publish(QUEUE, camunda_message("good"))
+        for headers in UNREADABLE.values():
+            publish(broker, QUEUE, camunda_message("bad"), section(headers))
+        with bench.running():
+            broker.wait_for_count(ERRORS, len(UNREADABLE))
+            handler.is_back.set()
+            broker.wait_for_count(SENT, 1)
+        assert {report["code"] for report in reports(broker)} == {"unreadable_properties"}
+        assert {task_id for task_id, _, _ in handler.seen} == {"good"}
 
     def test_bytes_that_are_no_task_come_along_unchanged(self, vhost: BrokerAddress, broker: Broker) -> None:
         declare(broker, "classic", QUEUE, ERRORS)
