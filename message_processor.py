@@ -203,9 +203,10 @@ class MessageProcessor:
             if not self._consumer.is_current(delivery):
                 continue  # the broker has it back already
             work = Work.begin(delivery, self.route.system)
-            if self._is_to_be_renewed(delivery):
+            is_readable = delivery.properties.unreadable is None  # or its copy would be another message
+            if is_readable and self._is_to_be_renewed(delivery):
                 self._settler.renew(work)
-            elif not self.gate.is_open():
+            elif is_readable and not self.gate.is_open():
                 self._settler.hand_back(work, "its system is paused")
             elif (message := self._decode(work)) is not None:
                 messages[message] = work

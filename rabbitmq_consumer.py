@@ -26,6 +26,7 @@ from runtime.amqp import RESOURCE_LOCKED, Parameters, Topology, describe, owner_
 from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
+from runtime.undeliverable import Undeliverable, is_internal_error
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,12 @@ class RabbitMQConsumer:
         reconnect_max_delay: float,
         lease: float = LONGEST_LEASE,
         events: EventStream | None = None,
+        undeliverable: Undeliverable | None = None,
     ) -> None:
-        """`lease`: seconds after RabbitMQ's last answer in which a delivery counts as ours (core.policy.lease_for)."""
+        """`lease`: seconds after RabbitMQ's last answer in which a delivery counts as ours (core.policy.lease_for).
+
+        `undeliverable` takes out of the queues what RabbitMQ closes the connection over.
+        """
         self._thread = ConnectionThread(
             "rabbitmq-consumer",
             parameters,
@@ -117,6 +122,8 @@ class RabbitMQConsumer:
         self._settled: Inbox[tuple[Delivery, bool]] = Inbox(self._thread, self._flush)  # True: acked
         self._arrived: list[tuple[OnDelivery, Delivery]] = []
         self._lease = lease
+        self._undeliverable = undeliverable
+        self._met_internal_error = False
         self._intake = threading.Event()
         self._intake.set()
 
@@ -195,7 +202,8 @@ class RabbitMQConsumer:
 
     # -- I/O thread -----------------------------------------------------------------------------------------------
 
-    def _on_connection_open(self, _connection: pika.SelectConnection) -> None:
+    def _on_connection_open(self, connection: pika.SelectConnection) -> None:
+        connection.add_on_close_callback(self._on_connection_closed)
         self._settled.look()
         for subscription in self._subscriptions.values():
             self._open_channel(subscription)
@@ -220,12 +228,20 @@ class RabbitMQConsumer:
             subscription.is_asked = False
             subscription.proved_at = asked_at
 
+    def _on_connection_closed(self, _connection: pika.SelectConnection, reason: BaseException) -> None:
+        self._met_internal_error = is_internal_error(reason)
+
     def _on_connection_lost(self) -> None:
         for subscription in self._subscriptions.values():
             subscription.forget_channel()
             subscription.is_ensured = False
         self._settled.items.clear()
         self._arrived.clear()
+        if self._met_internal_error and self._undeliverable is not None and not self._thread.is_closing():
+            # Before the next connection, which would meet the same message. Nothing else could go on meanwhile.
+            consumed = [each for each in self._subscriptions.values() if each.wanted and not each.standing_by]
+            self._undeliverable.remove({each.queue: each.prefetch for each in consumed})
+        self._met_internal_error = False
 
     def _open_channel(self, subscription: _Subscription) -> None:
         if not self._thread.is_open() or subscription.channel is not None or subscription.is_opening:

@@ -27,6 +27,7 @@ from runtime.starts import StartJournal
 from runtime.systemd import Notifier
 from runtime.tracker_thread import TrackerThread
 from runtime.tracking import Sweeper, TrackedQueue
+from runtime.undeliverable import Undeliverable
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +71,14 @@ class Worker:
                 self._topology.errors_queue,
             ),
         )
+        way = self._nodes("consumer")
         self.consumer = RabbitMQConsumer(
-            self._nodes("consumer"),
+            way,
             self._topology,
             reconnect_max_delay=longest,
             lease=lease_for(settings.rabbitmq.heartbeat),
             events=self._events,
+            undeliverable=Undeliverable(way, self.publisher.publish, self._topology.errors_queue),
         )
         self._starts = StartJournal(settings.worker.state_dir)
         self.tracker_threads = self._make_trackers()

@@ -35,6 +35,7 @@ from runtime.change_watch import ChangeWatch, Wanted
 from runtime.queue_types import CLASSIC
 from runtime.returns import times_returned
 from runtime.sent_queue import Held, SentQueue, SweepInterruptedError, Taken
+from runtime.undeliverable import Undeliverable
 
 __all__ = ["SweepInterruptedError", "SweepResult", "Sweeper", "TrackedQueue"]
 
@@ -77,6 +78,7 @@ class Sweeper:
         self._route = route
         self._tracker = route.tracker
         self._open_queue = partial(SentQueue.opened, route.queue, topology, parameters, is_stopping)
+        self._undeliverable = Undeliverable(parameters, publisher.publish, route.errors_queue)
         self._answers = Answers(route, publisher)
         self._publisher = publisher
         self._is_stopping = is_stopping
@@ -98,7 +100,8 @@ class Sweeper:
         while not self._publisher.wait_until_ready(READY_POLL):
             if self._is_stopping():
                 raise SweepInterruptedError
-        with self._open_queue() as queue:
+        found_out = self._undeliverable.taken_out(self._route.queue, self._tracker.chunk_size)
+        with found_out, self._open_queue() as queue:
             self._ask_for_type(queue)
             try:
                 self._sweep(queue, result)

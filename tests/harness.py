@@ -25,6 +25,7 @@ from runtime.amqp import Topology, connection_parameters
 from runtime.settlement import ProcessingSettings, Route
 from runtime.starts import StartJournal
 from runtime.tracking import Sweeper, TrackedQueue
+from runtime.undeliverable import Undeliverable
 from sandbox.address import BrokerAddress
 
 ERRORS = "errors.camunda_tasks.queue"
@@ -77,7 +78,13 @@ class Bench:
         self.topology = Topology(settings)
         self.parameters = connection_parameters(settings, "test")
         self.publisher = RabbitMQPublisher(self.parameters, self.topology, self.events, reconnect_max_delay=1.0)
-        self.consumer = RabbitMQConsumer(self.parameters, self.topology, reconnect_max_delay=1.0, lease=lease)
+        self.consumer = RabbitMQConsumer(
+            self.parameters,
+            self.topology,
+            reconnect_max_delay=1.0,
+            lease=lease,
+            undeliverable=Undeliverable(self.parameters, self.publisher.publish, ERRORS),
+        )
         self.processors: list[MessageProcessor] = []
         self.woken: list[str] = []
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import Phase, given, settings
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
 from core.copies import speaks_to_the_broker
-from core.errors import TransientError
+from core.errors import OutageError, TransientError
 from core.messages import IncomingMessage, TrackedTask
 from core.results import Accepted, Completed, Rerouted, Result, Verdict
 from runtime.amqp_properties import ReceivedProperties
@@ -49,6 +50,22 @@ class Handler(BaseMessageHandler):
         if message.attempt == 1:
             raise TransientError("the row is locked")
         return Accepted({"result": {"task": {"id": "7"}}}, "7")
+
+
+class Away(Handler):
+    """Its system is away until `is_back`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_back = threading.Event()
+
+    def probe(self) -> None:
+        if not self.is_back.is_set():
+            raise OutageError("the portal is away")
+
+    def handle(self, message: IncomingMessage) -> Result:
+        self.probe()
+        return super().handle(message)
 
 
 def publish(broker: Broker, queue: str, body: bytes, raw: bytes) -> None:
@@ -97,6 +114,21 @@ class TestQuarantine:
             assert report["properties"]["message_id"] == "id-1"
         assert Counter(task_id for task_id, _, _ in handler.seen) == Counter(2 * [f"before-{bad_id}" for bad_id in bad])
 
+    def test_it_is_parked_and_not_copied_while_its_system_is_away(self, vhost: BrokerAddress, broker: Broker) -> None:
+        declare(broker, "classic", QUEUE, ERRORS)
+        handler = Away()
+        bench = Bench(vhost)
+        bench.add(QUEUE, handler, sent_queue=SENT, threads=1)
+        broker.publish(QUEUE, camunda_message("good"))
+        for headers in UNREADABLE.values():
+            publish(broker, QUEUE, camunda_message("bad"), section(headers))
+        with bench.running():
+            broker.wait_for_count(ERRORS, len(UNREADABLE))
+            handler.is_back.set()
+            broker.wait_for_count(SENT, 1)
+        assert {report["code"] for report in reports(broker)} == {"unreadable_properties"}
+        assert {task_id for task_id, _, _ in handler.seen} == {"good"}
+
     def test_bytes_that_are_no_task_come_along_unchanged(self, vhost: BrokerAddress, broker: Broker) -> None:
         declare(broker, "classic", QUEUE, ERRORS)
         bench = Bench(vhost)
@@ -126,8 +158,8 @@ class TestQuarantine:
     ) -> None:
         declare(broker, queue_type, SENT, RESPONSES, ERRORS)
         for number, headers in enumerate(UNREADABLE.values()):
-            publish(broker, SENT, _sent(f"bad-{number}"), section(headers))
-            broker.publish(SENT, _sent(f"good-{number}"))
+            publish(broker, SENT, sent(f"bad-{number}"), section(headers))
+            broker.publish(SENT, sent(f"good-{number}"))
         bench = Bench(vhost)
         with bench.running():
             for _ in range(2):
@@ -137,7 +169,7 @@ class TestQuarantine:
         parked = reports(broker)
         assert {report["code"] for report in parked} == {"unreadable_properties"}
         bodies = Counter(base64.b64decode(report["original_body_base64"]) for report in parked)
-        assert bodies == Counter(_sent(f"bad-{number}") for number in range(len(UNREADABLE)))
+        assert bodies == Counter(sent(f"bad-{number}") for number in range(len(UNREADABLE)))
         assert broker.count(SENT) == 0
 
     def test_no_property_that_a_broker_takes_stops_a_queue_or_multiplies(
@@ -245,7 +277,7 @@ def _of_the_sender(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in foreign(dict(headers)).items() if not speaks_to_the_broker(name)}
 
 
-def _sent(task_id: str) -> bytes:
+def sent(task_id: str) -> bytes:
     return b'{"original_message": %b, "response_data": {}}' % camunda_message(task_id)
 
 

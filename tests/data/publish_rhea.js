@@ -13,6 +13,9 @@ const make = {
   before_year_1: (text) => ({ body: text, application_properties: { at: types.wrap_timestamp(-1e15) } }),
   before_1970: (text) => ({ body: text, application_properties: { at: types.wrap_timestamp(-86400000) } }),
   reply: (text) => ({ body: text, reply_to: "amq.rabbitmq.reply-to" }),
+  uuid: (text) => ({ body: text, application_properties: { order: types.wrap_uuid(Buffer.alloc(16, 7)) } }),
+  char: (text) => ({ body: text, message_annotations: { "x-opt-letter": types.wrap_char(65) } }),
+  long_content_type: (text) => ({ body: rhea.message.data_section(Buffer.from(text)), content_type: "t".repeat(300) }),
   cc_text: (text) => ({ body: text, application_properties: { CC: "elsewhere.queue" } }),
   cc: (text) => ({ body: text, message_annotations: { "x-cc": ["elsewhere.queue"] } }),
 };
