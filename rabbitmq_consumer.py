@@ -22,10 +22,11 @@ from pika.spec import Basic
 
 from core.events import EventStream
 from core.policy import LONGEST_LEASE
-from runtime.amqp import RESOURCE_LOCKED, Parameters, Topology, describe, owner_queue_name
+from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
 from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
+from runtime.nodes import Parameters
 from runtime.undeliverable import Undeliverable, is_internal_error
 
 log = logging.getLogger(__name__)

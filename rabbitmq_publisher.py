@@ -26,11 +26,12 @@ from pika.spec import Basic
 
 from core.events import EventStream, Published, PublishFailed
 from core.messages import OutgoingMessage
-from runtime.amqp import Backoff, Parameters, Topology, describe
+from runtime.amqp import Backoff, Topology, describe
 from runtime.amqp_properties import OutgoingProperties
 from runtime.amqp_thread import PROVEN, ConnectionThread
 from runtime.held_queues import HeldQueues
 from runtime.inbox import Inbox
+from runtime.nodes import Parameters
 
 log = logging.getLogger(__name__)
 

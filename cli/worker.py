@@ -19,9 +19,11 @@ from core.stats import Statistics
 from message_processor import MessageProcessor
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import LastGood, Nodes, Topology, connection_parameters
+from runtime.amqp import Topology, connection_parameters
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.loader import make_handler, make_tracker
+from runtime.nodes import LastGood, Nodes
+from runtime.resolving import Resolver
 from runtime.settlement import ProcessingSettings, Route
 from runtime.starts import StartJournal
 from runtime.systemd import Notifier
@@ -56,6 +58,7 @@ class Worker:
         self._events = EventStream([self._statistics, self._alerting])
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
+        self._resolver = Resolver()
         self._handlers = handlers
         self._trackers = trackers
         longest = settings.rabbitmq.reconnect_max_delay
@@ -128,7 +131,7 @@ class Worker:
             threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
 
     def _nodes(self, role: str) -> Nodes:
-        return Nodes(partial(connection_parameters, self._settings.rabbitmq, role), self._last_good)
+        return Nodes(partial(connection_parameters, self._settings.rabbitmq, role), self._last_good, self._resolver)
 
     # -- building -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import logging
 import random
 import re
 import ssl
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroke
 
 from config import RabbitMQSettings
 from runtime.amqp_properties import ToleratingConnection
+from runtime.nodes import Nodes, Parameters, at_address, limit_of
+from runtime.resolving import Resolver
 from runtime.returns import NO_LIMIT
 
 log = logging.getLogger(__name__)
@@ -150,39 +152,6 @@ def _ssl_context(settings: RabbitMQSettings) -> ssl.SSLContext:
     return context
 
 
-class LastGood:
-    """Which host answered last, host and port; shared by all connections, whose thread it is does not matter."""
-
-    endpoint: tuple[str, int] | None = None
-
-
-class Nodes:
-    """The way to RabbitMQ, asked for before each connection: a password or a certificate may be a new one by then.
-
-    `read` raises OSError when a file cannot be read at the moment. The host that answered last comes first.
-    """
-
-    def __init__(
-        self, read: Callable[[], Sequence[pika.ConnectionParameters]], last_good: LastGood | None = None
-    ) -> None:
-        self._read = read
-        self._last_good = last_good or LastGood()
-
-    @classmethod
-    def of(cls, parameters: Parameters) -> Nodes:
-        return parameters if isinstance(parameters, Nodes) else cls(lambda: parameters)
-
-    def in_order(self) -> list[pika.ConnectionParameters]:
-        good = self._last_good.endpoint
-        return sorted(self._read(), key=lambda each: (each.host, each.port) != good)
-
-    def answered(self, parameters: pika.ConnectionParameters) -> None:
-        self._last_good.endpoint = parameters.host, parameters.port
-
-
-Parameters = Sequence[pika.ConnectionParameters] | Nodes  # what a connection is made of
-
-
 def connect(parameters: Parameters) -> tuple[pika.BlockingConnection, pika.ConnectionParameters]:
     """A connection to the first host that answers, and its parameters. Raises AMQPConnectionError or OSError.
 
@@ -192,16 +161,26 @@ def connect(parameters: Parameters) -> tuple[pika.BlockingConnection, pika.Conne
     failure: Exception = AMQPConnectionError("no RabbitMQ host is configured")
     for candidate in nodes.in_order():
         try:
+            connection = _connected(candidate, nodes.resolver)
+        except (AMQPConnectionError, OSError) as error:
+            failure = error
+        else:
+            nodes.answered(candidate)
+            return connection, candidate
+    raise failure
+
+
+def _connected(parameters: pika.ConnectionParameters, resolver: Resolver) -> pika.BlockingConnection:
+    failure: Exception = AMQPConnectionError(f"{parameters.host} has no address")
+    for address in resolver.wait_for(parameters.host, parameters.port, limit_of(parameters)):
+        try:
             # The stub wants an instance; pika itself wants the class.
-            connection = pika.BlockingConnection(candidate, _impl_class=ToleratingConnection)  # type: ignore[arg-type]
+            return pika.BlockingConnection(at_address(parameters, address), _impl_class=ToleratingConnection)  # type: ignore[arg-type]
         except (AMQPConnectionError, OSError) as error:
             failure = error
         # pika tells a silent host by the one and a connection that is reset at once by the other.
         except (AMQPConnectorException, ValueError) as error:
             failure = AMQPConnectionError(repr(error))
-        else:
-            nodes.answered(candidate)
-            return connection, candidate
     raise failure
 
 

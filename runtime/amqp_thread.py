@@ -17,9 +17,10 @@ import pika
 from pika.adapters.select_connection import IOLoop
 
 from core.events import ConnectionUnstable, EventStream
-from runtime.amqp import BROKER_ERRORS, Backoff, Nodes, Parameters, Topology, describe
+from runtime.amqp import BROKER_ERRORS, Backoff, Topology, describe
 from runtime.declarations import Declaration, OnDone
-from runtime.racing import Race, Resolver
+from runtime.nodes import Nodes, Parameters
+from runtime.racing import Race
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,6 @@ class ConnectionThread:
         self._name = name
         self._nodes = Nodes.of(parameters)
         self._topology = topology
-        self._resolver = Resolver()
         self._unreachable = Backoff(0.2, reconnect_max_delay)
         self._unstable = Backoff(0.2, reconnect_max_delay)
         self._short_lives = 0  # in a row
@@ -159,7 +159,7 @@ class ConnectionThread:
         ioloop = IOLoop()
         race = Race(
             ioloop,
-            self._resolver,
+            self._nodes.resolver,
             on_won=self._on_connection_open,
             on_lost=self._on_connection_lost,
             on_failed=partial(self._on_unreachable, ioloop),

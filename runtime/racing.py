@@ -7,11 +7,7 @@ TCP, TLS or the broker's handshake. The losers are closed.
 
 from __future__ import annotations
 
-import copy
-import ipaddress
 import logging
-import socket
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -25,50 +21,12 @@ from pika.exceptions import AMQPConnectionError
 from runtime.amqp import describe
 from runtime.amqp_properties import ToleratingConnection
 from runtime.gathering import GatheringServices
+from runtime.nodes import at_address, limit_of
+from runtime.resolving import Resolver, is_address
 
 log = logging.getLogger(__name__)
 
 LEAD = 1.0  # seconds; a broker that asks a directory for the password may need half of that
-
-Lookup = Callable[[str, int], list[str]]
-
-
-def look_up(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the order of the system's preference."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-class Resolver:
-    """Names to addresses. A name server that hangs costs one thread for each name, however often it is asked."""
-
-    def __init__(self, lookup: Lookup = look_up) -> None:
-        self._lookup = lookup
-        self._lock = threading.Lock()
-        self._pending: dict[tuple[str, int], Future[list[str]]] = {}
-
-    def resolve(self, host: str, port: int) -> Future[list[str]]:
-        with self._lock:
-            if (pending := self._pending.get((host, port))) is not None:
-                return pending
-            found = self._pending[host, port] = Future()
-        # A daemon thread, which pika's own is not: it would hold up the end of the process.
-        threading.Thread(target=self._run, args=(host, port, found), name=f"resolve-{host}", daemon=True).start()
-        return found
-
-    def _run(self, host: str, port: int, found: Future[list[str]]) -> None:
-        try:
-            addresses = self._lookup(host, port)
-        except Exception as error:  # noqa: BLE001 - handed to the race, which reports it (UnicodeError for odd names)
-            failure: Exception | None = error
-        else:
-            failure = None
-        with self._lock:
-            del self._pending[host, port]
-        if failure is not None:
-            found.set_exception(failure)
-        else:
-            found.set_result(addresses)
 
 
 class Race:
@@ -148,12 +106,10 @@ class Race:
             self._lead = None
 
     def _try_host(self, parameters: pika.ConnectionParameters) -> None:
-        try:
-            ipaddress.ip_address(parameters.host)
-        except ValueError:
-            self._running.add(_Resolving(self, parameters))
-        else:
+        if is_address(parameters.host):
             self._try_address(parameters, parameters.host)
+        else:
+            self._running.add(_Resolving(self, parameters))
 
     def _try_address(self, parameters: pika.ConnectionParameters, address: str) -> None:
         self._running.add(_Handshake(self, parameters, address))
@@ -180,7 +136,7 @@ class _Try:
         self._race = race
         self._parameters = parameters
         self._name = name
-        limit = float(parameters.stack_timeout or parameters.socket_timeout or 10.0)
+        limit = limit_of(parameters)
         too_late = partial(self.give_up, f"did not answer within {limit:g} s")
         self._timer = race.ioloop.call_later(limit, too_late)
 
@@ -224,8 +180,7 @@ class _Handshake(_Try):
     def __init__(self, race: Race, parameters: pika.ConnectionParameters, address: str) -> None:
         shown = parameters.host if address == parameters.host else f"{parameters.host} ({address})"
         super().__init__(race, parameters, f"{shown}, port {parameters.port}")
-        own = copy.copy(parameters)
-        own.host = address  # the certificate is for the name, which stands in the SSL options
+        own = at_address(parameters, address)
         self._given_up = ""
         self._is_winner = False
         self._services = GatheringServices(race.ioloop)

@@ -18,8 +18,9 @@ from pika.exceptions import ChannelClosedByBroker
 from core.copies import carried, kept_properties
 from core.envelopes import SentHeader
 from core.messages import OutgoingMessage
-from runtime.amqp import NOT_FOUND, Parameters, Topology, connect, ensure_queues_on
+from runtime.amqp import NOT_FOUND, Topology, connect, ensure_queues_on
 from runtime.amqp_properties import ReceivedProperties
+from runtime.nodes import Parameters
 from runtime.queue_types import queue_type
 
 PUMP = 0.1  # seconds between looks at the connection while the system is asked, so that heartbeats go on

@@ -28,10 +28,11 @@ from core.envelopes import STATE_DONE, decode_sent_header
 from core.messages import HEADER_TASK_ID, InvalidMessageError
 from core.results import Completed, Pending, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Parameters, Topology
+from runtime.amqp import Topology
 from runtime.answers import Answers, SweepResult, TrackedQueue
 from runtime.asking import Asking, UnansweredError
 from runtime.change_watch import ChangeWatch, Wanted
+from runtime.nodes import Parameters
 from runtime.queue_types import CLASSIC
 from runtime.returns import times_returned
 from runtime.sent_queue import Held, SentQueue, SweepInterruptedError, Taken

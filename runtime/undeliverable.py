@@ -23,7 +23,6 @@ from pika.exceptions import ConnectionClosedByBroker
 from core.envelopes import Failure, encode_failed_task, encode_unreadable
 from core.messages import InvalidMessageError, Limits, OutgoingMessage, decode_task
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError
-from runtime.amqp import Nodes, Parameters
 from runtime.amqp10_link import Link, LinkError
 from runtime.amqp10_values import (
     ANNOTATIONS,
@@ -35,6 +34,7 @@ from runtime.amqp10_values import (
     lacking,
     sections,
 )
+from runtime.nodes import Nodes, Parameters
 
 log = logging.getLogger(__name__)
 

@@ -15,18 +15,23 @@ import pytest
 from pika.adapters.select_connection import IOLoop
 
 from base_handler import BaseMessageHandler
+from base_tracker import BaseTracker
 from core.events import ConnectionUnstable, EventStream
-from core.messages import IncomingMessage, OutgoingMessage
-from core.results import Accepted, Result
+from core.messages import IncomingMessage, OutgoingMessage, TrackedTask
+from core.results import Accepted, Result, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import LastGood, Nodes, Topology, connection_parameters
+from runtime.amqp import Topology, connect, connection_parameters
 from runtime.amqp_thread import STORM
-from runtime.racing import Race, Resolver
+from runtime.nodes import LastGood, Nodes
+from runtime.racing import Race
+from runtime.resolving import Resolver
+from runtime.tracker_thread import TrackerThread
+from runtime.tracking import Sweeper, TrackedQueue
 from sandbox.address import BrokerAddress
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.proxy import TcpProxy
 from tests.broker import Broker
-from tests.harness import Bench, camunda_message, rabbitmq_settings, wait_until
+from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, rabbitmq_settings, wait_until
 
 NINE = [f"{name}.queue" for name in ("a", "b", "c", "d", "e", "f", "g", "h", "i")]
 GREETING = b"AMQP\x00\x00\x09\x01"
@@ -330,3 +335,47 @@ class TestStandby:
                     time.sleep(0.1)  # the standby has its tries meanwhile, one a second
                 assert proxy.accepted + len(hung.connections) == connections
         assert standby.seen == []
+
+
+class TestSweeps:
+    def test_a_tracker_that_is_woken_again_and_again_does_not_dial_in_a_storm(self, vhost: BrokerAddress) -> None:
+        stop = threading.Event()
+        settings = rabbitmq_settings(vhost)
+        with MuteServer(lambda connection: connection.close()) as closing:
+            publisher = RabbitMQPublisher(
+                connection_parameters(settings, "test"), Topology(settings), EventStream([]), reconnect_max_delay=1.0
+            )
+            route = TrackedQueue("a.sent.queue", "a", NeverAsked("a"), RESPONSES, ERRORS, echo_variables=True)
+            sweeper = Sweeper(route, Topology(settings), hosts(vhost, [closing.port]), publisher, stop.is_set)
+            tracker = TrackerThread("a.sent.queue", "a", sweeper, events=EventStream([]), interval=60.0, stop=stop)
+            publisher.start()
+            assert publisher.wait_until_ready(20)
+            tracker.start()
+            ends = time.monotonic() + 4
+            while time.monotonic() < ends:
+                tracker.wake()
+                time.sleep(0.02)
+            stop.set()
+            tracker.wake()
+            assert tracker.join(10)
+            publisher.close(5)
+            # 1, 2, 4 seconds, each with a jitter down to a half: five at the most, and not two hundred.
+            assert 1 <= len(closing.connections) <= 5
+
+    def test_a_name_server_that_hangs_ends_a_sweep_in_time(self, vhost: BrokerAddress) -> None:
+        hang = threading.Event()
+
+        def lookup(_host: str, _port: int) -> list[str]:
+            hang.wait(60)
+            return []
+
+        settings = rabbitmq_settings(vhost, connection_timeout=0.3).model_copy(update={"host": "hung.example"})
+        nodes = Nodes(lambda: connection_parameters(settings, "test"), resolver=Resolver(lookup))
+        with pytest.raises(OSError, match=r"hung\.example cannot be resolved within 0\.3 s"):
+            connect(nodes)
+        hang.set()
+
+
+class NeverAsked(BaseTracker):
+    def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        raise AssertionError("there is no connection")

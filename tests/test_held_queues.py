@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,13 @@ from core.errors import TransientError
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from rabbitmq_publisher import PublisherClosedError
+from runtime.tracking import SweepResult
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
 from tests.daemon import Daemon
 from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
+from tests.test_tracking import SENT, Tracker, put_sent
 
 MISSING = "missing.sent.queue"
 
@@ -204,3 +207,38 @@ class TestAQueueThatSaysNothing:
         with bench.running():
             broker.wait_for_count("sent", 1)
             assert bench.consumer.seconds_since_tick() < 5
+
+
+class TestWhatATrackerClaims:
+    @pytest.mark.parametrize(("verdict", "event"), [("finished", "task.completed"), ("deleted", "task.rejected")])
+    def test_nothing_is_logged_or_counted_before_the_broker_has_it(
+        self,
+        vhost: BrokerAddress,
+        broker: Broker,
+        limit: VhostLimit,
+        caplog: pytest.LogCaptureFixture,
+        verdict: str,
+        event: str,
+    ) -> None:
+        caplog.set_level("INFO")
+        broker.declare(SENT)
+        put_sent(broker, ["task-1"])
+        limit.set(1)
+        tracker, result = Tracker(), SweepResult()
+        getattr(tracker, verdict).add("task-1")
+
+        def told() -> bool:
+            return event in [getattr(record, "event", "") for record in caplog.records]
+
+        with Bench(vhost).running() as bench:
+            sweeping = threading.Thread(target=bench.sweeper(SENT, tracker).sweep, args=(result,))
+            sweeping.start()
+            wait_until(lambda: "cannot be used" in caplog.text, what="the refusal")
+            assert not told()
+            assert (result.completed, result.errors) == (0, 0)
+            limit.set(10)
+            sweeping.join(30)
+            assert not sweeping.is_alive()
+            assert told()
+            assert result.completed + result.errors == 1
+        assert broker.count(SENT) == 0

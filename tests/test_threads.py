@@ -108,5 +108,9 @@ def events_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_every_thread_of_the_worker_has_a_name(worker: Worker) -> None:
     wait_until(worker.publisher.is_ready, what="the start")
-    ours = [thread.name for thread in threading.enumerate() if thread.name.startswith(("rabbitmq", "tracker", QUEUE))]
-    assert sorted(ours) == NAMES
+
+    def ours() -> list[str]:
+        threads = threading.enumerate()
+        return sorted(each.name for each in threads if each.name.startswith(("rabbitmq", "tracker", QUEUE)))
+
+    wait_until(lambda: ours() == NAMES, what="all of them")  # the publisher may be ready before the last is started
