@@ -28,7 +28,7 @@ from runtime.follow_ups import FollowUps
 from runtime.gate import SystemGate
 from runtime.returns import RENEW_AT, times_returned
 from runtime.settlement import ProcessingSettings, Route, Settler
-from runtime.starts import START_LIMIT, StartJournal, StartSlot, key_of
+from runtime.starts import StartJournal, StartSlot, key_of
 from runtime.work import Work
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class MessageProcessor:
                 return
         messages = self._admit(batch)
         if self._starts.has_suspects():
-            self._handle_suspects(messages, slot)
+            self._handle_suspects(messages, batch, slot)
         if messages:
             self._handle(messages, slot, partial(self._more, messages, batch, slot))
 
@@ -255,11 +255,20 @@ class MessageProcessor:
             partial(self._consumer.owns, work.delivery),
         )
 
-    def _handle_suspects(self, messages: _Messages, slot: StartSlot) -> None:
+    def _handle_suspects(self, messages: _Messages, batch: list[Delivery], slot: StartSlot) -> None:
         """Takes out of `messages` what a worker died with, and handles it in small groups, one at a time."""
         suspects: defaultdict[int, list[IncomingMessage]] = defaultdict(list)
-        for message, work in messages.items():
-            if starts := self._starts.starts(self._key(work)):
+        for message, work in list(messages.items()):
+            key = self._key(work)
+            starts = self._starts.starts(key)
+            if self._starts.is_killer(key):
+                reason = f"the worker died {starts} times while it was working on this message"
+                self._settler.fail(messages.pop(message), PermanentError(reason, code="kills_worker"))
+                self._starts.convict([key])
+            elif starts > 1 and (left := self._starts.seconds_to_prove()) > 0:
+                batch.remove(messages.pop(message).delivery)  # no longer this thread's to give back
+                self._set_aside(work.delivery, left)
+            elif starts:
                 suspects[starts].append(message)
         for starts, suspected in suspects.items():
             size = suspect_group_size(starts, self.route.handler.batch_size)
@@ -267,21 +276,22 @@ class MessageProcessor:
                 group = {message: messages.pop(message) for message in suspected[begin : begin + size]}
                 self._handle_suspected_group(group, starts, slot)
 
+    def _set_aside(self, delivery: Delivery, seconds: float) -> None:
+        """It stays unsettled; the threads take it up again later, if it is ours then."""
+        timer = threading.Timer(seconds, self._deliveries.put, [delivery])
+        timer.daemon = True
+        timer.start()
+
     def _handle_suspected_group(self, group: _Messages, starts: int, slot: StartSlot) -> None:
-        keys = [self._key(work) for work in group.values()]
-        if starts >= START_LIMIT:
-            for work in group.values():
-                reason = f"the worker died {starts} times while it was working on this message"
-                self._settler.fail(work, PermanentError(reason, code="kills_worker"))
-        else:
-            with self._starts.alone:
-                if self._stop.is_set():
-                    return  # unsettled: goes back to the broker, and stays suspected
-                if self.gate.is_open():
-                    self._handle(group, slot)
-                for work in group.values():  # none are left if they were handled
-                    self._settler.hand_back(work, "its system is paused")
-        self._starts.forget(keys)
+        with self._starts.alone(starts):
+            if self._stop.is_set():
+                return  # unsettled: goes back to the broker, and stays suspected
+            if self.gate.is_open():
+                keys = [self._key(work) for work in group.values()]
+                self._handle(group, slot)
+                self._starts.forget(keys)
+            for work in group.values():  # none are left if they were handled
+                self._settler.hand_back(work, "its system is paused")
 
     def _handle(self, messages: _Messages, slot: StartSlot, more: MoreMessages = _no_more) -> None:
         """Runs the handler over the messages and settles each, out of the dict, as soon as its outcome is known."""

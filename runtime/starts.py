@@ -3,7 +3,7 @@
 Before a handler runs, the keys of its messages are written into memory that is mapped onto a file; the kernel keeps it
 when the process dies. The next worker finds the file, sees that nobody holds its lock, and counts one unfinished start
 for each key in it. This is never the truth about a message: without the folder everything works, but a message that
-kills the process is delivered again for ever.
+kills the process is delivered again for ever. What a count means is decided in core.deaths.
 """
 
 from __future__ import annotations
@@ -17,22 +17,26 @@ import os
 import struct
 import threading
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+from core import deaths
+from core.deaths import Key, Suspect
+from runtime.liveness import new_locked_file
+
 log = logging.getLogger(__name__)
 
-START_LIMIT = 3  # unfinished starts after which a message is set aside
+PROOF = 10.0  # seconds; see `seconds_to_prove`
 KEEP = 7 * 24 * 3600.0  # seconds that a count outlives its last start: the message may be gone for good
 
 _COUNTS = "counts.json"
 _LOCK = "counts.lock"
+_STARTS = ".starts"
 _HEADER = struct.Struct("<II")  # capacity of the slot, keys in it
 _KEY_SIZE = 16
 
-Key = bytes
+_Counts = dict[Key, Suspect]
 
 
 def key_of(queue: str, task_id: str) -> Key:
@@ -67,19 +71,21 @@ class StartJournal:
 
     def __init__(self, folder: Path | None) -> None:
         """`folder` None, or one that cannot be used (said in the log): nothing is noted and nobody is a suspect."""
-        # A suspect runs alone among suspects: then only the one that kills the process is counted again.
-        self.alone = threading.Lock()
+        self._begun_at = time.monotonic()
+        self._one = threading.Condition()
+        self._waiting: list[int] = []  # starts of the suspects that wait for their turn
+        self._is_taken = False
         self._lock = threading.Lock()
         self._folder = folder
         self._file: int | None = None
         self._path: Path | None = None
-        self._suspects: dict[Key, int] = {}
+        self._suspects: _Counts = {}
         if folder is None:
             return
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._suspects = _collect(folder)
-            self._path, self._file = _new_file(folder)
+            self._path, self._file = new_locked_file(folder, _STARTS)
         except OSError as error:
             self._switch_off(error)
 
@@ -92,17 +98,55 @@ class StartJournal:
 
     def starts(self, key: Key) -> int:
         """How often a worker died after it had begun this message."""
-        return self._suspects.get(key, 0)
+        suspect = self._suspects.get(key)
+        return 0 if suspect is None else suspect.starts
+
+    def is_killer(self, key: Key) -> bool:
+        """Whether this message is what the workers died of, as far as their deaths can tell."""
+        with self._lock:
+            return deaths.is_killer(self._suspects, key)
+
+    def seconds_to_prove(self) -> float:
+        """How long the worker has yet to live without the messages that it died with twice, before it tries them.
+
+        If it dies before, something else kills it, and they are not blamed for that.
+        """
+        return self._begun_at + PROOF - time.monotonic()
+
+    @contextlib.contextmanager
+    def alone(self, starts: int) -> Iterator[None]:
+        """A suspect runs alone among suspects: then only the one that kills the process is counted again.
+
+        The most suspicious first, so that of several killers one is found out after the other.
+        """
+        with self._one:
+            self._waiting.append(starts)
+            self._one.wait_for(lambda: not self._is_taken and starts == max(self._waiting))
+            self._waiting.remove(starts)
+            self._is_taken = True
+        try:
+            yield
+        finally:
+            with self._one:
+                self._is_taken = False
+                self._one.notify_all()
 
     def forget(self, keys: Iterable[Key]) -> None:
         """These were handled and the process lives."""
+        self._change(keys, _acquit)
+
+    def convict(self, keys: Iterable[Key]) -> None:
+        """These were set aside as killers."""
+        self._change(keys, deaths.convict)
+
+    def _change(self, keys: Iterable[Key], change: Callable[[_Counts, Iterable[Key]], None]) -> None:
         with self._lock:
-            known = [key for key in keys if self._suspects.pop(key, None) is not None]
+            known = [key for key in keys if key in self._suspects]
+            change(self._suspects, known)
         if known and self._folder is not None:
             try:
                 with _locked_counts(self._folder) as counts:
-                    for key in known:
-                        counts.pop(key.hex(), None)
+                    change(counts, known)
             except OSError as error:
                 log.warning("a count of starts stays: %s", error, extra={"event": "starts.unusable"})
 
@@ -136,30 +180,27 @@ class StartJournal:
         self.close()
 
 
-def _new_file(folder: Path) -> tuple[Path, int]:
-    path = folder / f"{uuid.uuid4().hex}.starts"
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    fcntl.flock(file, fcntl.LOCK_EX)  # goes when the process goes, however it goes
-    return path, file
+def _acquit(counts: _Counts, keys: Iterable[Key]) -> None:
+    for key in keys:
+        counts.pop(key, None)
 
 
-def _collect(folder: Path) -> dict[Key, int]:
+def _collect(folder: Path) -> _Counts:
     """Adds what dead workers have left to the counts and removes their files."""
     with _locked_counts(folder) as counts:
-        for path in folder.glob("*.starts"):
-            for key in _left_behind(path):
-                starts, _ = counts.get(key.hex(), (0, 0.0))
-                counts[key.hex()] = (starts + 1, time.time())
-        return {bytes.fromhex(key): starts for key, (starts, _) in counts.items()}
+        for path in folder.glob(f"*{_STARTS}"):
+            if (in_hand := _left_behind(path)) is not None:
+                deaths.record(counts, path.stem[:12], in_hand, time.time())
+        return dict(counts)
 
 
-def _left_behind(path: Path) -> set[Key]:
-    """The unfinished keys in the file of a dead worker, which is removed; none if its worker lives."""
+def _left_behind(path: Path) -> set[Key] | None:
+    """The unfinished keys in the file of a dead worker, which is removed; None if its worker lives."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return set()
+            return None
         content = file.read()
         path.unlink()
     keys: set[Key] = set()
@@ -174,25 +215,35 @@ def _left_behind(path: Path) -> set[Key]:
 
 
 @contextlib.contextmanager
-def _locked_counts(folder: Path) -> Iterator[dict[str, tuple[int, float]]]:
-    """The counts of all workers of the folder: key -> starts, time of the last one; written back after the block."""
+def _locked_counts(folder: Path) -> Iterator[_Counts]:
+    """The counts of all workers of the folder; written back after the block."""
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         path = folder / _COUNTS
         counts = _read(path)
         yield counts
-        fresh = {key: value for key, value in counts.items() if value[1] > time.time() - KEEP}
+        oldest = time.time() - KEEP
+        fresh = {key.hex(): (each.inside, each.outside, each.at) for key, each in counts.items() if each.at > oldest}
         interim = path.with_suffix(".new")
         interim.write_text(json.dumps(fresh))
         interim.replace(path)
 
 
-def _read(path: Path) -> dict[str, tuple[int, float]]:
+def _read(path: Path) -> _Counts:
     try:
         stored = json.loads(path.read_text())
-        return {str(key): (int(starts), float(at)) for key, (starts, at) in stored.items()}
+        return {bytes.fromhex(key): _suspect(*told) for key, told in stored.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, AttributeError):  # somebody edited it, or a power cut left it empty
         log.warning("%s is unreadable and begun anew", path, extra={"event": "starts.unusable"})
         return {}
+
+
+def _suspect(inside: list[str] | int, *further: list[str] | float) -> Suspect:
+    """As it was written; earlier versions wrote the number of starts and the time."""
+    if isinstance(inside, int):
+        [at] = further
+        return Suspect([f"before-{number}" for number in range(inside)], [], float(at))  # type: ignore[arg-type]
+    outside, at = further
+    return Suspect([str(each) for each in inside], [str(each) for each in outside], float(at))  # type: ignore[arg-type, union-attr]

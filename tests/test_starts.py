@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.deaths import START_LIMIT
 from core.policy import suspect_group_size
-from runtime.starts import START_LIMIT, StartJournal, key_of
+from runtime.starts import StartJournal, key_of
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
