@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cli.queue_remarks import remarks
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import Language, SettingsError, Text
-from runtime.amqp import ERRORS_QUEUE, connection_parameters
+from runtime.amqp import ERRORS_QUEUE, Nodes, connection_parameters
 from runtime.loader import LoadError, make_handler, make_tracker
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")
@@ -81,7 +82,7 @@ def _remarks_on_queues(startup: Startup, lang: Language) -> list[str]:
     settings, worker = startup.settings.rabbitmq, startup.settings.worker
     sent = (worker.sent_queue_of(queue) for queue in startup.handlers)
     queues = (*startup.handlers, *sent, *startup.trackers, settings.responses_queue, ERRORS_QUEUE)
-    return remarks(connection_parameters(settings, "check"), queues, lang)
+    return remarks(Nodes(partial(connection_parameters, settings, "check")), queues, lang)
 
 
 def _probed(handler: BaseMessageHandler, startup: Startup, lang: Language) -> tuple[list[str], bool]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-
-import pika
+from collections.abc import Callable, Iterable
 
 from core.settings_errors import Language, Text
-from runtime.amqp import BROKER_ERRORS, describe
+from runtime.amqp import BROKER_ERRORS, Parameters, describe
 from runtime.queue_check import dangers
 
 log = logging.getLogger(__name__)
@@ -21,7 +19,7 @@ _NOT_ASKED = Text(
 
 
 def log_remarks(
-    parameters: Sequence[pika.ConnectionParameters],
+    parameters: Parameters,
     queues: Iterable[str],
     is_ready: Callable[[], bool],
     wait: Callable[[float], bool],
@@ -38,7 +36,7 @@ def log_remarks(
         log.info("%s", _NOT_ASKED.en.format(reason=describe(error)), extra={"event": "queue.remark"})
 
 
-def remarks(parameters: Sequence[pika.ConnectionParameters], queues: Iterable[str], lang: Language) -> list[str]:
+def remarks(parameters: Parameters, queues: Iterable[str], lang: Language) -> list[str]:
     """For a person at a terminal."""
     try:
         return [danger.text().say(lang) for danger in dangers(parameters, queues)]

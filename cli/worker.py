@@ -127,8 +127,7 @@ class Worker:
         worker, topology = self._settings.worker, self._topology
         sent = (worker.sent_queue_of(queue) for queue in self.processors)
         queues = (*self.processors, *sent, *self.tracker_threads, topology.responses_queue, topology.errors_queue)
-        parameters = connection_parameters(self._settings.rabbitmq, "inspection")
-        look = partial(log_remarks, parameters, queues, self._is_ready, self._stop.wait)
+        look = partial(log_remarks, self._nodes("inspection"), queues, self._is_ready, self._stop.wait)
         threading.Thread(target=look, name="inspect-queues", daemon=True).start()
 
     def _is_ready(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import pika
 from pika.exceptions import ChannelClosedByBroker
 
 from core.settings_errors import Text
-from runtime.amqp import ERRORS_QUEUE, connect
+from runtime.amqp import ERRORS_QUEUE, Parameters, connect
 from runtime.queue_types import QUORUM, Version, queue_type, server_version
 from runtime.returns import COUNTED_SINCE, DEFAULT_LIMIT, NO_LIMIT
 
@@ -76,7 +76,7 @@ class Danger:
         return f"rabbitmqctl set_policy {place} task-creator-returns '^({pattern})$' '{json.dumps(definition)}'"
 
 
-def dangers(parameters: Sequence[pika.ConnectionParameters], queues: Iterable[str]) -> list[Danger]:
+def dangers(parameters: Parameters, queues: Iterable[str]) -> list[Danger]:
     """One for all queues that have the same limit. Raises what an unusable broker raises."""
     connection, used = connect(parameters)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from runtime.returns import DEFAULT_LIMIT, NO_LIMIT
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
-from tests.harness import rabbitmq_settings
+from tests.commands import run
+from tests.daemon import Daemon
+from tests.harness import rabbitmq_settings, wait_until
 from tests.test_returns import QUORUM, by_end_of_channel, returned_once
 
 QUEUE = "bitrix24.queue"
@@ -114,3 +117,32 @@ def test_the_remark_names_queues_version_and_number(vhost: BrokerAddress) -> Non
         assert text.startswith(f"{QUEUE}, {SENT}: RabbitMQ 4.3.6 ")
     assert "returned 21 times" in english
     assert "21 раз" in russian
+
+
+def test_a_worker_says_at_its_start_what_its_queues_drop(vhost: BrokerAddress, broker: Broker, tmp_path: Path) -> None:
+    # A limit by argument is one on every version.
+    broker.declare("default.queue", arguments={**QUORUM, "x-delivery-limit": 7})
+    with Daemon(vhost, tmp_path, {}) as daemon:
+        wait_until(lambda: "queue.remark" in daemon.output(), 60, "the remark")
+        assert daemon.stop() == 0
+    assert "default.queue: RabbitMQ" in daemon.output()
+    assert "has been returned 8 times" in daemon.output()
+
+
+@pytest.mark.parametrize(("lang", "words"), [("C.UTF-8", "has been returned 8 times"), ("ru_RU.UTF-8", "8 раз")])
+def test_the_check_of_the_settings_says_what_queues_drop(
+    vhost: BrokerAddress, broker: Broker, tmp_path: Path, lang: str, words: str
+) -> None:
+    broker.declare("default.queue", arguments={**QUORUM, "x-delivery-limit": 7})
+    done = run("main.py", ["config", "check", "--probe"], {**vhost.environment(), "LANG": lang}, tmp_path)
+    assert done.returncode == 0, "a policy may have mended it"
+    assert words in done.stdout
+    assert "rabbitmqctl set_policy" in done.stdout
+
+
+def test_the_check_of_the_settings_says_that_rabbitmq_could_not_be_asked(vhost: BrokerAddress, tmp_path: Path) -> None:
+    nobody = {**vhost.environment(), "RABBITMQ_PORT": "1"}
+    done = run("main.py", ["config", "check", "--probe"], nobody, tmp_path)
+    assert done.returncode == 0
+    assert "RabbitMQ could not be asked about its queues" in done.stdout
+    assert "Traceback" not in done.stderr
