@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
+from cli.queue_remarks import remarks
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import Language, SettingsError, Text
+from runtime.amqp import ERRORS_QUEUE, Nodes, connection_parameters
 from runtime.loader import LoadError, make_handler, make_tracker
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")
@@ -60,6 +63,9 @@ def _show(startup: Startup, lang: Language, *, probe: bool) -> bool:
                 print(f"  {'':<{width}}  {line}")
     for notice in startup.settings.warnings:
         print(f"  {_REMARK.say(lang)}: {notice.render(lang)}")
+    if probe:
+        for remark in _remarks_on_queues(startup, lang):
+            print(f"  {_REMARK.say(lang)}: {startup.secrets.mask(remark)}")
     return usable
 
 
@@ -70,6 +76,13 @@ def _tracking(startup: Startup, queue: str, lang: Language) -> str:
         return _UNTRACKED.say(lang).format(queue=sent_queue)
     make_tracker(cls, _settings_of(startup, cls), threading.Event())
     return f"{sent_queue}, {_TRACKED.say(lang)} {cls.__name__}"
+
+
+def _remarks_on_queues(startup: Startup, lang: Language) -> list[str]:
+    settings, worker = startup.settings.rabbitmq, startup.settings.worker
+    sent = (worker.sent_queue_of(queue) for queue in startup.handlers)
+    queues = (*startup.handlers, *sent, *startup.trackers, settings.responses_queue, ERRORS_QUEUE)
+    return remarks(Nodes(partial(connection_parameters, settings, "check")), queues, lang)
 
 
 def _probed(handler: BaseMessageHandler, startup: Startup, lang: Language) -> tuple[list[str], bool]:

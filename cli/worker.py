@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
+from cli.queue_remarks import log_remarks
 from config import Settings
 from core.errors import NotConfiguredError, OutcomeError, StoppingError
 from core.events import EventStream
@@ -113,7 +114,7 @@ class Worker:
             stop_steps,
             signals=signals,
             notifier=notifier,
-            is_ready=lambda: self.publisher.is_ready() and self.consumer.is_consuming(),
+            is_ready=self._is_ready,
             age=lambda: max(self.publisher.seconds_since_tick(), self.consumer.seconds_since_tick()),
             heartbeat=self._heartbeat,
             heartbeat_interval=self._settings.worker.heartbeat_interval,
@@ -129,6 +130,14 @@ class Worker:
         for queue, processor in self.processors.items():
             work = partial(_inspected, queue, processor.route.handler)
             threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
+        worker, topology = self._settings.worker, self._topology
+        sent = (worker.sent_queue_of(queue) for queue in self.processors)
+        queues = (*self.processors, *sent, *self.tracker_threads, topology.responses_queue, topology.errors_queue)
+        look = partial(log_remarks, self._nodes("inspection"), queues, self._is_ready, self._stop.wait)
+        threading.Thread(target=look, name="inspect-queues", daemon=True).start()
+
+    def _is_ready(self) -> bool:
+        return self.publisher.is_ready() and self.consumer.is_consuming()
 
     def _nodes(self, role: str) -> Nodes:
         return Nodes(partial(connection_parameters, self._settings.rabbitmq, role), self._last_good, self._resolver)

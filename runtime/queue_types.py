@@ -10,7 +10,15 @@ from pika.exceptions import ChannelClosedByBroker
 CLASSIC = "classic"
 QUORUM = "quorum"
 
+Version = tuple[int, ...]  # of RabbitMQ
+
 _TYPE = re.compile(r"of queue type (?:rabbit_)?(?P<type>[a-z]+)")
+
+
+def server_version(connection: pika.BlockingConnection) -> Version:
+    """As RabbitMQ says at each connection: (4, 0, 5)."""
+    told = connection._impl.server_properties["version"]  # type: ignore[attr-defined]  # nothing public tells it
+    return tuple(int(part) for part in re.findall(r"\d+", str(told))[:3])
 
 
 def queue_type(connection: pika.BlockingConnection, queue: str) -> str | None:

@@ -26,7 +26,8 @@ from collections.abc import Mapping
 from typing import Any
 
 NO_LIMIT = 1_000_000_000  # right on every version, as an argument and in a policy; -1 is not
-DEFAULT_LIMIT = 20  # of a quorum queue, since RabbitMQ 4.0
+COUNTED_SINCE = (4, 0)  # the version of RabbitMQ that has a limit by itself
+DEFAULT_LIMIT = 20
 
 # An input message with so many returns is replaced by a copy before anything else. With the lowest limit that makes
 # sense, three, two more could follow; at the first, each lost connection would put all that was taken to the tail.

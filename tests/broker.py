@@ -51,19 +51,9 @@ class Broker:
 
     def version(self) -> tuple[int, int]:
         """Of RabbitMQ, as it says at each connection."""
-        told: list[str] = []
-
-        def on_open(connection: pika.SelectConnection) -> None:
-            told.append((connection.server_properties or {})["version"])
-            connection.close()
-
-        connection = pika.SelectConnection(
-            self.address.amqp_parameters(),
-            on_open_callback=on_open,
-            on_close_callback=lambda connection, _reason: connection.ioloop.stop(),
-        )
-        connection.ioloop.start()
-        major, minor, *_ = told[0].split(".")
+        with self.channel() as channel:
+            told = channel.connection._impl.server_properties["version"]  # type: ignore[attr-defined]
+        major, minor, *_ = told.split(".")
         return int(major), int(minor)
 
     def declare(self, queue: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> None:
