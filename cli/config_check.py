@@ -16,8 +16,9 @@ from cli.queue_remarks import remarks
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import Language, SettingsError, Text
-from runtime.amqp import ERRORS_QUEUE, Nodes, connection_parameters
+from runtime.amqp import ERRORS_QUEUE, connection_parameters
 from runtime.loader import LoadError, make_handler, make_tracker
+from runtime.nodes import Nodes
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")
 _IN_USE = Text("in use", "используется")

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterable
 
 from core.settings_errors import Language, Text
-from runtime.amqp import BROKER_ERRORS, Parameters, describe
+from runtime.amqp import BROKER_ERRORS, describe
+from runtime.nodes import Parameters
 from runtime.queue_check import dangers
 
 log = logging.getLogger(__name__)

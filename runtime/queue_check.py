@@ -15,7 +15,8 @@ import pika
 from pika.exceptions import ChannelClosedByBroker
 
 from core.settings_errors import Text
-from runtime.amqp import ERRORS_QUEUE, Parameters, connect
+from runtime.amqp import ERRORS_QUEUE, connect
+from runtime.nodes import Parameters
 from runtime.queue_types import QUORUM, Version, queue_type, server_version
 from runtime.returns import COUNTED_SINCE, DEFAULT_LIMIT, NO_LIMIT
 
