@@ -119,10 +119,11 @@ def _mutations(options: argparse.Namespace, console: Console) -> int:
     """The rows that must notice are played without the protection; they are green with it, says the matrix."""
     rows = {row.name: row for row in all_rows()}
     orders = replace(_orders(options), patience=MUTATION_PATIENCE, logs=None)
-    jobs = [(rows[name], replace(orders, without=mutation.name)) for mutation in MUTATIONS for name in mutation.rows]
+    chosen = [each for each in MUTATIONS if not options.without or each.name in options.without]
+    jobs = [(rows[name], replace(orders, without=mutation.name)) for mutation in chosen for name in mutation.rows]
     server = wanted_server(options)
     played = iter(_play(jobs, server, options.jobs, console))
-    outcomes = [(mutation, [next(played) for _ in mutation.rows]) for mutation in MUTATIONS]
+    outcomes = [(mutation, [next(played) for _ in mutation.rows]) for mutation in chosen]
     table = report.mutation_table(outcomes)
     table.show(console)
     if options.record:
@@ -187,6 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=_count, default=2, metavar="N", help="rows at the same time (default 2)")
     add("--seed", type=int, default=1, help="of everything that is left to chance")
     add("--mutations", action="store_true", help="take protections out, one at a time: rows must turn red")
+    names = [mutation.name for mutation in MUTATIONS]
+    add("--without", action="append", default=[], choices=names, help="these mutations only; repeatable")
     add("--soak", type=_duration, metavar="30m", help="steady load with faults every few seconds")
     add_rabbitmq_option(parser)
     add("--json", type=Path, metavar="FILE", help="write the account of every row, after each of them")
@@ -203,6 +206,7 @@ def _to_repeat(options: argparse.Namespace) -> list[str]:
     told = {"--only": options.only, "--system": options.system}
     told |= {"--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
     told |= {"--rabbitmq": options.rabbitmq, "--short": options.short, "--mutations": options.mutations}
+    told |= {"--without": options.without}
     arguments = []
     for name, value in told.items():
         if value is None or (value == parser.get_default(name.removeprefix("--")) and name != "--rabbitmq"):

@@ -38,7 +38,8 @@ class Lane:
         except Exception as error:  # noqa: BLE001  # one broken row must not cost an hour of others; it is red
             self.close()
             where = traceback.format_exception(error)[-2].strip().replace("\n", " ")
-            return Result(row, complaints=[f"could not be played: {type(error).__name__}: {error}; {where}"])
+            what = f"{type(error).__name__}: {error}; {where}"
+            return Result(row, complaints=[f"could not be played: {what}"], tracebacks=[what])
 
     def _played(self, row: Row, orders: Orders, interrupted: threading.Event) -> Result:
         if row.node_config:
@@ -56,6 +57,7 @@ class Lane:
         if self._node is not None:
             self._node.close()
             self._node = None
+            self._vhosts = []
 
     def _healthy_node(self) -> RabbitNode:
         if self._node is None:

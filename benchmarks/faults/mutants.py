@@ -16,13 +16,16 @@ from typing import Any
 import pika
 from pika.channel import Channel
 
+import message_processor
 from benchmarks.faults.patching import instead
 from consumers.bitrix import BitrixTaskHandler
 from consumers.bitrix.creation import TaskCreation
+from core import copies
 from core.messages import IncomingMessage
 from rabbitmq_consumer import RabbitMQConsumer, _Subscription
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime import answers
+from runtime import answers, tracking
+from runtime.amqp_properties import ReceivedProperties
 from runtime.settlement import Settler
 
 
@@ -142,6 +145,34 @@ def _message_id() -> None:
     instead(answers, "encode_response", encode)
 
 
+def _ownership() -> None:
+    """Nobody asks before a write whether the message is still ours."""
+    instead(IncomingMessage, "ensure_ours", lambda *_args: None)
+
+
+def _routing_headers() -> None:
+    """Copies take along what the broker reads as further queues."""
+    instead(copies, "speaks_to_the_broker", lambda *_args: False)
+
+
+def _quarantine() -> None:
+    """Properties that cannot be read end the connection, as with pika alone."""
+
+    def decode(original: Any, self: ReceivedProperties, *args: Any) -> ReceivedProperties:
+        original(self, *args)
+        if self.unreadable is not None:
+            raise OverflowError(self.unreadable)
+        return self
+
+    instead(ReceivedProperties, "decode", decode)
+
+
+def _return_counting() -> None:
+    """What comes back to its queue again and again is left there until the broker drops it."""
+    for module in (message_processor, tracking):
+        instead(module, "times_returned", lambda *_args: 0)
+
+
 REMOVALS: dict[str, Callable[[], None]] = {
     "confirm": _confirm,
     "mandatory": _mandatory,
@@ -154,5 +185,9 @@ REMOVALS: dict[str, Callable[[], None]] = {
     "redelivered-wait": _redelivered_wait,
     "exclusive-consumer": _exclusive_consumer,
     "cancel-callback": _cancel_callback,
+    "ownership": _ownership,
+    "routing-headers": _routing_headers,
+    "quarantine": _quarantine,
+    "return-counting": _return_counting,
     "message-id": _message_id,
 }

@@ -46,5 +46,17 @@ MUTATIONS = (
     ),
     Mutation("exclusive-consumer", "two workers consume the queue at the same time", ("two-workers-one-killed",)),
     Mutation("cancel-callback", "a consumer that RabbitMQ has cancelled stays silent", ("input-queue-deleted",)),
+    Mutation(
+        "ownership",
+        "nobody asks before a write whether the message is still ours",
+        ("worker-partitioned@openproject", "worker-frozen-long@openproject"),
+    ),
+    Mutation("routing-headers", "copies are routed by CC and BCC as their messages were", ("input-routing-headers",)),
+    Mutation("quarantine", "properties that cannot be read end the connection", ("input-undecodable-properties",)),
+    Mutation(
+        "return-counting",
+        "what is returned again and again waits for the broker to drop it",
+        ("connections-lost-25-times-quorum@default",),
+    ),
     Mutation("message-id", "each copy of a response has an id of its own", ("worker-killed-response-confirmed",)),
 )

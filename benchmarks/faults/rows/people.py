@@ -45,14 +45,12 @@ def delete_tasks(stage: Stage, _chance: random.Random) -> None:
     code = stage.target.deleted_code
     doomed = [replace(stage.make_task(number), ends="parked", code=code) for number in numbers]
     stage.driver.feed(doomed)
-    left = {each.key for each in doomed}
-
-    def are_gone() -> bool:
-        left.difference_update([key for key in left if stage.target.delete(key)])
-        return not left
-
-    if not stage.wait_for(are_gone, PATIENCE):
+    keys = {each.key for each in doomed}
+    if not stage.wait_for(lambda: keys <= stage.target.objects().keys(), PATIENCE):
         raise TimeoutError("the tasks to be deleted were not created")
+    stage.pause(1)  # what is made in several steps is whole by then
+    for key in keys:
+        stage.target.delete(key)
 
 
 def take_up_again(stage: Stage, _chance: random.Random) -> None:

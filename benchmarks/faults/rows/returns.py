@@ -46,6 +46,19 @@ def rows() -> list[Row]:
         may_answer_twice=True,
         short=False,
     )
+    lost = Row(
+        "connections-lost-25-times-quorum",
+        GROUP,
+        f"the connections are lost {LOSSES} times while the same messages wait in the worker; quorum queues",
+        strike=lose_connections,
+        tasks=100,
+        rounds=1,
+        quorum=True,
+        proxied=True,
+        may_answer_twice=True,
+        patience=150.0,
+        short=False,
+    )
     return [
         outage,
         replace(
@@ -54,19 +67,8 @@ def rows() -> list[Row]:
             story=f"the same, and a policy of the administrator drops what came back more than {LOW_LIMIT} times",
             prepare=limit_returns,
         ),
-        Row(
-            "connections-lost-25-times-quorum",
-            GROUP,
-            f"the connections are lost {LOSSES} times while the same messages wait in the worker; quorum queues",
-            strike=lose_connections,
-            tasks=100,
-            rounds=1,
-            quorum=True,
-            proxied=True,
-            may_answer_twice=True,
-            patience=150.0,
-            short=False,
-        ),
+        lost,
+        replace(lost, name=f"{lost.name}@default", system="default"),  # one by one: most of them wait
         timeout,
         on_quorum(timeout),
     ]

@@ -119,8 +119,8 @@ class Target(ABC):
     def limited() -> Fault:
         """It takes nothing for now, in its own words."""
 
-    def delete(self, key: str) -> bool:
-        """A person deletes the object of a task; False while there is none."""
+    def delete(self, key: str) -> None:
+        """A person deletes the object of a task."""
         raise NotImplementedError(f"nobody deletes anything from {self.name}: {key}")
 
     def revoke(self) -> None:

@@ -95,11 +95,9 @@ class Bitrix(Target):
     def limited() -> Fault:
         return faults.error("OPERATION_TIME_LIMIT", retry_after=1)
 
-    def delete(self, key: str) -> bool:
-        numbers = self.server.tasks_by_key().get(key, ())
-        for number in numbers:
+    def delete(self, key: str) -> None:
+        for number in self.server.tasks_by_key().get(key, ()):
             self.server.delete(number)
-        return bool(numbers)
 
     def revoke(self) -> None:
         self.server.revoke_webhook("NO_AUTH_FOUND")

@@ -85,13 +85,9 @@ class OneC(Target):
     def requests(self) -> int:
         return self.server.requests
 
-    def delete(self, key: str) -> bool:
-        rows = {str(row["Ref_Key"]): row for row in self.server.rows(_ENTITY)}
-        refs = self.server.by_key().get(key, ())
-        started = [ref for ref in refs if rows.get(_guid_of(ref), {}).get("Started") is True]  # the task is a task now
-        for ref in started:
+    def delete(self, key: str) -> None:
+        for ref in self.server.by_key().get(key, ()):
             self.server.delete(ref)
-        return bool(started)
 
 
 def _guid_of(ref: str) -> str:

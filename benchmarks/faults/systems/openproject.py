@@ -89,8 +89,6 @@ class OpenProject(Target):
     def requests(self) -> int:
         return self.server.requests
 
-    def delete(self, key: str) -> bool:
-        numbers = self.server.by_key().get(key, ())
-        for number in numbers:
+    def delete(self, key: str) -> None:
+        for number in self.server.by_key().get(key, ()):
             self.server.delete(number)
-        return bool(numbers)
