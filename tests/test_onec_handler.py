@@ -435,6 +435,18 @@ def test_a_process_that_was_created_but_not_started_is_started_by_the_next_deliv
         assert (len(base.rows(PROCESS)), len(base.rows(TASK))) == (1, 1)
 
 
+def test_a_start_that_only_a_page_in_between_has_answered_is_made_up_for() -> None:
+    """A proxy's log-in page comes with status 200: the process would wait for ever for a task that nobody has."""
+    with OneCSandbox() as base:
+        handler = handler_for(base)
+        base.inject(faults.html(), "POST */Start")
+        error = failed(outcome(handler, message(key="k")))
+        assert (type(error), error.code) == (AmbiguousError, "not_done")
+        assert base.rows(TASK) == []
+        accepted(outcome(handler, message(key="k", attempt=2)))
+        assert (len(base.rows(PROCESS)), len(base.rows(TASK))) == (1, 1)
+
+
 def test_a_document_that_is_posted_already_is_not_posted_again(tmp_path: Path) -> None:
     text = f'[topics.order]\nkind = "document"\nentity = "{ORDER}"\naction = "Post"\nfinish = {{ when = "created" }}\n'
     with OneCSandbox() as base:

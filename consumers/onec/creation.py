@@ -72,7 +72,10 @@ class Objects:
                 if row.get(state) is not True or again:
                     raise doubt from None
                 return Made(ref, row, made.was_there)
-            return Made(ref, self._client.get(ref.entity, ref.key), made.was_there)
+            row = self._client.get(ref.entity, ref.key)
+            if row.get(state) is False:  # a log-in page with status 200, say: 1C has not heard of it
+                raise AmbiguousError(f"the answer was no refusal, but {state} is false", code="not_done")
+            return Made(ref, row, made.was_there)
         except OutcomeError as error:
             text = f"{ref} (number {made.row.get('Number', '?')}) exists, but {action} failed: {error.reason}"
             raise type(error)(text, code=error.code, retry_after=error.retry_after) from None
