@@ -134,7 +134,7 @@ def _mutations(options: argparse.Namespace, console: Console) -> int:
 def _soak(options: argparse.Namespace, console: Console) -> int:
     server = wanted_server(options)
     with open_lanes(1, server) as [lane]:
-        table, complaints = soak(lane, options.soak, options.seed, console)
+        table, complaints = soak(lane, options.soak, options.seed, console, quorum=options.quorum)
     table.show(console)
     for complaint in complaints:
         console.print(f"✘ {complaint}", style="bold red", soft_wrap=True)
@@ -191,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     names = [mutation.name for mutation in MUTATIONS]
     add("--without", action="append", default=[], choices=names, help="these mutations only; repeatable")
     add("--soak", type=_duration, metavar="30m", help="steady load with faults every few seconds")
+    add("--quorum", action="store_true", help="the soak on quorum queues")
     add_rabbitmq_option(parser)
     add("--json", type=Path, metavar="FILE", help="write the account of every row, after each of them")
     add("--resume", action="store_true", help="do not play again what is green in the file of --json")
@@ -206,7 +207,7 @@ def _to_repeat(options: argparse.Namespace) -> list[str]:
     told = {"--only": options.only, "--system": options.system}
     told |= {"--rounds": options.rounds, "--seed": options.seed, "--jobs": options.jobs}
     told |= {"--rabbitmq": options.rabbitmq, "--short": options.short, "--mutations": options.mutations}
-    told |= {"--without": options.without}
+    told |= {"--without": options.without, "--quorum": options.quorum}
     arguments = []
     for name, value in told.items():
         if value is None or (value == parser.get_default(name.removeprefix("--")) and name != "--rabbitmq"):

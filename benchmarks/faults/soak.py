@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks.faults.account import Allowed, make_account
 from benchmarks.faults.lanes import Lane
 from benchmarks.faults.row import Row
-from benchmarks.faults.rows import all_rows
+from benchmarks.faults.rows import all_rows, by_name
 from benchmarks.measure import MIB, Usage, usage
 from benchmarks.tables import Table
 
@@ -32,10 +32,12 @@ _MEMORY_FACTOR, _MEMORY_SLACK = 1.1, 4 * MIB
 _THREADS_SLACK, _DESCRIPTORS_SLACK = 1, 3
 
 
-def soak(lane: Lane, seconds: float, seed: int, console: Console) -> tuple[Table, list[str]]:
+def soak(lane: Lane, seconds: float, seed: int, console: Console, *, quorum: bool = False) -> tuple[Table, list[str]]:
     """The table of figures, and the broken promises: none means that the soak is green."""
     faults = [row for row in all_rows() if row.soak]
-    row = Row("soak", "soak", "everything, again and again", strike=faults[0].strike, proxied=True)
+    row = Row("soak", "soak", "everything, again and again", strike=faults[0].strike, proxied=True, quorum=quorum)
+    # What a quorum queue of RabbitMQ 4 would drop messages for, once each, at a third and at two thirds of the time.
+    long = {1 / 3: by_name("connections-lost-25-times-quorum"), 2 / 3: by_name("outage-of-many-sweeps-quorum")}
     chance = random.Random(seed)
     samples: list[Usage] = []
     struck: Counter[str] = Counter()
@@ -49,7 +51,8 @@ def soak(lane: Lane, seconds: float, seed: int, console: Console) -> tuple[Table
                 stage.feed(max(1, round(calm * RATE)), calm)
                 stage.pause(calm)
                 samples.append(usage(stage.worker.pid))
-                fault = chance.choice(faults)
+                due = [part for part in long if left < (1 - part) * seconds]
+                fault = long.pop(due[0]) if due else chance.choice(faults)
                 console.print(f"{left:5.0f} s left, {_described(samples[-1])}; {fault.name}", highlight=False)
                 fault.strike(stage, chance)
                 struck[fault.name] += 1

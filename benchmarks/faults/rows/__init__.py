@@ -30,6 +30,12 @@ def all_rows() -> list[Row]:
     return [row for group in (*GROUPS, everywhere) for row in group.rows()]
 
 
+def by_name(name: str) -> Row:
+    """Raises LookupError."""
+    [row] = matching(all_rows(), [name])
+    return row
+
+
 def matching(rows: Sequence[Row], patterns: Sequence[str], systems: Sequence[str] = ()) -> list[Row]:
     """The rows whose name or group matches one of the patterns, as file names do, and which play one of the systems.
 
