@@ -5,6 +5,7 @@ with EmailSandbox() as server:
     server.by_task()
 """
 
+from sandbox.email import faults
 from sandbox.email.server import EmailSandbox, Mail
 
-__all__ = ["EmailSandbox", "Mail"]
+__all__ = ["EmailSandbox", "Mail", "faults"]
