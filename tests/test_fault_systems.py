@@ -107,9 +107,8 @@ def test_every_system_meets_the_faults_that_are_everybodys(system: str) -> None:
 
 def test_every_exclusive_system_meets_a_partition_a_slow_one_and_a_long_freeze() -> None:
     exclusive = ("", "@openproject", "@email", "@telegram")
-    wanted = {
-        f"{name}{system}" for name in ("worker-partitioned-slow-portal", "worker-frozen-long") for system in exclusive
-    }
+    names = ("worker-partitioned", "worker-partitioned-slow-portal", "worker-frozen-long")
+    wanted = {f"{name}{system}" for name in names for system in exclusive}
     assert wanted <= {row.name for row in ROWS}
 
 
@@ -165,9 +164,8 @@ def test_of_a_row_that_was_played_twice_the_later_result_counts_and_the_rows_ord
 
 
 def test_results_of_different_versions_make_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [
-        kept(tmp_path / f"{version}.json", result("link-cut"), rabbitmq=version) for version in ("3.10.8", "4.3.6")
-    ]
+    versions = ("3.10.8", "4.3.6")
+    paths = [kept(tmp_path / f"{version}.json", result("link-cut"), rabbitmq=version) for version in versions]
     assert commands.main([part for path in paths for part in ("--merge", str(path))]) == commands.EXIT_WRONG
     assert "3.10.8, 4.3.6" in capsys.readouterr().err
     (tmp_path / "none.json").write_text("[]")
@@ -181,13 +179,12 @@ def test_a_merge_shows_the_table_and_is_red_if_a_row_is(
 ) -> None:
     path = kept(tmp_path / "a.json", result("link-cut"), result("worker-killed@email", complaints=complaints))
     assert commands.main(["--merge", str(path)]) == code
-    assert "1 (of 8)" in capsys.readouterr().out.replace(", 1 told", "")
+    assert f"{2 - code} of 2 rows are green" in capsys.readouterr().out
 
 
 def test_the_table_says_what_a_system_promises_and_tells_each_story_once() -> None:
-    table = matrix(
-        [result("worker-killed"), result("worker-killed@email"), result("worker-killed@1c")], with_stories=True
-    )
+    names = ("worker-killed", "worker-killed@email", "worker-killed@1c")
+    table = matrix([result(name) for name in names], with_stories=True)
     assert [row[1] for row in table.rows] == ["kill -9 at random times", "", ""]
     assert [row[2] for row in table.rows] == ["once", "perhaps twice", "once by key"]
     assert [row[6] for row in table.rows] == ["1", "1, 1 told (of 8)", "1"]

@@ -30,7 +30,7 @@ EXIT_OK, EXIT_RED, EXIT_WRONG, EXIT_INTERRUPTED = 0, 1, 2, 130
 ROUNDS, SHORT_ROUNDS = 5, 2
 SHORT_SCALE = 0.3  # of the tasks of a row
 MUTATION_PATIENCE = 15.0  # seconds: what is stuck without a protection stays stuck
-NARROWEST = 130  # columns that the tables need; a narrower terminal wraps them
+NARROWEST = 160  # columns that the tables need; a narrower terminal wraps them
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
