@@ -208,7 +208,7 @@ class MessageProcessor:
                 self._settler.renew(work)
             elif is_readable and not self.gate.is_open():
                 self._settler.hand_back(work, "its system is paused")
-            elif (message := self._decode(work)) is not None:
+            elif (message := self._decode(work)) is not None and not self._settler.settle_late(work):
                 messages[message] = work
         return messages
 
@@ -231,6 +231,7 @@ class MessageProcessor:
         batch += further
         admitted = self._admit(further)
         messages.update(admitted)
+        self._begin(admitted)
         slot.begin([self._key(work) for work in messages.values()])
         return list(admitted)
 
@@ -297,9 +298,12 @@ class MessageProcessor:
         """Runs the handler over the messages and settles each, out of the dict, as soon as its outcome is known."""
         failure: OutcomeError | None = None
         slot.begin([self._key(work) for work in messages.values()])
+        self._begin(messages)
         try:
             for message, outcome in self.route.handler.handle_backlog(list(messages), more):
-                self._settler.settle(messages.pop(message), outcome)
+                work = messages.pop(message)
+                self._settler.settle(work, outcome)
+                self._settler.late.end(work)
         except StoppingError:
             raise
         except OutcomeError as error:
@@ -313,9 +317,14 @@ class MessageProcessor:
             failure = failure or TransientError(f"{self.route.system} handler gave no outcome", code="no_outcome")
             for work in messages.values():
                 self._settler.fail(work, failure, blame=False)
+                self._settler.late.end(work)
             messages.clear()
         # Its traceback leads back to this frame: a cycle that would keep the messages until it is collected.
         del failure
+
+    def _begin(self, messages: _Messages) -> None:
+        for work in messages.values():
+            self._settler.late.begin(work)
 
     def _key(self, work: Work) -> bytes:
         return key_of(self.route.queue, work.task_id)

@@ -13,6 +13,7 @@ from functools import partial
 from base_handler import BaseMessageHandler
 from core.envelopes import Failure, encode_failed_task, encode_sent, encode_unreadable
 from core.errors import (
+    BusyError,
     ConfigurationError,
     OutageError,
     OutcomeError,
@@ -39,6 +40,7 @@ from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, Rabbi
 from runtime.amqp import wait_queue_name
 from runtime.follow_ups import FollowUps
 from runtime.gate import SystemGate
+from runtime.late_results import LateResults
 from runtime.returns import times_returned
 from runtime.work import Work
 
@@ -89,11 +91,22 @@ class Settler:
         self._events = events
         self._follow_ups = follow_ups
         self._on_done = on_done
+        self.late = LateResults(consumer.owns)
+
+    def settle_late(self, work: Work) -> bool:
+        """Tells what an earlier delivery of the same message has come to; False if it is to be worked on."""
+        outcome = self.late.find(work)
+        if outcome is None:
+            return False
+        if not isinstance(outcome, BusyError):
+            work.log(logging.WARNING, "task.late", "was worked on when an earlier delivery of it was ours: told now")
+        self.settle(work, outcome)
+        return True
 
     def settle(self, work: Work, outcome: object) -> None:
         """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""
         if not self._consumer.owns(work.delivery):
-            self._drop(work)
+            self._drop(work, outcome)
             return
         match outcome:
             case Acknowledged():
@@ -122,6 +135,8 @@ class Settler:
         error = stored.exception()
         if error is None:
             self._events.emit(ResultStored(self._route.system))
+            if not self._consumer.is_current(work.delivery):
+                self.late.keep_stored(work)
             self._on_handled(work, result)
             if isinstance(result, Done) and self._route.sent_queue is not None:
                 self._on_done(self._route.sent_queue)
@@ -156,14 +171,14 @@ class Settler:
         if (masked := self._settings.mask(error.reason)) != error.reason:
             error.reason, error.args = masked, (masked,)
         if not self._consumer.owns(work.delivery):
-            self._drop(work)
+            self._drop(work, error)
             return
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
             error = TransientError(f"only this message meets it: {error}", code=error.code)
         decision = settle(error, work.tries, self._settings.retry, random.random())
         if isinstance(decision, Drop):
-            self._drop(work)
+            self._drop(work, error)
             return
         self._events.emit(MessageFailed(self._route.system, error.outcome))
         if isinstance(error, PartialOutageError) and error.part is not None:
@@ -186,13 +201,16 @@ class Settler:
         work.log(logging.WARNING, "task.retry", reason, code=code, retry_in=delay)
         self._events.emit(RetryScheduled(self._route.system))
 
-    def _drop(self, work: Work) -> None:
+    def _drop(self, work: Work, outcome: object) -> None:
         """Nothing is told of it: another worker may have told something else by now."""
         # Does nothing if the channel is gone. If it is only slow, or another message of the batch was lost and this one
         # was not begun for that reason, this is what brings the message back.
+        kept = self.late.keep(work, outcome)
         self._consumer.give_back(work.delivery)
         text = "not ours any more, nothing is told of it: it is delivered again"
-        work.log(logging.INFO, "delivery.lost", text)
+        if kept:
+            text = "has been worked on, and is not ours any more: told when it is delivered again"
+        work.log(logging.WARNING if kept else logging.INFO, "delivery.lost", text)
 
     def hand_back(self, work: Work, reason: str) -> None:
         # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,

@@ -1,0 +1,113 @@
+"""Outcomes of work that has outlived its delivery: kept for the next delivery of the same message.
+
+RabbitMQ takes a message back that is held for longer than its consumer time-out (30 minutes unless set otherwise), or
+when the connection is lost. The work goes on, and what it has done is done: its outcome may not be told any more, since
+the message may be another worker's, and is told when the message comes again. Without this a task that always takes
+longer than the time-out would be begun again for ever. Until the work has ended, the message that comes again waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from core.errors import BusyError, ConfigurationError, LostError, OutageError, OutcomeError, PartialOutageError
+from core.results import Acknowledged
+from rabbitmq_consumer import Delivery
+from runtime.work import Work
+
+KEEP = 24 * 3600.0  # seconds; the message may come to the end of a long queue
+# Seconds that it is remembered that a result is stored and only its ack was lost. Not longer: the same message is then
+# more likely to be somebody's deliberate repetition.
+KEEP_STORED = 900.0
+LIMIT = 1000  # outcomes; what is forgotten is done again
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds until the message of work that goes on is looked at again
+
+_NOTHING_DONE = (LostError, BusyError, OutageError, PartialOutageError, ConfigurationError)
+
+_Key = bytes
+
+
+@dataclass(slots=True)
+class _Kept:
+    outcome: object
+    until: float
+
+
+@dataclass(slots=True)
+class _Running:
+    delivery: Delivery
+    began: float
+
+
+class LateResults:
+    """Of one queue. Usable from any thread. `owns` tells whether a delivery is still ours."""
+
+    def __init__(self, owns: Callable[[Delivery], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._owns = owns
+        self._clock = clock
+        self._running: dict[_Key, list[_Running]] = {}
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def begin(self, work: Work) -> None:
+        """A handler has it from now on."""
+        with self._lock:
+            self._running.setdefault(_key(work), []).append(_Running(work.delivery, self._clock()))
+
+    def end(self, work: Work) -> None:
+        """Its outcome is known, and kept if it had to be."""
+        key = _key(work)
+        with self._lock:
+            left = [each for each in self._running.get(key, ()) if each.delivery is not work.delivery]
+            if left:
+                self._running[key] = left
+            else:
+                self._running.pop(key, None)
+
+    def keep(self, work: Work, outcome: object) -> bool:
+        """For a delivery that is not ours any more; False if there is nothing to keep."""
+        if work.task is None or isinstance(outcome, _NOTHING_DONE):
+            return False
+        if isinstance(outcome, OutcomeError):
+            # Its traceback would keep the handler's frames, and with them its messages.
+            outcome.__traceback__ = outcome.__context__ = outcome.__cause__ = None
+        self._keep(work, outcome, KEEP)
+        return True
+
+    def keep_stored(self, work: Work) -> None:
+        """The result is stored, but the delivery was lost before its ack: the next one needs the ack alone."""
+        self._keep(work, Acknowledged(), KEEP_STORED)
+
+    def find(self, work: Work) -> object | None:
+        """What is to be told of a message that comes again; it is told once. None: it is to be worked on."""
+        key, now = _key(work), self._clock()
+        with self._lock:
+            kept = self._kept.pop(key, None)
+            if kept is not None and kept.until > now:
+                return kept.outcome
+            lost = [each for each in self._running.get(key, ()) if not self._owns(each.delivery)]
+        if not lost:
+            return None
+        lasted = now - min(each.began for each in lost)
+        wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, lasted / 4))
+        reason = (
+            f"RabbitMQ took this message back {lasted:.0f} s after the work on it began, and the work still goes on"
+        )
+        return BusyError(reason, code="still_running", retry_after=wait)
+
+    def _keep(self, work: Work, outcome: object, seconds: float) -> None:
+        key = _key(work)
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = _Kept(outcome, self._clock() + seconds)
+            if len(self._kept) > LIMIT:
+                self._kept.popitem(last=False)
+
+
+def _key(work: Work) -> _Key:
+    return blake2b(work.delivery.body, digest_size=16).digest()  # the task id is in the body
