@@ -58,8 +58,8 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-def machine() -> dict[str, str]:
-    """What a reader must know of the machine to compare: no figure stands without it."""
+def machine(rabbitmq: str | None = None) -> dict[str, str]:
+    """What a reader must know of the machine, and of the broker's version, to compare: no figure stands without it."""
     processor = next(
         (
             line.partition(":")[2].strip()
@@ -72,6 +72,7 @@ def machine() -> dict[str, str]:
         "processor": f"{processor}, {len(os.sched_getaffinity(0))} cores",
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": f"Python {platform.python_version()}",
+        **({"rabbitmq": f"RabbitMQ {rabbitmq}"} if rabbitmq else {}),
     }
 
 

@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         console.print(f"{who}: {rate}", highlight=False)
 
     with RabbitNode(wanted_server(options)) as node:
-        console.print(f"RabbitMQ {node.version}", highlight=False)
+        rabbitmq = node.version
+        console.print(f"RabbitMQ {rabbitmq}", highlight=False)
         for number in range(1, options.rounds + 1):  # alternating: what the machine does beside it meets both
             limited[report.OURS].append(daemon_turn(node, shape))
             note(f"round {number}, {report.OURS}", limited[report.OURS][-1])
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         table.show(console)
     verdicts = report.verdicts(results)
     if options.record:
-        report.record(results, verdicts)
+        report.record(results, verdicts, rabbitmq)
     return verdict.conclude(verdicts, console)
 
 

@@ -97,12 +97,12 @@ def verdicts(results: Results) -> list[Verdict]:
     return found
 
 
-def record(results: Results, judged: Sequence[Verdict]) -> None:
+def record(results: Results, judged: Sequence[Verdict], rabbitmq: str) -> None:
     """Figures, plot and section."""
     date = datetime.now(UTC).date().isoformat()
     figures = {
         "date": date,
-        "machine": machine(),
+        "machine": machine(rabbitmq),
         "rounds": results.rounds,
         "limited": {name: [asdict(turn) for turn in turns] for name, turns in results.limited.items()},
         "unlimited": [
@@ -119,15 +119,15 @@ def record(results: Results, judged: Sequence[Verdict]) -> None:
         series={name: [_median(turns).rate] for name, turns in results.limited.items()},
         log_scale=True,
     )
-    write_section(DOCS / "performance.md", "create", _section(results, judged, date))
+    where = f"{date}, {'; '.join(machine(rabbitmq).values())}"
+    write_section(DOCS / "performance.md", "create", _section(results, judged, where))
 
 
-def _section(results: Results, judged: Sequence[Verdict], date: str) -> str:
+def _section(results: Results, judged: Sequence[Verdict], where: str) -> str:
     limited, unlimited = tables(results)
     return "\n\n".join(
         [
-            f"{date}, {'; '.join(machine().values())}. `python -m benchmarks.create`, medians of {results.rounds} "
-            "alternating rounds.",
+            f"{where}. `python -m benchmarks.create`, medians of {results.rounds} alternating rounds.",
             "Tasks of about 2 KB without checklists wait in `bitrix24.queue`; the daemon runs with its defaults "
             "and a log line per task. Time runs from the first request to the last creation; every request counts, "
             "those of look-ups, of the portal's check and of the tracker, too. The clock of the portal's limit runs "

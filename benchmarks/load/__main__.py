@@ -33,14 +33,16 @@ def main(arguments: Sequence[str]) -> int:
     )
     for table in report.tables(results):
         table.show(console)
+    console.print(f"RabbitMQ {options.version}", highlight=False)
     verdicts = report.verdicts(results)
     if options.record:
-        report.record(results, verdicts)
+        report.record(results, verdicts, options.version)
     return verdict.conclude(verdicts, console)
 
 
 def _fairness(options: argparse.Namespace) -> list[fairness.FairnessResult]:
     with RabbitNode(wanted_server(options)) as node:
+        options.version = node.version
         return [
             fairness.measure(
                 node.add_vhost(f"fairness-{number}"),
@@ -56,6 +58,7 @@ def _fairness(options: argparse.Namespace) -> list[fairness.FairnessResult]:
 def _memory(options: argparse.Namespace) -> list[memory.Measured]:
     # One case is a message of 64 MiB; RabbitMQ 4 takes 16 when nobody tells it otherwise (4.0.5, 4.3.6).
     with RabbitNode(wanted_server(options), {"max_message_size": str(128 * MIB)}) as node:
+        options.version = node.version
         return memory.measure(node)
 
 

@@ -70,7 +70,7 @@ def verdicts(results: Results) -> list[Verdict]:
     return found
 
 
-def record(results: Results, judged: Sequence[Verdict]) -> None:
+def record(results: Results, judged: Sequence[Verdict], rabbitmq: str) -> None:
     """Figures, plot and section. Only a whole run is recorded: raises ValueError when a part is missing."""
     if not results.fairness or not results.memory:
         raise ValueError("a part was not measured")
@@ -78,7 +78,7 @@ def record(results: Results, judged: Sequence[Verdict]) -> None:
     date = datetime.now(UTC).date().isoformat()
     figures = {
         "date": date,
-        "machine": machine(),
+        "machine": machine(rabbitmq),
         "fairness": [
             {
                 "system": result.system,
@@ -105,7 +105,7 @@ def record(results: Results, judged: Sequence[Verdict]) -> None:
         highlight=f"beside a backlog {first.system}",
         log_scale=True,
     )
-    head = f"{date}, {'; '.join(machine().values())}. `python -m benchmarks.load`."
+    head = f"{date}, {'; '.join(machine(rabbitmq).values())}. `python -m benchmarks.load`."
     *fairness, memory = tables(results)
     parts = [head, "![99th percentile beside a full queue](performance/load.svg)"]
     for each in fairness:

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     ]
     results: report.Results = {}
     with RabbitNode(wanted_server(options), NODE) as node:
-        console.print(f"RabbitMQ {node.version}", highlight=False)
+        rabbitmq = node.version
+        console.print(f"RabbitMQ {rabbitmq}", highlight=False)
         for shape, field in shapes:
             if options.shape in (None, shape.name):
                 chosen = _named(field, options.only) if options.only else field
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
                 report.table(shape, scores).show(console)
     verdicts = report.verdicts(results)
     if options.record:
-        report.record(results, verdicts, options)
+        report.record(results, verdicts, rabbitmq, options)
     return verdict.conclude(verdicts, console)
 
 

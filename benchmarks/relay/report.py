@@ -87,13 +87,13 @@ def verdicts(results: Results) -> list[Verdict]:
     return found
 
 
-def record(results: Results, judged: Sequence[Verdict], options: Namespace) -> None:
+def record(results: Results, judged: Sequence[Verdict], rabbitmq: str, options: Namespace) -> None:
     """Figures, plot and section."""
     date = datetime.now(UTC).date().isoformat()
     figures = {
         name: {who: asdict(score) for who, score in medians(each).items()} for name, (_, each) in results.items()
     }
-    write_figures("relay", {"date": date, "machine": machine(), "rounds": options.rounds, "results": figures})
+    write_figures("relay", {"date": date, "machine": machine(rabbitmq), "rounds": options.rounds, "results": figures})
     names = list(dict.fromkeys(who for each in figures.values() for who in each))
     rates = {who: [each[who]["rate"] if who in each else None for each in figures.values()] for who in names}
     plot.bars(
@@ -104,13 +104,13 @@ def record(results: Results, judged: Sequence[Verdict], options: Namespace) -> N
         series=rates,
         environment=options.environment,
     )
-    write_section(DOCS / "performance.md", "relay", _section(results, judged, options, date))
+    write_section(DOCS / "performance.md", "relay", _section(results, judged, rabbitmq, options, date))
 
 
-def _section(results: Results, judged: Sequence[Verdict], options: Namespace, date: str) -> str:
+def _section(results: Results, judged: Sequence[Verdict], rabbitmq: str, options: Namespace, date: str) -> str:
     pins = ", ".join(line for line in PINS.read_text().splitlines() if line and not line.startswith("#"))
     parts = [
-        f"{date}, {'; '.join(machine().values())}. `python -m benchmarks.relay`, medians of "
+        f"{date}, {'; '.join(machine(rabbitmq).values())}. `python -m benchmarks.relay`, medians of "
         f"{options.rounds} alternating rounds, prefetch {options.prefetch} for all. Versions: {pins}.",
         "Persistent task messages wait in a queue. Each contestant takes them, runs a handler that does nothing, "
         "stores the result in the sent queue, and acks the task when the result is confirmed (the origin's design asks "

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     first_task: list[float] = []
     first_result: defaultdict[str, list[float]] = defaultdict(list)
     with RabbitNode(wanted_server(options)) as node:
-        console.print(f"RabbitMQ {node.version}", highlight=False)
+        rabbitmq = node.version
+        console.print(f"RabbitMQ {rabbitmq}", highlight=False)
         until_first_task(node)  # not counted: Python writes its compiled files
         for number in range(1, options.rounds + 1):  # alternating: what the machine does beside it meets all
             first_task.append(until_first_task(node))
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         table.show(console)
     verdicts = report.verdicts(results)
     if options.record:
-        report.record(results, verdicts)
+        report.record(results, verdicts, rabbitmq)
     return verdict.conclude(verdicts, console)
 
 

@@ -61,10 +61,10 @@ def verdicts(results: Results) -> list[Verdict]:
     return found
 
 
-def record(results: Results, judged: Sequence[Verdict]) -> None:
+def record(results: Results, judged: Sequence[Verdict], rabbitmq: str) -> None:
     """Figures, plot and section."""
     date = datetime.now(UTC).date().isoformat()
-    write_figures("startup", {"date": date, "machine": machine(), **asdict(results)})
+    write_figures("startup", {"date": date, "machine": machine(rabbitmq), **asdict(results)})
     names = sorted(results.first_result, key=lambda name: median(results.first_result[name]))
     plot.bars(
         FIGURES / "startup.svg",
@@ -74,7 +74,7 @@ def record(results: Results, judged: Sequence[Verdict]) -> None:
         series={name: [median(results.first_result[name])] for name in names},
     )
     head = (
-        f"{date}, {'; '.join(machine().values())}. `python -m benchmarks.startup`, medians of "
+        f"{date}, {'; '.join(machine(rabbitmq).values())}. `python -m benchmarks.startup`, medians of "
         f"{len(results.first_task)} alternating rounds. One task waits in the queue; the clock runs from the start "
         "of the process, seen from outside. Python's own compiled files are warm, as after any first start."
     )

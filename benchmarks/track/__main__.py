@@ -39,9 +39,10 @@ def main(arguments: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             results[shape] = _measure(shape, options, Path(folder))
         report.table({shape: results[shape]}).show(console)
+    console.print(f"RabbitMQ {options.version}", highlight=False)
     verdicts = report.verdicts(results)
     if options.record:
-        report.record(results, verdicts, interval=options.interval, cycles=options.cycles)
+        report.record(results, verdicts, options.version, interval=options.interval, cycles=options.cycles)
     return verdict.conclude(verdicts, console)
 
 
@@ -55,6 +56,7 @@ def _measure(shape: Shape, options: argparse.Namespace, folder: Path) -> dict[re
     share = max(1, shape.open // 100)
     costs: dict[report.Case, Cost] = {}
     with RabbitNode(wanted_server(options), NODE) as node, BitrixSandbox() as portal:
+        options.version = node.version
         stage = Stage(node, portal, shape, options.interval, folder)
         with stage.tracker(OURS) as ours:
             costs[OURS, report.FULL] = ours.first_cycle()

@@ -84,7 +84,7 @@ def verdicts(results: Results) -> list[Verdict]:
     return found
 
 
-def record(results: Results, judged: Sequence[Verdict], *, interval: float, cycles: int) -> None:
+def record(results: Results, judged: Sequence[Verdict], rabbitmq: str, *, interval: float, cycles: int) -> None:
     """Figures, plot and section."""
     date = datetime.now(UTC).date().isoformat()
     figures = [
@@ -92,7 +92,7 @@ def record(results: Results, judged: Sequence[Verdict], *, interval: float, cycl
         for shape, costs in results.items()
         for (who, kind), cost in costs.items()
     ]
-    write_figures("track", {"date": date, "machine": machine(), "interval": interval, "cycles": figures})
+    write_figures("track", {"date": date, "machine": machine(rabbitmq), "interval": interval, "cycles": figures})
     plot.lines(
         FIGURES / "track.svg",
         "CPU of the tracker's process per cycle",
@@ -102,7 +102,8 @@ def record(results: Results, judged: Sequence[Verdict], *, interval: float, cycl
         highlight=f"{OURS}: {QUIET}",
         log_scale=True,
     )
-    write_section(DOCS / "performance.md", "track", _section(results, judged, interval, cycles, date))
+    where = f"{date}, {'; '.join(machine(rabbitmq).values())}"
+    write_section(DOCS / "performance.md", "track", _section(results, judged, interval, cycles, where))
 
 
 def _figures(cost: Cost) -> Mapping[str, object]:
@@ -120,9 +121,9 @@ def _lines(results: Results) -> dict[str, list[tuple[float, float]]]:
     return lines
 
 
-def _section(results: Results, judged: Sequence[Verdict], interval: float, cycles: int, date: str) -> str:
+def _section(results: Results, judged: Sequence[Verdict], interval: float, cycles: int, where: str) -> str:
     parts = [
-        f"{date}, {'; '.join(machine().values())}. `python -m benchmarks.track`: {cycles} cycles of each kind, "
+        f"{where}. `python -m benchmarks.track`: {cycles} cycles of each kind, "
         f"{interval:g} s apart (`HEARTBEAT_INTERVAL`; the default is 60, and the delay of an answer grows with it).",
         "The tasks have been open for two weeks, their sent messages (1.4 KB) wait in `bitrix24.sent.queue`. People "
         "finish 1 % of them in the interval before each cycle. Requests are counted by the portal; messages moved are "
