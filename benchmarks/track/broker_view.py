@@ -13,10 +13,10 @@ from sandbox.rabbitmq_server import LOG_FOLDER
 _POLL = 0.02  # seconds; the log file tells nobody that it has grown
 _TRACKER = "task-creator tracker"
 
-# The node's log: "<time> [info] <pid> connection <pid> (… - <name>): user 'x' authenticated …", later "closing AMQP …"
+# The node's log: "<time> [info] <pid> connection … - <name>…: user 'x' authenticated …", later "closing AMQP
+# connection …"; 3.10 repeats the pid and puts parentheses around the name, 4.0 and 4.3 do not.
 _LINE = re.compile(
-    r"^(?P<at>\S+ \S+) \[info\] \S+ (?P<what>connection|closing AMQP connection) (?P<who><[\d.]+>) \((?P<name>[^)]*)\)"
-    r"(?P<rest>.*)$",
+    r"^(?P<at>\S+ \S+) \[info\] (?P<who><[\d.]+>) (?P<what>connection|closing AMQP connection) (?P<rest>.*)$",
     re.MULTILINE,
 )
 _DELIVERED = re.compile(r"messages_delivered_total => (\d+)")
@@ -48,7 +48,7 @@ class BrokerView:
         for path in sorted((self._node.folder / LOG_FOLDER).glob("*.log")):
             for line in _LINE.finditer(path.read_text(errors="replace")):
                 at = datetime.fromisoformat(line["at"]).timestamp()
-                if _TRACKER not in line["name"]:
+                if _TRACKER not in line["rest"]:
                     continue
                 if line["what"] == "connection" and "authenticated" in line["rest"]:
                     began[line["who"]] = at
