@@ -439,6 +439,8 @@ def test_an_unconfigured_system_is_not_consumed_and_the_log_says_so(
     publish(broker, 3)
     with Daemon(vhost, tmp_path, {}) as daemon:
         wait_until(lambda: "BITRIX_WEBHOOK_URL" in daemon.output(), what="the remark")
+        # The remark comes before the signals are listened to, this line after it.
+        wait_until(lambda: "is not consumed" in daemon.output(), what="the list of queues")
         assert daemon.stop() == 0
     assert broker.count(QUEUE) == 3
 
