@@ -132,6 +132,8 @@ class Link:
             body = self._read(size - 8)[4 * offset - 8 :]
             if body:
                 performative, end = read_value(body, 0)
+                if not isinstance(performative, Described):
+                    raise LinkError("a frame that says nothing")
                 fields = performative.value if isinstance(performative.value, list) else []
                 return performative.descriptor, fields, body[end:]
 

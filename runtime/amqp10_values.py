@@ -148,9 +148,11 @@ def _fixed(code: int, raw: bytes) -> Any:
     if code == _UUID:
         return Lacking("uuid", str(uuid.UUID(bytes=raw)))
     if code == _CHAR:
-        return Lacking("char", chr(int.from_bytes(raw)))
+        return Lacking("char", f"U+{int.from_bytes(raw):04X}")
     if code in _DECIMALS:
         return Lacking(_DECIMALS[code], raw.hex())
+    if code not in _FORMATS:
+        raise ValueError(f"the code {code:#x} is unknown")
     (value,) = struct.unpack(_FORMATS[code], raw)
     if isinstance(value, float) and not math.isfinite(value):
         return Lacking("float that is no number", str(value))

@@ -145,10 +145,11 @@ def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
         if code not in _NAMES:
             continue
         told[_NAMES[code]] = _plain(value)
-        if code == PROPERTIES:
-            reasons += _long_texts(value)
-        else:
-            reasons += (f"{name} holds a {kind}" for name, inner in value.items() for kind in lacking(inner))
+        match value:
+            case list():
+                reasons += _long_texts(value)
+            case dict():
+                reasons += (f"{name} holds a {kind}" for name, inner in value.items() for kind in lacking(inner))
     if not reasons:
         return None
     error = InvalidMessageError(
@@ -165,7 +166,7 @@ def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
         return encode_unreadable(body, "unreadable:task", failure)
 
 
-def _long_texts(fields: Any) -> list[str]:
+def _long_texts(fields: list[Any]) -> list[str]:
     texts = {name: fields[place] for place, name in _TEXTS_OF_PROPERTIES.items() if place < len(fields)}
     return [
         f"{name} has more than {SHORT_TEXT} bytes"
