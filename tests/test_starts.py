@@ -218,15 +218,14 @@ def test_what_was_in_hand_at_kill_after_kill_from_outside_is_not_blamed(
     assert max(Counter(begun.read_text().split()).values()) <= START_LIMIT, "begun twice, and once more when it lived"
 
 
-@pytest.mark.parametrize("handler", ["FatalHandler", "FatalBatchHandler"])
 def test_two_messages_that_kill_the_process_are_both_found_out_and_nobody_else(
-    node: RabbitNode, vhost: BrokerAddress, broker: Broker, tmp_path: Path, handler: str
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:
     task_ids = [f"task-{number}" for number in range(60)]
     broker.declare(QUEUE)
     bodies: list[bytes | str] = [camunda_message(each) for each in task_ids]
     broker.publish_all(QUEUE, [*bodies[:20], camunda_message("fatal-1"), camunda_message("fatal-2"), *bodies[20:]])
-    daemon = fatal_daemon(vhost, tmp_path, handler)
+    daemon = fatal_daemon(vhost, tmp_path, "FatalBatchHandler")
     done = threading.Event()
 
     def watch() -> None:
