@@ -208,7 +208,10 @@ def _left_behind(path: Path) -> set[Key] | None:
     while offset + _HEADER.size <= len(content):
         capacity, count = _HEADER.unpack_from(content, offset)
         begin = offset + _HEADER.size
-        keys.update(content[at : at + _KEY_SIZE] for at in range(begin, begin + count * _KEY_SIZE, _KEY_SIZE))
+        end = begin + count * _KEY_SIZE
+        if count > capacity or end > len(content):
+            break  # damaged: the rest says nothing, and a number of four billion would take minutes
+        keys.update(content[at : at + _KEY_SIZE] for at in range(begin, end, _KEY_SIZE))
         size = _HEADER.size + capacity * _KEY_SIZE
         offset += -(-size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
     return keys

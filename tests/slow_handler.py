@@ -1,35 +1,22 @@
-"""Handlers that take their time, for stories of kills; a task whose id begins with fatal ends the process."""
+"""A handler that takes its time, for stories of kills. What it begins is a line in a file."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from base_handler import BaseMessageHandler, HandlerOutcome
+from base_handler import BaseMessageHandler
 from core.messages import IncomingMessage
 from core.results import Accepted
 
 
 class SlowHandler(BaseMessageHandler):
     def __init__(self) -> None:
-        super().__init__("fatal")
+        super().__init__("slow")
 
     def handle(self, message: IncomingMessage) -> Accepted:
+        with Path(os.environ["SLOW_BEGUN"]).open("a") as file:
+            file.write(f"{message.task.task_id}\n")
         time.sleep(float(os.environ["SLOW_SECONDS"]))
-        if message.task.task_id.startswith("fatal"):
-            os._exit(139)
         return Accepted({"result": {"task": {"id": message.task.task_id}}})
-
-
-class SlowBatchHandler(SlowHandler):
-    """The whole batch takes as long as one, and its outcomes come at the end."""
-
-    batch_size = 20
-
-    def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
-        time.sleep(float(os.environ["SLOW_SECONDS"]))
-        if any(message.task.task_id.startswith("fatal") for message in messages):
-            os._exit(139)
-        for message in messages:
-            yield message, Accepted({"result": {"task": {"id": message.task.task_id}}})

@@ -106,6 +106,7 @@ class TestJournal:
     def test_a_damaged_file_of_starts_stops_nobody(self, tmp_path: Path) -> None:
         (tmp_path / "x.starts").write_bytes(os.urandom(5000))
         (tmp_path / "y.starts").write_bytes(b"")
+        (tmp_path / "z.starts").write_bytes(b"\xff" * 8)  # four billion keys: not looked for
         StartJournal(tmp_path).close()
         assert not list(tmp_path.glob("*.starts"))
 
@@ -128,8 +129,10 @@ def test_after_two_deaths_a_suspect_stands_alone(batch_size: int) -> None:
     assert suspect_group_size(2, batch_size) == 1
 
 
-def fatal_daemon(vhost: BrokerAddress, folder: Path, handler: str, **variables: str) -> Daemon:
-    handlers = {QUEUE: {"module": "tests.fatal_handler", "handler_class": handler}, "bitrix24.queue": None}
+def fatal_daemon(
+    vhost: BrokerAddress, folder: Path, handler: str, module: str = "tests.fatal_handler", **variables: str
+) -> Daemon:
+    handlers = {QUEUE: {"module": module, "handler_class": handler}, "bitrix24.queue": None}
     return Daemon(vhost, folder, {"QUEUE_HANDLERS": json.dumps(handlers), **variables})
 
 
@@ -189,4 +192,52 @@ def test_a_worker_that_is_killed_from_outside_blames_no_message(
         wait_until(lambda: node.list_queues(vhost.vhost)[QUEUE] == 0, what="an empty input queue")
         assert daemon.stop() == 0
     assert broker.count(ERRORS) == 0
+    assert {json.loads(body)["original_message"]["task_id"] for _, body in broker.get_all(SENT)} == set(task_ids)
+
+
+def test_what_was_in_hand_at_kill_after_kill_from_outside_is_not_blamed(
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, tmp_path: Path
+) -> None:
+    """One thread, killed as soon as it has begun something: by counting alone the third kill accuses the first task."""
+    task_ids = [f"task-{number}" for number in range(6)]
+    broker.declare(QUEUE)
+    broker.publish_all(QUEUE, [camunda_message(each) for each in task_ids])
+    begun = tmp_path / "begun"
+    begun.write_text("")
+    variables = {"SLOW_SECONDS": "0.5", "SLOW_BEGUN": str(begun), "CONCURRENCY": "1"}
+    with fatal_daemon(vhost, tmp_path, "SlowHandler", "tests.slow_handler", **variables) as daemon:
+        for _ in range(7):
+            before = len(begun.read_text())
+            wait_until(lambda least=before: len(begun.read_text()) > least, 60, "something begun")  # type: ignore[misc]
+            daemon.kill()
+            daemon.start()
+        wait_until(lambda: broker.count(SENT) + broker.count(ERRORS) >= len(task_ids), 90, "everything in its place")
+        assert daemon.stop() == 0
+    assert broker.count(ERRORS) == 0
+    assert {json.loads(body)["original_message"]["task_id"] for _, body in broker.get_all(SENT)} == set(task_ids)
+    assert max(Counter(begun.read_text().split()).values()) <= START_LIMIT, "begun twice, and once more when it lived"
+
+
+def test_two_messages_that_kill_the_process_are_both_found_out_and_nobody_else(
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, tmp_path: Path
+) -> None:
+    task_ids = [f"task-{number}" for number in range(60)]
+    broker.declare(QUEUE)
+    bodies: list[bytes | str] = [camunda_message(each) for each in task_ids]
+    broker.publish_all(QUEUE, [*bodies[:20], camunda_message("fatal-1"), camunda_message("fatal-2"), *bodies[20:]])
+    daemon = fatal_daemon(vhost, tmp_path, "FatalBatchHandler")
+    done = threading.Event()
+
+    def watch() -> None:
+        wait_until(lambda: broker.count(ERRORS) + broker.count(SENT) >= 62, 120, "everything in its place")
+        wait_until(lambda: node.list_queues(vhost.vhost)[QUEUE] == 0, what="an empty input queue")
+        done.set()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    with daemon:
+        deaths = run_until_it_lives(daemon, done)
+    assert deaths <= 2 * START_LIMIT
+    reports = {json.loads(body)["task_id"]: json.loads(body)["code"] for _, body in broker.get_all(ERRORS)}
+    assert reports == {"fatal-1": "kills_worker", "fatal-2": "kills_worker"}
     assert {json.loads(body)["original_message"]["task_id"] for _, body in broker.get_all(SENT)} == set(task_ids)
