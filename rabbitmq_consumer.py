@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.inbox import Inbox
 from runtime.nodes import Parameters
+from runtime.subscription import Subscription
 from runtime.undeliverable import Undeliverable, is_internal_error
 
 log = logging.getLogger(__name__)
@@ -57,42 +57,6 @@ class Delivery:
 OnDelivery = Callable[[Delivery], None]
 
 
-def _now() -> float:
-    """Seconds, also those in which the machine was suspended."""
-    return time.clock_gettime(_CLOCK)
-
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-class _Subscription:
-    """One queue's channel and what is unsettled on it. Touched by the I/O thread only, but for `generation`."""
-
-    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, exclusive: bool) -> None:
-        self.queue = queue
-        self.prefetch = prefetch
-        self.on_delivery = on_delivery
-        self.exclusive = exclusive
-        self.standing_by = False  # another worker has the exclusive queue
-        self.wanted = True  # False while the queue's system is paused
-        self.generation = 0
-        self.is_opening = False  # a channel is on its way
-        self.is_ensured = False  # the queue was there when this connection looked
-        self.channel: Channel | None = None
-        self.consumer_tag: str | None = None
-        self.unsettled: dict[int, bool] = {}  # delivery tag -> acked by us but not yet told to the broker
-        self.proved_at = 0.0  # when we asked the question that RabbitMQ has answered last; written by the I/O thread
-        self.is_asked = False  # such a question is on its way
-
-    def forget_channel(self) -> None:
-        self.generation += 1  # from now on every tag of the old channel is stale
-        self.is_asked = False
-        self.is_opening = False
-        self.channel = None
-        self.consumer_tag = None
-        self.unsettled = {}
-
-
 class RabbitMQConsumer:
     """`subscribe` before `start`; the other public methods from any thread."""
 
@@ -119,9 +83,10 @@ class RabbitMQConsumer:
             on_lost=self._on_connection_lost,
             events=events,
         )
-        self._subscriptions: dict[str, _Subscription] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._on_delivery: dict[str, OnDelivery] = {}
         self._settled: Inbox[tuple[Delivery, bool]] = Inbox(self._thread, self._flush)  # True: acked
-        self._arrived: list[tuple[OnDelivery, Delivery]] = []
+        self._arrived: list[Delivery] = []
         self._lease = lease
         self._undeliverable = undeliverable
         self._met_internal_error = False
@@ -139,7 +104,8 @@ class RabbitMQConsumer:
 
         `exclusive`: of several workers one consumes the queue, the others stand by and take over when it ends.
         """
-        self._subscriptions[queue] = _Subscription(queue, prefetch, on_delivery, exclusive=exclusive)
+        self._subscriptions[queue] = Subscription(queue, prefetch, exclusive=exclusive)
+        self._on_delivery[queue] = on_delivery
 
     def start(self) -> None:
         self._thread.start()
@@ -164,7 +130,7 @@ class RabbitMQConsumer:
 
     def is_proved(self, queue: str) -> bool:
         """Whether RabbitMQ has told within the lease that the queue's channel lives."""
-        return _now() - self._subscriptions[queue].proved_at < self._lease
+        return self._subscriptions[queue].silence() < self._lease
 
     def owns(self, delivery: Delivery) -> bool:
         """False when another worker may have the message by now: nothing may be begun for it, or told of it."""
@@ -212,22 +178,8 @@ class RabbitMQConsumer:
 
     def _ask_for_proofs(self) -> None:
         for subscription in self._subscriptions.values():
-            self._ask_for_proof(subscription)
+            subscription.ask_for_proof()
         self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
-
-    def _ask_for_proof(self, subscription: _Subscription) -> None:
-        # What arrives proves nothing: a process that was frozen finds old heartbeats in its socket. An answer proves
-        # that our deliveries were ours when we asked. This question changes nothing: each consumer has its prefetch.
-        channel = subscription.channel
-        if channel is not None and channel.is_open and not subscription.is_asked:
-            subscription.is_asked = True
-            on_proof = partial(self._on_proof, subscription, subscription.generation, _now())
-            channel.basic_qos(prefetch_count=subscription.prefetch, callback=on_proof)
-
-    def _on_proof(self, subscription: _Subscription, generation: int, asked_at: float, _frame: Method[Any]) -> None:
-        if generation == subscription.generation:
-            subscription.is_asked = False
-            subscription.proved_at = asked_at
 
     def _on_connection_closed(self, _connection: pika.SelectConnection, reason: BaseException) -> None:
         self._met_internal_error = is_internal_error(reason)
@@ -244,7 +196,7 @@ class RabbitMQConsumer:
             self._undeliverable.remove({each.queue: each.prefetch for each in consumed})
         self._met_internal_error = False
 
-    def _open_channel(self, subscription: _Subscription) -> None:
+    def _open_channel(self, subscription: Subscription) -> None:
         if not self._thread.is_open() or subscription.channel is not None or subscription.is_opening:
             return
         subscription.is_opening = True
@@ -255,7 +207,7 @@ class RabbitMQConsumer:
                 subscription.queue, lambda usable: self._on_queue_ensured(subscription, usable=usable)
             )
 
-    def _on_queue_ensured(self, subscription: _Subscription, *, usable: bool) -> None:
+    def _on_queue_ensured(self, subscription: Subscription, *, usable: bool) -> None:
         connection = self._thread.connection
         subscription.is_ensured = usable
         if usable and connection is not None and connection.is_open:
@@ -264,18 +216,18 @@ class RabbitMQConsumer:
             subscription.is_opening = False
             self._open_channel_later(subscription)  # the other queues go on
 
-    def _open_channel_later(self, subscription: _Subscription) -> None:
+    def _open_channel_later(self, subscription: Subscription) -> None:
         self._thread.call_later(RESUBSCRIBE_DELAY, partial(self._open_channel, subscription))
 
-    def _on_channel_open(self, subscription: _Subscription, channel: Channel) -> None:
+    def _on_channel_open(self, subscription: Subscription, channel: Channel) -> None:
         subscription.is_opening = False
         subscription.channel = channel
         channel.add_on_close_callback(partial(self._on_channel_closed, subscription))
         channel.add_on_cancel_callback(partial(self._on_cancelled_by_broker, subscription))
-        self._ask_for_proof(subscription)
+        subscription.ask_for_proof()
         self._consume(subscription)
 
-    def _consume(self, subscription: _Subscription) -> None:
+    def _consume(self, subscription: Subscription) -> None:
         channel = subscription.channel
         if channel is None or not channel.is_open or subscription.consumer_tag is not None:
             return
@@ -292,7 +244,7 @@ class RabbitMQConsumer:
                 callback=partial(self._on_consuming, subscription),
             )
 
-    def _on_consuming(self, subscription: _Subscription, _frame: Method[Any]) -> None:
+    def _on_consuming(self, subscription: Subscription, _frame: Method[Any]) -> None:
         if subscription.standing_by:
             subscription.standing_by = False
             extra = {"event": "queue.taken_over", "queue": subscription.queue}
@@ -300,7 +252,7 @@ class RabbitMQConsumer:
 
     def _on_message(
         self,
-        subscription: _Subscription,
+        subscription: Subscription,
         generation: int,
         _channel: Channel,
         method: Basic.Deliver,
@@ -321,16 +273,16 @@ class RabbitMQConsumer:
             method.exchange or "",
             method.routing_key or "",
         )
-        self._arrived.append((subscription.on_delivery, delivery))
+        self._arrived.append(delivery)
 
     def _hand_over(self) -> None:
         # Not one by one as they are read: a thread that is woken while more is being read takes the interpreter's lock
         # away at every turn of the reading, and goes to sleep again after a message or two.
         arrived, self._arrived = self._arrived, []
-        for on_delivery, delivery in arrived:
-            on_delivery(delivery)
+        for delivery in arrived:
+            self._on_delivery[delivery.queue](delivery)
 
-    def _on_channel_closed(self, subscription: _Subscription, channel: Channel, reason: Exception) -> None:
+    def _on_channel_closed(self, subscription: Subscription, channel: Channel, reason: Exception) -> None:
         if subscription.channel is not channel:
             return
         subscription.forget_channel()
@@ -346,16 +298,18 @@ class RabbitMQConsumer:
             )
             self._open_channel_later(subscription)
 
-    def _stand_by(self, subscription: _Subscription) -> None:
+    def _stand_by(self, subscription: Subscription) -> None:
         if not subscription.standing_by:
             subscription.standing_by = True
             extra = {"event": "queue.standby", "queue": subscription.queue}
             log.info("%s is consumed by another worker, standing by", subscription.queue, extra=extra)
         self._open_channel_later(subscription)
 
-    def _on_cancelled_by_broker(self, subscription: _Subscription, _frame: Method[Any]) -> None:
+    def _on_cancelled_by_broker(self, subscription: Subscription, _frame: Method[Any]) -> None:
         # The queue was deleted or moved, or RabbitMQ 4.3 timed the consumer out. pika keeps the channel open and
-        # raises nothing. A fresh channel returns what is unsettled and declares the queue again.
+        # raises nothing. A fresh channel returns what is unsettled and declares the queue again; what was delivered may
+        # be another worker's from this moment on.
+        subscription.revoke()
         log.warning(
             "RabbitMQ cancelled the consumer of %s",
             subscription.queue,
@@ -365,7 +319,7 @@ class RabbitMQConsumer:
         if channel is not None and channel.is_open:
             channel.close()
 
-    def _consume_or_cancel(self, subscription: _Subscription) -> None:
+    def _consume_or_cancel(self, subscription: Subscription) -> None:
         if subscription.wanted:
             self._consume(subscription)
         else:
@@ -375,7 +329,7 @@ class RabbitMQConsumer:
         for subscription in self._subscriptions.values():
             self._cancel(subscription)
 
-    def _cancel(self, subscription: _Subscription) -> None:
+    def _cancel(self, subscription: Subscription) -> None:
         channel, consumer_tag = subscription.channel, subscription.consumer_tag
         if channel is not None and channel.is_open and consumer_tag is not None:
             subscription.consumer_tag = None
@@ -386,33 +340,11 @@ class RabbitMQConsumer:
         while self._settled.items:
             delivery, acked = self._settled.items.popleft()
             subscription = self._subscriptions[delivery.queue]
-            if delivery.generation != subscription.generation or subscription.unsettled.get(delivery.tag) is not False:
-                continue  # the channel is gone, or it is settled already
-            if acked:
-                subscription.unsettled[delivery.tag] = True
+            is_ours = delivery.generation == subscription.generation  # else RabbitMQ has it back
+            if is_ours and subscription.settle(delivery.tag, acked=acked):
                 touched.add(delivery.queue)
-            elif subscription.channel is not None and subscription.channel.is_open:
-                del subscription.unsettled[delivery.tag]
-                subscription.channel.basic_nack(delivery.tag, requeue=True)
         for queue in touched:
-            self._send_acks(self._subscriptions[queue])
-
-    def _send_acks(self, subscription: _Subscription) -> None:
-        channel = subscription.channel
-        if channel is None or not channel.is_open:
-            return
-        unsettled = subscription.unsettled
-        acked_in_order = 0
-        for tag, acked in unsettled.items():
-            if not acked:
-                break
-            acked_in_order = tag
-        if acked_in_order:
-            channel.basic_ack(acked_in_order, multiple=True)
-        out_of_order = [tag for tag, acked in unsettled.items() if acked and tag > acked_in_order]
-        for tag in out_of_order:
-            channel.basic_ack(tag)
-        subscription.unsettled = {tag: False for tag, acked in unsettled.items() if not acked}
+            self._subscriptions[queue].send_acks()
 
 
 def _is_in_exclusive_use(reason: Exception) -> bool:

@@ -24,6 +24,7 @@ from benchmarks.faults.system_points import Step
 from consumers.bitrix import BitrixTaskHandler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
+from runtime.subscription import Subscription
 from sandbox.camunda import RESPONSES_QUEUE
 
 _ACK_ON_THE_WIRE = 0.005
@@ -81,11 +82,11 @@ def _confirmed(step: Step) -> None:
 
 
 def _acking(step: Step) -> None:  # counts flushes: an ack may cover many messages
-    before(RabbitMQConsumer, "_send_acks", lambda *_args, **_kwargs: step())
+    before(Subscription, "send_acks", lambda *_args, **_kwargs: step())
 
 
 def _acked(step: Step) -> None:  # counts flushes
-    after(RabbitMQConsumer, "_send_acks", lambda *_args, **_kwargs: threading.Timer(_ACK_ON_THE_WIRE, step).start())
+    after(Subscription, "send_acks", lambda *_args, **_kwargs: threading.Timer(_ACK_ON_THE_WIRE, step).start())
 
 
 def _response_published(step: Step) -> None:

@@ -22,11 +22,12 @@ from consumers.bitrix import BitrixTaskHandler
 from consumers.bitrix.creation import TaskCreation
 from core import copies
 from core.messages import IncomingMessage
-from rabbitmq_consumer import RabbitMQConsumer, _Subscription
+from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime import answers, tracking
 from runtime.amqp_properties import ReceivedProperties
 from runtime.settlement import Settler
+from runtime.subscription import Subscription
 
 
 def _confirm() -> None:
@@ -97,12 +98,13 @@ def _confirm_before_answered() -> None:
 def _generation() -> None:
     """Delivery tags of a lost channel are sent on the next one, where they mean other messages."""
 
-    def forget(_original: Any, self: _Subscription) -> None:
+    def forget(_original: Any, self: Subscription) -> None:
+        self._is_asked = self.is_opening = False
         self.channel = None
         self.consumer_tag = None
         self.unsettled = {}
 
-    instead(_Subscription, "forget_channel", forget)
+    instead(Subscription, "forget_channel", forget)
     instead(RabbitMQConsumer, "_on_connection_lost", _forget_channels)
 
 

@@ -1,0 +1,96 @@
+"""One queue's channel: what is unsettled on it, and since when RabbitMQ has not told that it lives.
+
+What arrives by itself proves nothing: a process that was frozen finds old heartbeats in its socket. The answer to a
+question proves that our deliveries were ours when it was asked.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from pika.channel import Channel
+from pika.frame import Method
+
+
+class Subscription:
+    """Touched by the I/O thread only; `generation` and `silence` are read by any."""
+
+    def __init__(self, queue: str, prefetch: int, *, exclusive: bool) -> None:
+        self.queue = queue
+        self.prefetch = prefetch
+        self.exclusive = exclusive
+        self.standing_by = False  # another worker has the exclusive queue
+        self.wanted = True  # False while the queue's system is paused
+        self.generation = 0
+        self.is_opening = False  # a channel is on its way
+        self.is_ensured = False  # the queue was there when this connection looked
+        self.channel: Channel | None = None
+        self.consumer_tag: str | None = None
+        self.unsettled: dict[int, bool] = {}  # delivery tag -> acked by us but not yet told to the broker
+        self._proved_at = 0.0  # when the question was asked that RabbitMQ has answered last
+        self._is_asked = False  # such a question is on its way
+
+    def forget_channel(self) -> None:
+        self.revoke()
+        self._is_asked = False
+        self.is_opening = False
+        self.channel = None
+        self.consumer_tag = None
+
+    def revoke(self) -> None:
+        """What was delivered so far is RabbitMQ's again: every tag of it is stale from now on."""
+        self.generation += 1
+        self.unsettled = {}
+
+    def silence(self) -> float:
+        """Seconds since the question that RabbitMQ has answered last."""
+        return _now() - self._proved_at
+
+    def ask_for_proof(self) -> None:
+        """Asks something that changes nothing: each consumer has its prefetch already."""
+        if self.channel is not None and self.channel.is_open and not self._is_asked:
+            self._is_asked = True
+            on_proof = partial(self._on_proof, self.channel, _now())
+            self.channel.basic_qos(prefetch_count=self.prefetch, callback=on_proof)
+
+    def settle(self, tag: int, *, acked: bool) -> bool:
+        """Returns the message at once, or notes the ack for `send_acks`; True when there is one to be sent."""
+        if self.unsettled.get(tag) is not False:
+            return False  # it is settled already
+        if acked:
+            self.unsettled[tag] = True
+        elif self.channel is not None and self.channel.is_open:
+            del self.unsettled[tag]
+            self.channel.basic_nack(tag, requeue=True)
+        return acked
+
+    def send_acks(self) -> None:
+        channel = self.channel
+        if channel is None or not channel.is_open:
+            return
+        acked_in_order = 0
+        for tag, acked in self.unsettled.items():
+            if not acked:
+                break
+            acked_in_order = tag
+        if acked_in_order:
+            channel.basic_ack(acked_in_order, multiple=True)
+        out_of_order = [tag for tag, acked in self.unsettled.items() if acked and tag > acked_in_order]
+        for tag in out_of_order:
+            channel.basic_ack(tag)
+        self.unsettled = {tag: False for tag, acked in self.unsettled.items() if not acked}
+
+    def _on_proof(self, channel: Channel, asked_at: float, _frame: Method[Any]) -> None:
+        if channel is self.channel:
+            self._is_asked = False
+            self._proved_at = asked_at
+
+
+def _now() -> float:
+    """Seconds, also those in which the machine was suspended."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
