@@ -118,13 +118,16 @@ class TestQuarantine:
         declare(broker, "classic", QUEUE, ERRORS)
         handler = Away()
         bench = Bench(vhost)
-        bench.add(QUEUE, handler, sent_queue=SENT, threads=1)
+        processor = bench.add(QUEUE, handler, sent_queue=SENT, threads=1)
         broker.publish(QUEUE, camunda_message("good"))
         for headers in UNREADABLE.values():
             publish(broker, QUEUE, camunda_message("bad"), section(headers))
         with bench.running():
-            broker.wait_for_count(ERRORS, len(UNREADABLE))
+            wait_until(lambda: not processor.gate.is_open(), what="the pause")
+            # What has been delivered by now is settled by the thread that paused, before it looks at the gate again.
+            wait_until(processor._deliveries.empty, what="the end of what was delivered")
             handler.is_back.set()
+            broker.wait_for_count(ERRORS, len(UNREADABLE))
             broker.wait_for_count(SENT, 1)
         assert {report["code"] for report in reports(broker)} == {"unreadable_properties"}
         assert {task_id for task_id, _, _ in handler.seen} == {"good"}
