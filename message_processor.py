@@ -122,13 +122,15 @@ class MessageProcessor:
             self._generation = delivery.generation
             self._forget_deliveries()
         # At once: one that waits here behind slow work is returned again with the next connection that is lost.
-        if self._is_to_be_renewed(delivery) and self._publisher.is_ready() and self._consumer.owns(delivery):
+        if self._is_to_be_renewed(delivery) and self._consumer.owns(delivery):
             self._settler.renew(Work.begin(delivery, self.route.system))
         else:
             self._deliveries.put(delivery)
 
     @staticmethod
     def _is_to_be_renewed(delivery: Delivery) -> bool:
+        if not delivery.redelivered:
+            return False
         properties = delivery.properties
         return times_returned(properties.headers) >= RENEW_AT and properties.refusal() is None
 

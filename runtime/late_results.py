@@ -38,36 +38,25 @@ class _Kept:
     until: float
 
 
-@dataclass(slots=True)
-class _Running:
-    delivery: Delivery
-    began: float
-
-
 class LateResults:
     """Of one queue. Usable from any thread. `owns` tells whether a delivery is still ours."""
 
     def __init__(self, owns: Callable[[Delivery], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._owns = owns
         self._clock = clock
-        self._running: dict[_Key, list[_Running]] = {}
+        self._running: dict[int, tuple[Work, float]] = {}  # by id(): each message passes here, so nothing is computed
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def begin(self, work: Work) -> None:
         """A handler has it from now on."""
         with self._lock:
-            self._running.setdefault(_key(work), []).append(_Running(work.delivery, self._clock()))
+            self._running[id(work)] = (work, self._clock())
 
     def end(self, work: Work) -> None:
         """Its outcome is known, and kept if it had to be."""
-        key = _key(work)
         with self._lock:
-            left = [each for each in self._running.get(key, ()) if each.delivery is not work.delivery]
-            if left:
-                self._running[key] = left
-            else:
-                self._running.pop(key, None)
+            self._running.pop(id(work), None)
 
     def keep(self, work: Work, outcome: object) -> bool:
         """For a delivery that is not ours any more; False if there is nothing to keep."""
@@ -85,19 +74,21 @@ class LateResults:
 
     def find(self, work: Work) -> object | None:
         """What is to be told of a message that comes again; it is told once. None: it is to be worked on."""
-        key, now = _key(work), self._clock()
+        if not work.may_be_begun and not work.tries.ambiguous:
+            return None  # of the copies that wait for running work each has a doubt
+        now = self._clock()
         with self._lock:
-            kept = self._kept.pop(key, None)
+            kept = self._kept.pop(_key(work), None)
             if kept is not None and kept.until > now:
                 return kept.outcome
-            lost = [each for each in self._running.get(key, ()) if not self._owns(each.delivery)]
+            running = list(self._running.values())
+        same = [(other, began) for other, began in running if other.delivery.body == work.delivery.body]
+        lost = [began for other, began in same if not self._owns(other.delivery)]
         if not lost:
             return None
-        lasted = now - min(each.began for each in lost)
+        lasted = now - min(lost)
         wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, lasted / 4))
-        reason = (
-            f"RabbitMQ took this message back {lasted:.0f} s after the work on it began, and the work still goes on"
-        )
+        reason = f"RabbitMQ took this message back, and the work on it, which began {lasted:.0f} s ago, still goes on"
         return BusyError(reason, code="still_running", retry_after=wait)
 
     def _keep(self, work: Work, outcome: object, seconds: float) -> None:

@@ -41,6 +41,7 @@ from runtime.amqp import wait_queue_name
 from runtime.follow_ups import FollowUps
 from runtime.gate import SystemGate
 from runtime.late_results import LateResults
+from runtime.renewals import Renewals
 from runtime.returns import times_returned
 from runtime.work import Work
 
@@ -92,6 +93,7 @@ class Settler:
         self._follow_ups = follow_ups
         self._on_done = on_done
         self.late = LateResults(consumer.owns)
+        self._renewals = Renewals(partial(self._publish, route.queue), consumer.ack)
 
     def settle_late(self, work: Work) -> bool:
         """Tells what an earlier delivery of the same message has come to; False if it is to be worked on."""
@@ -221,9 +223,9 @@ class Settler:
         """For a message that its queue drops one day if it is returned: a copy begins at zero, and nobody minds it."""
         times = times_returned(work.delivery.properties.headers)
         reason = f"returned {times} times: a copy takes its place before RabbitMQ drops it"
-        self._publish(self._route.queue, work.renewed(reason), partial(self._on_renewed, work, reason))
+        self._renewals.renew(work, reason, partial(self._on_renewed, reason))
 
-    def _on_renewed(self, work: Work, reason: str, confirmed: Future[None]) -> None:
+    def _on_renewed(self, reason: str, work: Work, confirmed: Future[None]) -> None:
         self._ack_if_confirmed(work, confirmed)
         if confirmed.exception() is None:
             work.log(logging.INFO, "task.renewed", reason, message_id=work.message_id)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
-from core.messages import HEADER_RETURNED, CamundaTask, OutgoingMessage
+from core.messages import HEADER_COPY, HEADER_RETURNED, CamundaTask, OutgoingMessage
 from core.policy import Tries
 from rabbitmq_consumer import Delivery
 
@@ -52,9 +53,8 @@ class Work:
         headers = dict(self.delivery.properties.wire_headers())
         headers.pop(HEADER_RETURNED, None)  # has been acted on
         body, first_seen = self.delivery.body, self.first_seen
-        return self._with_properties(
-            encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
-        )
+        copy = encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
+        return self._with_properties(replace(copy, headers={**copy.headers, HEADER_COPY: uuid.uuid4().hex}))
 
     def renewed(self, reason: str) -> OutgoingMessage:
         """For the tail of its own queue: nothing has been done, and what this delivery tells is told by the copy."""

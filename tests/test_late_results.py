@@ -158,9 +158,9 @@ def late(ours: Ours, clock: Clock) -> LateResults:
     return LateResults(ours, clock)
 
 
-def delivered(task_id: str, tag: int) -> Work:
+def delivered(task_id: str, tag: int, *, redelivered: bool = True) -> Work:
     body = camunda_message(task_id)
-    work = Work.begin(Delivery(QUEUE, 1, tag, False, ReceivedProperties(), body), "bitrix24")
+    work = Work.begin(Delivery(QUEUE, 1, tag, redelivered, ReceivedProperties(), body), "bitrix24")
     work.task = decode_task(body, Limits())
     return work
 
@@ -170,6 +170,12 @@ DONE = Accepted({}, "4711")
 
 def test_a_message_that_nobody_has_begun_is_to_be_worked_on(late: LateResults) -> None:
     assert late.find(delivered("a", 1)) is None
+
+
+def test_a_message_that_comes_for_the_first_time_is_not_looked_for(late: LateResults) -> None:
+    late.keep(delivered("a", 1), DONE)
+    assert late.find(delivered("a", 2, redelivered=False)) is None
+    assert late.find(delivered("a", 3)) is DONE
 
 
 def test_an_outcome_is_told_to_the_next_delivery_of_the_same_message_once(late: LateResults) -> None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
 from base_handler import BaseMessageHandler
 from core.errors import AmbiguousError
-from core.messages import IncomingMessage
+from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
+from rabbitmq_consumer import Delivery
 from runtime.amqp import Topology, connection_parameters, ensure_queues
+from runtime.amqp_properties import ReceivedProperties
+from runtime.renewals import KEEP, Renewals
 from runtime.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
+from runtime.work import Work
 from sandbox.address import BrokerAddress
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
@@ -69,7 +76,7 @@ def test_lost_connections_lose_no_prefetched_message(
         broker.publish(QUEUE, camunda_message(task))
     handler = Slow()
     bench = Bench(vhost.through(proxy.port))
-    bench.add(QUEUE, handler, sent_queue=SENT, prefetch=len(TASKS))
+    bench.add(QUEUE, handler, sent_queue=SENT, prefetch=10 * len(TASKS))  # copies are beside originals for a while
     cuts = CUTS if limit is not None else DEFAULT_LIMIT + 5
     with bench.running():
         for _ in range(cuts):
@@ -79,7 +86,9 @@ def test_lost_connections_lose_no_prefetched_message(
             wait_until(lambda: not bench.consumer.is_consuming(), what="the loss")
         handler.go_on.set()
         wait_until(lambda: broker.count(QUEUE) == 0 and broker.count(SENT) >= len(TASKS), what="every result")
-    assert set(tasks_in(broker, SENT)) == set(TASKS)
+    stored = tasks_in(broker, SENT)
+    assert set(stored) == set(TASKS)
+    assert stored.total() <= 2 * len(TASKS), "copies must not multiply"
 
 
 def returned(broker: Broker, task: str, times: int) -> None:
@@ -148,3 +157,94 @@ def test_a_queue_that_an_older_worker_has_created_is_used_as_it_is(vhost: Broker
     broker.publish(QUEUE, camunda_message("task-1"))
     with bench.running():
         broker.wait_for_count(SENT, 1)
+
+
+# -- one copy, however often the original comes back meanwhile --------------------------------------------------------
+
+
+class Desk:
+    """What a test sees of the copies that are made, and when they are confirmed."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[OutgoingMessage, Callable[[Future[None]], None]]] = []
+        self.acked: list[int] = []
+        self.done: list[int] = []
+        self.now = 1000.0
+        self.renewals = Renewals(
+            lambda message, on_confirmed: self.published.append((message, on_confirmed)),
+            lambda delivery: self.acked.append(delivery.tag),
+            lambda: self.now,
+        )
+
+    def renew(self, tag: int, body: bytes = b"x", **headers: Any) -> None:
+        delivery = Delivery(QUEUE, 1, tag, True, ReceivedProperties(headers=headers), body)
+        self.renewals.renew(Work.begin(delivery, "bitrix24"), "returned", lambda work, _: self.done.append(tag))
+
+    def confirm(self, number: int = 0, error: Exception | None = None) -> None:
+        confirmed: Future[None] = Future()
+        if error is None:
+            confirmed.set_result(None)
+        else:
+            confirmed.set_exception(error)
+        self.published[number][1](confirmed)
+
+
+def test_the_original_is_acked_when_its_copy_is_stored() -> None:
+    desk = Desk()
+    desk.renew(1)
+    assert desk.acked == []
+    desk.confirm()
+    assert desk.acked == [1]
+    assert desk.done == [1]
+
+
+def test_an_original_that_comes_back_while_its_copy_is_on_its_way_gets_no_second_one() -> None:
+    desk = Desk()
+    desk.renew(1)
+    desk.renew(2)
+    desk.confirm()
+    assert len(desk.published) == 1
+    assert desk.acked == [2], "as it was delivered last"
+
+
+def test_an_original_that_comes_back_after_its_copy_was_stored_is_acked_alone() -> None:
+    desk = Desk()
+    desk.renew(1)
+    desk.confirm()
+    desk.renew(2)
+    assert len(desk.published) == 1
+    assert desk.acked == [1, 2]
+
+
+def test_a_copy_is_never_taken_for_its_original() -> None:
+    desk = Desk()
+    desk.renew(1)
+    desk.confirm()
+    desk.renew(2, **desk.published[0][0].headers)
+    assert len(desk.published) == 2
+    assert desk.published[0][0].headers != desk.published[1][0].headers
+
+
+def test_what_could_not_be_stored_is_tried_again_with_its_next_delivery() -> None:
+    desk = Desk()
+    desk.renew(1)
+    desk.confirm(error=RuntimeError("too large"))
+    assert desk.acked == []
+    desk.renew(2)
+    assert len(desk.published) == 2
+
+
+def test_stored_copies_are_forgotten_after_a_while() -> None:
+    desk = Desk()
+    desk.renew(1)
+    desk.confirm()
+    desk.now += KEEP + 1
+    desk.renew(2)
+    assert len(desk.published) == 2
+
+
+def test_no_copy_that_we_make_is_like_another() -> None:
+    # One that nothing was spent on would be taken for what it was made of, and acked without a copy.
+    work = Work.begin(Delivery(QUEUE, 1, 1, True, ReceivedProperties(headers={}), b"x"), "bitrix24")
+    first, second = (work.copy(work.tries, "same").headers for _ in range(2))
+    assert first != second
