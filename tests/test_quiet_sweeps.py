@@ -300,6 +300,8 @@ def test_on_a_quorum_queue_a_skimmed_message_is_not_returned_but_rotated(bench: 
     assert sorted(ids(broker, SENT)) == sorted(OPEN[10:])
 
 
+# A quorum queue counts what a closed channel returned a moment later (3.10.8), and no sweep returns to one.
+@ON_CLASSIC
 def test_messages_given_back_are_there_for_whoever_looks_next(bench: Bench, sent: Broker) -> None:
     store(bench, [f"task-{number}" for number in range(20_000)])
     for _ in range(3):
