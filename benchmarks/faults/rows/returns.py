@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from benchmarks.faults.blows import PATIENCE
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows.network import no_connection_was_lost
 from benchmarks.faults.rows.worker import on_quorum
@@ -76,8 +77,10 @@ def rows() -> list[Row]:
 
 
 def outlast_sweeps(stage: Stage, _chance: random.Random) -> None:
-    stage.feed(30, 0.5)
-    stage.pause(2)  # created, and not finished yet
+    before = stage.target.created
+    stage.feed(30, 0.2)
+    if not stage.wait_for(lambda: stage.target.created >= before + 20, PATIENCE):
+        raise TimeoutError("nothing was created that a sweep could ask about")
     failed = _failed_sweeps(stage)
     stage.target.server.go_down()
     try:
