@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from core.policy import AMBIGUOUS_LIMIT
 from sandbox.address import BrokerAddress
 from sandbox.email import EmailSandbox
 from sandbox.proxy import TcpProxy
@@ -181,20 +182,21 @@ def take_over(
     return task_ids
 
 
-def test_a_mail_that_is_being_taken_for_long_costs_the_messages_that_come_again_nothing(
-    vhost: BrokerAddress, proxy: TcpProxy, broker: Broker, tmp_path: Path
+def test_a_mail_that_is_being_taken_for_long_costs_its_second_message_nothing(
+    vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:
-    """One worker loses its connection in the middle: RabbitMQ delivers the message again, to the same process."""
     with mail("resend") as system, EmailSandbox(latency=15) as slow:
         variables = {**system.variables, "EMAIL_SMTP_PORT": str(slow.port), "EMAIL_AMBIGUOUS_WAIT": "0.2"}
-        with Daemon(vhost.through(proxy.port), tmp_path, variables) as daemon:
+        with Daemon(vhost, tmp_path, variables) as daemon:
             task_ids = publish(system, broker, 1)
             wait_until(lambda: slow.taken_in > 0, 60, "the mail to be on its way")
-            proxy.cut()
-            wait_until(lambda: daemon.output().count("key_in_use") > 20, 60, "more tries than there may be doubts")
+            publish(system, broker, 1)
+            tries = AMBIGUOUS_LIMIT + 1
+            wait_until(lambda: daemon.output().count("key_in_use") > tries, 60, "more tries than there may be doubts")
             assert not slow.mails()
             wait_for_rest(broker, system.queue, task_ids)
+            wait_until(lambda: len(slow.mails()) > 0, 30, "the mail")
             assert daemon.stop() == 0
         assert [len(each) for each in slow.by_task().values()] == [1]
     assert reports(broker) == {}
-    assert answers(broker) == Counter(task_ids)
+    assert answers(broker).keys() == set(task_ids)
