@@ -232,13 +232,13 @@ class ProcessorMachine(RuleBasedStateMachine):
         return [self.queue, *(wait_queue_name(self.queue, step) for step in WAIT_QUEUES)]
 
     def _check(self) -> None:
+        lost = Counter(self.outside.acts[self._published[number]].value for number in self._unaccounted())
+        _require(not lost, f"lost: {dict(lost)}")
         reports = [json.loads(body) for _, body in self._peek(ERRORS)]
         self._check_results()
         self._check_reports([report for report in reports if "original_message" in report])
         self._check_garbage([report for report in reports if "original_body_base64" in report])
         self._check_objects()
-        lost = Counter(self.outside.acts[self._published[number]].value for number in self._unaccounted())
-        _require(not lost, f"lost: {dict(lost)}")
 
     def _check_results(self) -> None:
         for properties, body in self._peek(self._sent_queue):
@@ -261,7 +261,9 @@ class ProcessorMachine(RuleBasedStateMachine):
     def _check_objects(self) -> None:
         expected = Counter({task_id: 1 for task_id, act in self.outside.acts.items() if act.creates})
         created = +self.outside.created
-        _require(created == expected, f"objects: {created - expected} too many, {expected - created} missing")
+        differences = {"too many": created - expected, "missing": expected - created}
+        told = [f"{dict(found)} {what}" for what, found in differences.items() if found]
+        _require(not told, f"objects: {', '.join(told)}")
 
     def _copy(self, task_id: str) -> bytes:
         number = next(self._numbers)

@@ -165,6 +165,6 @@ def test_everybody_in_the_roles_works_at_the_sandbox() -> None:
 
 
 def test_every_way_to_a_rabbitmq_is_told_in_both_languages() -> None:
-    for number, choice in enumerate(CHOICES):
-        assert say("en", f"choice_{number}") == choice
-        assert say("ru", f"choice_{number}") != choice
+    for key, choice in CHOICES.items():
+        assert say("en", f"choice_{key}") == choice
+        assert say("ru", f"choice_{key}") != choice

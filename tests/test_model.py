@@ -96,7 +96,8 @@ def test_the_model_finds_what_was_broken_on_purpose(
 ) -> None:
     with pytest.raises((BrokenPromiseError, BaseExceptionGroup)) as failure:
         run(setup_on(node, broker, **sabotage), UNTIL_FOUND)
-    assert any(found in text for text in broken_promises(failure.value))
+    told = list(broken_promises(failure.value))
+    assert any(found in text for text in told), told
 
 
 def broken_promises(error: BaseException) -> Iterator[str]:
