@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,15 +136,25 @@ def fatal_daemon(
     return Daemon(vhost, folder, {"QUEUE_HANDLERS": json.dumps(handlers), **variables})
 
 
-def run_until_it_lives(daemon: Daemon, done: threading.Event) -> int:
-    """Starts the daemon again whenever it dies, as systemd does; returns how often it died before `done`."""
+def run_until(is_done: Callable[[], bool], daemon: Daemon) -> int:
+    """Starts the daemon again whenever it dies, as systemd does; returns how often it died before it was done."""
     deaths = 0
-    while not done.wait(0.05):
-        if daemon.process is None or daemon.process.poll() is not None:
-            deaths += daemon.process is not None
+
+    def look() -> bool:
+        nonlocal deaths
+        if daemon.running().poll() is not None:
+            deaths += 1
             daemon.start()
+        return is_done()
+
+    wait_until(look, 180, "everything in its place")
     daemon.stop()
     return deaths
+
+
+def is_empty(node: RabbitNode, vhost: BrokerAddress) -> bool:
+    """Also of what a worker holds."""
+    return node.list_queues(vhost.vhost)[QUEUE] == 0
 
 
 @pytest.mark.parametrize("handler", ["FatalHandler", "FatalBatchHandler"])
@@ -157,17 +167,8 @@ def test_a_message_that_kills_the_process_is_set_aside_after_three_starts_while_
     poison = camunda_message("fatal-1")
     broker.publish_all(QUEUE, [*bodies[:150], poison, *bodies[150:]])
     daemon = fatal_daemon(vhost, tmp_path, handler)
-    done = threading.Event()
-
-    def watch() -> None:
-        wait_until(lambda: broker.count(ERRORS) + broker.count(SENT) >= 301, 90, "everything in its place")
-        wait_until(lambda: node.list_queues(vhost.vhost)[QUEUE] == 0, what="an empty input queue")
-        done.set()
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
     with daemon:
-        deaths = run_until_it_lives(daemon, done)
+        deaths = run_until(lambda: broker.count(ERRORS) == 1 and is_empty(node, vhost), daemon)
     assert deaths == START_LIMIT
     [(_, body)] = broker.get_all(ERRORS)
     report = json.loads(body)
@@ -226,17 +227,8 @@ def test_two_messages_that_kill_the_process_are_both_found_out_and_nobody_else(
     bodies: list[bytes | str] = [camunda_message(each) for each in task_ids]
     broker.publish_all(QUEUE, [*bodies[:20], camunda_message("fatal-1"), camunda_message("fatal-2"), *bodies[20:]])
     daemon = fatal_daemon(vhost, tmp_path, "FatalBatchHandler")
-    done = threading.Event()
-
-    def watch() -> None:
-        wait_until(lambda: broker.count(ERRORS) + broker.count(SENT) >= 62, 120, "everything in its place")
-        wait_until(lambda: node.list_queues(vhost.vhost)[QUEUE] == 0, what="an empty input queue")
-        done.set()
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
     with daemon:
-        deaths = run_until_it_lives(daemon, done)
+        deaths = run_until(lambda: broker.count(ERRORS) == 2 and is_empty(node, vhost), daemon)
     assert deaths <= 2 * START_LIMIT
     reports = {json.loads(body)["task_id"]: json.loads(body)["code"] for _, body in broker.get_all(ERRORS)}
     assert reports == {"fatal-1": "kills_worker", "fatal-2": "kills_worker"}
