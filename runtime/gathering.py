@@ -47,14 +47,8 @@ class GatheringServices(SelectorIOServicesAdapter):
         ssl_context: SSLContext | None = None,
         server_hostname: str | None = None,
     ) -> AbstractIOReference:
-        try:
-            sock.getpeername()
-        except OSError as error:
-            # The connection was reset a moment ago. pika looks, too, and raises a ValueError, which would end the I/O
-            # loop with everything else in it.
-            sock.close()
-            failed = self.call_later(0, partial(on_done, error))
-            return cast(AbstractIOReference, failed)  # both can be cancelled, which is all that pika wants of it
+        if (reset := _why_unconnected(sock)) is not None:
+            return self._failed(sock, reset, on_done)
 
         def make_protocol() -> AbstractStreamProtocol:
             self._protocol = _GatheringProtocol(protocol_factory(), self._ioloop)
@@ -65,7 +59,27 @@ class GatheringServices(SelectorIOServicesAdapter):
             protocol = self._protocol
             on_done(linked if isinstance(linked, BaseException) or protocol is None else (linked[0], protocol.inner))
 
-        return super().create_streaming_connection(make_protocol, sock, done, ssl_context, server_hostname)
+        try:
+            return super().create_streaming_connection(make_protocol, sock, done, ssl_context, server_hostname)
+        except ValueError:
+            # pika has looked, too. If the connection was reset since we did, that must not end the I/O loop with
+            # everything else in it.
+            if (reset := _why_unconnected(sock)) is None:
+                raise
+            return self._failed(sock, reset, on_done)
+
+    def _failed(self, sock: socket, reason: OSError, on_done: Callable[[_Linked], None]) -> AbstractIOReference:
+        sock.close()
+        failed = self.call_later(0, partial(on_done, reason))
+        return cast(AbstractIOReference, failed)  # both can be cancelled, which is all that pika wants of it
+
+
+def _why_unconnected(sock: socket) -> OSError | None:
+    try:
+        sock.getpeername()
+    except OSError as error:
+        return error
+    return None
 
 
 class _GatheringProtocol(AbstractStreamProtocol):

@@ -133,7 +133,20 @@ def test_pika_is_given_its_own_protocol_and_all_that_comes_in(wire: Wire) -> Non
     wire.run_until(lambda: wire.protocol.received == b"frames")
 
 
-def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no_mistake() -> None:
+class ResetAfterALook(socket.socket):
+    """Tells of a connection that is gone at the next look."""
+
+    looks = 0
+
+    def getpeername(self) -> Any:
+        self.looks += 1
+        return ("127.0.0.1", 5672) if self.looks == 1 else super().getpeername()
+
+
+@pytest.mark.parametrize("kind", [socket.socket, ResetAfterALook])
+def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no_mistake(
+    kind: type[socket.socket],
+) -> None:
     ioloop = IOLoop()
     told: list[Any] = []
 
@@ -141,7 +154,7 @@ def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no
         told.append(linked)
         ioloop.stop()
 
-    with socket.socket() as unconnected:
+    with kind() as unconnected:
         GatheringServices(ioloop).create_streaming_connection(lambda: pytest.fail("used"), unconnected, done)
         ioloop.start()
         assert unconnected.fileno() == -1
