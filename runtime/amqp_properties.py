@@ -10,6 +10,7 @@ import base64
 import math
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pika
@@ -37,6 +38,7 @@ _ORDER = (  # on the wire; the first has the highest bit of the flags
     "app_id",
     "cluster_id",
 )
+_ALIKE = ("content_type", "content_encoding")
 _FLAGS = tuple((1 << (15 - place), name) for place, name in enumerate(_ORDER))
 _SHORT = struct.Struct(">H")
 _LONG = struct.Struct(">I")
@@ -127,8 +129,9 @@ class OutgoingProperties(pika.BasicProperties):
     def encode(self) -> list[bytes]:
         flags = 0
         pieces: list[bytes] = [b""]
+        values = self.__dict__
         for flag, name in _FLAGS:
-            value = getattr(self, name)
+            value = values[name]
             if value is None:
                 continue
             flags |= flag
@@ -139,6 +142,8 @@ class OutgoingProperties(pika.BasicProperties):
                 pieces.append(bytes((value,)))
             elif name is _TIMESTAMP:
                 pieces.append(_LONG_LONG.pack(value))
+            elif name in _ALIKE:
+                pieces.append(_known(value))
             else:
                 pieces.append(_short(value))
         pieces[0] = _SHORT.pack(flags)
@@ -170,8 +175,11 @@ class ToleratingConnection(pika.SelectConnection):
 def _written(headers: Mapping[str, Any]) -> bytes:
     pieces: list[bytes] = []
     for name, value in headers.items():
-        pieces.append(_short(name))
-        if isinstance(value, WireValue):
+        pieces.append(_known(name))
+        if type(value) is str:
+            text = value.encode()
+            pieces += (b"S", _LONG.pack(len(text)), text)
+        elif isinstance(value, WireValue):
             pieces.append(value)
         else:
             data.encode_value(pieces, value)
@@ -181,6 +189,9 @@ def _written(headers: Mapping[str, Any]) -> bytes:
 def _short(text: str) -> bytes:
     encoded = text.encode("utf-8", "surrogateescape")
     return bytes((len(encoded),)) + encoded
+
+
+_known = lru_cache(maxsize=256)(_short)  # what is the same in message after message
 
 
 def _plain(value: Any) -> Any:
