@@ -206,7 +206,7 @@ class MessageProcessor:
                 continue  # the broker has it back already
             work = Work.begin(delivery, self.route.system)
             is_readable = delivery.properties.unreadable is None  # or its copy would be another message
-            if is_readable and self._is_to_be_renewed(delivery):
+            if self._is_to_be_renewed(delivery):
                 self._settler.renew(work)
             elif is_readable and not self.gate.is_open():
                 self._settler.hand_back(work, "its system is paused")

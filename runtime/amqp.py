@@ -224,21 +224,11 @@ def refusal(name: str, error: ChannelClosedByBroker) -> TopologyError:
     return TopologyError(f"RabbitMQ refused {name}: {error.reply_code} {error.reply_text}")
 
 
-def ensure_queues(topology: Topology, parameters: Parameters, names: Iterable[str]) -> None:
-    """Creates what is missing of the named queues, their exchanges and bindings, on a connection for that alone.
+def ensure_queues(connection: pika.BlockingConnection, topology: Topology, names: Iterable[str]) -> None:
+    """Creates what is missing of the named queues, their exchanges and bindings, on channels of that connection.
 
-    Raises AMQPConnectionError or OSError when no broker answers, TopologyError when it refuses a declaration.
+    Raises AMQPConnectionError or OSError when the broker is gone, TopologyError when it refuses a declaration.
     """
-    connection, _ = connect(parameters)
-    try:
-        ensure_queues_on(connection, topology, names)
-    finally:
-        if connection.is_open:
-            connection.close()
-
-
-def ensure_queues_on(connection: pika.BlockingConnection, topology: Topology, names: Iterable[str]) -> None:
-    """Creates what is missing, on channels of that connection; raises as `ensure_queues`."""
     for name in names:
         try:
             _ensure_queue(connection, topology, name)

@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from core.errors import BusyError, ConfigurationError, LostError, OutageError, OutcomeError, PartialOutageError
 from core.results import Acknowledged
@@ -78,7 +77,7 @@ class LateResults:
             return None  # of the copies that wait for running work each has a doubt
         now = self._clock()
         with self._lock:
-            kept = self._kept.pop(_key(work), None)
+            kept = self._kept.pop(work.fingerprint, None)
             if kept is not None and kept.until > now:
                 return kept.outcome
             running = list(self._running.values())
@@ -92,13 +91,9 @@ class LateResults:
         return BusyError(reason, code="still_running", retry_after=wait)
 
     def _keep(self, work: Work, outcome: object, seconds: float) -> None:
-        key = _key(work)
+        key = work.fingerprint
         with self._lock:
             self._kept.pop(key, None)
             self._kept[key] = _Kept(outcome, self._clock() + seconds)
             if len(self._kept) > LIMIT:
                 self._kept.popitem(last=False)
-
-
-def _key(work: Work) -> _Key:
-    return blake2b(work.delivery.body, digest_size=16).digest()  # the task id is in the body

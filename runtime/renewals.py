@@ -14,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 
 from core.messages import HEADER_COPY, OutgoingMessage
 from rabbitmq_consumer import Delivery
@@ -87,4 +86,4 @@ class Renewals:
 
 def _instance(work: Work) -> _Instance:
     mark = (work.delivery.properties.headers or {}).get(HEADER_COPY)
-    return blake2b(work.delivery.body, digest_size=16).digest(), str(mark)
+    return work.fingerprint, str(mark)

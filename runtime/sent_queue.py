@@ -18,7 +18,7 @@ from pika.exceptions import ChannelClosedByBroker
 from core.copies import carried, kept_properties
 from core.envelopes import SentHeader
 from core.messages import OutgoingMessage
-from runtime.amqp import NOT_FOUND, Topology, connect, ensure_queues_on
+from runtime.amqp import NOT_FOUND, Topology, connect, ensure_queues
 from runtime.amqp_properties import ReceivedProperties
 from runtime.nodes import Parameters
 from runtime.queue_types import queue_type
@@ -98,7 +98,7 @@ class SentQueue:
             channel = connection.channel()
             ready = _ready_messages(channel, name)
             if ready is None:
-                ensure_queues_on(connection, topology, (name,))
+                ensure_queues(connection, topology, (name,))
                 channel = connection.channel()
             queue = cls(name, connection, channel, ready, is_stopping)
             yield queue

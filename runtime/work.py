@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
@@ -43,6 +44,11 @@ class Work:
     @property
     def message_id(self) -> str:
         return self.delivery.properties.message_id or f"{self.task_id or 'unreadable'}:task"
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The same for every delivery and copy of a message; the task id is in the body."""
+        return blake2b(self.delivery.body, digest_size=16).digest()
 
     def require_task(self) -> CamundaTask:
         if self.task is None:

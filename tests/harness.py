@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pydantic import SecretStr
@@ -21,7 +21,7 @@ from core.stats import Statistics
 from message_processor import MessageProcessor
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Topology, connection_parameters
+from runtime.amqp import Topology, connect, connection_parameters, ensure_queues
 from runtime.settlement import ProcessingSettings, Route
 from runtime.starts import StartJournal
 from runtime.tracking import Sweeper, TrackedQueue
@@ -41,6 +41,14 @@ def rabbitmq_settings(address: BrokerAddress, **changes: Any) -> RabbitMQSetting
         virtual_host=address.vhost,
         **{"heartbeat": 5, "reconnect_max_delay": 1.0, "queue_type": address.queue_type, **changes},
     )
+
+
+def ensure(address: BrokerAddress, names: Sequence[str], **changes: Any) -> None:
+    """What is missing of them, on a connection for that alone."""
+    settings = rabbitmq_settings(address, **changes)
+    connection, _ = connect(connection_parameters(settings, "test"))
+    with connection:
+        ensure_queues(connection, Topology(settings), names)
 
 
 def camunda_message(task_id: str, **fields: Any) -> bytes:

@@ -16,7 +16,6 @@ from core.errors import AmbiguousError
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from rabbitmq_consumer import Delivery
-from runtime.amqp import Topology, connection_parameters, ensure_queues
 from runtime.amqp_properties import ReceivedProperties
 from runtime.renewals import KEEP, Renewals
 from runtime.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
@@ -25,7 +24,7 @@ from sandbox.address import BrokerAddress
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
-from tests.harness import Bench, camunda_message, rabbitmq_settings, wait_until
+from tests.harness import Bench, camunda_message, ensure, wait_until
 from tests.test_returns import QUORUM, by_end_of_channel, returned_once, set_limit
 
 QUEUE = "bitrix24.queue"
@@ -138,8 +137,7 @@ def test_a_message_that_was_returned_once_keeps_its_place(vhost: BrokerAddress, 
 
 
 def test_a_queue_that_we_create_drops_nothing_that_is_returned(vhost: BrokerAddress, broker: Broker) -> None:
-    settings = rabbitmq_settings(vhost, queue_type="quorum")
-    ensure_queues(Topology(settings), connection_parameters(settings, "test"), (QUEUE, SENT))
+    ensure(vhost, (QUEUE, SENT), queue_type="quorum")
     for queue in (QUEUE, SENT):
         broker.publish(queue, b"x")
         for _ in range(DEFAULT_LIMIT + 5):
@@ -149,8 +147,7 @@ def test_a_queue_that_we_create_drops_nothing_that_is_returned(vhost: BrokerAddr
 
 def test_a_queue_that_an_older_worker_has_created_is_used_as_it_is(vhost: BrokerAddress, broker: Broker) -> None:
     broker.declare(QUEUE, arguments=QUORUM)
-    settings = rabbitmq_settings(vhost, queue_type="quorum")
-    ensure_queues(Topology(settings), connection_parameters(settings, "test"), (QUEUE,))
+    ensure(vhost, (QUEUE,), queue_type="quorum")
     handler = Recorder()
     bench = Bench(vhost, queue_type="quorum")
     bench.add(QUEUE, handler, sent_queue=SENT)

@@ -25,7 +25,6 @@ from runtime.amqp import (
     TopologyError,
     connect,
     connection_parameters,
-    ensure_queues,
     wait_queue_name,
 )
 from sandbox.address import BrokerAddress
@@ -35,7 +34,7 @@ from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import LocalServer, Server
 from tests.broker import Broker
-from tests.harness import Bench, camunda_message, rabbitmq_settings, wait_until
+from tests.harness import Bench, camunda_message, ensure, rabbitmq_settings, wait_until
 from tests.queue_types import ON_CLASSIC
 
 TASKS, UNROUTED, RESPONSES = "camunda.external.tasks", "camunda.unrouted.tasks", "camunda.task.responses"
@@ -102,11 +101,6 @@ def _properties(row: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def look(node: RabbitNode, vhost: BrokerAddress) -> Callable[[], View]:
     return partial(View.of, node, vhost.vhost)
-
-
-def ensure(address: BrokerAddress, names: Sequence[str], **settings: Any) -> None:
-    chosen = rabbitmq_settings(address, **settings)
-    ensure_queues(Topology(chosen), connection_parameters(chosen, "test"), names)
 
 
 def camunda_declares(address: BrokerAddress) -> None:

@@ -104,9 +104,11 @@ class TaskCreation:
     def _check_found(self, group: list[Job], found: dict[str, Row]) -> Iterator[Settled]:
         for job in list(group):
             # Asked again when the request goes out, which then is for nobody: here the others can still be spared that.
-            if not job.message.is_ours():
+            try:
+                job.message.ensure_ours()
+            except LostError as lost:
                 group.remove(job)
-                yield job.message, LostError("RabbitMQ may have given this message to another worker")
+                yield job.message, lost
                 continue
             job.task = found.get(job.key)
             job.existed = job.task is not None
