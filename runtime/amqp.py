@@ -20,7 +20,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
 from config import RabbitMQSettings
-from runtime.amqp_properties import ToleratingConnection
+from runtime.amqp_frames import FramedConnection
 from runtime.nodes import Nodes, Parameters, at_address, limit_of
 from runtime.resolving import Resolver
 from runtime.returns import NO_LIMIT
@@ -175,7 +175,7 @@ def _connected(parameters: pika.ConnectionParameters, resolver: Resolver) -> pik
     for address in resolver.wait_for(parameters.host, parameters.port, limit_of(parameters)):
         try:
             # The stub wants an instance; pika itself wants the class.
-            return pika.BlockingConnection(at_address(parameters, address), _impl_class=ToleratingConnection)  # type: ignore[arg-type]
+            return pika.BlockingConnection(at_address(parameters, address), _impl_class=FramedConnection)  # type: ignore[arg-type]
         except (AMQPConnectionError, OSError) as error:
             failure = error
         # pika tells a silent host by the one and a connection that is reset at once by the other.

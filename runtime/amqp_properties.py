@@ -1,4 +1,4 @@
-"""The properties of a message as this daemon reads and writes them, and the connection that reads them so.
+"""The properties of a message as this daemon reads and writes them.
 
 What pika cannot read it raises from within its I/O loop: the connection is lost, the message comes again on the next
 one, and no queue of the worker gets past it. Here it becomes a delivery that says of itself that it is unreadable.
@@ -14,8 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import pika
-from pika import data, spec
-from pika.frame import Frame, Header, ProtocolHeader
+from pika import data
 
 from core.messages import InvalidMessageError
 from runtime.amqp_fields import UnreadableError, WireValue, read_table, read_what_can_be_read, wire_values
@@ -43,9 +42,6 @@ _FLAGS = tuple((1 << (15 - place), name) for place, name in enumerate(_ORDER))
 _SHORT = struct.Struct(">H")
 _LONG = struct.Struct(">I")
 _LONG_LONG = struct.Struct(">Q")
-_FRAME_HEAD = struct.Struct(">BHI")
-_BODY_SIZE_AT = 4  # in a content header's payload, behind class and weight
-_PROPERTIES_AT = 12
 
 
 class ReceivedProperties(pika.BasicProperties):
@@ -148,28 +144,6 @@ class OutgoingProperties(pika.BasicProperties):
                 pieces.append(_short(value))
         pieces[0] = _SHORT.pack(flags)
         return pieces
-
-
-class ToleratingConnection(pika.SelectConnection):
-    """Reads content headers by `ReceivedProperties`; everything else is pika's."""
-
-    _frame_buffer: bytes
-
-    def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
-        buffer = self._frame_buffer
-        if buffer[0] != spec.FRAME_HEADER or len(buffer) < spec.FRAME_HEADER_SIZE:
-            return self._read_other_frame()
-        _, channel, size = _FRAME_HEAD.unpack_from(buffer)
-        end = spec.FRAME_HEADER_SIZE + size
-        if len(buffer) <= end or buffer[end] != spec.FRAME_END:
-            return self._read_other_frame()
-        body_size = _LONG_LONG.unpack_from(buffer, spec.FRAME_HEADER_SIZE + _BODY_SIZE_AT)[0]
-        properties = ReceivedProperties().decode(buffer[spec.FRAME_HEADER_SIZE + _PROPERTIES_AT : end])
-        return end + 1, Header(channel, body_size, properties)
-
-    def _read_other_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
-        frame: tuple[int, Frame | ProtocolHeader | None] = super()._read_frame()  # type: ignore[misc]  # no stub
-        return frame
 
 
 def _written(headers: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPConnectionError
 
 from runtime.amqp import describe
-from runtime.amqp_properties import ToleratingConnection
+from runtime.amqp_frames import FramedConnection
 from runtime.gathering import GatheringServices
 from runtime.nodes import at_address, limit_of
 from runtime.resolving import Resolver, is_address
@@ -184,7 +184,7 @@ class _Handshake(_Try):
         self._given_up = ""
         self._is_winner = False
         self._services = GatheringServices(race.ioloop)
-        self.connection = ToleratingConnection(
+        self.connection = FramedConnection(
             own,
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_open_error,

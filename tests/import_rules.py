@@ -27,7 +27,7 @@ PIKA_USERS = {
     *("runtime.amqp", "runtime.amqp_thread", "runtime.gathering", "runtime.racing", "runtime.declarations"),
     "runtime.subscription",
     *("runtime.nodes", "runtime.sent_queue", "runtime.tracking"),
-    *("runtime.amqp_properties", "runtime.queue_types", "runtime.queue_check"),
+    *("runtime.amqp_properties", "runtime.amqp_frames", "runtime.queue_types", "runtime.queue_check"),
     *("runtime.amqp10_link", "runtime.undeliverable"),
     *("rabbitmq_consumer", "rabbitmq_publisher"),
     *("simple_test", "test_bitrix_worker", "sandbox", "tests", "benchmarks"),
@@ -36,7 +36,8 @@ SANDBOX_USERS = {"main", "cli", "sandbox", "tests", "benchmarks"}
 CONSUMERS_USERS = {"cli", "tests", "benchmarks"}  # the daemon loads them by name
 CLOSED_TO_CONSUMERS = {
     *("runtime.amqp", "runtime.amqp_thread", "runtime.sent_queue", "runtime.tracking", "runtime.tracker_thread"),
-    *("runtime.amqp_properties", "runtime.amqp_fields", "runtime.amqp10_link", "runtime.undeliverable"),
+    *("runtime.amqp_properties", "runtime.amqp_frames", "runtime.amqp_fields"),
+    *("runtime.amqp10_link", "runtime.undeliverable"),
     *("runtime.racing", "runtime.declarations", "runtime.held_queues", "runtime.nodes", "runtime.subscription"),
     *("runtime.gathering", "runtime.answers", "runtime.change_watch", "runtime.loader", "runtime.lifecycle"),
     *("rabbitmq_consumer", "rabbitmq_publisher", "message_processor"),

@@ -13,19 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pika import data
-from pika.frame import Header, decode_frame
 
 from core.copies import FOREIGN_HEADERS_LIMIT, speaks_to_the_broker
 from core.envelopes import SentHeader
 from core.policy import Tries
 from rabbitmq_consumer import Delivery
 from runtime.amqp_fields import DEPTH_LIMIT, UnreadableError, read_table
-from runtime.amqp_properties import OutgoingProperties, ReceivedProperties, ToleratingConnection
+from runtime.amqp_properties import OutgoingProperties, ReceivedProperties
 from runtime.sent_queue import Held
 from runtime.work import Work
 from tests.wire import (
     UNREADABLE,
-    RawProperties,
     entry,
     header_tables,
     nested,
@@ -142,24 +140,6 @@ class TestReading:
         properties = received(raw)
         json.dumps(properties.told()).encode()
         work(properties).copy(Tries(), "again")
-
-    @settings(deadline=None)
-    @given(sections(), st.integers(1, 65_535), st.integers(0, 2**40), st.binary(max_size=20))
-    def test_frames_are_cut_as_pika_cuts_them(self, raw: bytes, channel: int, size: int, rest: bytes) -> None:
-        frame = Header(channel, size, RawProperties(raw)).marshal()
-        reader = ToleratingConnection.__new__(ToleratingConnection)
-        for part in range(len(frame)):
-            reader._frame_buffer = frame[:part] or b"\x02"
-            assert reader._read_frame() == (0, None)
-        reader._frame_buffer = frame + rest
-        consumed, header = reader._read_frame()
-        assert isinstance(header, Header)
-        assert (consumed, header.channel_number, header.body_size) == (len(frame), channel, size)
-        with pytest.raises(pika.exceptions.InvalidFrameError):
-            decode_frame(frame[:-1] + b"\x00")
-        reader._frame_buffer = frame[:-1] + b"\x00"
-        with pytest.raises(pika.exceptions.InvalidFrameError):
-            reader._read_frame()
 
 
 class TestCopies:
