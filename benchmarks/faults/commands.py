@@ -107,7 +107,9 @@ def _merge(options: argparse.Namespace, console: Console) -> int:
 
 def _show(found: results.Results, options: argparse.Namespace, console: Console) -> int:
     report.matrix(found.results).show(console)
-    red = [result.row.name for result in found.results if not result.is_green]
+    red = [result for result in found.results if not result.is_green]
+    for result in red:  # once more: whoever sees the end of a long output alone must know what was lost
+        console.print(report.complaints(result), soft_wrap=True, highlight=False, markup=False)
     console.print(f"{len(found.results) - len(red)} of {len(found.results)} rows are green", highlight=False)
     if options.record:
         section = f"matrix {report.series(found.rabbitmq)}"

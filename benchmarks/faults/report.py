@@ -22,9 +22,13 @@ DOCUMENT = DOCS / "guarantees.md"
 def line(result: Result, done: int, of: int) -> str:
     """One line of progress; what went wrong stands below it."""
     mark = "✔" if result.is_green else "✘"
-    account = result.account
-    text = f"{done:3}/{of} {mark} {result.row.name}: {account.published} tasks, {result.seconds:.0f} s"
-    return "\n".join([text, *(f"        {complaint}" for complaint in result.complaints)])
+    text = f"{done:3}/{of} {mark} {result.row.name}: {result.account.published} tasks, {result.seconds:.0f} s"
+    return "\n".join([text, *_indented(result)])
+
+
+def complaints(result: Result) -> str:
+    """A red row, and what went wrong in it."""
+    return "\n".join([f"✘ {result.row.name}", *_indented(result)])
 
 
 def matrix(results: Sequence[Result], *, with_stories: bool = False) -> Table:
@@ -53,6 +57,10 @@ def matrix(results: Sequence[Result], *, with_stories: bool = False) -> Table:
             red=not result.is_green,
         )
     return table
+
+
+def _indented(result: Result) -> list[str]:
+    return [f"        {complaint}" for complaint in result.complaints]
 
 
 def _doubtful(result: Result) -> str:
