@@ -190,6 +190,13 @@ def test_the_table_says_what_a_system_promises_and_tells_each_story_once() -> No
     assert [row[6] for row in table.rows] == ["1", "1, 1 told (of 8)", "1"]
 
 
+def test_who_tells_people_of_a_doubt_promises_to_send_nothing_twice() -> None:
+    table = matrix([result("portal-reset-told@email")])
+    assert table.rows[0][1] == "at most once"
+    assert by_name("portal-reset-told@email").settings["EMAIL_ON_AMBIGUOUS"] == "fail"
+    assert not by_name("portal-reset@email").settings.get("EMAIL_ON_AMBIGUOUS")
+
+
 def test_each_version_has_a_table_of_its_own() -> None:
     assert [series(version) for version in ("3.10.8", "4.0.5", "4.3.6")] == ["3.10", "4.0", "4.3"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.faults.row import Strike
+from benchmarks.faults.row import AT_MOST_ONCE, Strike
 from benchmarks.faults.stage import Stage
 from sandbox.faults import Fault, Injection
 
@@ -77,8 +77,10 @@ def armed(stage: Stage, *blows: Blow) -> Iterator[list[Injection]]:
         yield injections
     finally:
         if stage.target.at_once:
-            # Executed, and the worker was not told: with a system that recognises no repetition, a doubt each.
-            doubtful = [each for each in injections if each.fault.after_execution or each.fault.delay]
+            # Executed, and the worker was not told: with a system that recognises no repetition, a doubt each. Where
+            # doubts are told, also what was not executed: the worker cannot know.
+            is_told = stage.row.promise == AT_MOST_ONCE
+            doubtful = [each for each in injections if is_told or each.fault.after_execution or each.fault.delay]
             stage.in_doubt += sum(each.hits for each in doubtful)
         stage.target.server.clear_faults()
 

@@ -46,6 +46,9 @@ class Lane:
             with RabbitNode(self._server, row.node_config) as node:
                 return play(row, node, node.address, orders, interrupted)
         node = self._healthy_node()
+        if row.quorum_by_default:
+            [address] = node.add_vhosts([uuid.uuid4().hex[:12]], default_queue_type="quorum")
+            return play(row, node, address, orders, interrupted)
         return play(row, node, self._fresh_vhost(node), orders, interrupted)
 
     def stage(self, row: Row, chance: random.Random, interrupted: threading.Event) -> Stage:

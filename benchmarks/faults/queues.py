@@ -80,6 +80,17 @@ class Queues:
         }
         self._open().queue_declare(f"{queue}.retry.{milliseconds}ms", durable=True, arguments=arguments)
 
+    def declare_classic_wait_queue(self, name: str) -> None:
+        """One that passes its messages on, and is of another type than the daemon's."""
+        queue, _, milliseconds = name.removesuffix("ms").rpartition(".retry.")
+        arguments = {
+            "x-queue-type": "classic",
+            "x-message-ttl": int(milliseconds),
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": queue,
+        }
+        self._open().queue_declare(name, durable=True, arguments=arguments)
+
     def count(self, queue: str) -> int:
         """Ready messages; 0 when there is no such queue."""
         try:

@@ -44,7 +44,7 @@ def matrix(results: Sequence[Result], *, with_stories: bool = False) -> Table:
         table.add(
             row.name,
             *((story,) if with_stories else ()),
-            SYSTEMS[row.system].promise,
+            row.promise or SYSTEMS[row.system].promise,
             account.published,
             result.rounds,
             len(account.lost),

@@ -12,6 +12,8 @@ from benchmarks.faults.account import Published
 if TYPE_CHECKING:
     from benchmarks.faults.stage import Stage
 
+AT_MOST_ONCE = "at most once"  # the promise of a row whose worker tells people of doubts and repeats nothing
+
 Strike = Callable[["Stage", random.Random], None]
 Check = Callable[["Stage"], Sequence[str]]
 MakeTask = Callable[[int], Published]
@@ -47,6 +49,7 @@ class Row:
     kill_within: int = 10  # … at a random one of so many passages
     poison: str | None = None  # a word in a title that makes the handler end the process
     quorum: bool = False
+    quorum_by_default: bool = False  # on 4.x the virtual host makes quorum queues of what has no type
     proxied: bool = False  # the workers reach the broker through `stage.proxy`
     node_config: Mapping[str, str] = field(default_factory=dict)  # an own node with these lines of rabbitmq.conf
     portal: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the system's sandbox
@@ -59,6 +62,7 @@ class Row:
     nameless: bool = False  # the workers can resolve no name within `stage.names_lost`
     skewed: bool = False  # the workers' wall clock is wrong by what `stage.set_clock_error` says
     # -- judgement
+    promise: str | None = None  # how often a task is made; None: as the system promises
     may_answer_twice: bool = False  # at-least-once: a copy with the same message id
     may_be_suspected: bool = False  # what is in hand at three deaths counts as their cause, though here it is not
     patience: float = 90.0  # seconds after the last heal in which everything must have ended

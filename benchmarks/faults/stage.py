@@ -289,7 +289,7 @@ class Stage:
         on_the_way = self._messages_on_the_way()
         if on_the_way:
             return on_the_way
-        if self.row.quorum:
+        if self.row.quorum or self.row.quorum_by_default:
             self.pause(QUORUM_FIGURES_LAG)
         elif not self._has_wait_queues:
             return {}

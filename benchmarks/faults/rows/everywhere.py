@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchmarks.faults.blows import PATIENCE, Blow, armed, in_turn, strike_with, striking, wait_for_hits
 from benchmarks.faults.memory import MemoryWatch
-from benchmarks.faults.row import Row, Strike
+from benchmarks.faults.row import AT_MOST_ONCE, Row, Strike
 from benchmarks.faults.rows import broker, network, people, portal, queues, worker
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.systems import SYSTEMS
@@ -63,6 +63,9 @@ _ALSO = {
     "portal-outage": SERVED,
     "task-deleted": ("openproject", "1c"),
 }
+# Where a doubt may be told to people rather than be sent again, and the rows that leave one.
+_ON_AMBIGUOUS = {"email": "EMAIL_ON_AMBIGUOUS", "telegram": "TELEGRAM_ON_AMBIGUOUS"}
+_TOLD = ("worker-killed-on-the-wire", "worker-killed-created", "two-workers-one-killed", "link-cut", "portal-reset")
 # The quick ones that say most of a system, for the matrix of CI.
 _SHORT = {"worker-killed-created"}
 _SHORT_OF = {
@@ -90,7 +93,8 @@ def rows() -> list[Row]:
         workers=2,
         may_answer_twice=True,
     )
-    return sorted([*shared, *own, once], key=lambda row: OTHERS.index(row.system))
+    told = [_told(row) for row in (*shared, *own) if _is_told(row)]
+    return sorted([*shared, *own, *told, once], key=lambda row: OTHERS.index(row.system))
 
 
 def _at(row: Row, system: str) -> Row:
@@ -104,6 +108,29 @@ def _at(row: Row, system: str) -> Row:
         short=row.name in _SHORT_OF.get(system, _SHORT),
         soak=False,
     )
+
+
+def _is_told(row: Row) -> bool:
+    return row.system in _ON_AMBIGUOUS and row.name.partition("@")[0] in _TOLD
+
+
+def _told(row: Row) -> Row:
+    """The row of a system that recognises no repetition, told to send nothing twice."""
+    name = row.name.replace("@", "-told@")
+    return replace(
+        row,
+        name=name,
+        story=f"{row.story}; what may have been sent is told to people (ON_AMBIGUOUS=fail)",
+        settings={**row.settings, _ON_AMBIGUOUS[row.system]: "fail"},
+        check=nothing_came_twice,
+        promise=AT_MOST_ONCE,
+        short=False,
+    )
+
+
+def nothing_came_twice(stage: Stage) -> Sequence[str]:
+    twice = [key for key, objects in stage.target.objects().items() if len(objects) > 1]
+    return [f"{len(twice)} sent twice, where nothing may be: {', '.join(twice[:3])}"] if twice else []
 
 
 def _of_the_system(known: dict[str, Row]) -> Iterable[tuple[Row, Sequence[str]]]:

@@ -69,11 +69,24 @@ def rows() -> list[Row]:
             story=f"the same, and a policy of the administrator drops what came back more than {LOW_LIMIT} times",
             prepare=limit_returns,
         ),
+        _by_default(outage),
         lost,
+        _by_default(lost),
         replace(lost, name=f"{lost.name}@default", system="default"),  # one by one: most of them wait
         timeout,
         on_quorum(timeout),
     ]
+
+
+def _by_default(row: Row) -> Row:
+    """The same on queues that nobody has called quorum queues: on 4.x they are, with a limit of 20."""
+    return replace(
+        row,
+        name=f"{row.name}-by-default",
+        story="the same with RABBITMQ_QUEUE_TYPE=classic, in a virtual host whose default type is quorum",
+        quorum=False,
+        quorum_by_default=True,
+    )
 
 
 def outlast_sweeps(stage: Stage, _chance: random.Random) -> None:
