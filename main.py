@@ -43,9 +43,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_worker(lang: Language) -> int:
+    from runtime.lifecycle import StopSignals
+
+    signals = StopSignals()
+    signals.install()  # before everything that takes time: whoever stops a worker that starts gets an orderly end, too
+
     from cli.startup import read_configuration, settle_garbage_collector, start_logging
     from cli.worker import Worker
-    from runtime.lifecycle import StopSignals
     from runtime.loader import LoadError
     from runtime.systemd import Notifier
 
@@ -53,8 +57,6 @@ def run_worker(lang: Language) -> int:
         startup = read_configuration(os.environ, ENV_FILE)
         with start_logging(startup):
             worker = Worker(startup.settings, startup.handlers, startup.trackers, mask=startup.secrets.mask)
-            signals = StopSignals()
-            signals.install()
             settle_garbage_collector()
             orderly = worker.run(signals, Notifier.from_environment(os.environ))
     except SettingsError as error:

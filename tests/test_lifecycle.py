@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.systemd import Notifier
 from sandbox.address import BrokerAddress
 from tests.daemon import Daemon
+from tests.harness import wait_until
 
 PATIENCE = 20.0  # seconds that a test waits for what must come at once
 
@@ -351,3 +353,30 @@ class TestSystemd:
         heard = manager.heard_so_far()
         assert heard.count("STOPPING=1") == 1
         assert "READY=1" not in heard
+
+
+SLOW_MODULE = """
+import pathlib, time
+from base_handler import BaseMessageHandler
+
+here = pathlib.Path(__file__).parent
+(here / "begun").touch()
+while not (here / "go").exists():
+    time.sleep(0.01)
+
+class Handler(BaseMessageHandler):
+    def __init__(self):
+        super().__init__("slow")
+"""
+
+
+def test_a_worker_that_is_stopped_while_it_starts_ends_in_order(tmp_path: Path) -> None:
+    nobody = BrokerAddress("127.0.0.1", 1, "nobody", "nothing", "/")
+    (tmp_path / "slow_to_import.py").write_text(SLOW_MODULE)
+    handlers = {"slow.queue": {"module": "slow_to_import", "handler_class": "Handler"}}
+    variables = {"QUEUE_HANDLERS": json.dumps(handlers), "PYTHONPATH": str(tmp_path)}
+    with Daemon(nobody, tmp_path, variables) as daemon:
+        wait_until((tmp_path / "begun").exists)
+        daemon.running().send_signal(signal.SIGTERM)
+        (tmp_path / "go").touch()
+        assert daemon.running().wait(PATIENCE) == 0, daemon.output()
