@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
@@ -32,7 +33,7 @@ from core.events import (
     ResultStored,
     RetryScheduled,
 )
-from core.messages import Limits, OutgoingMessage
+from core.messages import InvalidMessageError, Limits, OutgoingMessage, decode_task
 from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, settle
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from rabbitmq_consumer import RabbitMQConsumer
@@ -221,6 +222,8 @@ class Settler:
 
     def renew(self, work: Work) -> None:
         """For a message that its queue drops one day if it is returned: a copy begins at zero, and nobody minds it."""
+        with contextlib.suppress(InvalidMessageError):  # told when its copy comes
+            work.task = decode_task(work.delivery.body, self._settings.limits)
         times = times_returned(work.delivery.properties.headers)
         reason = f"returned {times} times: a copy takes its place before RabbitMQ drops it"
         self._renewals.renew(work, reason, partial(self._on_renewed, reason))

@@ -110,6 +110,22 @@ def test_a_message_that_was_returned_is_replaced_by_a_copy_that_begins_at_zero(
     [message] = handler.seen
     assert times_returned(message.properties.headers) == 0
     assert (message.attempt, message.doubts) == (1, 0), "nothing is spent"
+    assert message.properties.message_id == "task-1:task"
+
+
+def test_a_task_that_was_published_twice_and_returned_is_done_twice(vhost: BrokerAddress, broker: Broker) -> None:
+    broker.declare(QUEUE, arguments=QUORUM)
+    broker.publish(QUEUE, camunda_message("task-1"))
+    broker.publish(QUEUE, camunda_message("task-1"))
+    for _ in range(RENEW_AT):
+        with broker.channel() as channel:  # whose end returns both
+            assert all(channel.basic_get(QUEUE)[0] for _ in range(2))
+    handler = Recorder()
+    bench = Bench(vhost)
+    bench.add(QUEUE, handler, sent_queue=SENT)
+    with bench.running():
+        broker.wait_for_count(SENT, 2)
+    assert broker.count(QUEUE) == 0, "nothing is held"
 
 
 def test_the_copy_of_a_message_that_may_have_been_begun_says_so_once(vhost: BrokerAddress, broker: Broker) -> None:
@@ -173,8 +189,8 @@ class Desk:
             lambda: self.now,
         )
 
-    def renew(self, tag: int, body: bytes = b"x", **headers: Any) -> None:
-        delivery = Delivery(QUEUE, 1, tag, True, ReceivedProperties(headers=headers), body)
+    def renew(self, tag: int, body: bytes = b"x", *, channel: int = 1, **headers: Any) -> None:
+        delivery = Delivery(QUEUE, channel, tag, True, ReceivedProperties(headers=headers), body)
         self.renewals.renew(Work.begin(delivery, "bitrix24"), "returned", lambda work, _: self.done.append(tag))
 
     def confirm(self, number: int = 0, error: Exception | None = None) -> None:
@@ -198,17 +214,43 @@ def test_the_original_is_acked_when_its_copy_is_stored() -> None:
 def test_an_original_that_comes_back_while_its_copy_is_on_its_way_gets_no_second_one() -> None:
     desk = Desk()
     desk.renew(1)
-    desk.renew(2)
+    desk.renew(2, channel=2)
     desk.confirm()
     assert len(desk.published) == 1
     assert desk.acked == [2], "as it was delivered last"
+
+
+def test_two_messages_of_the_same_bytes_get_a_copy_each() -> None:
+    # Camunda's side published a task twice. Seen: one copy for both, and one of the two was held for ever.
+    desk = Desk()
+    desk.renew(1)
+    desk.renew(2)
+    assert len(desk.published) == 2
+    desk.confirm(1)
+    desk.confirm(0)
+    assert desk.acked == [2, 1]
+
+
+@pytest.mark.parametrize("stored", [0, 1, 2])
+def test_two_messages_of_the_same_bytes_that_come_back_together_get_no_further_copies(stored: int) -> None:
+    desk = Desk()
+    desk.renew(1)
+    desk.renew(2)
+    for number in range(stored):
+        desk.confirm(number)
+    desk.renew(3, channel=2)
+    desk.renew(4, channel=2)
+    for number in range(stored, 2):
+        desk.confirm(number)
+    assert len(desk.published) == 2
+    assert set(desk.acked) >= {3, 4}
 
 
 def test_an_original_that_comes_back_after_its_copy_was_stored_is_acked_alone() -> None:
     desk = Desk()
     desk.renew(1)
     desk.confirm()
-    desk.renew(2)
+    desk.renew(2, channel=2)
     assert len(desk.published) == 1
     assert desk.acked == [1, 2]
 
@@ -217,7 +259,7 @@ def test_a_copy_is_never_taken_for_its_original() -> None:
     desk = Desk()
     desk.renew(1)
     desk.confirm()
-    desk.renew(2, **desk.published[0][0].headers)
+    desk.renew(2, channel=2, **desk.published[0][0].headers)
     assert len(desk.published) == 2
     assert desk.published[0][0].headers != desk.published[1][0].headers
 
@@ -227,7 +269,7 @@ def test_what_could_not_be_stored_is_tried_again_with_its_next_delivery() -> Non
     desk.renew(1)
     desk.confirm(error=RuntimeError("too large"))
     assert desk.acked == []
-    desk.renew(2)
+    desk.renew(2, channel=2)
     assert len(desk.published) == 2
 
 
@@ -236,7 +278,7 @@ def test_stored_copies_are_forgotten_after_a_while() -> None:
     desk.renew(1)
     desk.confirm()
     desk.now += KEEP + 1
-    desk.renew(2)
+    desk.renew(2, channel=2)
     assert len(desk.published) == 2
 
 
