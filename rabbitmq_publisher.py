@@ -35,6 +35,9 @@ from runtime.nodes import Parameters
 
 log = logging.getLogger(__name__)
 
+# Seconds that a quorum queue is left alone when it has been created. What RabbitMQ confirms in a younger one is gone if
+# its node is killed: with one node always within the first second, on 3.10.8, 4.0.5 and 4.3.6 (findings/).
+GROWTH = 3.0
 SILENCE = 10.0  # seconds between looks at how long confirms take
 WINDOW = 1000  # unconfirmed publishes in flight; bounds what is sent twice after a lost connection
 
@@ -69,6 +72,7 @@ class RabbitMQPublisher:
         *,
         reconnect_max_delay: float,
         queues: Sequence[str] = (),
+        growth: float = GROWTH,
     ) -> None:
         """`queues` are made sure of at every connect; any other is created when a message comes back from it."""
         self._thread = ConnectionThread(
@@ -79,6 +83,7 @@ class RabbitMQPublisher:
             on_open=self._on_connection_open,
             on_lost=self._on_connection_lost,
             events=events,
+            growth=growth,
         )
         self._events = events
         self._queues = queues

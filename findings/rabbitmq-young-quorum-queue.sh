@@ -28,9 +28,9 @@ apt() {
 apt update
 apt install --yes --download-only --no-install-recommends --reinstall rabbitmq-server=3.10.8-1.1+deb12u1
 for package in "$folder"/cache/archives/*.deb; do
-    case $package in */rabbitmq-server_* | */erlang-* | */libsctp* | */libodbc* | */libltdl*) dpkg -x "$package" "$folder/root" ;; esac
+    case $package in */rabbitmq-server_* | */erlang-* | */libsctp* | */libodbc* | */libltdl*) dpkg -x "$package" "$folder/tree" ;; esac
 done
-erlang=$folder/root/usr/lib/erlang
+erlang=$folder/tree/usr/lib/erlang
 for script in "$erlang"/bin/erl "$erlang"/erts-*/bin/erl; do
     sed -i "s|^\( *ROOTDIR=\)/.*|\1$erlang|" "$script"
 done
@@ -47,14 +47,14 @@ listeners.tcp.default = 127.0.0.1:$port
 CONFIG
 : >"$folder/enabled_plugins"
 export HOME="$folder/home" PATH="$erlang/bin:$PATH" ERL_EPMD_PORT="$3" ERL_EPMD_ADDRESS=127.0.0.1
-export LD_LIBRARY_PATH="$folder/root/usr/lib/$(uname -m)-linux-gnu" RABBITMQ_DIST_PORT="$2"
+export LD_LIBRARY_PATH="$folder/tree/usr/lib/$(uname -m)-linux-gnu" RABBITMQ_DIST_PORT="$2"
 export RABBITMQ_NODENAME=finding@localhost RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
 export RABBITMQ_CONF_ENV_FILE="$folder/none" RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
 export RABBITMQ_MNESIA_BASE="$folder/data" RABBITMQ_LOG_BASE="$folder/log" RABBITMQ_PID_FILE="$folder/pid"
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
 
 start() {
-    setsid "$folder"/root/usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/sbin/rabbitmq-server >"$folder/console" 2>&1 &
+    setsid "$folder"/tree/usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/sbin/rabbitmq-server >"$folder/console" 2>&1 &
     node=$!
 }
 

@@ -48,7 +48,10 @@ class ConnectionThread:
         on_open: Callable[[pika.SelectConnection], None],
         on_lost: Callback,
         events: EventStream | None = None,
+        growth: float = 0.0,
     ) -> None:
+        """`growth`: seconds that a quorum queue which `ensure_queue` has created is left alone."""
+        self._growth = growth
         self._name = name
         self._nodes = Nodes.of(parameters)
         self._topology = topology
@@ -115,7 +118,7 @@ class ConnectionThread:
         `on_done` is called later, and never if the connection is lost before.
         """
         if self.connection is not None and self.connection.is_open:
-            Declaration(self.connection, self._topology, name, on_done)
+            Declaration(self.connection, self._topology, name, on_done, growth=self._growth)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pika
@@ -22,13 +23,24 @@ OnDone = Callable[[bool], None]
 class Declaration:
     """One queue, on channels of its own. `on_done(usable)` in the I/O thread; never if the connection is lost before.
 
+    A quorum queue that had to be created is usable after `growth` seconds.
+
     A queue that gives no answer is waited for: closing the channel would need one, too, and what is asked again and
     again would use up the channels.
     """
 
-    def __init__(self, connection: pika.SelectConnection, topology: Topology, queue: str, on_done: OnDone) -> None:
+    def __init__(
+        self,
+        connection: pika.SelectConnection,
+        topology: Topology,
+        queue: str,
+        on_done: OnDone,
+        *,
+        growth: float = 0.0,
+    ) -> None:
         self._connection = connection
         self._queue = queue
+        self._growth = growth if topology.queue(queue).arguments.get("x-queue-type") == "quorum" else 0.0
         self._on_done = on_done
         self._steps = declaring(topology, queue)
         self._step = next(self._steps)
@@ -66,7 +78,8 @@ class Declaration:
         try:
             self._step = self._steps.send(is_there)
         except StopIteration:
-            self._end(usable=True)
+            is_new = not self._step.is_passive
+            self._end(usable=True, after=self._growth if is_new else 0.0)
             return
         if self._channel is None:
             self._open_channel()
@@ -84,9 +97,12 @@ class Declaration:
         extra = {"event": "queue.unusable", "queue": self._queue, "throttle": f"unusable {self._queue}"}
         log.error("%s cannot be used: %s", self._queue, reason, extra=extra)
 
-    def _end(self, *, usable: bool) -> None:
+    def _end(self, *, usable: bool, after: float = 0.0) -> None:
         self._is_over = True
         self._connection.ioloop.remove_timeout(self._timer)
         if self._channel is not None:
             self._channel.close()
-        self._on_done(usable)
+        if after:
+            self._connection.ioloop.call_later(after, partial(self._on_done, usable))
+        else:
+            self._on_done(usable)

@@ -76,6 +76,7 @@ class Bench:
         *,
         starts: StartJournal | None = None,
         lease: float = LONGEST_LEASE,
+        growth: float = 0.0,
         **rabbitmq: Any,
     ) -> None:
         settings = rabbitmq_settings(address, **rabbitmq)
@@ -85,7 +86,9 @@ class Bench:
         self.events = EventStream([self.statistics])
         self.topology = Topology(settings)
         self.parameters = connection_parameters(settings, "test")
-        self.publisher = RabbitMQPublisher(self.parameters, self.topology, self.events, reconnect_max_delay=1.0)
+        self.publisher = RabbitMQPublisher(
+            self.parameters, self.topology, self.events, reconnect_max_delay=1.0, growth=growth
+        )
         self.consumer = RabbitMQConsumer(
             self.parameters,
             self.topology,

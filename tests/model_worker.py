@@ -49,7 +49,7 @@ class ModelWorker(Bench):
 
     def make_publisher(self, address: BrokerAddress) -> RabbitMQPublisher:
         parameters = connection_parameters(rabbitmq_settings(address, heartbeat=HEARTBEAT), "model publisher")
-        return RabbitMQPublisher(parameters, self.topology, self.events, reconnect_max_delay=0.3)
+        return RabbitMQPublisher(parameters, self.topology, self.events, reconnect_max_delay=0.3, growth=0.0)
 
     def is_idle(self) -> bool:
         """Nothing delivered is unsettled and nothing published is unconfirmed."""

@@ -17,7 +17,6 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from pika.frame import Header
 
 from benchmarks.faults.account import Found
-from benchmarks.faults.tasks import INPUT_QUEUE
 from sandbox.camunda import EXCHANGES, QUEUES
 
 _NOT_FOUND = 404
@@ -67,18 +66,6 @@ class Queues:
 
     def declare(self, queue: str) -> None:
         self._open().queue_declare(queue, durable=True)
-
-    def declare_wait_queue(self, milliseconds: int, queue: str = INPUT_QUEUE) -> None:
-        """As docs/contract.md describes it."""
-        arguments = {
-            "x-queue-type": "quorum",
-            "x-message-ttl": milliseconds,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": queue,
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-        }
-        self._open().queue_declare(f"{queue}.retry.{milliseconds}ms", durable=True, arguments=arguments)
 
     def declare_classic_wait_queue(self, name: str) -> None:
         """One that passes its messages on, and is of another type than the daemon's."""

@@ -101,7 +101,7 @@ class Delivery:
     def outcome(self, progress: Progress) -> OutcomeError | None:
         """Why the mail is not done with, None when every recipient has an answer."""
         if progress.in_doubt and self._resend:
-            reason = f"the mail may have been delivered and is sent again: {progress.story()}"
+            reason = f"the mail may have been delivered; each further attempt sends it again: {progress.story()}"
             return TransientError(reason, code="in_doubt", retry_after=self._ambiguous_wait)
         if progress.error is not None:
             return progress.error

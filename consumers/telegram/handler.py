@@ -86,7 +86,8 @@ class TelegramHandler(BaseMessageHandler):
         doubt = _told(report.doubtful)
         if self._resend and not all(isinstance(each, InDoubtError) for each in report.doubtful.values()):
             # Also where another chat waits: to send again what may have arrived must cost an attempt.
-            raise TransientError(f"May have been delivered, is sent again: {doubt}", code="no_answer")
+            reason = f"May have been delivered; each further attempt sends it again: {doubt}"
+            raise TransientError(reason, code="no_answer")
         if report.busy is not None:
             raise report.busy
         if report.waiting:

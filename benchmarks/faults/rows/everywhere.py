@@ -65,6 +65,7 @@ _ALSO = {
 }
 # Where a doubt may be told to people rather than be sent again, and the rows that leave one.
 _ON_AMBIGUOUS = {"email": "EMAIL_ON_AMBIGUOUS", "telegram": "TELEGRAM_ON_AMBIGUOUS"}
+_ONE_RETRY = {"RETRY_ATTEMPTS": "1"}
 _TOLD = ("worker-killed-on-the-wire", "worker-killed-created", "two-workers-one-killed", "link-cut", "portal-reset")
 # The quick ones that say most of a system, for the matrix of CI.
 _SHORT = {"worker-killed-created"}
@@ -105,9 +106,15 @@ def _at(row: Row, system: str) -> Row:
         system=system,
         tasks=min(row.tasks, TASKS),
         rounds=min(row.rounds or ROUNDS, ROUNDS),
+        settings={**row.settings, **_ONE_RETRY} if _pays_for_doubts(row, system) else row.settings,
         short=row.name in _SHORT_OF.get(system, _SHORT),
         soak=False,
     )
+
+
+def _pays_for_doubts(row: Row, system: str) -> bool:
+    """What was on its way when the system went is sent again by mail and Telegram, for an attempt."""
+    return system in _ON_AMBIGUOUS and row.settings.get("RETRY_ATTEMPTS") == "0"
 
 
 def _is_told(row: Row) -> bool:
