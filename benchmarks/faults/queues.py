@@ -67,6 +67,18 @@ class Queues:
     def declare(self, queue: str) -> None:
         self._open().queue_declare(queue, durable=True)
 
+    def declare_wait_queue(self, milliseconds: int, queue: str) -> None:
+        """As docs/contract.md describes it."""
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-message-ttl": milliseconds,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": queue,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        self._open().queue_declare(f"{queue}.retry.{milliseconds}ms", durable=True, arguments=arguments)
+
     def declare_classic_wait_queue(self, name: str) -> None:
         """One that passes its messages on, and is of another type than the daemon's."""
         queue, _, milliseconds = name.removesuffix("ms").rpartition(".retry.")

@@ -160,10 +160,12 @@ def disk_alarm(stage: Stage, _chance: random.Random) -> None:
 
 
 def age_queues(stage: Stage) -> None:
-    """RabbitMQ forgets what is in a quorum queue whose node is killed within a second of its creation.
+    """A quorum queue whose node is killed within a second of its creation may take nothing any more.
 
-    See docs/guarantees.md: so Camunda's side begins when its queues are old. The worker minds its own.
+    See docs/guarantees.md: so the wait queues are there from the beginning, and old when the node is killed.
     """
+    for milliseconds in (100, 200, 1000, 2000):
+        stage.queues.declare_wait_queue(milliseconds, stage.target.queue)
     stage.pause(3)
 
 

@@ -269,6 +269,7 @@ def nobody_followed(stage: Stage) -> list[str]:
 
 
 def go_away(stage: Stage, _chance: random.Random) -> None:
+    stage.doubt()
     stage.target.server.go_down()
     try:
         stage.feed(20, 0.5)
