@@ -24,6 +24,7 @@ from core.policy import LONGEST_LEASE
 from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
 from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
+from runtime.declarations import Declared
 from runtime.inbox import Inbox
 from runtime.nodes import Parameters
 from runtime.subscription import Subscription
@@ -204,7 +205,8 @@ class RabbitMQConsumer:
             self._on_queue_ensured(subscription, usable=True)
         else:
             self._thread.ensure_queue(
-                subscription.queue, lambda usable: self._on_queue_ensured(subscription, usable=usable)
+                subscription.queue,
+                lambda declared: self._on_queue_ensured(subscription, usable=declared is not Declared.REFUSED),
             )
 
     def _on_queue_ensured(self, subscription: Subscription, *, usable: bool) -> None:

@@ -83,7 +83,6 @@ class RabbitMQPublisher:
             on_open=self._on_connection_open,
             on_lost=self._on_connection_lost,
             events=events,
-            growth=growth,
         )
         self._events = events
         self._queues = queues
@@ -93,7 +92,7 @@ class RabbitMQPublisher:
         self._outbox = self._inbox.items
         self._unconfirmed: dict[int, _Publication] = {}  # by delivery tag, in the order of publishing
         self._held: HeldQueues[_Publication] = HeldQueues(
-            self._thread, send=self._send, can_send=self._can_send, longest=reconnect_max_delay
+            self._thread, send=self._send, can_send=self._can_send, longest=reconnect_max_delay, growth=growth
         )
         self._oldest: dict[str, int] = {}  # by queue, the oldest unconfirmed tag at the last look
         self._confirmed: list[_Publication] = []  # in this turn of the I/O loop
@@ -278,6 +277,8 @@ class RabbitMQPublisher:
             elif self._returned and self._was_returned(publication):
                 self._publish_later(publication, "the queue does not exist")
             else:
+                if self._held.unproven:
+                    self._held.proved(publication.queue)
                 if self._held.by_name and publication.queue in self._held.by_name:
                     self._held.stored(publication.queue)
                 if not self._confirmed:

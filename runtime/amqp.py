@@ -197,10 +197,13 @@ class Step:
         return bool(self.arguments.get("passive"))
 
 
-def declaring(topology: Topology, name: str) -> Generator[Step, bool, None]:
-    """The questions that make sure of a queue; each is answered by True, or by False for what is not there."""
+Steps = Generator[Step, int | None, None]  # each is answered by a number of messages, or None for what is not there
+
+
+def declaring(topology: Topology, name: str) -> Steps:
+    """The questions that make sure of a queue."""
     queue = topology.queue(name)
-    if (yield Step("queue_declare", {"queue": queue.name, "passive": True})):
+    if (yield Step("queue_declare", {"queue": queue.name, "passive": True})) is not None:
         return
     for exchange in topology.exchanges:
         if any(source == exchange.name for source, _ in queue.bindings):
@@ -211,8 +214,18 @@ def declaring(topology: Topology, name: str) -> Generator[Step, bool, None]:
     log.info("queue %s was missing and has been created", queue.name, extra={"event": "queue.created"})
 
 
-def _declaring_exchange(exchange: ExchangeSpec) -> Generator[Step, bool, None]:
-    if (yield Step("exchange_declare", {"exchange": exchange.name, "passive": True})):
+def replacing(topology: Topology, name: str) -> Steps:
+    """As `declaring`, and an empty queue is made anew."""
+    waiting = yield Step("queue_declare", {"queue": name, "passive": True})
+    if waiting:
+        return
+    if waiting is not None:
+        yield Step("queue_delete", {"queue": name})
+    yield from declaring(topology, name)
+
+
+def _declaring_exchange(exchange: ExchangeSpec) -> Steps:
+    if (yield Step("exchange_declare", {"exchange": exchange.name, "passive": True})) is not None:
         return
     kind, arguments = exchange.type, dict(exchange.arguments)
     declared = {"exchange": exchange.name, "exchange_type": kind, "durable": True, "arguments": arguments}
@@ -246,13 +259,13 @@ def _ensure_queue(connection: pika.BlockingConnection, topology: Topology, name:
     while True:
         try:
             getattr(channel, step.method)(**step.arguments)
-            is_there = True
+            answer: int | None = 0
         except ChannelClosedByBroker as error:
             if not step.is_passive or error.reply_code != NOT_FOUND:
                 raise
-            channel, is_there = connection.channel(), False
+            channel, answer = connection.channel(), None
         try:
-            step = steps.send(is_there)
+            step = steps.send(answer)
         except StopIteration:
             channel.close()
             return

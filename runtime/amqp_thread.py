@@ -48,10 +48,7 @@ class ConnectionThread:
         on_open: Callable[[pika.SelectConnection], None],
         on_lost: Callback,
         events: EventStream | None = None,
-        growth: float = 0.0,
     ) -> None:
-        """`growth`: seconds that a quorum queue which `ensure_queue` has created is left alone."""
-        self._growth = growth
         self._name = name
         self._nodes = Nodes.of(parameters)
         self._topology = topology
@@ -112,13 +109,13 @@ class ConnectionThread:
     def is_open(self) -> bool:
         return self.connection is not None and self.connection.is_open and not self._closing.is_set()
 
-    def ensure_queue(self, name: str, on_done: OnDone) -> None:
-        """Creates what is missing; False, with the reason in the log, when the broker does not allow it.
+    def ensure_queue(self, name: str, on_done: OnDone, *, anew: bool = False) -> None:
+        """Creates what is missing; REFUSED, with the reason in the log, when the broker does not allow it.
 
-        `on_done` is called later, and never if the connection is lost before.
+        `on_done` is called later, and never if the connection is lost before. `anew`: also what is there, if empty.
         """
         if self.connection is not None and self.connection.is_open:
-            Declaration(self.connection, self._topology, name, on_done, growth=self._growth)
+            Declaration(self.connection, self._topology, name, on_done, anew=anew)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from enum import Enum, auto
 from typing import Any
 
 import pika
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
+from pika.frame import Method
 
-from runtime.amqp import NOT_FOUND, Topology, declaring, describe, refusal
+from runtime.amqp import NOT_FOUND, Topology, declaring, describe, refusal, replacing
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 10.0  # seconds without an answer after which it is told; a queue that has lost its majority gives none
 
-OnDone = Callable[[bool], None]
+
+class Declared(Enum):
+    """What has come of it; all but REFUSED can be used."""
+
+    REFUSED = auto()
+    THERE = auto()
+    CREATED = auto()
+    YOUNG = auto()  # created, and a quorum queue
+
+
+OnDone = Callable[[Declared], None]
 
 
 class Declaration:
-    """One queue, on channels of its own. `on_done(usable)` in the I/O thread; never if the connection is lost before.
+    """One queue, on channels of its own. `on_done` is called in the I/O thread; never if the connection is lost before.
 
-    A quorum queue that had to be created is usable after `growth` seconds.
+    `anew`: a queue that is empty is deleted first.
 
     A queue that gives no answer is waited for: closing the channel would need one, too, and what is asked again and
     again would use up the channels.
@@ -36,13 +47,14 @@ class Declaration:
         queue: str,
         on_done: OnDone,
         *,
-        growth: float = 0.0,
+        anew: bool = False,
     ) -> None:
         self._connection = connection
         self._queue = queue
-        self._growth = growth if topology.queue(queue).arguments.get("x-queue-type") == "quorum" else 0.0
+        is_quorum = topology.queue(queue).arguments.get("x-queue-type") == "quorum"
+        self._created = Declared.YOUNG if is_quorum else Declared.CREATED
         self._on_done = on_done
-        self._steps = declaring(topology, queue)
+        self._steps = replacing(topology, queue) if anew else declaring(topology, queue)
         self._step = next(self._steps)
         self._channel: Channel | None = None
         self._is_over = False
@@ -60,8 +72,8 @@ class Declaration:
     def _ask(self, channel: Channel) -> None:
         getattr(channel, self._step.method)(**self._step.arguments, callback=self._on_answer)
 
-    def _on_answer(self, _frame: Any) -> None:
-        self._go_on(is_there=True)
+    def _on_answer(self, frame: Method[Any]) -> None:
+        self._go_on(getattr(frame.method, "message_count", 0))
 
     def _on_channel_closed(self, _channel: Channel, reason: Exception) -> None:
         self._channel = None
@@ -70,16 +82,15 @@ class Declaration:
         if not isinstance(reason, ChannelClosedByBroker):
             self._refused(describe(reason))
         elif self._step.is_passive and reason.reply_code == NOT_FOUND:
-            self._go_on(is_there=False)
+            self._go_on(None)
         else:
             self._refused(str(refusal(self._queue, reason)))
 
-    def _go_on(self, *, is_there: bool) -> None:
+    def _go_on(self, answer: int | None) -> None:
         try:
-            self._step = self._steps.send(is_there)
+            self._step = self._steps.send(answer)
         except StopIteration:
-            is_new = not self._step.is_passive
-            self._end(usable=True, after=self._growth if is_new else 0.0)
+            self._end(Declared.THERE if self._step.is_passive else self._created)
             return
         if self._channel is None:
             self._open_channel()
@@ -91,18 +102,15 @@ class Declaration:
 
     def _refused(self, reason: str) -> None:
         self._complain(reason)
-        self._end(usable=False)
+        self._end(Declared.REFUSED)
 
     def _complain(self, reason: str) -> None:
         extra = {"event": "queue.unusable", "queue": self._queue, "throttle": f"unusable {self._queue}"}
         log.error("%s cannot be used: %s", self._queue, reason, extra=extra)
 
-    def _end(self, *, usable: bool, after: float = 0.0) -> None:
+    def _end(self, declared: Declared) -> None:
         self._is_over = True
         self._connection.ioloop.remove_timeout(self._timer)
         if self._channel is not None:
             self._channel.close()
-        if after:
-            self._connection.ioloop.call_later(after, partial(self._on_done, usable))
-        else:
-            self._on_done(usable)
+        self._on_done(declared)

@@ -3,10 +3,15 @@ created, one that is full, one that gives no answer. All others flow.
 
 A queue is tried again with growing pauses: made sure of, then with one message, then with twice as many, and so on
 until nothing waits for it.
+
+RabbitMQ cannot use a quorum queue any more whose node was killed within a second of its creation: it refuses each
+message after a minute (65 s on 3.10.8 and 4.0.5). One that we have created, that has never taken a message of ours, and
+that refuses one after the connection was lost, is made anew when nothing is in it.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,6 +20,9 @@ from typing import Generic, Protocol, TypeVar
 
 from runtime.amqp import Backoff
 from runtime.amqp_thread import ConnectionThread
+from runtime.declarations import Declared
+
+log = logging.getLogger(__name__)
 
 PORTION = 100  # the most that is on trial for one queue
 HOPE = 2.0  # seconds in which a queue that takes nothing is worth waiting for at the end
@@ -36,6 +44,7 @@ class _Held(Generic[_Item]):
         self.refused: list[_Item] = []  # came back, in their order; older than what is waiting
         self.on_trial = 0  # sent, and neither stored nor refused yet
         self.portion = PORTION
+        self.is_broken = False  # perhaps, and made anew if it is empty
         self.is_due = False  # a timer or a declaration leads on
 
     def __len__(self) -> int:
@@ -52,12 +61,17 @@ class HeldQueues(Generic[_Item]):
         send: Callable[[_Item], None],
         can_send: Callable[[], bool],
         longest: float,
+        growth: float,
     ) -> None:
+        """`growth`: seconds that a quorum queue which had to be created is left alone."""
+        self._growth = growth
         self._thread = thread
         self._send = send
         self._can_send = can_send
         self._longest = longest
         self.by_name: dict[str, _Held[_Item]] = {}
+        self.unproven: set[str] = set()  # queues that we have created, and that have taken nothing since
+        self._orphans: set[str] = set()  # those of an earlier connection
         self.aside = 0  # what is on trial: it takes nobody's place among the unconfirmed
 
     def hopeful(self) -> int:
@@ -68,6 +82,7 @@ class HeldQueues(Generic[_Item]):
 
     def connected(self, queues: Iterable[str]) -> None:
         """On a new connection: makes sure of those queues, and of all that something waits for."""
+        self._orphans = set(self.unproven)
         for queue in dict.fromkeys([*queues, *self.by_name]):
             held = self._held(queue)
             held.is_due = True
@@ -94,6 +109,7 @@ class HeldQueues(Generic[_Item]):
         held = self._held(item.queue)
         held.refused.append(item)
         held.portion = 1
+        held.is_broken = item.queue in self._orphans and item.queue in self.unproven
         self._one_less_on_trial(held)
         if not held.on_trial:
             self._try_later(item.queue, held)
@@ -110,6 +126,10 @@ class HeldQueues(Generic[_Item]):
             held.backoff.reset()
             held.portion = min(PORTION, 2 * held.portion)
             self._release(queue, held)
+
+    def proved(self, queue: str) -> None:
+        """It has taken a message."""
+        self.unproven.discard(queue)
 
     def silent(self, queue: str, count: int) -> None:
         """For so many items the broker says nothing: no more are sent to that queue until it does."""
@@ -139,15 +159,32 @@ class HeldQueues(Generic[_Item]):
             self._thread.call_later(held.backoff.delay(), partial(self._declare, queue))
 
     def _declare(self, queue: str) -> None:
-        self._thread.ensure_queue(queue, partial(self._on_declared, queue))
+        held = self.by_name[queue]
+        if held.is_broken:
+            held.is_broken = False
+            self._orphans.discard(queue)  # once
+            extra = {"event": "queue.replaced", "queue": queue}
+            log.warning("%s has never taken a message: it is made anew if it is empty", queue, extra=extra)
+            self._thread.ensure_queue(queue, partial(self._on_declared, queue), anew=True)
+        else:
+            self._thread.ensure_queue(queue, partial(self._on_declared, queue))
 
-    def _on_declared(self, queue: str, usable: bool) -> None:
+    def _on_declared(self, queue: str, declared: Declared) -> None:
+        held = self.by_name[queue]
+        if declared is Declared.YOUNG:
+            self.unproven.add(queue)
+            self._thread.call_later(self._growth, partial(self._on_usable, queue))
+        elif declared is Declared.REFUSED:
+            held.is_due = False
+            self._try_later(queue, held)
+        else:
+            self._on_usable(queue)
+
+    def _on_usable(self, queue: str) -> None:
         held = self.by_name[queue]
         held.is_due = False
-        if usable and not held.on_trial:
+        if not held.on_trial:
             self._release(queue, held)
-        elif not usable:
-            self._try_later(queue, held)
 
     def _release(self, queue: str, held: _Held[_Item]) -> None:
         held.waiting.extendleft(reversed(held.refused))

@@ -92,12 +92,18 @@ class Queues:
 
     def count(self, queue: str) -> int:
         """Ready messages; 0 when there is no such queue."""
+        return self._ready(queue) or 0
+
+    def exists(self, queue: str) -> bool:
+        return self._ready(queue) is not None
+
+    def _ready(self, queue: str) -> int | None:
         try:
             return int(self._open().queue_declare(queue, passive=True).method.message_count)
         except ChannelClosedByBroker as error:
             if error.reply_code != _NOT_FOUND:
                 raise
-            return 0
+            return None
 
     def take(self, queue: str) -> list[Found]:
         """Reads the queue empty; nothing when there is none."""

@@ -40,8 +40,21 @@ def rows() -> list[Row]:
         may_answer_twice=True,
         short=False,
     )
+    young = Row(
+        "broker-killed-young-wait-queue",
+        GROUP,
+        "RabbitMQ is killed when the worker has just created a wait queue: it forgets what is in it, or cannot use it",
+        strike=crash_when_a_wait_queue_appears,
+        settings={"RETRY_ATTEMPTS": "50", "RETRY_MAX_DELAY": "0.2"},
+        tasks=100,
+        rounds=2,
+        patience=200.0,  # RabbitMQ refuses what such a queue cannot take after 65 s
+        may_answer_twice=True,
+        short=False,
+    )
     return [
         killed,
+        young,
         Row(
             "broker-restarted",
             GROUP,
@@ -106,6 +119,31 @@ def crash(stage: Stage, chance: random.Random) -> None:
     stage.pause(chance.uniform(0, 0.5))
     stage.node.kill()
     stage.node.start()
+
+
+def crash_when_a_wait_queue_appears(stage: Stage, _chance: random.Random) -> None:
+    delete_wait_queues(stage)
+    refuse_creations(stage, 0.5)
+    try:
+        stage.feed(20, 0.2)
+        names = [f"{stage.target.queue}.retry.{milliseconds}ms" for milliseconds in (100, 200)]
+        for _ in range(1000):
+            if any(stage.queues.exists(name) for name in names):
+                break
+            stage.pause(0.01)
+        else:
+            raise TimeoutError("no wait queue was created, although creations are refused")
+        stage.node.kill()
+        stage.node.start()
+    finally:
+        stage.target.server.clear_faults()
+
+
+def delete_wait_queues(stage: Stage) -> None:
+    stage.quiesce()
+    for queue in stage.node.list_queues(stage.address.vhost):
+        if ".retry." in queue:
+            stage.queues.delete(queue)
 
 
 def restart(stage: Stage, _chance: random.Random) -> None:

@@ -10,6 +10,7 @@ import json
 import random
 
 from benchmarks.faults.row import Row
+from benchmarks.faults.rows import broker
 from benchmarks.faults.rows.broker import refuse_creations
 from benchmarks.faults.stage import Stage
 from sandbox.camunda import RESPONSES_QUEUE
@@ -75,10 +76,7 @@ def delete_responses(stage: Stage, _chance: random.Random) -> None:
 
 
 def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:
-    stage.quiesce()
-    for queue in stage.node.list_queues(stage.address.vhost):
-        if ".retry." in queue:
-            stage.queues.delete(queue)
+    broker.delete_wait_queues(stage)
 
 
 def refuse_some(stage: Stage) -> None:
