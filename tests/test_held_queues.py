@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,6 +17,9 @@ from core.errors import TransientError
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from rabbitmq_publisher import PublisherClosedError
+from runtime.amqp_thread import ConnectionThread
+from runtime.declarations import Declared, OnDone
+from runtime.held_queues import HeldQueues
 from runtime.tracking import SweepResult
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
@@ -242,3 +247,120 @@ class TestWhatATrackerClaims:
             assert told()
             assert result.completed + result.errors == 1
         assert broker.count(SENT) == 0
+
+
+class Desk:
+    """HeldQueues between a publisher and an I/O thread that a test plays: one message, `m`, for `queue`."""
+
+    queue = "a.queue.retry.100ms"
+
+    def __init__(self) -> None:
+        self.sent: list[Item] = []
+        self.asked: list[bool] = []  # for each declaration, whether the queue is to be made anew if it is empty
+        self._on_declared: list[OnDone] = []
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self.held: HeldQueues[Item] = HeldQueues(
+            cast(ConnectionThread, self), send=self.sent.append, can_send=lambda: True, longest=1.0, growth=3.0
+        )
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        self._timers.append((delay, callback))
+
+    def ensure_queue(self, _name: str, on_done: OnDone, *, anew: bool = False) -> None:
+        self.asked.append(anew)
+        self._on_declared.append(on_done)
+
+    def declared(self, what: Declared) -> None:
+        self._on_declared.pop()(what)
+
+    def time_passes(self) -> list[float]:
+        """The delays of the timers that end."""
+        due, self._timers = self._timers, []
+        for _, callback in due:
+            callback()
+        return [delay for delay, _ in due]
+
+    def refuse(self) -> None:
+        self.held.refused(self.sent.pop())
+        self.time_passes()
+
+    def lose_the_connection(self) -> None:
+        self._timers.clear()
+        self._on_declared.clear()
+        self.held.disconnected()
+        for item in self.sent:
+            self.held.came_back(item)
+        self.sent.clear()
+        self._timers.clear()
+        self.held.connected([])
+
+
+@dataclass(frozen=True)
+class Item:
+    queue: str = Desk.queue
+
+
+class TestAQueueThatIsBrokenByTheDeathOfItsNode:
+    def made(self) -> Desk:
+        """Its queue was missing and has just been created."""
+        desk = Desk()
+        desk.held.refused(Item())
+        desk.time_passes()
+        desk.declared(Declared.YOUNG)
+        return desk
+
+    def test_a_young_queue_gets_nothing_for_a_while(self) -> None:
+        desk = self.made()
+        assert desk.sent == []
+        assert desk.time_passes() == [3.0]
+        assert len(desk.sent) == 1
+
+    def test_one_that_has_taken_nothing_and_refuses_after_the_loss_is_made_anew_once(self) -> None:
+        desk = self.made()
+        desk.lose_the_connection()
+        desk.declared(Declared.THERE)
+        desk.refuse()
+        assert desk.asked == [False, False, True]
+        desk.declared(Declared.YOUNG)
+        desk.time_passes()
+        desk.refuse()
+        assert desk.asked == [False, False, True, False], "not again on the same connection"
+
+    def test_one_that_has_ever_taken_a_message_is_left_alone(self) -> None:
+        desk = self.made()
+        desk.held.proved(Desk.queue)
+        desk.lose_the_connection()
+        desk.declared(Declared.THERE)
+        desk.refuse()
+        assert desk.asked == [False, False, False]
+
+    def test_one_that_refuses_on_the_connection_that_has_created_it_is_full_and_left_alone(self) -> None:
+        desk = self.made()
+        desk.time_passes()
+        desk.refuse()
+        assert desk.asked == [False, False]
+
+    def test_one_of_somebody_else_is_left_alone(self) -> None:
+        desk = Desk()
+        desk.held.refused(Item())
+        desk.time_passes()
+        desk.declared(Declared.THERE)
+        desk.lose_the_connection()
+        desk.declared(Declared.THERE)
+        desk.refuse()
+        assert not any(desk.asked)
+
+    @pytest.mark.parametrize("messages", [0, 1])
+    def test_what_has_messages_is_not_made_anew(self, vhost: BrokerAddress, broker: Broker, messages: int) -> None:
+        queue = "theirs.sent.queue"
+        found: list[Declared] = []
+        broker.declare(queue, arguments={"x-max-length": 7})
+        for _ in range(messages):
+            broker.publish(queue, b"precious")
+        with Bench(vhost).running() as bench:
+            thread = bench.publisher._thread
+            wait_until(bench.publisher.is_ready, what="the connection")
+            thread.call(lambda: thread.ensure_queue(queue, found.append, anew=True))
+            wait_until(lambda: bool(found), what="the answer")
+        assert found == [Declared.THERE if messages else Declared.CREATED]
+        assert [body for _, body in broker.get_all(queue)] == messages * [b"precious"]
