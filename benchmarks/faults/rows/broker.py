@@ -48,7 +48,7 @@ def rows() -> list[Row]:
         settings={"RETRY_ATTEMPTS": "50", "RETRY_MAX_DELAY": "0.2"},
         tasks=100,
         rounds=2,
-        patience=200.0,  # RabbitMQ refuses what such a queue cannot take after 65 s
+        patience=150.0,  # RabbitMQ refuses what such a queue cannot take after 65 s
         may_answer_twice=True,
         short=False,
     )
@@ -137,6 +137,8 @@ def crash_when_a_wait_queue_appears(stage: Stage, _chance: random.Random) -> Non
         stage.node.start()
     finally:
         stage.target.server.clear_faults()
+    if stage.quiesce() is None:
+        raise TimeoutError(f"not all have ended {stage.patience:.0f} s after the restart")
 
 
 def delete_wait_queues(stage: Stage) -> None:
