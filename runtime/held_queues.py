@@ -109,7 +109,7 @@ class HeldQueues(Generic[_Item]):
         held = self._held(item.queue)
         held.refused.append(item)
         held.portion = 1
-        held.is_broken = item.queue in self._orphans and item.queue in self.unproven
+        held.is_broken = item.queue in self._orphans
         self._one_less_on_trial(held)
         if not held.on_trial:
             self._try_later(item.queue, held)
@@ -130,6 +130,7 @@ class HeldQueues(Generic[_Item]):
     def proved(self, queue: str) -> None:
         """It has taken a message."""
         self.unproven.discard(queue)
+        self._orphans.discard(queue)
 
     def silent(self, queue: str, count: int) -> None:
         """For so many items the broker says nothing: no more are sent to that queue until it does."""
@@ -160,21 +161,19 @@ class HeldQueues(Generic[_Item]):
 
     def _declare(self, queue: str) -> None:
         held = self.by_name[queue]
-        if held.is_broken:
-            held.is_broken = False
+        anew, held.is_broken = held.is_broken, False
+        if anew:
             self._orphans.discard(queue)  # once
             extra = {"event": "queue.replaced", "queue": queue}
             log.warning("%s has never taken a message: it is made anew if it is empty", queue, extra=extra)
-            self._thread.ensure_queue(queue, partial(self._on_declared, queue), anew=True)
-        else:
-            self._thread.ensure_queue(queue, partial(self._on_declared, queue))
+        self._thread.ensure_queue(queue, partial(self._on_declared, queue), anew=anew)
 
     def _on_declared(self, queue: str, declared: Declared) -> None:
-        held = self.by_name[queue]
         if declared is Declared.YOUNG:
             self.unproven.add(queue)
             self._thread.call_later(self._growth, partial(self._on_usable, queue))
         elif declared is Declared.REFUSED:
+            held = self.by_name[queue]
             held.is_due = False
             self._try_later(queue, held)
         else:

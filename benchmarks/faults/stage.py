@@ -296,6 +296,10 @@ class Stage:
         # Messages go round between input and wait queues, which cannot be looked at in the same moment.
         return self._messages_on_the_way()
 
+    def wait_queues(self) -> list[str]:
+        """Those that there are now, of every input queue."""
+        return [queue for queue in self.node.list_queues(self.address.vhost) if _is_wait_queue(queue)]
+
     def stop_workers(self) -> list[str]:
         """In order; what they did that nobody had asked for."""
         for worker in self.workers:
@@ -319,10 +323,14 @@ class Stage:
 
     def _messages_on_the_way(self) -> dict[str, int]:
         counts = self.node.list_queues(self.address.vhost)
-        wait_queues = [queue for queue in counts if ".retry." in queue]
+        wait_queues = [queue for queue in counts if _is_wait_queue(queue)]
         self._has_wait_queues = bool(wait_queues)
         for queue in wait_queues:
             # RabbitMQ's figure of a quorum queue is seconds old, but nobody holds a message of these: all are ready.
             counts[queue] = self.queues.count(queue)
         ends = {RESPONSES_QUEUE, ERRORS_QUEUE, *self.row.aside}
         return {queue: count for queue, count in counts.items() if count and queue not in ends}
+
+
+def _is_wait_queue(queue: str) -> bool:
+    return ".retry." in queue

@@ -7,8 +7,8 @@ import random
 import secrets
 
 from benchmarks.faults.row import Row
-from benchmarks.faults.rows.broker import refuse_creations
-from benchmarks.faults.rows.queues import delete_wait_queues, refuse_some
+from benchmarks.faults.rows.broker import delete_wait_queues, refuse_creations
+from benchmarks.faults.rows.queues import refuse_some
 from benchmarks.faults.stage import Stage
 
 GROUP = "access"
@@ -113,7 +113,7 @@ def _expect_answers_without_wait_queues(stage: Stage) -> None:
 
 def make_wait_queues_classic(stage: Stage, chance: random.Random) -> None:
     stage.quiesce()
-    names = [queue for queue in stage.node.list_queues(stage.address.vhost) if ".retry." in queue]
+    names = stage.wait_queues()
     if not names:
         raise TimeoutError("there are no wait queues, although creations are refused")
     for name in names:

@@ -121,8 +121,8 @@ def crash(stage: Stage, chance: random.Random) -> None:
     stage.node.start()
 
 
-def crash_when_a_wait_queue_appears(stage: Stage, _chance: random.Random) -> None:
-    delete_wait_queues(stage)
+def crash_when_a_wait_queue_appears(stage: Stage, chance: random.Random) -> None:
+    delete_wait_queues(stage, chance)
     refuse_creations(stage, 0.5)
     try:
         stage.feed(20, 0.2)
@@ -141,11 +141,10 @@ def crash_when_a_wait_queue_appears(stage: Stage, _chance: random.Random) -> Non
         raise TimeoutError(f"not all have ended {stage.patience:.0f} s after the restart")
 
 
-def delete_wait_queues(stage: Stage) -> None:
+def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:
     stage.quiesce()
-    for queue in stage.node.list_queues(stage.address.vhost):
-        if ".retry." in queue:
-            stage.queues.delete(queue)
+    for queue in stage.wait_queues():
+        stage.queues.delete(queue)
 
 
 def restart(stage: Stage, _chance: random.Random) -> None:

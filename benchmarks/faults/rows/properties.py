@@ -11,8 +11,7 @@ from typing import Any
 
 from benchmarks.faults.account import Published
 from benchmarks.faults.row import Row
-from benchmarks.faults.rows.broker import refuse_creations
-from benchmarks.faults.rows.queues import delete_wait_queues
+from benchmarks.faults.rows.broker import delete_wait_queues, refuse_creations
 from benchmarks.faults.rows.worker import on_quorum
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.tasks import task

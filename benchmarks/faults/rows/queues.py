@@ -10,8 +10,7 @@ import json
 import random
 
 from benchmarks.faults.row import Row
-from benchmarks.faults.rows import broker
-from benchmarks.faults.rows.broker import refuse_creations
+from benchmarks.faults.rows.broker import delete_wait_queues, refuse_creations
 from benchmarks.faults.stage import Stage
 from sandbox.camunda import RESPONSES_QUEUE
 
@@ -73,10 +72,6 @@ def delete_responses(stage: Stage, _chance: random.Random) -> None:
         if stage.queues.delete_if_empty(RESPONSES_QUEUE):
             return
         stage.pause(0)
-
-
-def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:
-    broker.delete_wait_queues(stage)
 
 
 def refuse_some(stage: Stage) -> None:
