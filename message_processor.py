@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from base_handler import MoreMessages
-from core.errors import OutcomeError, PermanentError, StoppingError, TransientError
+from core.errors import InvalidMessageError, OutcomeError, PermanentError, StoppingError, TransientError
 from core.events import EventStream, MessageReceived
-from core.messages import IncomingMessage, InvalidMessageError, decode_task
+from core.messages import IncomingMessage, decode_task
 from core.policy import suspect_group_size
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher

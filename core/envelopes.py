@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
-from core.errors import OutcomeError, PermanentError
+from core.errors import InvalidMessageError, OutcomeError, PermanentError
 from core.messages import (
     HEADER_ERROR,
     HEADER_EXTERNAL_ID,
@@ -20,12 +20,11 @@ from core.messages import (
     HEADER_TASK_ID,
     TASK_ID_LIMIT,
     CamundaTask,
-    InvalidMessageError,
     OutgoingMessage,
-    decode_object,
     text_of_value,
 )
 from core.results import Accepted, Done, JsonObject
+from core.strict_json import decode_object
 
 PROCESSING_SUCCESS = "success"
 PROCESSING_COMPLETED = "completed"

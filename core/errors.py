@@ -47,6 +47,10 @@ class PermanentError(OutcomeError):
     outcome = "permanent"
 
 
+class InvalidMessageError(PermanentError):
+    """The message breaks the contract; it goes to the error queue with its original bytes."""
+
+
 class TransientError(OutcomeError):
     """May succeed soon; one attempt is spent."""
 

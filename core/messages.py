@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import codecs
 import json
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from core.amqp10 import NoTextError, text_of
-from core.errors import LostError, PermanentError
+from core.errors import InvalidMessageError, LostError
+from core.strict_json import decode_object
 
 # Our own headers carry no "x-": RabbitMQ 4 rewrites or drops that namespace on a client's re-publish.
 HEADER_ATTEMPT = "task-creator-attempt"
@@ -35,12 +34,6 @@ HEADER_ERROR = "task-creator-error"
 
 # message_id is an AMQP short string (255 bytes) made of the task id and a suffix; Camunda's own ids have 36 characters.
 TASK_ID_LIMIT = 200
-
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-class InvalidMessageError(PermanentError):
-    """The message breaks the contract; it goes to the error queue with its original bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,36 +193,6 @@ def text_of_value(body: bytes) -> bytes:
         ) from None
 
 
-def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
-    """A JSON object by the strict rules of `decode_task`; raises InvalidMessageError."""
-    try:
-        value = _DECODER.decode(body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InvalidMessageError(
-            f"the message is not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}",
-            code="not_utf8",
-        ) from None
-    except json.JSONDecodeError as error:
-        raise InvalidMessageError(
-            f"the message is not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
-            code="not_json",
-        ) from None
-    except RecursionError:
-        raise _too_deep(max_depth) from None
-    except ValueError as error:  # an integer beyond sys.get_int_max_str_digits()
-        raise InvalidMessageError(f"the message holds an unusable number: {error}", code="bad_number") from None
-    if not isinstance(value, dict):
-        raise InvalidMessageError(
-            f"the message is a JSON {_json_type(value)}, an object is expected", code="not_an_object"
-        )
-    # Counting brackets bounds the depth from above without walking: nearly every message ends here.
-    if body.count(b"{") + body.count(b"[") > max_depth and _depth(value) > max_depth:
-        raise _too_deep(max_depth)
-    if _SURROGATE_ESCAPE.search(body):
-        _refuse_lone_surrogates(value, max_depth)
-    return value
-
-
 def _require_identifier(fields: Mapping[str, Any], name: str) -> None:
     if name not in fields:
         raise InvalidMessageError(f"the message has no {name}", code=f"missing_{name}")
@@ -247,74 +210,3 @@ def _require_identifier(fields: Mapping[str, Any], name: str) -> None:
         raise InvalidMessageError(
             f"{name} has {len(value.encode())} bytes, {TASK_ID_LIMIT} are allowed", code=f"bad_{name}"
         )
-
-
-def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InvalidMessageError(f"the key {twice[:200]!r} stands twice in one object", code="duplicate_key")
-    return members
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidMessageError(f"{name} is no JSON number", code="bad_number")
-
-
-def _finite_float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise InvalidMessageError(f"the number {text[:50]} is too large", code="bad_number")
-    return number
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite_float
-)
-
-
-def _depth(value: Any) -> int:
-    depth = 0
-    level = [value]
-    while level:
-        depth += 1
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ]
-    return depth
-
-
-def _too_deep(max_depth: int) -> InvalidMessageError:
-    return InvalidMessageError(
-        f"the message is nested deeper than MAX_MESSAGE_DEPTH={max_depth}", code="message_too_deep"
-    )
-
-
-def _refuse_lone_surrogates(value: Any, max_depth: int) -> None:
-    # json.loads lets them pass and encoding fails later, when the outside task exists already.
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        code_point = ord(error.object[error.start])
-        raise InvalidMessageError(
-            f"the message holds half of a surrogate pair (\\u{code_point:04x}), which is no character",
-            code="lone_surrogate",
-        ) from None
-    except RecursionError:  # the writer gives up a few levels before the reader
-        raise _too_deep(max_depth) from None
-
-
-def _json_type(value: Any) -> str:
-    names = {
-        type(None): "null",
-        bool: "boolean",
-        int: "number",
-        float: "number",
-        str: "string",
-        list: "array",
-    }
-    return names[type(value)]

@@ -16,7 +16,7 @@ from typing import Any
 import pika
 from pika import data
 
-from core.messages import InvalidMessageError
+from core.errors import InvalidMessageError
 from runtime.amqp_fields import UnreadableError, WireValue, read_table, read_what_can_be_read, wire_values
 
 _HEADERS = "headers"

@@ -24,8 +24,8 @@ from core.envelopes import (
     encode_response,
     encode_unreadable,
 )
-from core.errors import BusinessError, OutcomeError, PermanentError
-from core.messages import InvalidMessageError, OutgoingMessage
+from core.errors import BusinessError, InvalidMessageError, OutcomeError, PermanentError
+from core.messages import OutgoingMessage
 from core.results import Completed, Rejected
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.sent_queue import Held, Taken, copy_of

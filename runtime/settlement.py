@@ -16,6 +16,7 @@ from core.envelopes import Failure, encode_failed_task, encode_sent, encode_unre
 from core.errors import (
     BusyError,
     ConfigurationError,
+    InvalidMessageError,
     OutageError,
     OutcomeError,
     PartialOutageError,
@@ -33,7 +34,7 @@ from core.events import (
     ResultStored,
     RetryScheduled,
 )
-from core.messages import InvalidMessageError, Limits, OutgoingMessage, decode_task
+from core.messages import Limits, OutgoingMessage, decode_task
 from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, settle
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from rabbitmq_consumer import RabbitMQConsumer

@@ -25,7 +25,8 @@ from typing import Any
 
 from base_tracker import Changes
 from core.envelopes import STATE_DONE, decode_sent_header
-from core.messages import HEADER_TASK_ID, InvalidMessageError
+from core.errors import InvalidMessageError
+from core.messages import HEADER_TASK_ID
 from core.results import Completed, Pending, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology

@@ -21,7 +21,8 @@ import pika
 from pika.exceptions import ConnectionClosedByBroker
 
 from core.envelopes import Failure, encode_failed_task, encode_unreadable
-from core.messages import InvalidMessageError, Limits, OutgoingMessage, decode_task
+from core.errors import InvalidMessageError
+from core.messages import Limits, OutgoingMessage, decode_task
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError
 from runtime.amqp10_link import Link, LinkError
 from runtime.amqp10_values import (

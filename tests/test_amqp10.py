@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.amqp10 import NoTextError, text_of
-from core.messages import InvalidMessageError, Limits, decode_task
+from core.errors import InvalidMessageError
+from core.messages import Limits, decode_task
 from runtime.amqp10_values import (
     APPLICATION_PROPERTIES,
     DATA,

@@ -16,8 +16,8 @@ from cli.demo.scenario import IN_ERROR_QUEUE, Outside, Sample
 from cli.demo.systems import ALL, SYSTEMS, make_scenario
 from cli.demo.systems.bitrix import NOBODY, ROLES
 from cli.demo.texts import say
-from core.errors import PermanentError
-from core.messages import InvalidMessageError, Limits, decode_task
+from core.errors import InvalidMessageError, PermanentError
+from core.messages import Limits, decode_task
 from sandbox.bitrix24 import DEFAULT_USERS
 from sandbox.camunda import StoredMessage
 from sandbox.rabbitmq_install import CHOICES

@@ -18,7 +18,8 @@ from cli.demo.texts import say
 from cli.exit_codes import EXIT_BAD_CONFIGURATION
 from config import RabbitMQSettings, WorkerSettings
 from core import envelopes, errors, messages
-from core.messages import InvalidMessageError, Limits, decode_task
+from core.errors import InvalidMessageError
+from core.messages import Limits, decode_task
 from core.policy import WAIT_STEPS
 from core.results import Accepted
 from core.settings_errors import Language

@@ -32,8 +32,8 @@ from core.envelopes import (
     encode_sent,
     encode_unreadable,
 )
-from core.errors import BusinessError, PermanentError, TransientError
-from core.messages import CamundaTask, InvalidMessageError, Limits, OutgoingMessage, decode_task
+from core.errors import BusinessError, InvalidMessageError, PermanentError, TransientError
+from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.policy import Tries
 from core.results import Accepted, Done
 from sandbox.address import BrokerAddress

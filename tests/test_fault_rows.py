@@ -16,7 +16,8 @@ from benchmarks.faults.lanes import Lane, open_lanes
 from benchmarks.faults.rows import GROUPS, all_rows, matching
 from benchmarks.faults.rows.input import good_or_bad, twice
 from benchmarks.faults.runner import Orders
-from core.messages import InvalidMessageError, Limits, decode_task
+from core.errors import InvalidMessageError
+from core.messages import Limits, decode_task
 from sandbox.camunda import ERRORS_QUEUE
 from sandbox.rabbitmq_server import Server
 

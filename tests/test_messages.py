@@ -13,16 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.envelopes import decode_sent, encode_sent
-from core.messages import (
-    TASK_ID_LIMIT,
-    CamundaTask,
-    InvalidMessageError,
-    Limits,
-    decode_object,
-    decode_task,
-    plain,
-)
+from core.errors import InvalidMessageError
+from core.messages import TASK_ID_LIMIT, CamundaTask, Limits, decode_task, plain
 from core.results import Accepted
+from core.strict_json import decode_object
 
 REQUIRED = b'"task_id": "task-1", "topic": "bitrix_create_task"'
 SMALLEST = b"{" + REQUIRED + b"}"

@@ -14,6 +14,7 @@ from core.errors import (
     BusinessError,
     BusyError,
     ConfigurationError,
+    InvalidMessageError,
     LostError,
     OutageError,
     OutcomeError,
@@ -21,7 +22,6 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
-from core.messages import InvalidMessageError
 from core.policy import (
     AMBIGUOUS_LIMIT,
     WAIT_STEPS,

@@ -21,8 +21,8 @@ from core.envelopes import (
     encode_sent,
     encode_unreadable,
 )
-from core.errors import AmbiguousError, OutcomeError, PermanentError, TransientError
-from core.messages import CamundaTask, InvalidMessageError, Limits, decode_task
+from core.errors import AmbiguousError, InvalidMessageError, OutcomeError, PermanentError, TransientError
+from core.messages import CamundaTask, Limits, decode_task
 from core.policy import AMBIGUOUS_LIMIT, WAIT_STEPS, Park, RetryLater, RetryPolicy, Tries, settle
 from core.results import Accepted, Done
 from tests.test_messages import identifiers, json_values, texts
