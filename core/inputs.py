@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from core import values
-from core.messages import CamundaTask, plain
+from core.messages import CamundaTask
+from core.variables import Variables
 
 
 class Inputs:
-    """The places where a process may put a value, first one wins; blank values count as not given."""
+    """The places where a process may put a value, first one wins; blank values count as not given, and so does what
+    clients make of an empty date (`empty_dates` tells it)."""
 
     def __init__(self, task: CamundaTask) -> None:
         self.variables = task.variables
-        self.extensions = _plain_section(task, "extensionProperties")
-        self.parameters = _plain_section(task, "inputParameters")
+        self.extensions = _section(task, "extensionProperties")
+        self.parameters = _section(task, "inputParameters")
+        self._empty_dates: dict[str, str] = {}
 
     def first(self, *names: str) -> tuple[str, Any] | None:
+        """Raises UnreadableError for a variable of these names that cannot be read."""
         for source in (self.variables, self.extensions, self.parameters):
             for name in names:
-                if not values.is_blank(source.get(name)):
+                if name in source and self._is_given(name, source[name]):
                     return name, source[name]
         return None
+
+    def named(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        """What is given under names that `wanted` takes. Raises UnreadableError."""
+        found = {}
+        for source in (self.parameters, self.extensions, self.variables):
+            found.update({name: source[name] for name in source if wanted(name) and self._is_given(name, source[name])})
+        return found
+
+    def empty_dates(self) -> list[str]:
+        """What was asked for and holds the beginning of 1970: a sentence each, for the result."""
+        return [
+            f"{name}: {value} is what clients make of an empty date; it counts as not given"
+            for name, value in self._empty_dates.items()
+        ]
+
+    def _is_given(self, name: str, value: Any) -> bool:
+        if values.is_empty_date(value):
+            self._empty_dates[name] = value
+            return False
+        return not values.is_blank(value)
 
     def text(self, *names: str) -> str | None:
         found = self.first(*names)
@@ -33,5 +58,5 @@ def activity_name(task: CamundaTask) -> str:
     return values.text(task.metadata_section("activityInfo").get("name") or "")
 
 
-def _plain_section(task: CamundaTask, name: str) -> dict[str, Any]:
-    return {str(key): plain(value) for key, value in task.metadata_section(name).items()}
+def _section(task: CamundaTask, name: str) -> Variables:
+    return Variables({str(key): value for key, value in task.metadata_section(name).items()})

@@ -17,6 +17,7 @@ from typing import Any
 from core.amqp10 import NoTextError, text_of
 from core.errors import InvalidMessageError, LostError
 from core.strict_json import decode_object
+from core.variables import Variables
 
 # Our own headers carry no "x-": RabbitMQ 4 rewrites or drops that namespace on a client's re-publish.
 HEADER_ATTEMPT = "task-creator-attempt"
@@ -73,12 +74,12 @@ class CamundaTask:
         return self._text("activity_id", "activityId")
 
     @property
-    def variables(self) -> dict[str, Any]:
+    def variables(self) -> Variables:
         """Process variables as plain values.
 
         The specification shows `{"value", "type"}`; the live Camunda side sends the plain value. Both are accepted.
         """
-        return {name: plain(value) for name, value in self._object("variables").items()}
+        return Variables(self._object("variables"), self._object("process_variables"))
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -156,13 +157,6 @@ class OutgoingMessage:
     properties: Mapping[str, Any] = field(default_factory=dict)  # further AMQP properties, by pika's names
 
 
-def plain(value: Any) -> Any:
-    """`{"value": x, "type": ...}` -> x; anything else as it is."""
-    if isinstance(value, Mapping) and "value" in value and ("type" in value or "valueInfo" in value):
-        return value["value"]
-    return value
-
-
 def decode_task(body: bytes, limits: Limits) -> CamundaTask:
     """The task in a message body, or InvalidMessageError whose text a person understands.
 
@@ -180,6 +174,8 @@ def decode_task(body: bytes, limits: Limits) -> CamundaTask:
     fields = decode_object(text, limits.max_depth)
     _require_identifier(fields, "task_id")
     _require_identifier(fields, "topic")
+    for name in ("variables", "metadata"):
+        _require_object(fields, name)
     return CamundaTask(text, fields)
 
 
@@ -209,4 +205,13 @@ def _require_identifier(fields: Mapping[str, Any], name: str) -> None:
     if len(value.encode()) > TASK_ID_LIMIT:
         raise InvalidMessageError(
             f"{name} has {len(value.encode())} bytes, {TASK_ID_LIMIT} are allowed", code=f"bad_{name}"
+        )
+
+
+def _require_object(fields: Mapping[str, Any], name: str) -> None:
+    # PHP writes an empty object as [].
+    value = fields.get(name)
+    if value and not isinstance(value, Mapping):
+        raise InvalidMessageError(
+            f'{name} must be an object such as {{"title": "…"}}, not {json.dumps(value)[:200]}', code=f"bad_{name}"
         )

@@ -11,15 +11,18 @@ from datetime import date, datetime, time, tzinfo
 from typing import Any
 from urllib.parse import quote
 
+from core import numbers
 from core.errors import PermanentError
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "y", "да", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "n", "нет", "off"})
+SAMPLE_DATE = "2026-12-31T18:00:00+03:00"
 
 _ISO_DATE_TIME = re.compile(r"[\dW-]{8,10}[T ]\d{2}.*")
 _ZONE_NAME = re.compile(r"\[[^\[\]]*\]$")  # java.time writes 2026-12-01T12:00+03:00[Europe/Moscow]
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ELLIPSIS = "…"
+_AROUND_EPOCH = ("1970-01-01T", "1969-12-31T")
 _LATEST_YEAR = 9000  # far from where another time zone would be beyond the calendar
 _PLAIN_IN_HEADERS = " !#$&'()*+,/:;<=>?@[]^`{|}"
 
@@ -28,7 +31,8 @@ class BadValueError(PermanentError):
     """A value that cannot be meant: the text names the field and the value."""
 
     def __init__(self, name: str, value: Any, wanted: str) -> None:
-        super().__init__(f"{name}: {shown(value)} is not {wanted}", code="bad_value")
+        self.problem = f"{shown(value)} is not {wanted}"
+        super().__init__(f"{name}: {self.problem}", code="bad_value")
 
 
 def shown(value: Any) -> str:
@@ -47,6 +51,8 @@ def text(value: Any) -> str:
         value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
         value = "true" if value else "false"
+    if isinstance(value, float):
+        value = numbers.shown(value)
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", str(value)).replace("\0", "").strip()
 
 
@@ -81,6 +87,8 @@ def boundary(long: str, end: int, start: int = 0) -> int:
 
 def as_identifier(value: Any) -> int | None:
     """A positive id, which systems and Camunda like to send as text; None for anything else."""
+    if isinstance(value, float) and abs(value) >= numbers.EXACT_WHOLE:
+        return None  # which one is meant nobody knows any more
     digits = text(value).removesuffix(".0")  # a whole number may have become a float on its way through JSON
     if digits.isascii() and digits.isdecimal() and len(digits) < 19 and int(digits) > 0:
         return int(digits)
@@ -124,36 +132,70 @@ def moment(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
     The offset is always written: a system would read a text without one in its own time zone. `earliest` is a year:
     a deadline before 1970 is a mistake, a date of birth is not.
     """
-    written = _ZONE_NAME.sub("", value.strip()) if isinstance(value, str) else ""
-    try:
-        if _ISO_DATE_TIME.fullmatch(written):
-            parsed = datetime.fromisoformat(written)
-        else:
-            parsed = datetime.combine(date.fromisoformat(written), time(23, 59, 59))
-        if parsed.tzinfo is None:
-            parsed = parsed.replace(tzinfo=zone)
-        if not earliest <= parsed.year <= _LATEST_YEAR:
-            raise BadValueError(name, value, f"a date from {earliest} to {_LATEST_YEAR}")
-        return parsed.isoformat(timespec="seconds")
-    except ValueError:
-        raise BadValueError(name, value, "a date such as 2026-12-31T18:00:00+03:00 or 2026-12-31 18:00:00") from None
+    return _parsed(name, value, zone, earliest).isoformat(timespec="seconds")
 
 
-def number(name: str, value: Any) -> float:
+def day(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
+    """`2026-12-02`: the day that a calendar in `zone` shows at that moment.
+
+    An engine in UTC sends Moscow's midnight as `2026-12-01T21:00:00.000+0000`; its first ten characters are the day
+    before.
+    """
+    return _parsed(name, value, zone, earliest).astimezone(zone).date().isoformat()
+
+
+def is_moment(value: Any) -> bool:
+    """Whether it is a date in ISO 8601."""
+    return _iso(value) is not None
+
+
+def is_empty_date(value: Any) -> bool:
+    """The beginning of 1970 with an offset: what clients make of a Date without a value and write back.
+
+    camunda-external-task-client-js 3.1.0 does so, in the time zone of its machine.
+    """
+    if not isinstance(value, str) or not value.strip().startswith(_AROUND_EPOCH):
+        return False
+    parsed = _iso(value)
+    return parsed is not None and parsed.tzinfo is not None and parsed.timestamp() == 0
+
+
+def number(name: str, value: Any) -> int | float:
+    """Whole numbers as int, exactly; see core.numbers for what is read. Raises BadValueError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return numbers.of_double(value)
     try:
-        parsed = float(text(value).replace(",", "."))
-    except ValueError:
-        raise BadValueError(name, value, "a number") from None
-    if not math.isfinite(parsed):
-        raise BadValueError(name, value, "a finite number")
-    return parsed
+        return numbers.read(text(value))
+    except numbers.NumberError as error:
+        raise BadValueError(name, value, str(error)) from None
 
 
 def whole_number(name: str, value: Any) -> int:
-    parsed = number(name, value)
-    if not parsed.is_integer():
-        raise BadValueError(name, value, "a whole number")
-    return int(parsed)
+    try:
+        return numbers.whole(number(name, value))
+    except numbers.NumberError as error:
+        raise BadValueError(name, value, str(error)) from None
+
+
+def _parsed(name: str, value: Any, zone: tzinfo, earliest: int) -> datetime:
+    parsed = _iso(value)
+    if parsed is None:
+        raise BadValueError(name, value, f"a date such as {SAMPLE_DATE} or 2026-12-31 18:00:00")
+    if not earliest <= parsed.year <= _LATEST_YEAR:
+        raise BadValueError(name, value, f"a date from {earliest} to {_LATEST_YEAR}")
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
+
+
+def _iso(value: Any) -> datetime | None:
+    written = _ZONE_NAME.sub("", value.strip()) if isinstance(value, str) else ""
+    try:
+        if _ISO_DATE_TIME.fullmatch(written):
+            return datetime.fromisoformat(written)
+        return datetime.combine(date.fromisoformat(written), time(23, 59, 59))
+    except ValueError:
+        return None
 
 
 def _inside_character(long: str, position: int) -> bool:

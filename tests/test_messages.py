@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.envelopes import decode_sent, encode_sent
 from core.errors import InvalidMessageError
-from core.messages import TASK_ID_LIMIT, CamundaTask, Limits, decode_task, plain
+from core.messages import TASK_ID_LIMIT, CamundaTask, Limits, decode_task
 from core.results import Accepted
 from core.strict_json import decode_object
 
@@ -224,13 +224,20 @@ class TestTheTaskAsAHandlerSeesIt:
     @settings(deadline=None)
     @given(json_values.filter(lambda value: not isinstance(value, dict)))
     def test_a_value_that_is_no_object_is_never_unwrapped(self, value: Any) -> None:
-        assert plain(value) == value
+        body = json.dumps({"task_id": "a", "topic": "t", "variables": {"x": value}}).encode()
+        assert decode(body).variables["x"] == value
 
-    @pytest.mark.parametrize("variables", [None, [], "text", 5])
-    def test_variables_and_metadata_of_another_type_count_as_empty(self, variables: Any) -> None:
-        body = json.dumps({"task_id": "a", "topic": "t", "variables": variables, "metadata": variables}).encode()
+    @pytest.mark.parametrize("nothing", [None, [], {}])
+    def test_variables_and_metadata_may_be_nothing(self, nothing: Any) -> None:
+        body = json.dumps({"task_id": "a", "topic": "t", "variables": nothing, "metadata": nothing}).encode()
         assert decode(body).variables == {}
         assert decode(body).metadata_section("extensionProperties") == {}
+
+    @pytest.mark.parametrize("name", ["variables", "metadata"])
+    @pytest.mark.parametrize("given", ["text", 5, [{"name": "title", "value": "x"}], True])
+    def test_variables_or_metadata_of_another_form_are_refused_and_not_lost(self, name: str, given: Any) -> None:
+        body = json.dumps({"task_id": "a", "topic": "t", name: given}).encode()
+        assert refusal_code(lambda: decode(body)) == f"bad_{name}"
 
     def test_a_section_of_the_metadata_may_be_absent_null_or_something_else(self) -> None:
         metadata = {"extensionProperties": {"assigneeId": "3"}, "inputParameters": None, "activityInfo": "x"}

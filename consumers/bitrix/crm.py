@@ -184,9 +184,7 @@ def item_fields(task: CamundaTask, kind: Kind, *, new: bool) -> dict[str, Any]:
     ]
     if multifields and new:
         fields["fm"] = multifields
-    for source in (inputs.parameters, inputs.extensions, inputs.variables):
-        fields.update({name: value for name, value in source.items() if name.startswith("UF_CRM_")})
-    return fields
+    return fields | inputs.named(lambda name: name.startswith("UF_CRM_"))
 
 
 def _item(result: Any) -> Item | None:

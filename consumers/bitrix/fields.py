@@ -120,7 +120,7 @@ def _optional(inputs: Inputs, rules: FieldRules) -> dict[str, Any]:
 def _user_fields(inputs: Inputs, rules: FieldRules) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for source in (inputs.parameters, inputs.extensions):
-        given.update({name.upper(): value for name, value in source.items() if name.upper().startswith("UF_")})
+        given.update({name.upper(): source[name] for name in source if name.upper().startswith("UF_")})
     given.pop(rules.key_field, None)  # the key is ours: another value would let the task be created twice
     expected = given.get(EXPECTED_FIELD)
     if not values.is_blank(expected):
@@ -152,7 +152,7 @@ def _priority(name: str, value: Any) -> int:
     if word in _PRIORITY_WORDS:
         return _PRIORITY_WORDS[word]
     try:
-        return min(max(int(values.number(name, value)), 0), 2)
+        return min(max(values.whole_number(name, value), 0), 2)
     except values.BadValueError:
         raise values.BadValueError(name, value, "a priority (0 low, 1 medium, 2 high)") from None
 

@@ -55,7 +55,7 @@ class UserField:
             "integer": lambda: values.whole_number(self.name, value),
             "double": lambda: values.number(self.name, value),
             "datetime": lambda: values.moment(self.name, value, zone),
-            "date": lambda: values.moment(self.name, value, zone)[:10],
+            "date": lambda: values.day(self.name, value, zone),
             "enumeration": lambda: self._choice(value),
         }
         return converters.get(self.type, lambda: values.text(value))()

@@ -84,6 +84,6 @@ def _envelope(task: CamundaTask) -> dict[str, Any]:
         "process_instance_id": task.process_instance_id,
         "process_definition_key": task.process_definition_key,
         "activity_id": task.activity_id,
-        "variables": task.variables,
+        "variables": task.variables.as_told(),
         "metadata": task.metadata,
     }

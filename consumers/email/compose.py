@@ -11,6 +11,8 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from typing import Any, NamedTuple
 
+from jinja2 import StrictUndefined
+
 from consumers.email.addresses import distinct, header_text, key_of, parse_addresses, require_allowed
 from consumers.email.attachments import Attachment, Attachments
 from consumers.email.config import EmailSettings
@@ -193,7 +195,12 @@ def _variables(task: CamundaTask, inputs: Inputs) -> Mapping[str, Any]:
         "activity_name": activity_name(task),
         "process_instance_id": task.process_instance_id,
     }
-    return {**inputs.parameters, **inputs.extensions, **inputs.variables, "camunda": camunda}
+    seen: dict[str, Any] = {}
+    for source in (inputs.parameters, inputs.extensions, inputs.variables):
+        # What cannot be read is refused by name, but only of a template that asks for it.
+        refused = {name: StrictUndefined(str(error)) for name, error in source.unreadable().items()}
+        seen |= {name: refused[name] if name in refused else source[name] for name in source}
+    return {**seen, "camunda": camunda}
 
 
 def _domain(settings: EmailSettings) -> str:

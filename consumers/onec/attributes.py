@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,9 +28,6 @@ class Slot:
     property: Property
     reference: bool = False
     composite: bool = False
-
-
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def slot_of(entity: EntityType, name: str) -> Slot | None:
@@ -154,22 +150,12 @@ def _string(name: str, value: Any, limit: int | None, *, cut: bool) -> str:
     raise values.BadValueError(name, text, f"a text of at most {limit} characters")
 
 
-def _number(name: str, value: Any) -> int | float:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    number = values.number(name, value)
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
 def _bool(name: str, value: Any) -> bool:
     return bool(values.flag(name, value))
 
 
 def _long(name: str, value: Any) -> str:
-    """OData 3 writes them as texts; more digits than a float holds stay as they are."""
-    digits = values.text(value)
-    if _WHOLE.fullmatch(digits):
-        return str(int(digits))
+    """OData 3 writes them as texts."""
     return str(values.whole_number(name, value))
 
 
@@ -177,5 +163,5 @@ _PLAIN: Mapping[str, Callable[[str, Any], Any]] = {
     "Edm.Boolean": _bool,
     "Edm.Int64": _long,
     **dict.fromkeys(("Edm.Int16", "Edm.Int32", "Edm.Byte", "Edm.SByte"), values.whole_number),
-    **dict.fromkeys(("Edm.Double", "Edm.Single", "Edm.Decimal"), _number),
+    **dict.fromkeys(("Edm.Double", "Edm.Single", "Edm.Decimal"), values.number),
 }

@@ -62,12 +62,8 @@ class TaskInputs:
 
     def own_attributes(self) -> dict[str, Any]:
         """What the message names as attr_<attribute>."""
-        given: dict[str, Any] = {}
-        for source in (self.inputs.parameters, self.inputs.extensions, self.inputs.variables):
-            for name, value in source.items():
-                if name.startswith(_OWN_PREFIX) and not values.is_blank(value):
-                    given[name.removeprefix(_OWN_PREFIX)] = value
-        return given
+        given = self.inputs.named(lambda name: name.startswith(_OWN_PREFIX))
+        return {name.removeprefix(_OWN_PREFIX): value for name, value in given.items()}
 
     def _text(self, name: str) -> str:
         found = self.first(name)
@@ -147,6 +143,6 @@ def service_data(task: CamundaTask, fields: Mapping[str, FieldSpec]) -> Json:
     """What an HTTP service is sent: the mapped fields, or all variables when none are mapped."""
     inputs = TaskInputs(task)
     if not fields:
-        return task.variables
+        return task.variables.as_told()
     found = ((name, inputs.value(name, spec)) for name, spec in fields.items())
     return {name: value[1] for name, value in found if value is not None}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -133,8 +132,7 @@ class WorkPackageFields:
         found = inputs.first(*names)
         if found is None:
             return None
-        moment = datetime.fromisoformat(values.moment(*found, self._zone))
-        return moment.astimezone(self._zone).date().isoformat()
+        return values.day(*found, self._zone)
 
     def _links(self, inputs: Inputs, project: int, *, defaults: bool) -> Json:
         directory, settings = self._directory, self._settings
@@ -180,12 +178,9 @@ class WorkPackageFields:
 
     def _custom_fields(self, inputs: Inputs, project: int, kind: int) -> tuple[Json, Json]:
         """Values for the top level and for `_links`, of everything that is called customFieldN or cf_<title>."""
-        given: dict[str, Any] = {}
-        for source in (inputs.parameters, inputs.extensions, inputs.variables):
-            given.update({name: value for name, value in source.items() if _names_custom_field(name)})
         plain: Json = {}
         links: Json = {}
-        for name, value in given.items():
+        for name, value in inputs.named(_names_custom_field).items():
             title = name[len(_CUSTOM_PREFIX) :] if name.lower().startswith(_CUSTOM_PREFIX) else name
             field = self._directory.custom_field(project, kind, title)
             if field is None:
@@ -223,8 +218,7 @@ class WorkPackageFields:
             case "Boolean":
                 return bool(values.flag(name, value))
             case "Date":
-                moment = datetime.fromisoformat(values.moment(name, value, self._zone))
-                return moment.astimezone(self._zone).date().isoformat()
+                return values.day(name, value, self._zone)
             case "Formattable":
                 return {"format": "markdown", "raw": values.text(value)}
             case _:

@@ -104,7 +104,7 @@ def order_of(task: CamundaTask) -> dict[str, object]:
         "business_key": business_key,
         "process_instance_id": task.process_instance_id,
         "activity_id": task.activity_id,
-        "variables": task.variables,
+        "variables": task.variables.as_told(),
         "metadata": dict(task.metadata),
     }
 
