@@ -174,8 +174,8 @@ def decode_task(body: bytes, limits: Limits) -> CamundaTask:
     fields = decode_object(text, limits.max_depth)
     _require_identifier(fields, "task_id")
     _require_identifier(fields, "topic")
-    for name in ("variables", "metadata"):
-        _require_object(fields, name)
+    _require_object(fields, "variables", code="bad_variables")
+    _require_object(fields, "metadata", code="bad_metadata")
     return CamundaTask(text, fields)
 
 
@@ -208,10 +208,10 @@ def _require_identifier(fields: Mapping[str, Any], name: str) -> None:
         )
 
 
-def _require_object(fields: Mapping[str, Any], name: str) -> None:
+def _require_object(fields: Mapping[str, Any], name: str, *, code: str) -> None:
     # PHP writes an empty object as [].
     value = fields.get(name)
     if value and not isinstance(value, Mapping):
         raise InvalidMessageError(
-            f'{name} must be an object such as {{"title": "…"}}, not {json.dumps(value)[:200]}', code=f"bad_{name}"
+            f'{name} must be an object such as {{"title": "…"}}, not {json.dumps(value)[:200]}', code=code
         )

@@ -95,9 +95,9 @@ def event_codes() -> set[str]:
 
 
 def refusal_codes() -> set[str]:
-    """The codes of core.messages and of what reads properties; an f-string ends in the name of an identifier."""
+    """The codes of what reads messages and their properties; an f-string ends in the name of an identifier."""
     codes = set()
-    sources = (read("core/messages.py"), read("runtime/amqp_properties.py"))
+    sources = (read(f"{each}.py") for each in ("core/messages", "core/strict_json", "runtime/amqp_properties"))
     for node in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(node, ast.keyword) and node.arg == "code":
             ends = ("task_id", "topic") if isinstance(node.value, ast.JoinedStr) else ("",)
