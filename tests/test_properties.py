@@ -47,8 +47,11 @@ foreign_headers = st.dictionaries(st.sampled_from(COUNTS) | st.text(max_size=12)
 @st.composite
 def tasks(draw: st.DrawFn) -> CamundaTask:
     fields = draw(st.dictionaries(texts, json_values, max_size=5))
+    variables = st.sampled_from([None, []]) | st.dictionaries(texts, json_values, max_size=3)
     named = draw(
-        st.fixed_dictionaries({}, optional=dict.fromkeys(("activity_id", "timestamp", "variables"), json_values))
+        st.fixed_dictionaries(
+            {}, optional={"activity_id": json_values, "timestamp": json_values, "variables": variables}
+        )
     )
     message = {**fields, **named, "task_id": draw(identifiers), "topic": draw(identifiers)}
     ascii_only, indent = draw(st.booleans()), draw(st.sampled_from([None, 0, 3]))
