@@ -27,6 +27,7 @@ from runtime.amqp_thread import ConnectionThread
 from runtime.declarations import Declared
 from runtime.inbox import Inbox
 from runtime.nodes import Parameters
+from runtime.starvation import PATIENCE, Starvation
 from runtime.subscription import Subscription
 from runtime.undeliverable import Undeliverable, is_internal_error
 
@@ -70,10 +71,12 @@ class RabbitMQConsumer:
         lease: float = LONGEST_LEASE,
         events: EventStream | None = None,
         undeliverable: Undeliverable | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         """`lease`: seconds after RabbitMQ's last answer in which a delivery counts as ours (core.policy.lease_for).
 
-        `undeliverable` takes out of the queues what RabbitMQ closes the connection over.
+        `undeliverable` takes out of the queues what RabbitMQ closes the connection over. `patience`: seconds without a
+        delivery until RabbitMQ is asked whether there would be any.
         """
         self._thread = ConnectionThread(
             "rabbitmq-consumer",
@@ -91,6 +94,8 @@ class RabbitMQConsumer:
         self._lease = lease
         self._undeliverable = undeliverable
         self._met_internal_error = False
+        self._starvation = Starvation(self._on_starved, patience)
+        self._look_interval = min(lease / _PROOFS, patience / 2)
         self._intake = threading.Event()
         self._intake.set()
 
@@ -176,6 +181,20 @@ class RabbitMQConsumer:
         for subscription in self._subscriptions.values():
             self._open_channel(subscription)
         self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
+        self._thread.call_later(self._look_interval, self._look_for_starvation)
+
+    def _look_for_starvation(self) -> None:
+        connection = self._thread.connection
+        if connection is not None and connection.is_open:
+            self._starvation.look(connection, self._subscriptions.values())
+            self._thread.call_later(self._look_interval, self._look_for_starvation)
+
+    def _on_starved(self, subscription: Subscription, ready: int) -> None:
+        extra = {"event": "consumer.starved", "queue": subscription.queue}
+        text = "RabbitMQ delivers nothing of %s, where %d messages are ready: its channel is opened anew"
+        log.warning(text, subscription.queue, ready, extra=extra)
+        if subscription.channel is not None and subscription.channel.is_open:
+            subscription.channel.close()
 
     def _ask_for_proofs(self) -> None:
         for subscription in self._subscriptions.values():
@@ -191,6 +210,7 @@ class RabbitMQConsumer:
             subscription.is_ensured = False
         self._settled.items.clear()
         self._arrived.clear()
+        self._starvation.forget()
         if self._met_internal_error and self._undeliverable is not None and not self._thread.is_closing():
             # Before the next connection, which would meet the same message. Nothing else could go on meanwhile.
             consumed = [each for each in self._subscriptions.values() if each.wanted and not each.standing_by]
@@ -263,6 +283,7 @@ class RabbitMQConsumer:
     ) -> None:
         tag = method.delivery_tag or 0
         subscription.unsettled[tag] = False
+        subscription.delivered += 1
         if not self._arrived:
             self._thread.call_later(0, self._hand_over)
         delivery = Delivery(

@@ -28,6 +28,7 @@ class Subscription:
         self.is_ensured = False  # the queue was there when this connection looked
         self.channel: Channel | None = None
         self.consumer_tag: str | None = None
+        self.delivered = 0  # so many messages have come, through all channels
         self.unsettled: dict[int, bool] = {}  # delivery tag -> acked by us but not yet told to the broker
         self._proved_at = 0.0  # when the question was asked that RabbitMQ has answered last
         self._is_asked = False  # such a question is on its way
@@ -43,6 +44,10 @@ class Subscription:
         """What was delivered so far is RabbitMQ's again: every tag of it is stale from now on."""
         self.generation += 1
         self.unsettled = {}
+
+    def is_waiting(self) -> bool:
+        """Whether the next message could come at once: there is a consumer, and it holds nothing."""
+        return self.wanted and self.consumer_tag is not None and not self.unsettled
 
     def silence(self) -> float:
         """Seconds since the question that RabbitMQ has answered last."""

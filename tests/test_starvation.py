@@ -1,0 +1,70 @@
+"""A consumer that RabbitMQ has forgotten: noticed by asking, healed by a new channel, told in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from rabbitmq_consumer import Delivery, RabbitMQConsumer
+from runtime.amqp import Topology, connection_parameters
+from sandbox.address import BrokerAddress
+from tests.broker import Broker
+from tests.harness import rabbitmq_settings, wait_until
+
+QUEUE = "starving.queue"
+# RabbitMQ gives everything of such a queue to its first consumer: the second gets nothing although messages are ready.
+SINGLE = {"x-single-active-consumer": True}
+
+
+@contextmanager
+def consuming(vhost: BrokerAddress, patience: float) -> Iterator[list[Delivery]]:
+    settings = rabbitmq_settings(vhost)
+    consumer = RabbitMQConsumer(
+        connection_parameters(settings, "test"), Topology(settings), reconnect_max_delay=1, patience=patience
+    )
+    taken: list[Delivery] = []
+    consumer.subscribe(QUEUE, 10, taken.append)
+    consumer.start()
+    try:
+        wait_until(consumer.is_consuming, 30, "a consumer")
+        yield taken
+    finally:
+        consumer.close(10)
+
+
+def test_a_queue_whose_ready_messages_do_not_come_is_consumed_anew(
+    vhost: BrokerAddress, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broker.declare(QUEUE, arguments=SINGLE)
+    with broker.channel() as first:
+        first.basic_qos(prefetch_count=1)
+        first.basic_consume(QUEUE, lambda *_delivery: None)
+        broker.publish_all(QUEUE, [b"a", b"b", b"c"])
+        with consuming(vhost, 0.2) as taken:
+            wait_until(lambda: starved(caplog) >= 2, 30, "two new channels")
+            assert not taken
+            first.connection.close()
+            wait_until(lambda: len(taken) == 3, 30, "the messages")
+    assert "2 messages are ready" in caplog.text
+
+
+def test_one_that_is_empty_or_slow_or_paused_is_left_alone(
+    vhost: BrokerAddress, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broker.declare(QUEUE)
+    with consuming(vhost, 0.1) as taken:
+        time.sleep(1)  # several looks at an empty queue
+        broker.publish_all(QUEUE, [b"x"] * 15)
+        wait_until(lambda: len(taken) == 10, 30, "a prefetch of messages that nobody settles")
+        time.sleep(1)
+    assert starved(caplog) == 0
+
+
+def starved(caplog: pytest.LogCaptureFixture) -> int:
+    return sum(getattr(record, "event", "") == "consumer.starved" for record in caplog.records)
