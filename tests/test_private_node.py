@@ -118,7 +118,7 @@ def test_two_nodes_live_side_by_side(
         each.declare("q")
     broker.publish("q", b"here")
     assert node.folder != destructive_node.folder
-    assert node.list_queues(broker.vhost) == {"q": 1}
+    wait_until(lambda: node.list_queues(broker.vhost) == {"q": 1}, "the figures, late for quorum queues")
     assert destructive_node.list_queues(destructive_broker.vhost) == {"q": 0}
 
 

@@ -34,7 +34,7 @@ def limits(vhost: BrokerAddress, *queues: str) -> list[tuple[tuple[str, ...], in
 def test_quorum_queues_of_others_are_named_where_rabbitmq_drops_by_itself(vhost: BrokerAddress, broker: Broker) -> None:
     for queue in (QUEUE, SENT):
         broker.declare(queue, arguments=QUORUM)
-    broker.declare("1c.queue")
+    broker.declare("1c.queue", arguments={"x-queue-type": "classic"})
     expected = [((QUEUE, SENT), DEFAULT_LIMIT, False)] if broker.version() >= (4, 0) else []
     assert limits(vhost, QUEUE, "1c.queue", SENT, "missing") == expected
 
