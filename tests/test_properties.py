@@ -47,7 +47,7 @@ foreign_headers = st.dictionaries(st.sampled_from(COUNTS) | st.text(max_size=12)
 @st.composite
 def tasks(draw: st.DrawFn) -> CamundaTask:
     fields = draw(st.dictionaries(texts, json_values, max_size=5))
-    variables = st.sampled_from([None, []]) | st.dictionaries(texts, json_values, max_size=3)
+    variables: st.SearchStrategy[Any] = st.sampled_from([None, []]) | st.dictionaries(texts, json_values, max_size=3)
     named = draw(
         st.fixed_dictionaries(
             {}, optional={"activity_id": json_values, "timestamp": json_values, "variables": variables}
