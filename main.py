@@ -6,10 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_INTERRUPTED, EXIT_OK
+from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
 from core.settings_errors import Language, SettingsError
+
+if TYPE_CHECKING:
+    from cli.parser import Parser
 
 ENV_FILE = Path(".env")
 MOST_TASKS = 5000  # that the demo sends
@@ -17,19 +22,24 @@ DEMO_SYSTEMS = ("bitrix24", "openproject", "1c", "python-services", "email", "te
 
 
 def main(arguments: Sequence[str]) -> int:
-    from cli.texts import language, make_streams_forgiving
+    from cli.texts import TEXTS, language, make_streams_forgiving
 
     make_streams_forgiving()
     lang = language(os.environ)
+    texts = TEXTS[lang]
     parser = _parser(lang)
     options = parser.parse_args(arguments)
+    if options.command == "help":
+        parser.print_help()
+        return EXIT_OK
     if options.command == "demo":
         from cli.demo.program import DemoOptions, run_demo
         from cli.demo.systems import make_scenario
 
         fewest = make_scenario(options.system).fewest
-        if options.tasks < fewest:
-            parser.error(f"--tasks {options.tasks}: --system {options.system} {fewest}..{MOST_TASKS}")
+        if not fewest <= options.tasks <= MOST_TASKS:
+            given = {"given": options.tasks, "system": options.system, "fewest": fewest, "most": MOST_TASKS}
+            parser.error(texts["range"].format(**given))
         return run_demo(DemoOptions(options.system, options.keep, options.tasks, options.json), os.environ, lang)
     if options.command == "bitrix":
         from cli.bitrix import init_fields
@@ -68,30 +78,48 @@ def run_worker(lang: Language) -> int:
     return EXIT_OK if orderly else EXIT_INTERRUPTED
 
 
-def _parser(lang: Language) -> argparse.ArgumentParser:
+def _parser(lang: Language) -> Parser:
+    from cli.parser import Parser
     from cli.texts import TEXTS
 
     texts = TEXTS[lang]
-    parser = argparse.ArgumentParser(prog="main.py", description=texts["about"])
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    of_command: Any = partial(Parser, lang)  # argparse calls it; the stub wants a class
+    parser = Parser(lang, prog="main.py", description=texts["about"])
+    commands = parser.add_subparsers(dest="command", metavar=texts["command"], parser_class=of_command)
     commands.add_parser("run", help=texts["run"])
     demo = commands.add_parser("demo", help=texts["demo"])
     demo.add_argument("--system", choices=DEMO_SYSTEMS, default="bitrix24", help=texts["system"])
     demo.add_argument("--keep", action="store_true", help=texts["keep"])
-    demo.add_argument("--tasks", type=_task_count, default=30, metavar="N", help=texts["tasks"])
+    demo.add_argument("--tasks", type=_number, default=30, metavar="N", help=texts["tasks"])
     demo.add_argument("--json", metavar="FILE", help=texts["json"])
-    bitrix = commands.add_parser("bitrix", help=texts["bitrix"]).add_subparsers(dest="action", required=True)
-    bitrix.add_parser("init-fields", help=texts["init_fields"])
-    config = commands.add_parser("config", help=texts["config"]).add_subparsers(dest="action", required=True)
-    config.add_parser("check", help=texts["check"]).add_argument("--probe", action="store_true", help=texts["probe"])
+    for name, action in (("bitrix", "init-fields"), ("config", "check")):
+        actions = commands.add_parser(name, help=texts[name]).add_subparsers(
+            dest="action", required=True, metavar=texts["command"], parser_class=of_command
+        )
+        parser_of_action = actions.add_parser(action, help=texts[action])
+        if action == "check":
+            parser_of_action.add_argument("--probe", action="store_true", help=texts["probe"])
+    commands.add_parser("help", help=texts["help"])
     return parser
 
 
-def _task_count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MOST_TASKS):
-        raise argparse.ArgumentTypeError(f"{text!r}: 1..{MOST_TASKS}")
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
 
 
+def entry(arguments: Sequence[str]) -> int:
+    """`main` for a shell: whoever reads our output may stop reading (`… | head`) without a traceback of ours."""
+    try:
+        code = main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(entry(sys.argv[1:]))

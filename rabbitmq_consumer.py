@@ -21,7 +21,7 @@ from pika.spec import Basic
 
 from core.events import EventStream
 from core.policy import LONGEST_LEASE
-from runtime.amqp import RESOURCE_LOCKED, Topology, describe, owner_queue_name
+from runtime.amqp import ACCESS_REFUSED, RESOURCE_LOCKED, Topology, describe, owner_queue_name
 from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
 from runtime.declarations import Declared
@@ -313,12 +313,10 @@ class RabbitMQConsumer:
             self._stand_by(subscription)
         elif self._thread.is_open():
             subscription.is_ensured = subscription.standing_by = False  # the queue may have been deleted
-            log.warning(
-                "channel of %s closed: %s",
-                subscription.queue,
-                describe(reason),
-                extra={"event": "channel.closed", "queue": subscription.queue},
-            )
+            if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == ACCESS_REFUSED:
+                self._thread.tell_unusable(subscription.queue, reason.reply_text)
+            extra = {"event": "channel.closed", "queue": subscription.queue, "throttle": f"closed {subscription.queue}"}
+            log.warning("channel of %s closed: %s", subscription.queue, describe(reason), extra=extra)
             self._open_channel_later(subscription)
 
     def _stand_by(self, subscription: Subscription) -> None:
@@ -373,5 +371,5 @@ class RabbitMQConsumer:
 def _is_in_exclusive_use(reason: Exception) -> bool:
     if not isinstance(reason, ChannelClosedByBroker):
         return False
-    consumed = reason.reply_code == 403 and "exclusive use" in reason.reply_text
+    consumed = reason.reply_code == ACCESS_REFUSED and "exclusive use" in reason.reply_text
     return consumed or reason.reply_code == RESOURCE_LOCKED

@@ -29,8 +29,9 @@ from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.results import Accepted
 from core.settings_errors import SettingsError, Text
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Topology, connect, connection_parameters, describe
+from runtime.amqp import Topology, connect, connection_parameters
 from runtime.loader import LoadError
+from runtime.unreachable import explain
 
 ENV_FILE = Path(".env")
 INPUT_QUEUE = "bitrix24.queue"  # where the message claims to come from
@@ -80,7 +81,7 @@ def main() -> int:
         good(_CLEANED)
     except (AMQPError, OSError) as error:
         place = ", ".join(f"{host}:{port}" for host, port in startup.settings.rabbitmq.endpoints)
-        problem = _NO_RABBITMQ.say(lang).format(place=place, reason=startup.secrets.mask(describe(error)))
+        problem = _NO_RABBITMQ.say(lang).format(place=place, reason=startup.secrets.mask(explain(error).say(lang)))
     except NotConfirmedError:
         problem = _NOT_CONFIRMED.say(lang).format(seconds=round(CONFIRM_TIMEOUT))
     except (WrongMessageError, OutcomeError) as error:

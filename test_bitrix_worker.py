@@ -32,8 +32,9 @@ from cli.exit_codes import (
 from cli.texts import language, make_streams_forgiving
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import Language, SettingsError, Text
-from runtime.amqp import ERRORS_QUEUE, NOT_FOUND, connect, connection_parameters, describe
+from runtime.amqp import ERRORS_QUEUE, NOT_FOUND, connect, connection_parameters
 from runtime.secrets import Secrets
+from runtime.unreachable import explain
 
 ENV_FILE = Path(".env")
 INPUT_QUEUE = "bitrix24.queue"
@@ -220,7 +221,7 @@ def main(arguments: list[str]) -> int:
         problem = error.text.say(lang)
     except (AMQPError, UnroutableError, OSError) as error:
         place = ", ".join(f"{host}:{port}" for host, port in settings.rabbitmq.endpoints)
-        problem = _RABBITMQ_BAD.say(lang).format(place=place, reason=mask(describe(error)))
+        problem = _RABBITMQ_BAD.say(lang).format(place=place, reason=mask(explain(error).say(lang)))
     except OutcomeError as error:
         problem = REFUSED.say(lang).format(reason=mask(error.reason))
     print(f"✖ {problem}", file=sys.stderr)

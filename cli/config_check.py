@@ -5,37 +5,42 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
+from cli.broker_report import ask_broker
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
-from cli.queue_remarks import remarks
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import Language, SettingsError, Text
-from runtime.amqp import ERRORS_QUEUE, connection_parameters
 from runtime.loader import LoadError, make_handler, make_tracker
-from runtime.nodes import Nodes
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")
+_WITH_FILE = Text("from {file} and the environment, which wins", "из {file} и окружения, которое важнее")
+_WITHOUT_FILE = Text("from the environment alone: there is no {file}", "только из окружения: файла {file} нет")
 _IN_USE = Text("in use", "используется")
 _TRACKED = Text("tracked by", "отслеживает")
 _UNTRACKED = Text("NOT TRACKED: results stay in {queue}", "НЕ ОТСЛЕЖИВАЕТСЯ: результаты останутся в {queue}")
 _NOT_IN_USE = Text("not in use: {reason}", "не используется: {reason}")
+_NOT_SET = Text("{variable} is not set", "{variable} не задана")
 _USABLE = Text("answers", "отвечает")
 _UNUSABLE = Text("NOT USABLE: {reason}", "НЕДОСТУПНА: {reason}")
+_NOT_ASKED = Text("not asked: {handler} has no question", "не спрошена: у {handler} нет вопроса")
 _TO_MEND = Text("TO BE MENDED: {remark}", "ИСПРАВИТЬ: {remark}")
 _REMARK = Text("remark", "замечание")
+_BROKER = "RabbitMQ"
 
 
 def check_configuration(environ: Mapping[str, str], env_file: Path, lang: Language, *, probe: bool) -> int:
-    """Prints what is wrong, or one line per queue; with `probe` every system in use is asked whether it is usable."""
+    """Prints what is wrong, or one line per queue; with `probe` RabbitMQ and every system in use are asked.
+
+    The exit code is 78 for wrong settings, 3 when something that was asked cannot be used.
+    """
     try:
         startup = read_configuration(environ, env_file)
-        usable = _show(startup, lang, probe=probe)
+        usable = _Report(startup, lang).show(env_file, probe=probe)
     except SettingsError as error:
         print(error.render(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
@@ -45,57 +50,74 @@ def check_configuration(environ: Mapping[str, str], env_file: Path, lang: Langua
     return EXIT_OK if usable else EXIT_CHECK_FAILED
 
 
-def _show(startup: Startup, lang: Language, *, probe: bool) -> bool:
-    make_alerting(startup.settings, threading.Event(), startup.secrets.mask)
-    print(_VALID.say(lang))
-    width = max(map(len, startup.handlers), default=0)
-    usable = True
-    for queue, cls in startup.handlers.items():
-        try:
-            handler = make_handler(cls, _settings_of(startup, cls), threading.Event())
-        except NotConfiguredError as error:
-            print(f"  {queue:<{width}}  {_NOT_IN_USE.say(lang).format(reason=error)}")
-            continue
-        print(f"  {queue:<{width}}  {_IN_USE.say(lang)}: {cls.__name__}; {_tracking(startup, queue, lang)}")
+class _Report:
+    def __init__(self, startup: Startup, lang: Language) -> None:
+        self._startup = startup
+        self._lang = lang
+        self._width = max(map(len, (*startup.handlers, _BROKER)))
+
+    def show(self, env_file: Path, *, probe: bool) -> bool:
+        """Whether all that was asked can be used."""
+        startup, lang = self._startup, self._lang
+        make_alerting(startup.settings, threading.Event(), startup.secrets.mask)
+        source = _WITH_FILE if env_file.exists() else _WITHOUT_FILE
+        print(f"{_VALID.say(lang)}, {source.say(lang).format(file=env_file.absolute())}")
+        handlers, unused = self._make_handlers()
+        remarks = [notice.render(lang) for notice in startup.settings.warnings]
+        usable = True
         if probe:
-            lines, is_usable = _probed(handler, startup, lang)
+            broker = ask_broker(startup, handlers, lang)
+            self._print(_BROKER, *broker.lines)
+            remarks += broker.remarks
+            usable = broker.is_usable
+        for queue, cls in startup.handlers.items():
+            if queue in unused:
+                self._print(queue, _NOT_IN_USE.say(lang).format(reason=unused[queue]))
+                continue
+            lines, is_usable = self._probed(handlers[queue]) if probe else ([], True)
             usable = usable and is_usable
-            for line in lines:
-                print(f"  {'':<{width}}  {line}")
-    for notice in startup.settings.warnings:
-        print(f"  {_REMARK.say(lang)}: {notice.render(lang)}")
-    if probe:
-        for remark in _remarks_on_queues(startup, lang):
-            print(f"  {_REMARK.say(lang)}: {startup.secrets.mask(remark)}")
-    return usable
+            self._print(queue, f"{_IN_USE.say(lang)}: {cls.__name__}; {self._tracking(queue)}", *lines)
+        for remark in remarks:
+            print(f"  {_REMARK.say(lang)}: {remark}")
+        return usable
 
+    def _make_handlers(self) -> tuple[dict[str, BaseMessageHandler], dict[str, str]]:
+        """Those in use, and why the others are not."""
+        handlers, unused = {}, {}
+        for queue, cls in self._startup.handlers.items():
+            try:
+                handlers[queue] = make_handler(cls, self._settings_of(cls), threading.Event())
+            except NotConfiguredError as error:
+                unused[queue] = (
+                    _NOT_SET.say(self._lang).format(variable=error.variable) if error.variable else str(error)
+                )
+        return handlers, unused
 
-def _tracking(startup: Startup, queue: str, lang: Language) -> str:
-    sent_queue = startup.settings.worker.sent_queue_of(queue)
-    cls = startup.trackers.get(sent_queue)
-    if cls is None:
-        return _UNTRACKED.say(lang).format(queue=sent_queue)
-    make_tracker(cls, _settings_of(startup, cls), threading.Event())
-    return f"{sent_queue}, {_TRACKED.say(lang)} {cls.__name__}"
+    def _tracking(self, queue: str) -> str:
+        sent_queue = self._startup.settings.worker.sent_queue_of(queue)
+        cls = self._startup.trackers.get(sent_queue)
+        if cls is None:
+            return _UNTRACKED.say(self._lang).format(queue=sent_queue)
+        make_tracker(cls, self._settings_of(cls), threading.Event())
+        return f"{sent_queue}, {_TRACKED.say(self._lang)} {cls.__name__}"
 
+    def _probed(self, handler: BaseMessageHandler) -> tuple[list[str], bool]:
+        lang, mask = self._lang, self._startup.secrets.mask
+        if type(handler).probe is BaseMessageHandler.probe:
+            return [_NOT_ASKED.say(lang).format(handler=handler.system_name)], True
+        try:
+            handler.probe()
+            remarks = handler.inspect()
+        except OutcomeError as error:
+            return [_UNUSABLE.say(lang).format(reason=mask(str(error)))], False
+        told = [_TO_MEND.say(lang).format(remark=mask(remark)) for remark in remarks]
+        return [_USABLE.say(lang), *told], not remarks
 
-def _remarks_on_queues(startup: Startup, lang: Language) -> list[str]:
-    settings, worker = startup.settings.rabbitmq, startup.settings.worker
-    sent = (worker.sent_queue_of(queue) for queue in startup.handlers)
-    queues = (*startup.handlers, *sent, *startup.trackers, settings.responses_queue, ERRORS_QUEUE)
-    return remarks(Nodes(partial(connection_parameters, settings, "check")), queues, lang)
+    def _print(self, name: str, first: str, *further: str) -> None:
+        print(f"  {name:<{self._width}}  {first}")
+        for line in further:
+            print(f"  {'':<{self._width}}  {line}")
 
-
-def _probed(handler: BaseMessageHandler, startup: Startup, lang: Language) -> tuple[list[str], bool]:
-    try:
-        handler.probe()
-        remarks = handler.inspect()
-    except OutcomeError as error:
-        return [_UNUSABLE.say(lang).format(reason=startup.secrets.mask(str(error)))], False
-    told = [_TO_MEND.say(lang).format(remark=startup.secrets.mask(remark)) for remark in remarks]
-    return [_USABLE.say(lang), *told], not remarks
-
-
-def _settings_of(startup: Startup, cls: type[Any]) -> Any:
-    settings_class = getattr(cls, "settings_class", None)
-    return None if settings_class is None else startup.settings.for_system(settings_class)
+    def _settings_of(self, cls: type[Any]) -> Any:
+        settings_class = getattr(cls, "settings_class", None)
+        return None if settings_class is None else self._startup.settings.for_system(settings_class)

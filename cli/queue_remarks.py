@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Iterable
 
 from core.settings_errors import Language, Text
-from runtime.amqp import BROKER_ERRORS, describe
+from runtime.amqp import BROKER_ERRORS
 from runtime.nodes import Parameters
 from runtime.queue_check import dangers
+from runtime.unreachable import explain
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def log_remarks(
             extra = {"event": "queue.remark", "queue": ", ".join(danger.queues)}
             log.warning("%s", danger.text().en, extra=extra)
     except BROKER_ERRORS as error:
-        log.info("%s", _NOT_ASKED.en.format(reason=describe(error)), extra={"event": "queue.remark"})
+        log.info("%s", _NOT_ASKED.en.format(reason=explain(error).en), extra={"event": "queue.remark"})
 
 
 def remarks(parameters: Parameters, queues: Iterable[str], lang: Language) -> list[str]:
@@ -42,4 +43,4 @@ def remarks(parameters: Parameters, queues: Iterable[str], lang: Language) -> li
     try:
         return [danger.text().say(lang) for danger in dangers(parameters, queues)]
     except BROKER_ERRORS as error:
-        return [_NOT_ASKED.say(lang).format(reason=describe(error))]
+        return [_NOT_ASKED.say(lang).format(reason=explain(error).say(lang))]

@@ -19,10 +19,13 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "tasks": "how many tasks Camunda sends (up to 5000, default 30)",
         "json": "write the account of all tasks to this file as JSON (- is stdout)",
         "bitrix": "commands for Bitrix24",
-        "init_fields": "create the user fields that the worker needs on the portal",
+        "init-fields": "create the user fields that the worker needs on the portal",
         "config": "commands for the settings",
         "check": "say what is wrong with the settings, or which queues would be worked on",
-        "probe": "also ask every system in use whether it is usable",
+        "probe": "also ask RabbitMQ and every system in use whether they are usable",
+        "help": "show this help",
+        "command": "COMMAND",
+        "range": "--tasks {given}: --system {system} takes {fewest} to {most}",
     },
     "ru": {
         "about": "Интеграционный воркер между очередями RabbitMQ от Camunda и системами, где работают люди. "
@@ -34,10 +37,13 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "tasks": "сколько задач отправит Camunda (до 5000, по умолчанию 30)",
         "json": "записать учёт всех задач в этот файл в виде JSON (- означает stdout)",
         "bitrix": "команды для Bitrix24",
-        "init_fields": "создать на портале пользовательские поля, нужные воркеру",
+        "init-fields": "создать на портале пользовательские поля, нужные воркеру",
         "config": "команды для настроек",
         "check": "показать ошибки в настройках или какие очереди будут обслуживаться",
-        "probe": "ещё и спросить каждую используемую систему, доступна ли она",
+        "probe": "ещё и спросить RabbitMQ и каждую используемую систему, доступны ли они",
+        "help": "показать эту справку",
+        "command": "КОМАНДА",
+        "range": "--tasks {given}: для --system {system} нужно от {fewest} до {most}",
     },
 }
 

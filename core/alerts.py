@@ -1,13 +1,14 @@
 """What a person on duty should be told, and how often: from the event stream to few alerts. Pure: no clock, no I/O.
 
-Told once: a new kind of error, a system that is down for longer than a moment and its return, a part of one (a service)
-that is down, a tracker that no longer gets through and its return, messages that were put into a queue which this
-worker does not consume, a connection to RabbitMQ that is lost again and again. What goes on is told again after
-`repeat` seconds, with how often it has happened since.
+Told once: a new kind of error, a queue that RabbitMQ refuses, a system that is down for longer than a moment and its
+return, a part of one (a service) that is down, a tracker that no longer gets through and its return, messages that were
+put into a queue which this worker does not consume, a connection to RabbitMQ that is lost again and again. What goes on
+is told again after `repeat` seconds, with how often it has happened since.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -18,17 +19,20 @@ from core.events import (
     MessageParked,
     MessageRerouted,
     PartDown,
+    QueueUnusable,
     Swept,
     SystemPaused,
     SystemResumed,
 )
 from core.settings_errors import Text
 
-Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh", "unstable"]
+Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh", "unstable", "unusable"]
 
 REASON_LIMIT = 300  # characters of an error's text
 SILENCE = 600.0  # seconds; a part that is met again after so long is met anew
 PART_FORGOTTEN = 3600.0  # seconds without a message that met it: it works again, or nobody needs it
+_SHAPES = 20  # of one code and topic; a server that tells something new each time must not call people each time
+_VALUES = re.compile(r"""'[^']*'|"[^"]*"|«[^»]*»|\S*\d\S*""")
 _REMEMBERED = 1000  # kinds of errors; a thousand kinds are no kinds any more
 
 
@@ -100,13 +104,14 @@ class AlertBook:
     def note(self, event: Event, now: float) -> None:
         match event:
             case MessageParked():
-                topic = event.topic or "–"
-                key = ("error", event.system, event.code, topic)
-                self._happened(key, _error(event, topic, self._short(event.reason)), now)
+                topic, reason = event.topic or "–", self._short(event.reason)
+                self._happened(self._kind_of(event, topic, reason), _error(event, topic, reason), now)
             case MessageRerouted(is_consumed=False):
                 self._happened(("unconsumed", event.queue), _unconsumed(event), now)
             case ConnectionUnstable():
                 self._happened(("unstable", event.connection), _unstable(event, self._short(event.reason)), now)
+            case QueueUnusable():
+                self._happened(("unusable", event.queue), _unusable(event, self._short(event.reason)), now)
             case PartDown():
                 part = self._parts.setdefault((event.system, event.part), _Part(now, now, ""))
                 if now - part.last > SILENCE:
@@ -149,6 +154,14 @@ class AlertBook:
                 part.told = True
                 told.append(_is_partly_down(system, name, part))
         return told
+
+    def _kind_of(self, event: MessageParked, topic: str, reason: str) -> tuple[str, ...]:
+        """Errors of one code may concern different fields: what is left of the reason without its values tells them
+        apart, as long as they are few."""
+        kind = ("error", event.system, event.code, topic)
+        shape = (*kind, _VALUES.sub("…", reason))
+        known = sum(key[: len(kind)] == kind for key in self._errors)
+        return shape if shape in self._errors or known < _SHAPES else kind
 
     def _happened(self, key: tuple[str, ...], alert: Alert, now: float) -> None:
         known = self._errors.get(key)
@@ -211,6 +224,14 @@ def _unstable(event: ConnectionUnstable, reason: str) -> Alert:
         "паузами, ничего не теряется.",
     )
     return Alert("unstable", "rabbitmq", text)
+
+
+def _unusable(event: QueueUnusable, reason: str) -> Alert:
+    text = Text(
+        f"{event.queue} cannot be used: {reason}. What is for it waits, nothing is lost; the other queues flow.",
+        f"{event.queue} использовать нельзя: {reason}. То, что для неё, ждёт, ничего не теряется; остальные идут.",
+    )
+    return Alert("unusable", "rabbitmq", text)
 
 
 def _is_down(system: str, down: _Down) -> Alert:

@@ -101,7 +101,11 @@ class LostError(OutcomeError):
 
 
 class NotConfiguredError(Exception):
-    """The system has no settings: its queue is not consumed."""
+    """The system has no settings: its queue is not consumed. `variable` is the one that is missing, if it is that."""
+
+    def __init__(self, reason: str = "", *, variable: str | None = None) -> None:
+        super().__init__(reason or f"{variable} is not set")
+        self.variable = variable
 
 
 class StoppingError(Exception):

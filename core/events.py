@@ -116,6 +116,14 @@ class ConnectionUnstable:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueUnusable:
+    """RabbitMQ refuses what the worker needs of a queue, or says nothing about it; it is asked again and again."""
+
+    queue: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """A tracker went once through its sent queue. `at` in unix seconds, `failure` says why it did not get through."""
 
@@ -143,6 +151,7 @@ Event = (
     | Published
     | PublishFailed
     | ConnectionUnstable
+    | QueueUnusable
     | Swept
 )
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
+from core.errors import ConfigurationError, LostError, OutageError, PartialOutageError
 from core.events import (
     Event,
     MessageFailed,
@@ -23,6 +24,9 @@ from core.events import (
     SystemPaused,
     SystemResumed,
 )
+
+# The message was well: what it needs is down or wrongly set up, and it waits for that without spending anything.
+_NO_FAILURE = frozenset(each.outcome for each in (OutageError, PartialOutageError, ConfigurationError, LostError))
 
 
 class Statistics:
@@ -74,7 +78,7 @@ class Statistics:
             case Published():
                 self._publisher["published"] += event.count
             case MessageFailed():
-                self._systems[event.system]["failed"] += 1
+                self._systems[event.system]["postponed" if event.outcome in _NO_FAILURE else "failed"] += 1
             case ResultNotStored():
                 self._systems[event.system]["success_queue_failures"] += 1
             case RetryScheduled():
@@ -102,7 +106,7 @@ class Statistics:
 
     def _system(self, name: str) -> dict[str, Any]:
         counts = self._systems[name]
-        names = ("total", "processed", "failed", "sent_to_success_queue", "success_queue_failures")
+        names = ("total", "processed", "failed", "postponed", "sent_to_success_queue", "success_queue_failures")
         figures: dict[str, Any] = {key: counts[key] for key in (*names, "duplicates", "retries", "parked", "rerouted")}
         figures["paused"] = self._paused.get(name)
         return figures

@@ -22,6 +22,7 @@ from core.events import (
     MessageParked,
     MessageRerouted,
     PartDown,
+    QueueUnusable,
     Swept,
     SystemPaused,
     SystemResumed,
@@ -37,7 +38,7 @@ FIRST_PAUSE = 15.0  # seconds between two tries of a channel that fails; doubled
 LONGEST_PAUSE = 900.0
 
 _OF_INTEREST = frozenset(
-    {ConnectionUnstable, MessageParked, MessageRerouted, PartDown, Swept, SystemPaused, SystemResumed}
+    {ConnectionUnstable, MessageParked, MessageRerouted, PartDown, QueueUnusable, Swept, SystemPaused, SystemResumed}
 )
 _GOOD_NEWS = ("up", "fresh")
 _MANY = Text("{name}: {count} alerts", "{name}: уведомлений: {count}")

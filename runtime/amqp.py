@@ -24,10 +24,12 @@ from runtime.amqp_frames import FramedConnection
 from runtime.nodes import Nodes, Parameters, at_address, limit_of
 from runtime.resolving import Resolver
 from runtime.returns import NO_LIMIT
+from runtime.unreachable import UnreachableError
 
 log = logging.getLogger(__name__)
 
 ERRORS_QUEUE = "errors.camunda_tasks.queue"
+ACCESS_REFUSED = 403
 NOT_FOUND = 404
 RESOURCE_LOCKED = 405
 
@@ -153,7 +155,7 @@ def _ssl_context(settings: RabbitMQSettings) -> ssl.SSLContext:
 
 
 def connect(parameters: Parameters) -> tuple[pika.BlockingConnection, pika.ConnectionParameters]:
-    """A connection to the first host that answers, and its parameters. Raises AMQPConnectionError or OSError.
+    """A connection to the first host that answers, and its parameters. Raises UnreachableError or OSError.
 
     Blocks: for threads that may wait. What runs an I/O loop connects by runtime.racing.
     """
@@ -172,16 +174,18 @@ def connect(parameters: Parameters) -> tuple[pika.BlockingConnection, pika.Conne
 
 def _connected(parameters: pika.ConnectionParameters, resolver: Resolver) -> pika.BlockingConnection:
     failure: Exception = AMQPConnectionError(f"{parameters.host} has no address")
-    for address in resolver.wait_for(parameters.host, parameters.port, limit_of(parameters)):
+    try:
+        addresses = resolver.wait_for(parameters.host, parameters.port, limit_of(parameters))
+    except OSError as error:
+        raise UnreachableError(parameters.host, parameters.port, error) from error
+    for address in addresses:
         try:
             # The stub wants an instance; pika itself wants the class.
             return pika.BlockingConnection(at_address(parameters, address), _impl_class=FramedConnection)  # type: ignore[arg-type]
-        except (AMQPConnectionError, OSError) as error:
+        # pika tells a silent host by an AMQPConnectorException, a connection that is reset at once by a ValueError.
+        except (AMQPConnectionError, OSError, AMQPConnectorException, ValueError) as error:
             failure = error
-        # pika tells a silent host by the one and a connection that is reset at once by the other.
-        except (AMQPConnectorException, ValueError) as error:
-            failure = AMQPConnectionError(repr(error))
-    raise failure
+    raise UnreachableError(parameters.host, parameters.port, failure) from failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from functools import partial
 import pika
 from pika.adapters.select_connection import IOLoop
 
-from core.events import ConnectionUnstable, EventStream
+from core.events import ConnectionUnstable, EventStream, QueueUnusable
 from runtime.amqp import BROKER_ERRORS, Backoff, Topology, describe
 from runtime.declarations import Declaration, OnDone
 from runtime.nodes import Nodes, Parameters
@@ -115,7 +115,14 @@ class ConnectionThread:
         `on_done` is called later, and never if the connection is lost before. `anew`: also what is there, if empty.
         """
         if self.connection is not None and self.connection.is_open:
-            Declaration(self.connection, self._topology, name, on_done, anew=anew)
+            Declaration(self.connection, self._topology, name, on_done, self.tell_unusable, anew=anew)
+
+    def tell_unusable(self, queue: str, reason: str) -> None:
+        """For people: RabbitMQ refuses what the worker needs of that queue."""
+        extra = {"event": "queue.unusable", "queue": queue, "throttle": f"unusable {queue}"}
+        log.error("%s cannot be used: %s", queue, reason, extra=extra)
+        if self._events is not None:
+            self._events.emit(QueueUnusable(queue, reason))
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -125,7 +132,13 @@ class ConnectionThread:
             except BROKER_ERRORS as error:
                 self._complain(error)
             if not self._closing.is_set():
-                self._closing.wait(self._pause())
+                self._rest(self._pause())
+
+    def _rest(self, seconds: float) -> None:
+        """A long pause is no hang: it gives signs of life."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0 and not self._closing.wait(min(left, TICK)):
+            self._last_tick = time.monotonic()
 
     def _complain(self, error: Exception) -> None:
         extra = {"event": "rabbitmq.unreachable", "throttle": f"{self._name} unreachable"}

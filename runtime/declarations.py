@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -13,8 +12,6 @@ from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 
 from runtime.amqp import NOT_FOUND, Topology, declaring, describe, refusal, replacing
-
-log = logging.getLogger(__name__)
 
 PATIENCE = 10.0  # seconds without an answer after which it is told; a queue that has lost its majority gives none
 
@@ -34,7 +31,7 @@ OnDone = Callable[[Declared], None]
 class Declaration:
     """One queue, on channels of its own. `on_done` is called in the I/O thread; never if the connection is lost before.
 
-    `anew`: a queue that is empty is deleted first.
+    `on_complaint` is told the queue and why it cannot be used. `anew`: a queue that is empty is deleted first.
 
     A queue that gives no answer is waited for: closing the channel would need one, too, and what is asked again and
     again would use up the channels.
@@ -46,6 +43,7 @@ class Declaration:
         topology: Topology,
         queue: str,
         on_done: OnDone,
+        on_complaint: Callable[[str, str], None],
         *,
         anew: bool = False,
     ) -> None:
@@ -54,6 +52,7 @@ class Declaration:
         is_quorum = topology.queue(queue).arguments.get("x-queue-type") == "quorum"
         self._created = Declared.YOUNG if is_quorum else Declared.CREATED
         self._on_done = on_done
+        self._on_complaint = on_complaint
         self._steps = replacing(topology, queue) if anew else declaring(topology, queue)
         self._step = next(self._steps)
         self._channel: Channel | None = None
@@ -98,15 +97,11 @@ class Declaration:
             self._ask(self._channel)
 
     def _on_silence(self) -> None:
-        self._complain("RabbitMQ gives no answer about it")
+        self._on_complaint(self._queue, "RabbitMQ gives no answer about it")
 
     def _refused(self, reason: str) -> None:
-        self._complain(reason)
+        self._on_complaint(self._queue, reason)
         self._end(Declared.REFUSED)
-
-    def _complain(self, reason: str) -> None:
-        extra = {"event": "queue.unusable", "queue": self._queue, "throttle": f"unusable {self._queue}"}
-        log.error("%s cannot be used: %s", self._queue, reason, extra=extra)
 
     def _end(self, declared: Declared) -> None:
         self._is_over = True

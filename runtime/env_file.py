@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,7 @@ def read_env_file(path: Path | None) -> EnvFile:
         return result
     try:
         text = path.read_text("utf-8-sig")
+        result.notices.extend(_open_to_everybody(path))
     except FileNotFoundError:
         return result
     except (OSError, UnicodeDecodeError) as error:
@@ -57,3 +60,14 @@ def read_env_file(path: Path | None) -> EnvFile:
                 result.notices.append(Notice(binding.key, text_))
             result.values[binding.key] = binding.value
     return result
+
+
+def _open_to_everybody(path: Path) -> Iterator[Notice]:
+    if path.stat().st_mode & stat.S_IROTH:
+        yield Notice(
+            str(path),
+            Text(
+                "can be read by everybody on this machine, and passwords stand in it: chmod 600",
+                "может прочесть любой на этой машине, а в нём пароли: chmod 600",
+            ),
+        )

@@ -5,8 +5,7 @@ socket. Before that nothing can have been executed (Outage, or Configuration for
 that a write is Ambiguous, while a read has changed nothing and counts as Outage, so that a portal that hangs for
 hours spends nobody's attempts. Nothing is ever sent twice, except a read whose connection was dropped.
 
-No text raised here contains the URL: for many systems (a Bitrix24 webhook) the URL is the secret. The exceptions
-of requests do contain it, therefore they are cut off (`from None`).
+What goes wrong is told by runtime.http_failures, without the URL; the exceptions of requests are cut off (`from None`).
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +25,7 @@ import requests
 import urllib3
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError
+from runtime.http_failures import DroppedError, Failures, may_be_sent
 
 DEFAULT_MAX_BODY = 10 * 1024 * 1024  # bytes, after decompression
 _READ_CHUNK = 64 * 1024
@@ -100,10 +98,11 @@ class HttpClient:
     """One outside system over HTTP; usable from any thread, each has its own keep-alive session.
 
     All times are in seconds. `read_timeout` bounds one silence of the server, `total_timeout` the whole answer
-    (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle, `proxy` gives the
-    address of a proxy for all requests (None: that of the environment). `redirects_are_answers` hands 3xx on as they
-    are, for a protocol that gives them a meaning; they are never followed. Without `keep_cookies` no cookie is sent
-    back, for a server that refuses those which it has forgotten.
+    (checked at every received piece of the body). `verify` is False, True or the path of a CA bundle, `ca_setting` is
+    what people call the setting of that path. `proxy` gives the address of a proxy for all requests (None: that of the
+    environment). `redirects_are_answers` hands 3xx on as they are, for a protocol that gives them a meaning; they are
+    never followed. Without `keep_cookies` no cookie is sent back, for a server that refuses those which it has
+    forgotten.
     """
 
     def __init__(
@@ -115,6 +114,7 @@ class HttpClient:
         total_timeout: float | None = None,
         max_body: int = DEFAULT_MAX_BODY,
         verify: bool | str = True,
+        ca_setting: str = "its CA file",
         headers: Mapping[str, str] | None = None,
         credentials: Credentials = nobody,
         proxy: Callable[[], str | None] = no_proxy,
@@ -122,6 +122,7 @@ class HttpClient:
         keep_cookies: bool = True,
     ) -> None:
         self._system = system
+        self._failures = Failures(system, ca_setting)
         self._timeouts = (connect_timeout, read_timeout)
         self._total_timeout = total_timeout or connect_timeout + 2 * read_timeout
         self._max_body = max_body
@@ -160,12 +161,12 @@ class HttpClient:
         request = _Request(method, url, body, headers or {}, write, guard)
         try:
             return self._attempt(request)
-        except _DroppedError as dropped:
+        except DroppedError as dropped:
             if write:
                 raise AmbiguousError(dropped.reason, code="connection_dropped") from None
         try:
             return self._attempt(request)
-        except _DroppedError as dropped:
+        except DroppedError as dropped:
             raise OutageError(dropped.reason, code="connection_dropped") from None
 
     def close(self) -> None:
@@ -200,8 +201,8 @@ class HttpClient:
                 content = b"".join(self._pieces(response, started + self._total_timeout, write))
                 return HttpAnswer(response.status_code, response.headers, content, time.monotonic() - started)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            sent = upload.started if body is not None else _may_be_sent(error)
-            raise self._outcome(error, sent=sent, write=write) from None
+            sent = upload.started if body is not None else may_be_sent(error)
+            raise self._failures.outcome(error, sent=sent, write=write) from None
         finally:
             self._local.last_used = time.monotonic()
 
@@ -232,46 +233,12 @@ class HttpClient:
         while piece := response.raw.read1(_READ_CHUNK, decode_content=True):
             size += len(piece)
             if size > self._max_body:
-                raise self._unanswered(f"answered more than {self._max_body} bytes", "body_too_large", write)
+                raise self._failures.unanswered(f"answered more than {self._max_body} bytes", "body_too_large", write)
             if time.monotonic() > deadline:
-                raise self._unanswered(f"did not finish its answer in {self._total_timeout:g} s", "timeout", write)
+                raise self._failures.unanswered(
+                    f"did not finish its answer in {self._total_timeout:g} s", "timeout", write
+                )
             yield piece
-
-    def _outcome(self, error: Exception, *, sent: bool, write: bool) -> Exception:
-        causes = list(_causes(error))
-        timed_out = any(_is_timeout(cause) for cause in causes)
-        if not sent:
-            return self._unsent(error, causes, timed_out)
-        if timed_out:
-            return self._unanswered("did not answer in time", "timeout", write)
-        return _DroppedError(
-            f"{self._system} dropped the connection before its answer was complete: {_describe(causes)}"
-        )
-
-    def _unsent(self, error: Exception, causes: list[BaseException], timed_out: bool) -> Exception:
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            text = f"The certificate of {self._system} is not trusted: give its CA in the configuration"
-            return ConfigurationError(text, code="certificate")
-        if isinstance(error, ValueError):
-            return ConfigurationError(f"The address of {self._system} is unusable", code="address")
-        if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
-            # requests wraps every error of a socket; a bare OSError comes from reading the CA bundle.
-            return ConfigurationError(f"The CA file for {self._system} cannot be read", code="ca_file")
-        if timed_out:
-            return OutageError(f"{self._system} did not accept a connection in time", code="connect_timeout")
-        return OutageError(f"{self._system} cannot be reached: {_describe(causes)}", code="unreachable")
-
-    def _unanswered(self, what: str, code: str, write: bool) -> AmbiguousError | OutageError:
-        text = f"{self._system} {what}"
-        return AmbiguousError(text, code=code) if write else OutageError(text, code=code)
-
-
-class _DroppedError(Exception):
-    """The connection ended between sending the request and the last byte of the answer."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class _Upload(io.BytesIO):
@@ -294,47 +261,3 @@ class _Upload(io.BytesIO):
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and everything it wraps: requests and urllib3 keep the cause in `args` or `reason`."""
-    seen: set[int] = set()
-    pending = [error]
-    while pending:
-        current = pending.pop(0)
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        wrapped = [getattr(current, "reason", None), *current.args, current.__cause__, current.__context__]
-        pending.extend(cause for cause in wrapped if isinstance(cause, BaseException))
-
-
-def _may_be_sent(error: Exception) -> bool:
-    """For a request without a body, which leaves no trace of being sent: anything but a failed connect."""
-    if isinstance(error, ValueError) or not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
-        return False
-    unsent = (
-        urllib3.exceptions.NewConnectionError,
-        urllib3.exceptions.ConnectTimeoutError,
-        urllib3.exceptions.ProxyError,
-        ssl.SSLCertVerificationError,
-    )
-    return not any(isinstance(cause, unsent) for cause in _causes(error))
-
-
-def _is_timeout(cause: BaseException) -> bool:
-    # urllib3 counts a refused connection and an unknown name among its time-outs.
-    return isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) and not isinstance(
-        cause, urllib3.exceptions.NewConnectionError
-    )
-
-
-def _describe(causes: list[BaseException]) -> str:
-    """The innermost operating system text, or the kind of error; never `str(error)`, which contains the URL."""
-    for cause in reversed(causes):
-        if isinstance(cause, socket.gaierror):
-            return "its name cannot be resolved"
-        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
-            return cause.strerror
-    return type(causes[-1]).__name__

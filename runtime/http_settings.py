@@ -33,6 +33,7 @@ class HttpSystemSettings(EnvironmentSettings):
             connect_timeout=self.connect_timeout,
             read_timeout=self.request_timeout,
             verify=str(self.ca_file) if self.ca_file and self.tls_verify else self.tls_verify,
+            ca_setting=f"{self.model_config['env_prefix']}CA_FILE",
             headers=headers,
             **options,
         )

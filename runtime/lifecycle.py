@@ -32,19 +32,25 @@ class Service(Protocol):
 class StopSignals:
     """SIGTERM, Ctrl+C and the end of the terminal. The handlers only note the signal and wake the main thread.
 
+    SIGHUP is the end of the terminal only where there is one: a service's is somebody's "read your files again", which
+    must not end it. `hangups` counts those.
+
     A pipe instead of threading.Event: a handler that runs while its own thread holds the event's lock would wait
     for ever.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.hangups = 0
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
 
     def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: the terminal's end is not ours
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: the terminal's end is not ours
+            signal.signal(signal.SIGHUP, self._on_signal if _has_terminal() else self._on_hangup)
 
     def wait(self, seconds: float) -> None:
         """Returns after `seconds`, earlier when a signal comes."""
@@ -56,9 +62,21 @@ class StopSignals:
         os.close(self._read_end)
         os.close(self._write_end)
 
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        self.hangups += 1
+        os.write(self._write_end, b"!")
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         os.write(self._write_end, b"!")
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 class Lifecycle:
@@ -105,6 +123,7 @@ class Lifecycle:
         while not self._signals.count:
             self._signals.wait(TICK)
             now = time.monotonic()
+            self._answer_hangups()
             self._revive()
             if not announced and (self._is_ready() or now - started > READY_PATIENCE):
                 self._notifier.ready()
@@ -114,6 +133,12 @@ class Lifecycle:
             if now >= next_heartbeat:
                 self._beat()
                 next_heartbeat = now + self._heartbeat_interval
+
+    def _answer_hangups(self) -> None:
+        if self._signals.hangups:
+            self._signals.hangups = 0
+            text = "SIGHUP changes nothing: moved log files are noticed by themselves, settings are read at a start"
+            log.info(text, extra={"event": "worker.hangup"})
 
     def _beat(self) -> None:
         try:

@@ -18,11 +18,11 @@ import pika
 from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPConnectionError
 
-from runtime.amqp import describe
 from runtime.amqp_frames import FramedConnection
 from runtime.gathering import GatheringServices
 from runtime.nodes import at_address, limit_of
 from runtime.resolving import Resolver, is_address
+from runtime.unreachable import explain
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class _Resolving(_Try):
         if self._is_over:
             return
         if (error := found.exception()) is not None:
-            self.give_up(f"cannot be resolved: {describe(error)}")
+            self.give_up(explain(error).en)
             return
         self._is_over = True
         self._stop_timer()
@@ -209,7 +209,7 @@ class _Handshake(_Try):
 
     def _on_open_error(self, _connection: pika.SelectConnection, error: BaseException) -> None:
         self._stop_timer()
-        self._race.failed(self, f"{self._name}: {self._given_up or describe(error)}")
+        self._race.failed(self, f"{self._name}: {self._given_up or explain(error).en}")
 
     def _on_close(self, connection: pika.SelectConnection, reason: BaseException) -> None:
         if self._is_winner:

@@ -26,6 +26,10 @@ def is_address(host: str) -> bool:
     return True
 
 
+class UnresolvedError(TimeoutError):
+    """No name server has answered in time."""
+
+
 class Resolver:
     """Names to addresses. A name server that hangs costs one thread for each name, however often it is asked."""
 
@@ -35,13 +39,13 @@ class Resolver:
         self._pending: dict[tuple[str, int], Future[list[str]]] = {}
 
     def wait_for(self, host: str, port: int, seconds: float) -> list[str]:
-        """The addresses. Raises OSError, a TimeoutError if that takes longer; for threads that may wait."""
+        """The addresses. Raises OSError, an UnresolvedError if that takes longer; for threads that may wait."""
         if is_address(host):
             return [host]
         try:
             return self.resolve(host, port).result(seconds)
         except TimeoutError:
-            raise TimeoutError(f"{host} cannot be resolved within {seconds:g} s") from None
+            raise UnresolvedError(f"{host} cannot be resolved within {seconds:g} s") from None
 
     def resolve(self, host: str, port: int) -> Future[list[str]]:
         with self._lock:

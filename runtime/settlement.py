@@ -47,6 +47,8 @@ from runtime.renewals import Renewals
 from runtime.returns import times_returned
 from runtime.work import Work
 
+_ACCEPTED = {Accepted: "task created", Done: "task done", Acknowledged: "task done"}
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -169,7 +171,8 @@ class Settler:
         self._gate.succeeded(work.task_id)
         self._events.emit(MessageProcessed(self._route.system, duplicate))
         external_id = None if isinstance(result, Acknowledged) else result.external_id
-        work.log(logging.INFO, "task.found" if duplicate else "task.accepted", "task done", external_id=external_id)
+        text = "task was there" if duplicate else _ACCEPTED[type(result)]
+        work.log(logging.INFO, "task.found" if duplicate else "task.accepted", text, external_id=external_id)
 
     def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := self._settings.mask(error.reason)) != error.reason:

@@ -15,6 +15,7 @@ from core.events import (
     MessageParked,
     MessageRerouted,
     PartDown,
+    QueueUnusable,
     Swept,
     SystemPaused,
     SystemResumed,
@@ -49,6 +50,36 @@ def test_a_new_kind_of_error_is_told_once_with_system_code_topic_and_reason() ->
     book.note(parked(topic="other"), 4)
     book.note(parked(code="bad_value"), 4)
     assert kinds(book.due(5)) == ["error", "error"]
+
+
+def test_errors_of_two_fields_are_two_and_other_values_of_one_are_not() -> None:
+    book = AlertBook(POLICY)
+    for value in ("завтра", "31.12.2026", "2026-13-01"):
+        book.note(parked("bad_value", reason=f"deadline: {value!r} is not a date such as 2026-12-31"), 1)
+        book.note(parked("bad_value", reason=f"assigneeId: {value!r} is not a user id or a role"), 1)
+    told = [alert.text.en for alert in book.due(2)]
+    assert [("deadline" in text, "assigneeId" in text) for text in told] == [(True, False), (False, True)]
+
+
+def test_a_server_that_tells_something_new_each_time_does_not_call_people_each_time() -> None:
+    book = AlertBook(POLICY)
+    for first in "абвгдежзиклмнопрстуфхцчшщэюя":
+        for second in "абвгдежзик":
+            book.note(parked("refused", reason=f"the server says {first}{second}{first}"), 1)
+    assert 1 < len(book.due(2)) <= 21
+
+
+def test_a_queue_that_rabbitmq_refuses_is_told_once_and_again_while_it_is_refused() -> None:
+    book = AlertBook(POLICY)
+    for second in range(300):
+        book.note(QueueUnusable("1c.queue", "ACCESS_REFUSED - read access refused for user 'worker'"), second)
+    [alert] = book.due(300)
+    assert (alert.kind, alert.system) == ("unusable", "rabbitmq")
+    for text in alert.text:
+        assert "1c.queue" in text
+        assert "ACCESS_REFUSED" in text
+    assert book.due(301) == []
+    assert kinds(book.due(4000)) == ["unusable"]
 
 
 def test_an_error_that_goes_on_is_told_again_with_its_count_and_one_that_has_ended_is_not() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cli.texts import TEXTS, language
 from sandbox.bitrix24 import BARE_USER_FIELDS, BitrixSandbox, UserField
-from tests.commands import run
+from tests.commands import ROOT, environment, run
 
 INIT = ["bitrix", "init-fields"]
 
@@ -89,18 +91,6 @@ def test_the_check_says_which_queues_would_be_worked_on_and_asks_nobody(tmp_path
     assert portal.webhook_token not in done.stdout
 
 
-def test_the_check_can_ask_the_systems_and_fails_with_the_one_that_is_down(tmp_path: Path) -> None:
-    with BitrixSandbox() as portal:
-        variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "LANG": "ru_RU.UTF-8"}
-        up = run("main.py", [*CHECK, "--probe"], variables, tmp_path)
-    down = run("main.py", [*CHECK, "--probe"], variables, tmp_path)
-    assert up.returncode == 0
-    assert "отвечает" in up.stdout
-    assert down.returncode == 3
-    assert "НЕДОСТУПНА: Bitrix24" in down.stdout
-    assert portal.webhook_token not in up.stdout + down.stdout + down.stderr
-
-
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
@@ -147,3 +137,41 @@ def test_the_language_is_that_of_the_locale(environ: dict[str, str], expected: s
 
 def test_every_text_exists_in_both_languages() -> None:
     assert TEXTS["en"].keys() == TEXTS["ru"].keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dmeo"], ["'dmeo'", "did you mean demo?"]),
+        (["config", "chek"], ["'chek'", "did you mean check?"]),
+        (["demo", "--tasks", "3"], ["--tasks 3", "4 to 5000"]),
+        (["demo", "--tasks", "0"], ["--tasks 0", "4 to 5000"]),
+        (["demo", "--tasks", "50000"], ["--tasks 50000", "4 to 5000"]),
+        (["demo", "--tasks", "x"], ["--tasks", "'x' is no number"]),
+    ],
+)
+def test_a_mistyped_command_is_told_with_what_was_meant(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    done = run("main.py", arguments, {}, tmp_path)
+    assert done.returncode == 2
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["dmeo"], ["config"], ["--keep"], ["demo", "--tasks", "x"], ["demo", "--json"]])
+def test_a_russian_shell_hears_of_mistakes_in_russian(tmp_path: Path, arguments: list[str]) -> None:
+    done = run("main.py", arguments, {"LANG": "ru_RU.UTF-8"}, tmp_path)
+    assert done.returncode == 2
+    for english in ("usage", "error", "argument", "required", "invalid", "unrecognized", "expected", "number"):
+        assert english not in done.stderr
+
+
+def test_help_is_a_command_too(tmp_path: Path) -> None:
+    assert run("main.py", ["help"], {}, tmp_path).stdout == run("main.py", ["--help"], {}, tmp_path).stdout
+
+
+def test_a_reader_who_stops_reading_sees_no_traceback(tmp_path: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'main.py'} config check | true"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment({}), capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""

@@ -97,6 +97,18 @@ def test_a_command_is_a_command_with_settings_and_without(
     assert run(machine, *command).stdout.strip() == f"{command} {project}"
 
 
+@pytest.mark.parametrize("settings", [True, False])
+@pytest.mark.parametrize("arguments", [["help"], ["--help"], ["-h"], ["dmeo"]])
+def test_what_is_no_option_of_the_demo_is_main_s_own_matter(
+    machine: Machine, arguments: list[str], *, settings: bool
+) -> None:
+    project, _ = machine
+    make_ready(project)
+    if settings:
+        (project / ".env").touch()
+    assert run(machine, *arguments).stdout.strip() == f"{arguments} {project}"
+
+
 def test_a_changed_lock_file_is_installed_once(machine: Machine) -> None:
     project, _ = machine
     make_ready(project)

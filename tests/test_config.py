@@ -65,6 +65,15 @@ def problem_of(parse: Callable[[], object]) -> tuple[str, ...] | None:
     return None
 
 
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The example as the README says: copied, and nobody else's to read."""
+    copied = tmp_path / "copied.env"
+    copied.write_bytes(EXAMPLE.read_bytes())
+    copied.chmod(0o600)
+    return copied
+
+
 def warnings(settings: Settings) -> dict[str, str]:
     return {each.variable: each.text.en for each in settings.warnings}
 
@@ -478,12 +487,21 @@ class TestNames:
     @pytest.mark.parametrize("name", ["FOO", "SMTP_REQUEST_TIMEOUT", "ONEC_WEBHOOK_URL", "OPENPROJECT_WEBHOOK_URL"])
     def test_an_unknown_name_in_the_file_is_mentioned(self, name: str, env_file: Path) -> None:
         env_file.write_text(f"{name}=x\n")
+        env_file.chmod(0o600)
         assert list(warnings(load(env_file=env_file))) == [name]
 
-    def test_no_known_name_is_taken_for_a_slip_of_another(self) -> None:
+    @pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
+    def test_a_file_of_passwords_that_everybody_may_read_is_mentioned(
+        self, mode: int, told: bool, env_file: Path
+    ) -> None:
+        env_file.write_text("RABBITMQ_PASSWORD=secret-of-ours\n")
+        env_file.chmod(mode)
+        assert (str(env_file) in warnings(load(env_file=env_file))) == told
+
+    def test_no_known_name_is_taken_for_a_slip_of_another(self, example: Path) -> None:
         names = [name for cls in CLASSES for name in variables_of(cls).values()]
         assert {name for name in names if names.count(name) > 1} <= {"STATE_DIR"}, "which is shared on purpose"
-        assert not load({}, EXAMPLE).warnings
+        assert not load({}, example).warnings
 
 
 class TestFiles:
@@ -609,8 +627,8 @@ class TestExampleFile:
         assert set(dotenv_values(EXAMPLE)) == {name for cls in CLASSES for name in variables_of(cls).values()}
         assert secret_files == set(re.findall(r"^# (\w+_FILE)=", text, re.MULTILINE))
 
-    def test_copied_as_it_is_it_changes_nothing(self) -> None:
-        assert load(env_file=EXAMPLE) == load()
+    def test_copied_as_it_is_it_changes_nothing(self, example: Path) -> None:
+        assert load(env_file=example) == load()
 
     def test_it_shows_every_default(self) -> None:
         shown = dotenv_values(EXAMPLE)

@@ -250,25 +250,6 @@ class TestStop:
         assert "worker.aborted" in [vars(record)["event"] for record in caplog.records]
 
 
-class TestTerminal:
-    @pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
-    def test_the_end_of_the_terminal_stops_the_worker_unless_nohup_has_started_it(
-        self, before: signal.Handlers
-    ) -> None:
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        restored = {number: signal.getsignal(number) for number in numbers}
-        signal.signal(signal.SIGHUP, before)
-        signals = StopSignals()
-        try:
-            signals.install()
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert signals.count == (1 if before is signal.SIG_DFL else 0)
-        finally:
-            for number, handler in restored.items():
-                signal.signal(number, handler)
-            signals.close()
-
-
 class TestRevival:
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
     def test_a_thread_that_dies_is_started_again_and_told(

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import IO
 
 from cli.demo.account import Account
-from cli.demo.broker import DemoBroker, ForeignQueuesError, open_broker
+from cli.demo.broker import DemoBroker, ForeignQueuesError, open_broker, rabbitmq_variables
 from cli.demo.loop import TICK, ClosedLoop, wait_queues
 from cli.demo.scenario import Sample, Scenario
 from cli.demo.systems import SYSTEMS, make_scenario
@@ -28,6 +28,7 @@ from cli.demo.view import DemoView
 from cli.demo.worker import SWEEP_INTERVAL, WorkerDiedError, WorkerProcess
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
 from core.settings_errors import Language, SettingsError
+from runtime.unreachable import explain
 from sandbox.camunda import CamundaSide, CamundaSideError
 from sandbox.node_guard import GuardedFolder, GuardError
 from sandbox.rabbitmq_install import NoServerError
@@ -90,7 +91,10 @@ def _run(options: DemoOptions, environ: Mapping[str, str], lang: Language, view:
         view.say(say(lang, "foreign", vhost=error.vhost, found=_some(error.found)))
         view.say(f"  - {say(lang, 'foreign_1')}\n  - {say(lang, 'foreign_2')}")
     except CamundaSideError as error:
-        view.say(say(lang, "no_connection", reason=error))
+        view.say(say(lang, "no_connection", reason=explain(error.__cause__ or error).say(lang)))
+        named = rabbitmq_variables(environ)
+        view.say(f"  - {say(lang, 'named_by', names=', '.join(named))}")
+        view.say(f"  - {say(lang, 'unset', names=' '.join(named))}")
     except (NodeError, GuardError, _AccountFileError) as error:
         view.say(str(error))
     finally:

@@ -43,9 +43,11 @@ _TEXTS: Mapping[str, Text] = {
     # board
     "stage_sent": Text("sent by Camunda", "отправлено из Camunda"),
     "stage_waiting": Text("waiting in {queue}", "ждут в {queue}"),
+    "stage_waiting_many": Text("waiting in the input queues", "ждут во входных очередях"),
     "stage_created": Text("created in {system}", "создано: {system}"),
     "stage_created_instant": Text("delivered: {system}", "доставлено: {system}"),
     "stage_tracked": Text("waiting in {sent_queue}", "ждут в {sent_queue}"),
+    "stage_tracked_many": Text("waiting in the sent queues", "ждут в очередях отправленных"),
     "stage_finished": Text("finished by people", "завершено людьми"),
     "stage_responses": Text("in camunda.responses.queue", "в camunda.responses.queue"),
     "stage_errors": Text("in errors.camunda_tasks.queue", "в errors.camunda_tasks.queue"),
@@ -145,6 +147,11 @@ _TEXTS: Mapping[str, Text] = {
         "name an empty virtual host in RABBITMQ_VIRTUAL_HOST", "укажите пустой виртуальный хост в RABBITMQ_VIRTUAL_HOST"
     ),
     "no_connection": Text("RabbitMQ cannot be used: {reason}", "RabbitMQ недоступен: {reason}"),
+    "named_by": Text("it is named by {names} in this shell", "он указан в этой оболочке: {names}"),
+    "unset": Text(
+        "of a demo that has ended? The demo starts a RabbitMQ of its own after: unset {names}",
+        "от завершившегося демо? Свой RabbitMQ демо запустит после: unset {names}",
+    ),
     "no_server": Text(
         "No RabbitMQ server can be had here: {reasons}. Choose one:",
         "Сервера RabbitMQ здесь не получить: {reasons}. Выберите:",

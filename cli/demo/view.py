@@ -25,6 +25,8 @@ from core.settings_errors import Language
 STEPS = 4
 PLAIN_INTERVAL = 2.0  # seconds between two lines of the board where it cannot be redrawn
 
+_NAMED_QUEUES = 2  # with more of them the board speaks of all together
+
 _STYLES = {"errors": "red", "responses": "green", "finished": "green", "created": "cyan"}
 
 
@@ -52,6 +54,11 @@ class DemoView:
             "system": scenario.title.say(lang),
             "queue": _one_or(scenario.input_queues, say(lang, "input_queues")),
             "sent_queue": _one_or(scenario.sent_queues, say(lang, "sent_queues")),
+        }
+        self._many = {
+            stage
+            for stage, queues in (("waiting", scenario.input_queues), ("tracked", scenario.sent_queues))
+            if len(queues) > _NAMED_QUEUES
         }
         self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
         self._status: Status | None = None
@@ -121,7 +128,7 @@ class DemoView:
         alike = Counter((self._name(row), row.errors[0]) for row in account.in_error_queue)
         for (name, reason), count in alike.items():
             self._write(f"     • {name}" if count == 1 else f"     • {count} × {name}", "yellow")
-            self._write_below(reason, indent=7)
+            self._write(f"       {reason}", "dim")
         self._figure("created_twice", sum(row.is_created_twice for row in rows), bad=True)
         self._figure("answered_twice", sum(row.is_answered_twice for row in rows), bad=True)
         self._figure("lost", len(account.lost), bad=True)
@@ -183,14 +190,13 @@ class DemoView:
         return row.title or say(self._lang, "broken_title")
 
     def _write(self, text: str, style: str = "") -> None:
-        # Beside a terminal nobody knows a width: lines stay whole.
-        self._console.print(Text(text, style=style), soft_wrap=not self._is_live)
-
-    def _write_below(self, text: str, indent: int) -> None:
-        if self._is_live:
-            self._console.print(Padding(Text(text, style="dim"), (0, 0, 0, indent)))
-        else:
-            self._write(" " * indent + text)
+        """Beside a terminal nobody knows a width: lines stay whole. On one, what is wrapped keeps its indentation."""
+        if not self._is_live:
+            self._console.print(Text(text, style=style), soft_wrap=True)
+            return
+        for line in text.split("\n"):
+            indent = len(line) - len(line.lstrip())
+            self._console.print(Padding(Text(line.lstrip(), style=style), (0, 0, 0, indent)))
 
     def _end_progress(self) -> None:
         if self._status is not None:
@@ -207,6 +213,8 @@ class DemoView:
     def _label(self, stage: str) -> str:
         if stage == "created" and not self._has_people:
             stage = "created_instant"
+        if stage in self._many:
+            stage = f"{stage}_many"
         return say(self._lang, f"stage_{stage}", **self._names)
 
     def _table(self, now: Stages, latest: str) -> RenderableType:
@@ -224,4 +232,4 @@ class DemoView:
 
 
 def _one_or(names: Sequence[str], many: str) -> str:
-    return names[-1] if len(names) <= 2 else many
+    return names[-1] if len(names) <= _NAMED_QUEUES else many

@@ -66,7 +66,7 @@ class BitrixClient:
         patience: float = 180.0,
     ) -> None:
         if settings.webhook_url is None or not settings.webhook_url.get_secret_value():
-            raise NotConfiguredError("BITRIX_WEBHOOK_URL is not set")
+            raise NotConfiguredError(variable="BITRIX_WEBHOOK_URL")
         self._webhook = settings.webhook_url
         self._stop = stop
         self._first_pause = first_pause

@@ -21,7 +21,7 @@ class SmtpClient:
     def __init__(self, settings: EmailSettings, stop: threading.Event) -> None:
         """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
         if settings.smtp_host is None or settings.sender is None:
-            raise NotConfiguredError("EMAIL_SMTP_HOST is not set")
+            raise NotConfiguredError(variable="EMAIL_SMTP_HOST")
         self.host = settings.smtp_host
         self.sender = settings.sender
         self.settings = settings

@@ -18,5 +18,5 @@ class EmailTracker(DoneTracker):
     def from_settings(cls, settings: EmailSettings, stop: threading.Event) -> EmailTracker:
         """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
         if settings.smtp_host is None:
-            raise NotConfiguredError("EMAIL_SMTP_HOST is not set")
+            raise NotConfiguredError(variable="EMAIL_SMTP_HOST")
         return cls("email")

@@ -52,7 +52,7 @@ class OneCClient:
     def __init__(self, settings: OneCSettings, stop: threading.Event) -> None:
         """Raises NotConfiguredError when ONEC_URL is empty."""
         if settings.url is None:
-            raise NotConfiguredError("ONEC_URL is not set")
+            raise NotConfiguredError(variable="ONEC_URL")
         self._odata = f"{settings.url}/odata/standard.odata/"
         self._services = f"{settings.url}/hs/"
         self._stop = stop

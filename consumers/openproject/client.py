@@ -29,7 +29,7 @@ class OpenProjectClient(JsonClient):
     def __init__(self, settings: OpenProjectSettings, stop: threading.Event) -> None:
         """Raises NotConfiguredError when OPENPROJECT_URL is empty."""
         if settings.url is None or settings.token is None:
-            raise NotConfiguredError("OPENPROJECT_URL is not set")
+            raise NotConfiguredError(variable="OPENPROJECT_URL")
         self.url = settings.url
         self._page_size = settings.page_size
         self._notify = settings.notify

@@ -40,6 +40,7 @@ class ServiceClient:
             read_timeout=spec.timeout.read,
             max_body=BODY_LIMIT,
             verify=spec.ca_file or True,
+            ca_setting="ca_file of SERVICES_FILE",
             headers={**spec.headers, "Accept": "application/json"},
             redirects_are_answers=True,
         )

@@ -45,7 +45,7 @@ class ServicesSettings(EnvironmentSettings):
     def registry(self) -> Registry:
         """The services, found right by cross_check. Raises NotConfiguredError when SERVICES_FILE is empty."""
         if self.file is None:
-            raise NotConfiguredError("SERVICES_FILE is not set")
+            raise NotConfiguredError(variable="SERVICES_FILE")
         return self._read[0]
 
     def cross_check(self) -> Iterator[FieldProblem]:

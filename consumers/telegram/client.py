@@ -19,7 +19,7 @@ class TelegramClient:
     def __init__(self, settings: TelegramSettings, stop: threading.Event) -> None:
         """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         if settings.bot_token is None:
-            raise NotConfiguredError("TELEGRAM_BOT_TOKEN is not set")
+            raise NotConfiguredError(variable="TELEGRAM_BOT_TOKEN")
         self._api_url, self._token = settings.api_url, settings.bot_token
         self._stop = stop
         proxy = settings.proxy

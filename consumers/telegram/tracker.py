@@ -16,5 +16,5 @@ class TelegramTracker(DoneTracker):
     def from_settings(cls, settings: TelegramSettings, stop: threading.Event) -> TelegramTracker:
         """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         if settings.bot_token is None:
-            raise NotConfiguredError("TELEGRAM_BOT_TOKEN is not set")
+            raise NotConfiguredError(variable="TELEGRAM_BOT_TOKEN")
         return cls("telegram")

@@ -1,0 +1,65 @@
+"""What `config check --probe` says of RabbitMQ: whether it can be used, and what will be created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from base_handler import BaseMessageHandler
+from cli.queue_remarks import remarks
+from cli.startup import Startup
+from core.settings_errors import Language, Text
+from runtime.amqp import BROKER_ERRORS, ERRORS_QUEUE, connection_parameters
+from runtime.broker_check import Needs, look
+from runtime.unreachable import explain
+
+_USABLE = Text(
+    "answers: RabbitMQ {version} at {place}, virtual host {vhost}, user {user}",
+    "отвечает: RabbitMQ {version} на {place}, виртуальный хост {vhost}, пользователь {user}",
+)
+_UNUSABLE = Text("NOT USABLE: {reason}", "НЕДОСТУПЕН: {reason}")
+_TO_MEND = Text("TO BE MENDED: {what}", "ИСПРАВИТЬ: {what}")
+_WILL_CREATE = Text("will be created at the start: {queues}", "будут созданы при запуске: {queues}")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerReport:
+    """`lines` for a person; `remarks` are worth a line and keep nobody from working."""
+
+    lines: list[str]
+    remarks: list[str]
+    is_usable: bool
+
+
+def needs_of(startup: Startup, handlers: Mapping[str, BaseMessageHandler]) -> Needs:
+    """What a worker with these handlers asks of RabbitMQ."""
+    settings, worker = startup.settings.rabbitmq, startup.settings.worker
+    return Needs(
+        inputs=tuple(handlers),
+        sent=tuple(dict.fromkeys([*map(worker.sent_queue_of, handlers), *startup.trackers])),
+        written=(settings.responses_queue, ERRORS_QUEUE),
+        exclusive=tuple(queue for queue, handler in handlers.items() if handler.exclusive),
+    )
+
+
+def ask_broker(startup: Startup, handlers: Mapping[str, BaseMessageHandler], lang: Language) -> BrokerReport:
+    settings, needs = startup.settings.rabbitmq, needs_of(startup, handlers)
+    try:
+        parameters = connection_parameters(settings, "check")
+        found = look(parameters, needs)
+        noticed = remarks(parameters, [*needs.inputs, *needs.sent, *needs.written], lang) if not found.faults else []
+    except BROKER_ERRORS as error:
+        reason = startup.secrets.mask(explain(error).say(lang))
+        return BrokerReport([_UNUSABLE.say(lang).format(reason=reason)], [], is_usable=False)
+    told = _USABLE.say(lang).format(
+        version=found.version, place=found.place, vhost=settings.virtual_host, user=settings.username
+    )
+    lines = [told, *(_TO_MEND.say(lang).format(what=each.say(lang)) for each in found.faults)]
+    if created := [queue for queue in found.missing if not _is_made_when_needed(queue)]:
+        lines.append(_WILL_CREATE.say(lang).format(queues=", ".join(created)))
+    own = [each.say(lang) for each in found.remarks]
+    return BrokerReport(lines, [startup.secrets.mask(each) for each in (*own, *noticed)], is_usable=not found.faults)
+
+
+def _is_made_when_needed(queue: str) -> bool:
+    return ".retry." in queue or queue.endswith(".owner")

@@ -1,0 +1,134 @@
+"""What may be concluded from a request without an answer, and what a person can do about it.
+
+No text here contains the URL: for many systems (a Bitrix24 webhook) the URL is the secret. The exceptions of requests
+do contain it, so nothing of their texts is repeated.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+import requests
+import urllib3
+
+from core.errors import AmbiguousError, ConfigurationError, OutageError
+from runtime import certificates
+
+
+class DroppedError(Exception):
+    """The connection ended between sending the request and the last byte of the answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Failures:
+    """Of one system, named for people. `ca_setting` is where its CA is given."""
+
+    def __init__(self, system: str, ca_setting: str) -> None:
+        self._system = system
+        self._ca_setting = ca_setting
+
+    def outcome(self, error: Exception, *, sent: bool, write: bool) -> Exception:
+        """An outcome, or DroppedError. `sent`: the body was handed to the socket."""
+        causes = list(_causes(error))
+        timed_out = any(_is_timeout(cause) for cause in causes)
+        if not sent:
+            return self._unsent(error, causes, timed_out)
+        if timed_out:
+            return self.unanswered("did not answer in time", "timeout", write)
+        return DroppedError(
+            f"{self._system} dropped the connection before its answer was complete: {_describe(causes)}"
+        )
+
+    def unanswered(self, what: str, code: str, write: bool) -> AmbiguousError | OutageError:
+        text = f"{self._system} {what}"
+        return AmbiguousError(text, code=code) if write else OutageError(text, code=code)
+
+    def _unsent(self, error: Exception, causes: list[BaseException], timed_out: bool) -> Exception:
+        if (mistake := self._mistake(error, causes)) is not None:
+            return mistake
+        if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+            return self._of_proxy(causes)
+        if timed_out:
+            return OutageError(f"{self._system} did not accept a connection in time", code="connect_timeout")
+        return OutageError(f"{self._system} cannot be reached: {_describe(causes)}", code="unreachable")
+
+    def _mistake(self, error: Exception, causes: list[BaseException]) -> ConfigurationError | None:
+        """What does not go away by waiting."""
+        for cause in causes:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                text = f"{self._system}: {certificates.reason(cause, self._ca_setting).en}"
+                return ConfigurationError(text, code="certificate")
+        if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
+            return ConfigurationError(
+                f"{self._system} would be reached through a SOCKS proxy, which is not supported: set HTTPS_PROXY to an "
+                "HTTP proxy, or unset ALL_PROXY",
+                code="proxy",
+            )
+        if isinstance(error, ValueError):
+            return ConfigurationError(f"The address of {self._system} is unusable", code="address")
+        if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+            # requests wraps every error of a socket; a bare OSError comes from reading the CA bundle.
+            return ConfigurationError(f"The CA file for {self._system} cannot be read", code="ca_file")
+        return None
+
+    def _of_proxy(self, causes: list[BaseException]) -> Exception:
+        # http.client has no other place for the status of a CONNECT than its text.
+        if any(isinstance(cause, OSError) and " 407 " in str(cause) for cause in causes):
+            return ConfigurationError(
+                f"The proxy before {self._system} wants a name and a password (407): give them in HTTPS_PROXY, "
+                "http://name:password@host:port",
+                code="proxy_login",
+            )
+        return OutageError(
+            f"{self._system} cannot be reached through the proxy (HTTPS_PROXY, NO_PROXY): {_describe(causes)}",
+            code="unreachable",
+        )
+
+
+def may_be_sent(error: Exception) -> bool:
+    """For a request without a body, which leaves no trace of being sent: anything but a failed connect."""
+    if isinstance(error, ValueError) or not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+        return False
+    unsent = (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+        urllib3.exceptions.ProxyError,
+        ssl.SSLCertVerificationError,
+    )
+    return not any(isinstance(cause, unsent) for cause in _causes(error))
+
+
+def _is_timeout(cause: BaseException) -> bool:
+    # urllib3 counts a refused connection and an unknown name among its time-outs.
+    return isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) and not isinstance(
+        cause, urllib3.exceptions.NewConnectionError
+    )
+
+
+def _describe(causes: list[BaseException]) -> str:
+    """The innermost operating system text, or the kind of error; never `str(error)`, which contains the URL."""
+    for cause in reversed(causes):
+        if isinstance(cause, socket.gaierror):
+            return "its name cannot be resolved"
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+            return cause.strerror
+    return type(causes[-1]).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and everything it wraps: requests and urllib3 keep the cause in `args` or `reason`."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        current = pending.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        wrapped = [getattr(current, "reason", None), *current.args, current.__cause__, current.__context__]
+        pending.extend(cause for cause in wrapped if isinstance(cause, BaseException))
