@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from sandbox.http_front import RawAnswer
 from sandbox.onec.errors import ODataError, iis_page
 from sandbox.onec.filters import parse
-from sandbox.onec.schema import Entity, metadata_xml
+from sandbox.onec.schema import STREAM, Entity, metadata_xml
 from sandbox.onec.store import Row, Store
 
 _OBJECT = re.compile(r"([^/()]+)\(guid'([0-9A-Fa-f-]{36})'\)(?:/(\w+))?")
@@ -47,7 +47,7 @@ def answer(store: Store, call: Call, address: str) -> RawAnswer:
     if unknown:
         raise ODataError(400, 14, f"Неизвестная опция запроса «{unknown[0]}»")
     if call.path == "$metadata":
-        return RawAnswer(200, metadata_xml(list(store.entities.values())), "application/xml;charset=utf-8")
+        return RawAnswer(200, metadata_xml(list(store.entities.values()), tells_lengths=store.tells_lengths), "application/xml;charset=utf-8")
     if call.path == "":
         listed = [{"name": name, "url": name} for name in store.entities]
         return _json(200, {"odata.metadata": f"{address}$metadata", "value": listed})
@@ -107,10 +107,12 @@ def _listing(store: Store, entity: Entity, query: Mapping[str, str]) -> dict[str
     for name, descending in reversed(_order(query.get("$orderby", ""), entity)):
         visible.sort(key=lambda row, name=name: row[name], reverse=descending)  # type: ignore[misc]
     skip, top = _number(query, "$skip", 0), _number(query, "$top", len(visible))
-    page = visible[skip : skip + top]
     listing: dict[str, Any] = {}
     if query.get("$inlinecount") == "allpages":
         listing["odata.count"] = str(len(visible))
+        if not store.counted_pages:
+            skip, top = 0, len(visible)
+    page = visible[skip : skip + top]
     columns = _columns(entity, query.get("$select"))
     listing["value"] = [_selected(row, columns) for row in page]
     return listing
@@ -132,7 +134,8 @@ def _columns(entity: Entity, select: str | None) -> list[str] | None:
         return None
     names = [name.strip() for name in select.split(",")]
     for name in names:
-        if entity.attribute(name) is None:
+        attribute = entity.attribute(name)
+        if attribute is None or attribute.type == STREAM:
             raise ODataError(400, 10, f"Свойство «{name}» не найдено")
     return names
 
