@@ -153,7 +153,7 @@ class TestWebhook:
         ("status", "body", "outcome"),
         [
             (200, b"<html>", AmbiguousError),
-            (200, b"[]", AmbiguousError),
+            (200, b"[]", PermanentError),
             *((status, b'{"message": "so"}', PermanentError) for status in (400, 410, 413, 415, 422, 501)),
             *((status, b"{}", TransientError) for status in (408, 409, 423, 425)),
             *((status, b"{}", PartialOutageError) for status in (302, 401, 403, 404, 405, 407, 429, 502, 503, 504)),

@@ -125,7 +125,7 @@ def test_a_value_of_several_types_is_a_text_with_its_type_beside_it(value: str, 
         made = ask(base, "POST", f"{ORDER}?$format=json", json=body).json()
         assert (made["Основание"], made["Основание_Type"]) == (value, kind)
         assert made["ДополнительныеРеквизиты"] == [
-            {"Ref_Key": "00000000-0000-0000-0000-000000000000", "ТекстоваяСтрока": "", **row}
+            {"Ref_Key": made["Ref_Key"], "ТекстоваяСтрока": "", **row}
         ]
 
 

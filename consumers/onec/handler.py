@@ -76,7 +76,7 @@ class OneCHandler(BaseMessageHandler):
 
     def _create(self, message: IncomingMessage, topic: ODataTopic) -> Result:
         task = message.task
-        body = self._fields.for_creation(task, topic)
+        body = self._fields.for_creation(task, topic).fields
         # Any other repetition is told by 1C itself: a second object with the key is refused.
         guard = message.ensure_ours
         may_be_there = message.may_have_been_begun
@@ -86,10 +86,8 @@ class OneCHandler(BaseMessageHandler):
         response = self._response(made, topic)
         wanted = self._objects.key_of(topic.entity, task.task_id)
         if made.ref.key != wanted:
-            response["warnings"] = [
-                f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second "
-                "object"
-            ]
+            warning = f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second"
+            response["warnings"] = [f"{warning} object", *made.warnings]
         result = Accepted if topic.is_tracked else Done
         return result(response, external_id=str(made.ref), duplicate=made.was_there)
 
@@ -97,7 +95,7 @@ class OneCHandler(BaseMessageHandler):
         task, guard = message.task, message.ensure_ours
         ref = self._target(task, topic)
         body = self._fields.for_update(task, topic)
-        if not body and topic.action is None:
+        if not body.fields and topic.action is None:
             raise PermanentError("The message names nothing to update", code="nothing_to_update")
         made = self._objects.updated(ref, body, guard=guard)
         if topic.action is not None:
@@ -120,4 +118,5 @@ class OneCHandler(BaseMessageHandler):
         return ref
 
     def _response(self, made: Made, topic: ODataTopic) -> dict[str, Any]:
-        return {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}
+        response = {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}
+        return {**response, "warnings": list(made.warnings)} if made.warnings else response

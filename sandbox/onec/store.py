@@ -82,9 +82,8 @@ class Store:
             raise ODataError(400, 4, "Неправильное значение свойства «Ref_Key»")
         if key in self.rows[name]:
             raise ODataError(400, 15, "Сущность с таким ключом уже существует")
-        row = empty_row(entity.attributes)
+        row = {**empty_row(entity.attributes), "Ref_Key": key}
         self._write(entity, row, body)
-        row["Ref_Key"] = key
         number = f"{_FIRST_NUMBER[entity.kind]}{len(self.rows[name]) + 1:06d}"
         row |= {name: number for name in ("Number", "Code") if name in row and not row[name]}
         self.rows[name][key] = row
@@ -157,4 +156,7 @@ class Store:
         for name in _READ_ONLY & body.keys():
             if entity.attribute(name) is not None and row.get(name) != body[name]:
                 raise ODataError(400, 16, f"Ошибка присваивания свойства «{name}»")
-        row |= {name: value for name, value in written(entity.attributes, body).items() if name != "Ref_Key"}
+        changed = {name: value for name, value in written(entity.attributes, body).items() if name != "Ref_Key"}
+        for each in (line for value in changed.values() if isinstance(value, list) for line in value):
+            each["Ref_Key"] = row["Ref_Key"]
+        row |= changed
