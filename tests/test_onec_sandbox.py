@@ -124,9 +124,7 @@ def test_a_value_of_several_types_is_a_text_with_its_type_beside_it(value: str, 
         body = {"Основание": value, "Основание_Type": kind, "ДополнительныеРеквизиты": [row]}
         made = ask(base, "POST", f"{ORDER}?$format=json", json=body).json()
         assert (made["Основание"], made["Основание_Type"]) == (value, kind)
-        assert made["ДополнительныеРеквизиты"] == [
-            {"Ref_Key": made["Ref_Key"], "ТекстоваяСтрока": "", **row}
-        ]
+        assert made["ДополнительныеРеквизиты"] == [{"Ref_Key": made["Ref_Key"], "ТекстоваяСтрока": "", **row}]
 
 
 def test_a_value_of_a_type_that_the_attribute_does_not_have_is_dropped_without_a_word() -> None:

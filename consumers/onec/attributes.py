@@ -82,6 +82,8 @@ class Writer:
             full = kinds.full_kind(kind) if kind is not None else kinds.kind_of(name, value, declared)
             if full is None:
                 raise values.BadValueError(f"{name}_Type", kind, f"the name of a type: {kinds.EXAMPLES}")
+            if full == kinds.UNDEFINED:
+                raise values.BadValueError(name, value, "empty, as its type Undefined says")
             return {slot.name: self._as_text(name, value, full), f"{slot.name}_Type": full}
         if slot.reference:
             return {slot.name: _guid(name, value, kinds.entity_of(kind))}
@@ -98,19 +100,11 @@ class Writer:
             return _guid(name, value, entity)
         if isinstance(value, Mapping | list) or (values.is_blank(value) and kind != kinds.STRING):
             raise values.BadValueError(name, value, f"one value of the type {kind}")
-        match kind:
-            case kinds.STRING:
-                return "" if value is None else values.text(value)
-            case kinds.NUMBER:
-                return _digits(value if type(value) is int else values.number(name, value))
-            case kinds.MOMENT:
-                return self.moment(name, value)
-            case kinds.FLAG:
-                return "true" if values.flag(name, value) else "false"
-            case kinds.GUID:
-                return _guid(name, value, None)
-        if kind in kinds.WHOLE:
-            return _long(name, value)
+        if kind == kinds.MOMENT:
+            return self.moment(name, value)
+        convert = _TEXTS.get(kind)
+        if convert is not None:
+            return convert(name, value)
         return _member(name, value, self._metadata.enumerations.get(kinds.enumeration_of(kind)))
 
     def _scalar(self, name: str, value: Any, of: Property, *, cut: bool) -> Any:
@@ -190,8 +184,9 @@ def _member(name: str, value: Any, members: tuple[str, ...] | None) -> str:
     raise values.BadValueError(name, value, f"one of {', '.join(members) or 'none'}")
 
 
-def _digits(number: float) -> str:
-    """All of them and no exponent, as a number stands in a text: `125000`, `0.00000015`."""
+def _digits(name: str, value: Any) -> str:
+    """A number with all of them and no exponent, as it stands in a text: `125000`, `0.00000015`."""
+    number = value if type(value) is int else values.number(name, value)
     digits = format(Decimal(repr(number)), "f")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
@@ -241,4 +236,13 @@ _PLAIN: Mapping[str, Callable[[str, Any], Any]] = {
     "Edm.Int64": _long,
     **dict.fromkeys(("Edm.Int16", "Edm.Int32", "Edm.Byte", "Edm.SByte"), values.whole_number),
     **dict.fromkeys(("Edm.Double", "Edm.Single", "Edm.Decimal"), _number),
+}
+
+# How a value of an attribute of several types is written, by the type that it has; dates need the infobase's zone.
+_TEXTS: Mapping[str, Callable[[str, Any], str]] = {
+    kinds.STRING: lambda _name, value: "" if value is None else values.text(value),
+    kinds.NUMBER: _digits,
+    kinds.FLAG: lambda name, value: "true" if values.flag(name, value) else "false",
+    kinds.GUID: lambda name, value: _guid(name, value, None),
+    **dict.fromkeys(kinds.WHOLE, _long),
 }

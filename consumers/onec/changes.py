@@ -100,8 +100,8 @@ class FinishedObjects:
             if len(rows) > MOST_ROWS or (total or 0) > MOST_ROWS:
                 return None
             known = len({as_guid(row.get("Ref_Key")) for row in rows})
-            # The platform's guide (8.3.27, 17.4.6.2) says that $top and $skip are ignored beside $inlinecount: the first
-            # page is all there is then.
+            # The developer guide (8.3.27, 17.4.6.2) says that $top and $skip are ignored beside $inlinecount: then the
+            # first page is all there is.
             if len(found) < self._page_size or (total is not None and known >= total):
                 # With fewer than were counted, one was opened again while pages were turned, and another one may have
                 # slipped past.

@@ -1,4 +1,4 @@
-"""What was written against what 1C has kept. 1C ignores, cuts, rounds and empties without a word; the result tells it."""
+"""What was written against what 1C has kept: it ignores, cuts, rounds and empties without a word; the result tells."""
 
 from __future__ import annotations
 

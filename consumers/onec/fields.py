@@ -171,7 +171,7 @@ def _named(task: CamundaTask, entity: EntityType) -> Iterator[_Given]:
 
 
 def service_data(task: CamundaTask, fields: Mapping[str, FieldSpec]) -> Json:
-    """What an HTTP service is sent: the mapped fields, or all variables when none are mapped; and attr_… of each kind."""
+    """What an HTTP service is sent: the mapped fields, or all variables when none are mapped; attr_… in any case."""
     inputs = TaskInputs(task)
     own = inputs.own_attributes()
     if not fields:

@@ -86,7 +86,9 @@ class OneCHandler(BaseMessageHandler):
         response = self._response(made, topic)
         wanted = self._objects.key_of(topic.entity, task.task_id)
         if made.ref.key != wanted:
-            warning = f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second"
+            warning = (
+                f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second"
+            )
             response["warnings"] = [f"{warning} object", *made.warnings]
         result = Accepted if topic.is_tracked else Done
         return result(response, external_id=str(made.ref), duplicate=made.was_there)

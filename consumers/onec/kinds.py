@@ -43,8 +43,8 @@ class AmbiguousTypeError(PermanentError):
 
     def __init__(self, name: str, value: Any, readings: str) -> None:
         super().__init__(
-            f"{name}: {values.shown(value)} may be meant as {readings}: tell its type, as {name}_Type in the message or "
-            "as type in ONEC_MAPPING_FILE",
+            f"{name}: {values.shown(value)} may be meant as {readings}: tell its type, as {name}_Type in the message "
+            "or as type in ONEC_MAPPING_FILE",
             code="ambiguous_type",
         )
 

@@ -1,4 +1,4 @@
-"""Rows of a tabular part. 1C takes a part only whole (developer guide 8.3.27, 17.4.13.1.3): what is left out is deleted.
+"""Rows of a tabular part. 1C takes it only whole (developer guide 8.3.27, 17.4.13.1.3): what is left out is deleted.
 
 So an update that names rows by a column is sent with all the others, as they were read, and one that names none tells
 how many it has replaced.
@@ -31,7 +31,7 @@ class Body:
     keys: Mapping[str, str]
 
     def beside(self, current: Mapping[str, Any]) -> Json:
-        """The whole of what is sent to change the object `current`. Raises TransientError when it does not show rows."""
+        """All that is sent to change the object `current`. Raises TransientError when it does not show its rows."""
         tables = {name: merged(name, self.fields[name], current.get(name), key) for name, key in self.keys.items()}
         return {**self.fields, **tables}
 

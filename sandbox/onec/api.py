@@ -47,7 +47,11 @@ def answer(store: Store, call: Call, address: str) -> RawAnswer:
     if unknown:
         raise ODataError(400, 14, f"Неизвестная опция запроса «{unknown[0]}»")
     if call.path == "$metadata":
-        return RawAnswer(200, metadata_xml(list(store.entities.values()), tells_lengths=store.tells_lengths), "application/xml;charset=utf-8")
+        return RawAnswer(
+            200,
+            metadata_xml(list(store.entities.values()), tells_lengths=store.tells_lengths),
+            "application/xml;charset=utf-8",
+        )
     if call.path == "":
         listed = [{"name": name, "url": name} for name in store.entities]
         return _json(200, {"odata.metadata": f"{address}$metadata", "value": listed})
