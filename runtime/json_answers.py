@@ -22,8 +22,8 @@ from runtime.http import HttpAnswer
 _DEEPEST = 500  # levels; what wraps a result must still be read and written by Python, which gives up at 1,000
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CHARSET = re.compile(r'charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
-# Codecs of Python that are no charset of a text.
-_NO_CHARSETS = {"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"}
+# UTF-8 has been tried, and these of Python's codecs are no charset of a text.
+_NOT_ANOTHER = {"utf_8", "idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ class _Reader:
             problem = f"it is not UTF-8 (byte 0x{body[error.start]:02x} at offset {error.start})"
         named = _CHARSET.search(media_type)
         codec = _codec(named[1]) if named else None
-        if named is None or codec is None:
-            raise ValueError(f"{problem} and names {'no usable' if named else 'no'} charset")
+        if codec is None:
+            raise ValueError(f"{problem} and names no other charset")
         return self._of_charset(body, codec, "its header says")
 
     def _of_charset(self, body: bytes, codec: str, why: str) -> str:
@@ -190,12 +190,13 @@ class _Reader:
 
 
 def _codec(name: str) -> str | None:
+    """Another one than UTF-8, None when there is none of that name."""
     try:
         found = codecs.lookup(name)
         "".encode(found.name)  # raises for codecs that are not for texts
     except (LookupError, UnicodeError):
         return None
-    return None if found.name.replace("-", "_") in _NO_CHARSETS else found.name
+    return None if found.name.replace("-", "_") in _NOT_ANOTHER else found.name
 
 
 def _is_deep(value: Any) -> bool:

@@ -67,7 +67,7 @@ def test_what_has_one_reading_is_read_and_told(
         (b'{"a": 1', "not JSON"),
         (b'{"a": 1} {"a": 2}', "not JSON"),
         (b"{'a': 1}", "not JSON"),
-        (CYRILLIC.encode("cp1251"), "names no charset"),
+        (CYRILLIC.encode("cp1251"), "names no other charset"),
     ],
 )
 def test_what_cannot_be_a_result_is_refused_by_name_and_said_to_be_done(body: bytes, problem: str) -> None:
@@ -78,9 +78,9 @@ def test_what_cannot_be_a_result_is_refused_by_name_and_said_to_be_done(body: by
     assert problem in caught.value.reason
 
 
-@pytest.mark.parametrize("charset", ["base64", "idna", "undefined", "no-such-thing"])
+@pytest.mark.parametrize("charset", ["base64", "idna", "undefined", "no-such-thing", "utf-8"])
 def test_a_charset_that_is_none_is_not_tried(charset: str) -> None:
-    with pytest.raises(PermanentError, match="no usable charset"):
+    with pytest.raises(PermanentError, match="no other charset"):
         result_of(answered(CYRILLIC.encode("cp1251"), f"application/json; charset={charset}"), "Service x")
 
 
