@@ -21,6 +21,7 @@ from core.messages import CamundaTask, IncomingMessage
 from core.results import Done
 from sandbox.http_front import RawAnswer
 from sandbox.onec import ENTITIES, OneCSandbox, faults
+from tests import documents
 from tests.onec_support import (
     FIRM,
     ORDER,
@@ -435,3 +436,15 @@ def test_the_sandbox_has_what_these_tests_are_about() -> None:
     assert {"Основание", "Основание_Type", "Подпись_Base64Data", "ДополнительныеРеквизиты"} <= {
         each.name for each in order.attributes
     }
+
+
+@pytest.mark.parametrize("name", ["consumers/onec/README.md", "consumers/onec/README.ru.md"])
+def test_the_rows_of_the_readme_are_written(write: Write, name: str) -> None:
+    rows = json.loads(documents.block_with(name, "json", "Значение_Type"))
+    row, warnings = write(extra=rows)
+    assert [each[2:] for each in extra(row)] == [
+        ("4", "Edm.Double"),
+        ("4", "Edm.String"),
+        ("8c2b4f0e-5a1d-4c3b-9e7f-2d6a1b0c9e14", f"StandardODATA.{FIRM}"),
+    ]
+    assert warnings == []
