@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.onec.handler import OneCHandler
@@ -128,14 +128,17 @@ def test_a_value_of_any_type_is_what_it_was_or_a_difference_is_told(
     base: OneCSandbox, handler: OneCHandler, ref: str, reason: Any
 ) -> None:
     found = handled(handler, "order", {"comment": "x", "reason": reason}, ref)
-    assume(found is not None)
-    assert found is not None
+    if found is None:
+        return
     row = row_of(base, external_id(found))
     stored, kind = row["Основание"], row["Основание_Type"]
     is_typed = isinstance(reason, dict) and "value" in reason and reason.keys() <= {"type", "value", "valueInfo"}
     value = reason["value"] if is_typed else reason
-    assume(not isinstance(value, dict))
-    if found.response.get("warnings") or (kind == "StandardODATA.Undefined" and values.is_blank(value)):
+    if (
+        isinstance(value, dict)
+        or found.response.get("warnings")
+        or (kind == "StandardODATA.Undefined" and values.is_blank(value))
+    ):
         return
     if str(value).startswith("1970-01-01T00:00:00"):
         return  # what clients make of an empty date
@@ -181,7 +184,8 @@ def test_an_attribute_that_a_message_names_itself_reaches_a_service_of_either_ki
     base: OneCSandbox, handler: OneCHandler, own: Any
 ) -> None:
     """What is documented for one topic is not dropped by its sibling."""
-    assume(not values.is_blank(own) and not str(own).startswith("1970-01-01T"))
+    if values.is_blank(own) or str(own).startswith("1970-01-01T"):
+        return  # counts as not given
     for topic, name in (("service", "attr_Own"), ("mapped", "Own")):
         one = message(topic, extensions={"attr_Own": own}, reason="x")
         assert isinstance(outcome(handler, one), Done)
