@@ -34,6 +34,7 @@ class TaskInputs:
     """The inputs of a message by name; names with @ are what Camunda itself says of the task."""
 
     def __init__(self, task: CamundaTask) -> None:
+        self.task = task
         self.inputs = Inputs(task)
         self._own = {
             "@task_id": task.task_id,
@@ -74,6 +75,11 @@ class TaskInputs:
                     given[name.removeprefix(_OWN_PREFIX)] = value
         return given
 
+    def own_beside_variables(self) -> dict[str, Any]:
+        """Those that the diagram gives, under their whole names."""
+        places = (self.inputs.parameters, self.inputs.extensions)
+        return {name: place[name] for place in places for name in place if name.startswith(_OWN_PREFIX)}
+
     def _text(self, name: str) -> str:
         found = self.first(name)
         return values.text(found[1]) if found else ""
@@ -97,7 +103,8 @@ class ObjectFields:
 
     def _body(self, task: CamundaTask, topic: ODataTopic, metadata: Metadata, *, new: bool) -> Body:
         entity = metadata.entity(topic.entity)
-        given = [*_mapped(task, topic, entity, metadata), *_named(task, entity)]
+        inputs = TaskInputs(task)
+        given = [*_mapped(inputs, topic, entity, metadata), *_named(inputs, entity)]
         types = {each.slot.kind_of: each for each in given if each.slot.kind_of is not None}
         fields: Json = {}
         keys: dict[str, str] = {}
@@ -144,19 +151,18 @@ class _Given:
     is_own: bool = False
 
 
-def _mapped(task: CamundaTask, topic: ODataTopic, entity: EntityType, metadata: Metadata) -> Iterator[_Given]:
-    inputs = TaskInputs(task)
+def _mapped(inputs: TaskInputs, topic: ODataTopic, entity: EntityType, metadata: Metadata) -> Iterator[_Given]:
     for attribute, spec in topic.fields.items():
         slot = slot_for(attribute, spec, entity, metadata)
         if (found := inputs.value(attribute, spec)) is not None:
-            declared = declared_type(task, found[0]) if spec.sources is not None else None
+            declared = declared_type(inputs.task, found[0]) if spec.sources is not None else None
             yield _Given(*found, spec, slot, declared)
 
 
-def _named(task: CamundaTask, entity: EntityType) -> Iterator[_Given]:
+def _named(inputs: TaskInputs, entity: EntityType) -> Iterator[_Given]:
     """What the message names itself; it wins over the mapping."""
     seen: dict[str, str] = {}
-    for attribute, value in TaskInputs(task).own_attributes().items():
+    for attribute, value in inputs.own_attributes().items():
         name = f"{_OWN_PREFIX}{attribute}"
         slot = slot_of(entity, attribute)
         if slot is None or OURS & {slot.name, slot.name.removesuffix("_Key")}:
@@ -167,14 +173,13 @@ def _named(task: CamundaTask, entity: EntityType) -> Iterator[_Given]:
         if slot.name in seen:
             raise values.BadValueError(name, value, f"given once: {seen[slot.name]} is the same attribute")
         seen[slot.name] = name
-        yield _Given(name, value, FieldSpec(sources=(name,)), slot, declared_type(task, name), is_own=True)
+        yield _Given(name, value, FieldSpec(sources=(name,)), slot, declared_type(inputs.task, name), is_own=True)
 
 
 def service_data(task: CamundaTask, fields: Mapping[str, FieldSpec]) -> Json:
     """What an HTTP service is sent: the mapped fields, or all variables when none are mapped; attr_… in any case."""
     inputs = TaskInputs(task)
-    own = inputs.own_attributes()
     if not fields:
-        return {**{f"{_OWN_PREFIX}{name}": value for name, value in own.items()}, **task.variables}
+        return {**inputs.own_beside_variables(), **task.variables}
     found = ((name, inputs.value(name, spec)) for name, spec in fields.items())
-    return {**{name: value[1] for name, value in found if value is not None}, **own}
+    return {**{name: value[1] for name, value in found if value is not None}, **inputs.own_attributes()}
