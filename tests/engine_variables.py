@@ -55,3 +55,12 @@ TYPED = st.one_of(
     PLAIN.map(lambda each: {"type": "percent", "value": each, "reason": "loyalty"}),
 )
 ANY = PLAIN | TYPED
+
+
+def is_told(given_value: Any, told: Any) -> bool:
+    """The plain value, or a typed one as it was where it cannot be read."""
+    if told == given_value:
+        return True
+    if not isinstance(given_value, dict) or "value" not in given_value:
+        return False
+    return bool(told == given_value["value"]) or given_value.get("type") in {"Json", "Object"}

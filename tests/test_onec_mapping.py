@@ -102,6 +102,14 @@ MISTAKES: tuple[tuple[str, str, str], ...] = (
     (topic("[topics.t.fields]\nNumber = {}"), "t.fields.Number: needs one of from", "нужно одно из from"),
     (topic('[topics.t.fields]\nNumber = { from = "a", constant = 1 }'), "needs one of from", "нужно одно из"),
     (topic('[topics.t.fields]\nNumber = { from = "a", lookup = "Code" }'), "lookup needs type", "нужен type"),
+    (topic('[topics.t.fields]\nX = { from = "a", type = "Edm.String", lookup = "Code" }'), "needs type, an", "объект"),
+    (
+        topic('[topics.t.fields]\nX = { from = "a", type = "String" }'),
+        "'String' is not the name of a type",
+        "не имя типа",
+    ),
+    (topic('target = "ref"'), "what is created has no target", "у создаваемого объекта нет target"),
+    ('[topics.s]\nmode = "http_service"\nroot = "a"\nfields = { x = { from = "x", by = "y" } }', "cut, by", "cut, by"),
     (topic("[topics.t.fields]\nNumber = []"), "too few entries", "слишком мало"),
     (
         '[topics.s]\nmode = "http_service"\nroot = "a"\nfields = { x = { from = "x", cut = true } }',

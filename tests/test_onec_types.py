@@ -251,6 +251,8 @@ def test_an_empty_text_of_a_row_is_written_when_its_type_says_so(write: Write) -
         ('"Статус" = { from = "reason", type = "Edm.String" }', "does not take the type Edm.String"),
         ('"Контрагент" = { from = "reason", type = "Edm.Guid" }', "a reference to objects of one type"),
         ('"Подпись" = "reason"', "content of a file"),
+        ('"Основание" = { constant = "4" }', "'4' needs a type"),
+        ('"Основание" = { from = "other", default = "2026-12-01" }', "'2026-12-01' needs a type"),
         ('"Статус" = { from = "reason", by = "Свойство" }', "no tabular part"),
         ('"Товары" = { from = "goods", by = "Свойство" }', "have no column 'Свойство'"),
         (f'"Контрагент" = {{ from = "reason", type = "{TASK}", lookup = "Исполнитель" }}', "no text 'Исполнитель'"),

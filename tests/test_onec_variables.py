@@ -167,16 +167,7 @@ def test_a_service_is_sent_the_values_as_they_are(
     [sent] = base.synced.pop(one.task.task_id)
     assert sent["data"].keys() == given_values.keys()
     for name, value in given_values.items():
-        assert is_told(value, sent["data"][name])
-
-
-def is_told(given_value: Any, told: Any) -> bool:
-    """The plain value, or a typed one as it was where it cannot be read."""
-    if told == given_value:
-        return True
-    if not isinstance(given_value, dict) or "value" not in given_value:
-        return False
-    return bool(told == given_value["value"]) or given_value.get("type") in {"Json", "Object"}
+        assert engine_variables.is_told(value, sent["data"][name])
 
 
 @given(own=engine_variables.PLAIN)

@@ -26,15 +26,6 @@ from tests.services_support import handler_for, http, message, python
 VARIABLES = st.dictionaries(st.sampled_from(["a", "folder", "attr_B"]), engine_variables.ANY, max_size=3)
 
 
-def is_told(given_value: Any, told: Any) -> bool:
-    """The plain value, or a typed one as it was where it cannot be read."""
-    if told == given_value:
-        return True
-    if not isinstance(given_value, dict) or "value" not in given_value:
-        return False
-    return bool(told == given_value["value"]) or given_value.get("type") in {"Json", "Object"}
-
-
 @pytest.fixture(scope="module")
 def handler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PythonServicesHandler]:
     with ServicesSandbox() as outside:
@@ -63,7 +54,7 @@ def test_each_service_is_given_what_the_message_has(
     if isinstance(found, Done):
         got = found.response["result"]["got"]
         assert got.keys() == variables.keys()
-        assert all(is_told(value, got[name]) for name, value in variables.items())
+        assert all(engine_variables.is_told(value, got[name]) for name, value in variables.items())
     else:
         assert topic == "placed", "only an address asks for a value"
         assert isinstance(found, PermanentError)
@@ -80,4 +71,4 @@ def test_the_webhook_is_given_what_the_message_has(variables: dict[str, Any]) ->
         assert DefaultHandler(settings, threading.Event()).handle(one) == Done({})
         sent = json.loads(server.latest.partition(b"\r\n\r\n")[2])["variables"]
     assert sent.keys() == variables.keys()
-    assert all(is_told(value, sent[name]) for name, value in variables.items())
+    assert all(engine_variables.is_told(value, sent[name]) for name, value in variables.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consumers.onec.attributes import Slot, slot_of
+from consumers.onec.kinds import AmbiguousTypeError, kind_of
 from consumers.onec.mapping import FieldSpec
 from consumers.onec.metadata import EntityType, Metadata
 from consumers.onec.tables import USUAL_KEYS
@@ -24,6 +25,8 @@ def slot_for(attribute: str, spec: FieldSpec, entity: EntityType, metadata: Meta
         metadata.entity(spec.entity)
     if slot.storage:
         raise _unfit(attribute, entity, "holds the content of a file and cannot be written")
+    if slot.composite and spec.type is None:
+        _require_clear(attribute, spec, entity)
     if spec.by is not None and metadata.row_type(slot.property) is None:
         raise _unfit(attribute, entity, "is no tabular part: it takes no by")
     column_of(slot, spec.by, metadata)
@@ -46,6 +49,16 @@ def column_of(slot: Slot, by: str | None, metadata: Metadata) -> str | None:
         f"{rows.near(wanted)}",
         code="attribute_unknown",
     )
+
+
+def _require_clear(attribute: str, spec: FieldSpec, entity: EntityType) -> None:
+    """What the mapping itself sets has a type of its own; otherwise every message would be refused for it."""
+    for value in (spec.constant, spec.default):
+        try:
+            if value is not None:
+                kind_of(attribute, value, None)
+        except AmbiguousTypeError:
+            raise _unfit(attribute, entity, f"may be of several types: {value!r} needs a type beside it") from None
 
 
 def _unfit(attribute: str, entity: EntityType, problem: str) -> ConfigurationError:
