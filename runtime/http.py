@@ -209,7 +209,7 @@ class HttpClient:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = _Session()
             session.headers.update(self._headers)
             if not self._keep_cookies:
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -239,6 +239,17 @@ class HttpClient:
                     f"did not finish its answer in {self._total_timeout:g} s", "timeout", write
                 )
             yield piece
+
+
+class _Session(requests.Session):
+    """One that looks at no redirect, also not for Response.next.
+
+    Session.send would read the whole body of a redirect first, however long that takes, and raise for a Location that
+    is no address, although allow_redirects is false.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class _Upload(io.BytesIO):

@@ -19,7 +19,7 @@ class JsonClient:
     between, or gives it (for an address that is a secret).
 
     `rules` say what a status means (runtime.http_outcomes); a system with an error format of its own overrides
-    `refused`. With `may_be_empty` a 2xx without content is an empty object. `accept` is the answers' media type.
+    `refused`, one whose answers are read in another way `content` and `accepted`. `accept` is the answers' media type.
     """
 
     def __init__(
@@ -30,7 +30,6 @@ class JsonClient:
         stop: threading.Event,
         *,
         rules: Mapping[int, Rule] = COMMON,
-        may_be_empty: bool = False,
         accept: str = "application/json",
     ) -> None:
         self._system = system
@@ -38,7 +37,6 @@ class JsonClient:
         self._base = base if callable(base) else lambda: base
         self._stop = stop
         self._rules = rules
-        self._may_be_empty = may_be_empty
         self._accept = accept
         self._lock = threading.Lock()
         self._requests = 0
@@ -84,17 +82,23 @@ class JsonClient:
             rule, reason, text=_text(content or {}), code=f"http_{answer.status}", retry_after=answer.retry_after
         )
 
-    def _read(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
-        content = answer.json_object()
-        if not 200 <= answer.status < 300:
-            raise self.refused(answer, content, what, write=write)
+    def content(self, answer: HttpAnswer) -> Json | None:
+        """The object in an answer, None where there is none."""
+        return answer.json_object()
+
+    def accepted(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
+        """What an answer of success gives. Raises an outcome when it cannot be used."""
+        content = self.content(answer)
         if content is not None:
             return content
-        if self._may_be_empty and not answer.body.strip():
-            return {}
         # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
         text = f"{self._system} gave no usable answer to {what}: no JSON object (HTTP {answer.status})"
         raise (AmbiguousError if write else OutageError)(text, code="no_json")
+
+    def _read(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
+        if not 200 <= answer.status < 300:
+            raise self.refused(answer, self.content(answer), what, write=write)
+        return self.accepted(answer, what, write=write)
 
 
 def _text(content: Mapping[str, Any]) -> str:

@@ -17,10 +17,12 @@ from base_handler import BaseMessageHandler
 from consumers.default.config import DefaultSettings
 from consumers.default.handler import DefaultHandler
 from consumers.default.routes import SYSTEMS, TOPICS, Routes
+from core.envelopes import Failure, encode_failed_task, encode_sent
 from core.errors import AmbiguousError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import HEADER_HOPS, CamundaTask, IncomingMessage
 from core.results import Done, Rerouted
 from tests.answering_server import AnsweringServer
+from tests.any_json import ANY, objects, written
 
 ELEVEN = {
     "python": "python-services.queue",
@@ -153,7 +155,7 @@ class TestWebhook:
         ("status", "body", "outcome"),
         [
             (200, b"<html>", AmbiguousError),
-            (200, b"[]", AmbiguousError),
+            (200, b"[]", PermanentError),
             *((status, b'{"message": "so"}', PermanentError) for status in (400, 410, 413, 415, 422, 501)),
             *((status, b"{}", TransientError) for status in (408, 409, 423, 425)),
             *((status, b"{}", PartialOutageError) for status in (302, 401, 403, 404, 405, 407, 429, 502, 503, 504)),
@@ -180,6 +182,55 @@ class TestWebhook:
         with pytest.raises(PartialOutageError) as unreachable:
             down.handle(message("aprove", "default"))
         assert unreachable.value.retry_after == 7
+
+    @pytest.mark.parametrize(
+        ("body", "media_type", "result"),
+        [
+            (b'{"a": "x\ny"}', "application/json", {"a": "x\ny"}),
+            (b'"{\\"a\\": 1}"', "text/plain", {"a": 1}),
+            ('{"a": "да"}'.encode("cp1251"), "application/json; charset=windows-1251", {"a": "да"}),
+            (b"null", "application/json", {}),
+        ],
+    )
+    def test_what_has_one_reading_is_the_result_and_told(
+        self, server: AnsweringServer, body: bytes, media_type: str, result: dict[str, Any]
+    ) -> None:
+        server.answer = self.answer(200, body, f"Content-Type: {media_type}\r\n")
+        done = self.deliver(server)
+        assert isinstance(done, Done)
+        told = dict(done.response)
+        assert len(told.pop("warnings")) == 1
+        assert told == result
+
+    def test_a_result_with_warnings_of_its_own_keeps_them(self, server: AnsweringServer) -> None:
+        server.answer = self.answer(200, b'{"warnings": "a\tb"}')
+        done = self.deliver(server)
+        assert isinstance(done, Done)
+        assert done.response["warnings"] == "a\tb"
+        assert len(done.response["task_creator_warnings"]) == 1
+
+    @pytest.mark.parametrize("body", [b'{"a": NaN}', b'{"a": 1', b'"done"', b"7"])
+    def test_what_is_done_and_cannot_be_used_is_not_sent_again(self, server: AnsweringServer, body: bytes) -> None:
+        server.answer = self.answer(200, body, "Content-Type: application/json\r\n")
+        with pytest.raises(PermanentError, match="its work is done"):
+            self.deliver(server)
+
+    def test_a_line_break_in_a_refusal_is_told(self, server: AnsweringServer) -> None:
+        server.answer = self.answer(422, b'{"message": "two\nlines"}')
+        with pytest.raises(PermanentError, match="two\nlines"):
+            self.deliver(server)
+
+    @given(content=ANY | objects("message", "error", "detail", "warnings"), status=st.integers(200, 599))
+    def test_any_answer_has_an_outcome_that_can_be_stored(self, content: Any, status: int) -> None:
+        with AnsweringServer() as server:
+            server.answer = self.answer(status, b"" if status in (204, 304) else written(content))
+            try:
+                done = self.deliver(server)
+            except OutcomeError as error:
+                failure = Failure(error, "default.queue", "default", attempts=1, first_seen=0.0, failed_at=0.0)
+                encode_failed_task(message("x").task, failure)
+            else:
+                encode_sent(message("x").task, "default.queue", done, 0.0)
 
     def test_a_body_without_end_is_cut(self, server: AnsweringServer) -> None:
         server.answer = self.answer(200, b'"' + b"x" * (1024 * 1024 + 1) + b'"')

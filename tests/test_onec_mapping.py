@@ -102,6 +102,14 @@ MISTAKES: tuple[tuple[str, str, str], ...] = (
     (topic("[topics.t.fields]\nNumber = {}"), "t.fields.Number: needs one of from", "нужно одно из from"),
     (topic('[topics.t.fields]\nNumber = { from = "a", constant = 1 }'), "needs one of from", "нужно одно из"),
     (topic('[topics.t.fields]\nNumber = { from = "a", lookup = "Code" }'), "lookup needs type", "нужен type"),
+    (topic('[topics.t.fields]\nX = { from = "a", type = "Edm.String", lookup = "Code" }'), "needs type, an", "объект"),
+    (
+        topic('[topics.t.fields]\nX = { from = "a", type = "String" }'),
+        "'String' is not the name of a type",
+        "не имя типа",
+    ),
+    (topic('target = "ref"'), "what is created has no target", "у создаваемого объекта нет target"),
+    ('[topics.s]\nmode = "http_service"\nroot = "a"\nfields = { x = { from = "x", by = "y" } }', "cut, by", "cut, by"),
     (topic("[topics.t.fields]\nNumber = []"), "too few entries", "слишком мало"),
     (
         '[topics.s]\nmode = "http_service"\nroot = "a"\nfields = { x = { from = "x", cut = true } }',
@@ -212,13 +220,14 @@ def test_both_readmes_name_the_same_things() -> None:
 def test_metadata_keeps_the_attributes_of_what_is_wanted_and_the_names_of_all(mark: bytes) -> None:
     metadata = parse_metadata(mark + metadata_xml(ENTITIES), {ORDER})
     assert {ORDER, FIRM, TASK, PROCESS} <= metadata.entities
-    assert set(metadata.types) == {ORDER, f"{ORDER}_Товары_RowType"}
+    rows = {f"{ORDER}_{name}_RowType" for name in ("Товары", "ДополнительныеРеквизиты")}
+    assert set(metadata.types) == {ORDER, *rows}
     order = metadata.entity(ORDER)
     assert order.properties["Number"].max_length == 11
-    assert metadata.members(order.properties["Важность"]) == ("Высокая", "Обычная", "Низкая")
-    rows = metadata.row_type(order.properties["Товары"])
-    assert rows is not None
-    assert "Количество" in rows.properties
+    assert metadata.enumerations["ВажностьЗадачи"] == ("Высокая", "Обычная", "Низкая")
+    goods = metadata.row_type(order.properties["Товары"])
+    assert goods is not None
+    assert "Количество" in goods.properties
     with pytest.raises(ConfigurationError, match=r"near it: .*Document_ЗаказКлиента"):
         metadata.entity("Document_ЗаказПокупателя")
 

@@ -40,8 +40,15 @@ def code_of(answer: requests.Response) -> tuple[int, str]:
         ("GET", f"{FIRM}?$format=json&$top=-1", None, (400, "14")),
         ("GET", f"{FIRM}?$format=json&$wish=1", None, (400, "14")),
         ("GET", f"{FIRM}(1)?$format=json", None, (400, "6")),
-        ("POST", f"{FIRM}?$format=json", {"Нет": 1}, (400, "10")),
         ("POST", f"{FIRM}?$format=json", {"ИНН": 1}, (400, "4")),
+        ("POST", f"{ORDER}?$format=json", {"Важность": "Средняя"}, (400, "4")),
+        ("POST", f"{ORDER}?$format=json", {"Основание": 4, "Основание_Type": "Edm.Double"}, (400, "4")),
+        ("POST", f"{ORDER}?$format=json", {"Основание": "4,5", "Основание_Type": "Edm.Double"}, (400, "4")),
+        ("POST", f"{ORDER}?$format=json", {"Основание": "да", "Основание_Type": "Edm.Boolean"}, (400, "4")),
+        ("POST", f"{ORDER}?$format=json", {"Основание": "4"}, (400, "4")),
+        ("POST", f"{ORDER}?$format=json", {"Товары": [{"Количество": 1}]}, (500, "-1")),
+        ("POST", f"{ORDER}?$format=json", {"Товары": [{"LineNumber": "1", "Количество": "1"}]}, (400, "4")),
+        ("GET", f"{ORDER}?$format=json&$select=Подпись", None, (400, "10")),
         ("POST", f"{FIRM}?$format=json", {"Ref_Key": "x"}, (400, "4")),
         ("POST", f"{ORDER}?$format=json", {"Posted": True}, (400, "16")),
         ("POST", f"{ORDER}?$format=json", {"Date": "2026-11-26T10:00:00+03:00"}, (400, "4")),
@@ -86,6 +93,66 @@ def test_a_row_that_may_not_be_seen_spoils_a_list_unless_only_the_allowed_are_as
         base.store.hidden.add(base.rows(PERSON)[0]["Ref_Key"])
         assert code_of(ask(base, "GET", f"{PERSON}?$format=json")) == (403, "20")
         assert len(ask(base, "GET", f"{PERSON}?$format=json&allowedOnly=true").json()["value"]) == 1
+
+
+def test_what_an_object_does_not_have_is_ignored_without_a_word() -> None:
+    """Developer guide 8.3.27, 17.4.13.1.2 and .3: properties that the object lacks are ignored."""
+    with OneCSandbox() as base:
+        made = ask(base, "POST", f"{FIRM}?$format=json", json={"Description": "x", "Нет": 1})
+        assert (made.status_code, "Нет" in made.json()) == (201, False)
+        changed = ask(base, "PATCH", f"{FIRM}(guid'{made.json()['Ref_Key']}')?$format=json", json={"Нет": 1})
+        assert changed.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("четыре", "Edm.String"),
+        ("4", "Edm.Double"),
+        ("2026-12-01T12:00:00", "Edm.DateTime"),
+        ("true", "Edm.Boolean"),
+        (KEY, f"StandardODATA.{PERSON}"),
+        ("Высокая", "UnavailableEnums.ВажностьЗадачи"),
+        ("", "StandardODATA.Undefined"),
+    ],
+)
+def test_a_value_of_several_types_is_a_text_with_its_type_beside_it(value: str, kind: str) -> None:
+    """Developer guide 8.3.27, 17.4.3, composite types; the same in rows of a tabular part."""
+    with OneCSandbox() as base:
+        pair = {"Значение": value, "Значение_Type": kind}
+        row = {"LineNumber": "1", "Свойство_Key": KEY, **pair}
+        body = {"Основание": value, "Основание_Type": kind, "ДополнительныеРеквизиты": [row]}
+        made = ask(base, "POST", f"{ORDER}?$format=json", json=body).json()
+        assert (made["Основание"], made["Основание_Type"]) == (value, kind)
+        assert made["ДополнительныеРеквизиты"] == [{"Ref_Key": made["Ref_Key"], "ТекстоваяСтрока": "", **row}]
+
+
+def test_a_value_of_a_type_that_the_attribute_does_not_have_is_dropped_without_a_word() -> None:
+    """Why the worker compares what it has sent with what 1C has kept."""
+    with OneCSandbox() as base:
+        body = {"Исполнитель": "Анна", "Исполнитель_Type": "Edm.String"}
+        made = ask(base, "POST", f"{TASK}?$format=json", json=body).json()
+        assert (made["Исполнитель"], made["Исполнитель_Type"]) == ("", "StandardODATA.Undefined")
+
+
+def test_metadata_tells_enumerations_and_values_of_several_types_as_texts() -> None:
+    """Developer guide 8.3.27, 17.4.3; a value storage has three properties, of which one is a link."""
+    with OneCSandbox() as base:
+        told = ask(base, "GET", "$metadata").text
+        for name in ("Важность", "Основание", "Основание_Type", "Подпись_Type"):
+            assert f'<Property Name="{name}" Type="Edm.String"' in told
+        assert '<Property Name="Подпись" Type="Edm.Stream"' in told
+        made = ask(base, "POST", f"{ORDER}?$format=json", json={}).json()
+        assert {"Подпись", "Подпись_Type", "Подпись_Base64Data"} & made.keys() == {"Подпись_Type", "Подпись_Base64Data"}
+
+
+def test_a_count_beside_a_page_makes_it_whole() -> None:
+    """Developer guide 8.3.27, 17.4.6.2: $inlinecount makes $skip and $top ignored."""
+    path = f"{PERSON}?$format=json&$top=1&$inlinecount=allpages"
+    for counted, rows in ((False, 2), (True, 1)):
+        with OneCSandbox(counted_pages=counted) as base:
+            told = ask(base, "GET", path).json()
+            assert (told["odata.count"], len(told["value"])) == ("2", rows)
 
 
 def test_a_text_that_is_too_long_is_cut_without_a_word() -> None:

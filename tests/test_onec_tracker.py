@@ -419,8 +419,10 @@ def test_a_date_in_the_far_future_does_not_hide_what_comes_after_it(mapping: Pat
         assert told(tracker.changes(found.mark)) == []
 
 
-def test_pages_are_turned_until_all_is_told(mapping: Path) -> None:
-    with OneCSandbox() as base:
+@pytest.mark.parametrize(("counted_pages", "requests"), [(True, 3), (False, 1)])
+def test_pages_are_turned_until_all_is_told(mapping: Path, *, counted_pages: bool, requests: int) -> None:
+    """Developer guide 8.3.27, 17.4.6.2: beside $inlinecount $skip and $top are ignored. Nobody here has seen it."""
+    with OneCSandbox(counted_pages=counted_pages) as base:
         finished = tasks(base, 25)
         tracker = tracker_for(base, mapping_file=mapping, page_size=10)
         start = tracker.changes(None)
@@ -429,7 +431,7 @@ def test_pages_are_turned_until_all_is_told(mapping: Path) -> None:
             base.finish(ref(task))
         before = base.requests
         assert told(tracker.changes(start.mark)) == ids(*finished)
-        assert base.requests - before == 3
+        assert base.requests - before == requests
 
 
 def test_too_many_changes_ask_for_a_full_look(mapping: Path) -> None:

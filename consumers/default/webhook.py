@@ -24,9 +24,10 @@ from core.errors import (
     TransientError,
 )
 from core.messages import CamundaTask
-from runtime.http import Guard
+from runtime.http import Guard, HttpAnswer
 from runtime.http_outcomes import COMMON, Rule
-from runtime.json_client import JsonClient
+from runtime.json_answers import read_answer, result_of
+from runtime.json_client import Json, JsonClient
 
 _MOST_BODY = 1024 * 1024  # bytes; the result travels in messages
 _CHECK_IT = "check DEFAULT_QUEUE_WEBHOOK_URL and DEFAULT_QUEUE_WEBHOOK_TOKEN"
@@ -51,7 +52,7 @@ class Webhook:
         self._wait = settings.webhook_wait
         credentials = partial(_credentials, settings.webhook_token)
         http = settings.http_client("The webhook", credentials=credentials, max_body=_MOST_BODY)
-        self._api = JsonClient("The webhook", http, url.get_secret_value, stop, rules=_RULES, may_be_empty=True)
+        self._api = _WebhookClient("The webhook", http, url.get_secret_value, stop, rules=_RULES)
 
     def deliver(self, task: CamundaTask, guard: Guard) -> dict[str, Any]:
         """The result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
@@ -68,6 +69,20 @@ class Webhook:
             # Its receiver knows the key: the same request again finds out what became of the first.
             error.retry_after = self._wait
             raise
+
+
+class _WebhookClient(JsonClient):
+    """A foreign server: what it writes is read as far as it has one reading, and the result tells where it did not."""
+
+    def content(self, answer: HttpAnswer) -> Json | None:
+        return read_answer(answer).content or None
+
+    def accepted(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
+        content, notes = result_of(answer, "The webhook")
+        if not notes:
+            return content
+        name = "warnings" if "warnings" not in content else "task_creator_warnings"
+        return {**content, name: list(notes)}
 
 
 def _credentials(token: SecretStr | None) -> dict[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from consumers.onec import kinds
 from consumers.onec.literals import EMPTY_REF, as_guid, object_ref
 from consumers.onec.metadata import EntityType, Metadata, Property
 from core import values
@@ -18,23 +20,37 @@ Json = dict[str, Any]
 _EMPTY = (EMPTY_REF, "0001-01-01T00:00:00", "StandardODATA.Undefined")
 _FIRST_YEAR, _LAST_YEAR = 1800, 3999  # 1C's own last year; earlier than the first is a slip of the pen
 _MOMENTS = {"Edm.DateTime", "Edm.DateTimeOffset"}
+_ROWS_OWN = {"LineNumber", "Ref_Key"}  # numbers and owner of rows are 1C's own
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a value goes: the attribute `name`, with the name of its type beside it if references are `composite`."""
+    """Where a value goes: the attribute `name`, with the name of its type beside it if it is `composite`.
+
+    `kind_of` is the composite attribute whose type stands in this one; a `storage` holds the content of a file.
+    """
 
     name: str
     property: Property
     reference: bool = False
     composite: bool = False
+    kind_of: str | None = None
+    storage: bool = False
 
 
 def slot_of(entity: EntityType, name: str) -> Slot | None:
-    """References are `X_Key` where one type is allowed, `X` and `X_Type` where several are."""
+    """References are `X_Key` where one type is allowed; what may be of several types is `X` and `X_Type`.
+
+    A value storage is `X`, `X_Base64Data` and `X_Type` (developer guide 8.3.27, 17.4.3).
+    """
     known = entity.properties
+    base = name.removesuffix("_Type").removesuffix("_Base64Data")
+    if f"{base}_Base64Data" in known:
+        return Slot(name, known[f"{base}_Base64Data"], storage=True)
+    if name in known and name != base and base in known:
+        return Slot(name, known[name], kind_of=base)
     if name in known and f"{name}_Type" in known:
-        return Slot(name, known[name], reference=True, composite=True)
+        return Slot(name, known[name], composite=True)
     if name in known:
         return Slot(name, known[name], reference=known[name].type == "Edm.Guid")
     if f"{name}_Key" in known:
@@ -49,45 +65,54 @@ class Writer:
         self._metadata = metadata
         self._zone = zone
 
-    def plain(self, name: str, value: Any, slot: Slot, *, cut: bool) -> Json:
-        """`name` is what people call it. Raises BadValueError, ConfigurationError for a type that is not written."""
-        members = self._metadata.members(slot.property)
-        if members is not None:
-            return {slot.name: _member(name, value, members)}
+    def written(
+        self, name: str, value: Any, slot: Slot, *, kind: str | None, declared: str | None = None, cut: bool = False
+    ) -> Json:
+        """`name` is what people call it, `kind` the type that mapping or message tell, `declared` that of the engine.
+
+        Raises BadValueError, AmbiguousTypeError, ConfigurationError for a type that is not written.
+        """
+        if slot.storage:
+            raise _unwritable(name, "a value storage, the content of a file")
+        if slot.composite:
+            full = kinds.full_kind(kind) if kind is not None else kinds.kind_of(name, value, declared)
+            if full is None:
+                raise values.BadValueError(f"{name}_Type", kind, f"the name of a type: {kinds.EXAMPLES}")
+            if full == kinds.UNDEFINED:
+                raise values.BadValueError(name, value, "empty, as its type Undefined says")
+            return {slot.name: self._as_text(name, value, full), f"{slot.name}_Type": full}
+        if slot.reference:
+            return {slot.name: _guid(name, value, kinds.entity_of(kind))}
         row = self._metadata.row_type(slot.property)
         if row is not None:
             return {slot.name: [self._row(name, at, each, row) for at, each in enumerate(_list(name, value), 1)]}
         return {slot.name: self._scalar(name, value, slot.property, cut=cut)}
 
-    def reference(self, name: str, value: Any, slot: Slot, kind: str | None) -> Json:
-        """A guid or `Catalog_X/guid`; `kind` is the object's name if the mapping tells it."""
-        ref = object_ref(values.text(value))
-        guid = ref.key if ref else as_guid(values.text(value))
-        if guid is None:
-            raise values.BadValueError(name, value, "a reference: a guid or Catalog_X/guid")
-        if ref is not None and kind is not None and ref.entity != kind:
-            raise values.BadValueError(name, value, f"a reference to {kind}")
-        if not slot.composite:
-            return {slot.name: guid}
-        of = kind or (ref.entity if ref else None)
-        if of is None:
-            raise values.BadValueError(name, value, "a reference that tells its type: Catalog_X/guid")
-        if kind is None and of not in self._metadata.entities:
-            raise values.BadValueError(name, value, "a reference to an object that 1C offers over OData")
-        return {slot.name: guid, f"{slot.name}_Type": f"StandardODATA.{of}"}
+    def _as_text(self, name: str, value: Any, kind: str) -> str:
+        """A value of an attribute of several types, in the form of the one that it has."""
+        if (entity := kinds.entity_of(kind)) is not None:
+            if entity not in self._metadata.entities:
+                raise values.BadValueError(name, value, f"a reference to what 1C offers over OData, as {entity} is not")
+            return _guid(name, value, entity)
+        if isinstance(value, Mapping | list) or (values.is_blank(value) and kind != kinds.STRING):
+            raise values.BadValueError(name, value, f"one value of the type {kind}")
+        if kind == kinds.MOMENT:
+            return self.moment(name, value)
+        convert = _TEXTS.get(kind)
+        if convert is not None:
+            return convert(name, value)
+        return _member(name, value, self._metadata.enumerations.get(kinds.enumeration_of(kind)))
 
     def _scalar(self, name: str, value: Any, of: Property, *, cut: bool) -> Any:
         if of.type == "Edm.String":
             return _string(name, value, of.max_length, cut=cut)
         if of.type == "Edm.Guid":
-            return self.reference(name, value, Slot(of.name, of), None)[of.name]
+            return _guid(name, value, None)
         if of.type in _MOMENTS:
             return self.moment(name, value)
         convert = _PLAIN.get(of.type)
         if convert is None:
-            raise ConfigurationError(
-                f"1C: the attribute {name} of type {of.type} cannot be written", code="attribute_type"
-            )
+            raise _unwritable(name, of.type)
         return convert(name, value)
 
     def moment(self, name: str, value: Any) -> str:
@@ -100,24 +125,32 @@ class Writer:
     def _row(self, name: str, number: int, row: Any, of: EntityType) -> Json:
         if not isinstance(row, Mapping):
             raise values.BadValueError(name, row, "a list of objects, one for each row")
-        written: Json = {"LineNumber": str(number)} if "LineNumber" in of.properties else {}
-        for column, value in row.items():
-            slot = slot_of(of, str(column))
+        slots = {str(column): slot_of(of, str(column)) for column in row}
+        told = {slot.kind_of: row[column] for column, slot in slots.items() if slot is not None and slot.kind_of}
+        result: Json = {"LineNumber": str(number)} if "LineNumber" in of.properties else {}
+        for column, slot in slots.items():
+            title = f"{name}[{number}].{column}"
             if slot is None:
                 raise PermanentError(
-                    f"{name}: the rows have no {column}; near it: {of.near(str(column))}", code="unknown_attribute"
+                    f"{name}: the rows have no {column}; near it: {of.near(column)}", code="unknown_attribute"
                 )
-            if values.is_blank(value) or slot.name == "LineNumber":
+            kind = values.text(told.pop(slot.name, None) or "") or None
+            if slot.name in _ROWS_OWN or slot.kind_of or (values.is_blank(row[column]) and _is_nothing(kind)):
                 continue
-            title = f"{name}[{number}].{column}"
+            if slot.name in result:
+                raise values.BadValueError(title, row[column], "given once: the same column has a second name here")
             try:
-                if slot.reference:
-                    written |= self.reference(title, value, slot, None)
-                else:
-                    written |= self.plain(title, value, slot, cut=False)
+                result |= self.written(title, row[column], slot, kind=kind)
             except ConfigurationError as error:  # the message has named the column, not the mapping
                 raise PermanentError(error.reason, code=error.code) from None
-        return written
+        for base, kind in told.items():
+            if not _is_nothing(values.text(kind or "")):
+                raise values.BadValueError(f"{name}[{number}].{base}_Type", kind, f"needed without {base}")
+        return result
+
+
+def _is_nothing(kind: str | None) -> bool:
+    return not kind or kind == kinds.UNDEFINED
 
 
 def is_empty(value: Any) -> bool:
@@ -125,12 +158,37 @@ def is_empty(value: Any) -> bool:
     return values.is_blank(value) or value in _EMPTY or isinstance(value, Mapping)
 
 
-def _member(name: str, value: Any, members: tuple[str, ...]) -> str:
-    wanted = values.text(value).casefold()
+def _guid(name: str, value: Any, entity: str | None) -> str:
+    """A guid or `Catalog_X/guid`; `entity` is what it must lead to, if that is told."""
+    ref = object_ref(values.text(value))
+    guid = ref.key if ref else as_guid(values.text(value))
+    if guid is None:
+        raise values.BadValueError(name, value, "a reference: a guid or Catalog_X/guid")
+    if ref is not None and entity is not None and ref.entity != entity:
+        raise values.BadValueError(name, value, f"a reference to {entity}")
+    return guid
+
+
+def _member(name: str, value: Any, members: tuple[str, ...] | None) -> str:
+    """A value of an enumeration; 1C itself judges one whose members $metadata does not tell."""
+    wanted = values.text(value)
+    if members is None:
+        return wanted
     for member in members:
-        if member.casefold() == wanted:
+        if member.casefold() == wanted.casefold():
             return member
     raise values.BadValueError(name, value, f"one of {', '.join(members) or 'none'}")
+
+
+def _digits(name: str, value: Any) -> str:
+    """A number with all of them and no exponent, as it stands in a text: `125000`, `0.00000015`."""
+    number = value if type(value) is int else values.number(name, value)
+    digits = format(Decimal(repr(number)), "f")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+def _unwritable(name: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"1C: the attribute {name} ({what}) cannot be written", code="attribute_type")
 
 
 def _list(name: str, value: Any) -> list[Any]:
@@ -164,4 +222,13 @@ _PLAIN: Mapping[str, Callable[[str, Any], Any]] = {
     "Edm.Int64": _long,
     **dict.fromkeys(("Edm.Int16", "Edm.Int32", "Edm.Byte", "Edm.SByte"), values.whole_number),
     **dict.fromkeys(("Edm.Double", "Edm.Single", "Edm.Decimal"), values.number),
+}
+
+# How a value of an attribute of several types is written, by the type that it has; dates need the infobase's zone.
+_TEXTS: Mapping[str, Callable[[str, Any], str]] = {
+    kinds.STRING: lambda _name, value: "" if value is None else values.text(value),
+    kinds.NUMBER: _digits,
+    kinds.FLAG: lambda name, value: "true" if values.flag(name, value) else "false",
+    kinds.GUID: lambda name, value: _guid(name, value, None),
+    **dict.fromkeys(kinds.WHOLE, _long),
 }

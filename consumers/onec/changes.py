@@ -99,6 +99,10 @@ class FinishedObjects:
             total = count_of(page) if total is None else total
             if len(rows) > MOST_ROWS or (total or 0) > MOST_ROWS:
                 return None
-            if len(found) < self._page_size:
-                # One was opened again while pages were turned, and another one may have slipped past.
-                return rows if len({row.get("Ref_Key") for row in rows}) >= (total or 0) else None
+            known = len({as_guid(row.get("Ref_Key")) for row in rows})
+            # The developer guide (8.3.27, 17.4.6.2) says that $top and $skip are ignored beside $inlinecount: then the
+            # first page is all there is.
+            if len(found) < self._page_size or (total is not None and known >= total):
+                # With fewer than were counted, one was opened again while pages were turned, and another one may have
+                # slipped past.
+                return rows if known >= (total or 0) else None

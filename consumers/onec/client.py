@@ -23,6 +23,7 @@ from consumers.onec.literals import entity_path, query_string
 from core import values
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
 from runtime.http import Guard, HttpAnswer, HttpClient, unguarded
+from runtime.json_answers import read_answer
 
 Json = dict[str, Any]
 
@@ -104,14 +105,14 @@ class OneCClient:
         url = f"{self._odata}{entity_path(entity, key)}/{name}{parameters}"
         self._send(_Request("POST", url, f"{name} of {entity}/{key}", guard=guard))
 
-    def call_service(self, path: str, body: Json, key: str, guard: Guard = unguarded) -> Json:
-        """POST to /hs/<path>; `key` lets the service recognise what it has done already. Empty answer: `{}`.
+    def call_service(self, path: str, body: Json, key: str, guard: Guard = unguarded) -> HttpAnswer:
+        """POST to /hs/<path>; `key` lets the service recognise what it has done already.
 
         Raises RefusalError beside outcomes: what a refusal means is the service's own contract.
         """
         url, headers = self._services + quote(path), {"Idempotency-Key": values.header_string(key)}
         request = _Request("POST", url, f"the HTTP service {path}", body, headers, guard)
-        return _object_or_nothing(self._attempt(request, self._http), request)
+        return self._attempt(request, self._http)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
@@ -178,16 +179,16 @@ def count_of(page: Mapping[str, Any]) -> int | None:
     """What `$inlinecount=allpages` has told."""
     names = ("odata.count", "@odata.count", "__count")
     text = next((str(page[name]) for name in names if name in page), "")
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _object(answer: HttpAnswer, request: _Request) -> Json:
-    content = answer.json_object()
-    if content is None:
+    told = read_answer(answer)
+    if told.content is None or told.is_empty:
         # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
         text = f"1C gave no usable answer to {request.what}: no JSON object (HTTP {answer.status})"
         raise (AmbiguousError if request.write else OutageError)(text, code="no_json")
-    return content
+    return told.content
 
 
 def _object_or_nothing(answer: HttpAnswer, request: _Request) -> Json:

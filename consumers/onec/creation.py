@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from consumers.onec.client import Json, OneCClient
+from consumers.onec.differences import differences
 from consumers.onec.errors import ChangedError, KeyExistsError, NotFoundError
 from consumers.onec.literals import ObjectRef, as_guid
 from consumers.onec.mapping import STATES
+from consumers.onec.tables import Body
 from core.errors import AmbiguousError, ConfigurationError, OutcomeError, PermanentError, TransientError
 from runtime.http import Guard
 
@@ -22,11 +24,15 @@ _CONFLICTS = 5  # times that an update is made anew because somebody else was qu
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An object that is there now. `was_there`: an earlier delivery had created it."""
+    """An object that is there now. `was_there`: an earlier delivery had created it.
+
+    `warnings` tell what 1C has kept in another way than it was sent.
+    """
 
     ref: ObjectRef
     row: Mapping[str, Any]
     was_there: bool
+    warnings: tuple[str, ...] = ()
 
 
 class Objects:
@@ -52,9 +58,8 @@ class Objects:
             # Executed after all, or refused because it exists, in words that are no code.
             if (row := self._found(ref)) is None:
                 raise doubt from None
-            return Made(ref, row, was_there=False)
-        kept = as_guid(row.get("Ref_Key"))
-        return Made(ObjectRef(entity, kept or ref.key), row, was_there=False)
+            return self._compared(ref, body, row)
+        return self._compared(ObjectRef(entity, as_guid(row.get("Ref_Key")) or ref.key), body, row)
 
     def acted(self, made: Made, action: str, *, guard: Guard, again: bool = False) -> Made:
         """Posted or started, unless it is already; `again`: even then.
@@ -71,28 +76,35 @@ class Objects:
                 row = self._client.get(ref.entity, ref.key)
                 if row.get(state) is not True or again:
                     raise doubt from None
-                return Made(ref, row, made.was_there)
+                return replace(made, row=row)
             row = self._client.get(ref.entity, ref.key)
             if row.get(state) is False:  # a log-in page with status 200, say: 1C has not heard of it
                 raise AmbiguousError(f"the answer was no refusal, but {state} is false", code="not_done")
-            return Made(ref, row, made.was_there)
+            return replace(made, row=row)
         except OutcomeError as error:
             text = f"{ref} (number {made.row.get('Number', '?')}) exists, but {action} failed: {error.reason}"
             raise type(error)(text, code=error.code, retry_after=error.retry_after) from None
 
-    def updated(self, ref: ObjectRef, body: Json, *, guard: Guard) -> Made:
+    def updated(self, ref: ObjectRef, body: Body, *, guard: Guard) -> Made:
         """Repeating it changes nothing, so a doubtful one is simply done again."""
         for _ in range(_CONFLICTS):
             current = self._target(ref)
-            if not body:
+            if not body.fields:
                 return Made(ref, current, was_there=True)
+            sent = body.beside(current)
             try:
                 version = str(current.get("DataVersion") or "")
-                row = self._client.patch(ref.entity, ref.key, body, version, guard)
+                row = self._client.patch(ref.entity, ref.key, sent, version, guard)
             except ChangedError:
                 continue
-            return Made(ref, {**current, **row}, was_there=False)
+            made = self._compared(ref, sent, row)
+            return replace(made, row={**current, **made.row}, warnings=(*body.lost(current), *made.warnings))
         raise TransientError(f"{ref} is being changed by somebody else", code="http_412")
+
+    def _compared(self, ref: ObjectRef, sent: Json, row: Json) -> Made:
+        if not sent.keys() <= row.keys():  # an answer without content, or not with all of it
+            row = self._found(ref) or row
+        return Made(ref, row, was_there=False, warnings=tuple(differences(sent, row)))
 
     def _target(self, ref: ObjectRef) -> Json:
         """An object that a message names. Raises PermanentError when only this one may not be seen."""

@@ -29,6 +29,7 @@ TEXT_LIMIT = 500  # characters of 1C's own text: the innermost description, neve
 
 CODE_NOT_FOUND = "9"
 CODE_KEY_EXISTS = "15"
+CODE_NO_RIGHT = "20"
 
 _PARSED_LIMIT = 256 * 1024  # bytes of a body that are looked at
 _TAG = re.compile(r"<[^>]*>")
@@ -97,7 +98,7 @@ CODE_RULES: Mapping[str, Rule] = {
     CODE_NOT_FOUND: Rule(NotFoundError),
     CODE_KEY_EXISTS: Rule(KeyExistsError),
     "19": Rule(ConfigurationError, "this object does not take this method over OData"),
-    "20": Rule(ConfigurationError, _RIGHTS),
+    CODE_NO_RIGHT: Rule(ConfigurationError, _RIGHTS),
     # Mostly a refusal of the application's own checks, but it cannot be told from a passing fault: the attempts decide.
     "-1": Rule(TransientError),
 }
@@ -140,7 +141,9 @@ def _rule(status: int, problem: Problem, *, write: bool) -> Rule:
         return Rule(SessionLostError)
     if _LOCKS.search(text):
         return Rule(TransientError)  # the transaction was rolled back
-    if problem.code is not None and status not in {401, 406, 412} and problem.code in CODE_RULES:
+    # 401 with code 20 is a right, too, not the password (developer guide 8.3.27, 17.4.5.4).
+    is_about_the_code = status not in {401, 406, 412} or (status == 401 and problem.code == CODE_NO_RIGHT)
+    if problem.code is not None and is_about_the_code and problem.code in CODE_RULES:
         return CODE_RULES[problem.code]
     if status == 500 and problem.form != "other":
         return Rule(TransientError)  # the exception has rolled back what was begun
@@ -161,7 +164,7 @@ def read_problem(body: bytes) -> Problem:
 
 def _of_json(text: str) -> Problem:
     try:
-        body = json.loads(text)
+        body = json.loads(text, strict=False)  # a description with a line break in it is one, too
     except (ValueError, RecursionError):
         return Problem("other")
     if isinstance(exception := body.get("exception"), Mapping):

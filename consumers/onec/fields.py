@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.onec.attributes import Json, Slot, Writer, slot_of
+from consumers.onec.declared import declared_type
+from consumers.onec.kinds import full_kind
 from consumers.onec.mapping import OURS, FieldSpec, ODataTopic
 from consumers.onec.metadata import EntityType, Metadata, Publication
 from consumers.onec.references import References
+from consumers.onec.slots import column_of, slot_for
+from consumers.onec.tables import Body, require_distinct
 from core import values
 from core.errors import ConfigurationError, PermanentError
 from core.inputs import Inputs, activity_name
@@ -29,6 +34,7 @@ class TaskInputs:
     """The inputs of a message by name; names with @ are what Camunda itself says of the task."""
 
     def __init__(self, task: CamundaTask) -> None:
+        self.task = task
         self.inputs = Inputs(task)
         self._own = {
             "@task_id": task.task_id,
@@ -65,6 +71,11 @@ class TaskInputs:
         given = self.inputs.named(lambda name: name.startswith(_OWN_PREFIX))
         return {name.removeprefix(_OWN_PREFIX): value for name, value in given.items()}
 
+    def own_beside_variables(self) -> dict[str, Any]:
+        """Those that the diagram gives, under their whole names."""
+        places = (self.inputs.parameters, self.inputs.extensions)
+        return {name: place[name] for place in places for name in place if name.startswith(_OWN_PREFIX)}
+
     def _text(self, name: str) -> str:
         found = self.first(name)
         return values.text(found[1]) if found else ""
@@ -78,71 +89,93 @@ class ObjectFields:
         self._references = references
         self._zone = ZoneInfo(timezone)
 
-    def for_creation(self, task: CamundaTask, topic: ODataTopic) -> Json:
+    def for_creation(self, task: CamundaTask, topic: ODataTopic) -> Body:
         """Without Ref_Key. Raises PermanentError, ConfigurationError, or what asking 1C raises."""
         return self._publication.consulted(lambda metadata: self._body(task, topic, metadata, new=True))
 
-    def for_update(self, task: CamundaTask, topic: ODataTopic) -> Json:
+    def for_update(self, task: CamundaTask, topic: ODataTopic) -> Body:
         """Only what the message names and the mapping sets."""
         return self._publication.consulted(lambda metadata: self._body(task, topic, metadata, new=False))
 
-    def _body(self, task: CamundaTask, topic: ODataTopic, metadata: Metadata, *, new: bool) -> Json:
+    def _body(self, task: CamundaTask, topic: ODataTopic, metadata: Metadata, *, new: bool) -> Body:
         entity = metadata.entity(topic.entity)
-        writer = Writer(metadata, self._zone)
         inputs = TaskInputs(task)
-        body: Json = {}
-        for name, value, spec, slot in self._values(inputs, topic, entity):
-            if spec.lookup is not None and spec.type is not None and slot.reference:
-                value = self._references.find(name, value, spec.type, spec.lookup, metadata)  # noqa: PLW2901
-            body |= self._written(writer, name, value, spec, slot)
+        given = [*_mapped(inputs, topic, entity, metadata), *_named(inputs, entity)]
+        types = {each.slot.kind_of: each for each in given if each.slot.kind_of is not None}
+        fields: Json = {}
+        keys: dict[str, str] = {}
+        for each in given:
+            if each.slot.kind_of is None:
+                fields |= self._written(each, types.pop(each.slot.name, None), metadata)
+                if (column := column_of(each.slot, each.spec.by, metadata)) is not None:
+                    require_distinct(each.slot.name, fields[each.slot.name], column)
+                    keys[each.slot.name] = column
+        for base, told in types.items():
+            if told.spec.constant is None:
+                raise values.BadValueError(told.name, told.value, f"needed without a value for {base}")
         if new and topic.kind != "catalog" and "Date" in entity.properties:
             # Without a date 1C may refuse the object, or file it in the year 1.
-            body.setdefault("Date", datetime.now(self._zone).replace(tzinfo=None).isoformat(timespec="seconds"))
-        return body
+            fields.setdefault("Date", datetime.now(self._zone).replace(tzinfo=None).isoformat(timespec="seconds"))
+        return Body(fields, keys, inputs.inputs.empty_dates())
 
-    def _written(self, writer: Writer, name: str, value: Any, spec: FieldSpec, slot: Slot) -> Json:
+    def _written(self, given: _Given, told: _Given | None, metadata: Metadata) -> Json:
+        name, value, spec, slot = given.name, given.value, given.spec, given.slot
+        kind = spec.type if told is None else values.text(told.value)
+        if told is not None and spec.type is not None and full_kind(kind or "") != full_kind(spec.type):
+            raise values.BadValueError(told.name, told.value, f"the type {spec.type}, which ONEC_MAPPING_FILE tells")
+        if spec.lookup is not None and spec.entity is not None:
+            value = self._references.find(name, value, spec.entity, spec.lookup, metadata)
         try:
-            if slot.reference:
-                return writer.reference(name, value, slot, spec.type)
-            return writer.plain(name, value, slot, cut=spec.cut)
+            return Writer(metadata, self._zone).written(
+                name, value, slot, kind=kind, declared=given.declared, cut=spec.cut
+            )
         except ConfigurationError as error:
-            if name.startswith(_OWN_PREFIX):  # the message's own idea, not the mapping's
+            if given.is_own:  # the message's own idea, not the mapping's
                 raise PermanentError(error.reason, code=error.code) from None
             raise
 
-    def _values(
-        self, inputs: TaskInputs, topic: ODataTopic, entity: EntityType
-    ) -> Iterator[tuple[str, Any, FieldSpec, Slot]]:
-        for attribute, spec in topic.fields.items():
-            slot = slot_of(entity, attribute)
-            if slot is None:
-                raise ConfigurationError(
-                    f"1C: {entity.name} has no attribute {attribute!r} (ONEC_MAPPING_FILE); near it: "
-                    f"{entity.near(attribute)}",
-                    code="attribute_unknown",
-                )
-            if spec.type is not None and not slot.reference:
-                raise ConfigurationError(
-                    f"1C: {attribute} of {entity.name} is no reference: it takes no type (ONEC_MAPPING_FILE)",
-                    code="attribute_type",
-                )
-            if (found := inputs.value(attribute, spec)) is not None:
-                yield (*found, spec, slot)
-        for attribute, value in inputs.own_attributes().items():
-            slot = slot_of(entity, attribute)
-            if slot is None or OURS & {slot.name, slot.name.removesuffix("_Key")}:
-                problem = "has no such attribute" if slot is None else "does not let it be set"
-                raise PermanentError(
-                    f"{_OWN_PREFIX}{attribute}: {entity.name} {problem}; near it: {entity.near(attribute)}",
-                    code="unknown_attribute",
-                )
-            yield f"{_OWN_PREFIX}{attribute}", value, FieldSpec(constant=""), slot
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value on its way into an attribute; `name` is what people call it, `declared` its type in the engine."""
+
+    name: str
+    value: Any
+    spec: FieldSpec
+    slot: Slot
+    declared: str | None = None
+    is_own: bool = False
+
+
+def _mapped(inputs: TaskInputs, topic: ODataTopic, entity: EntityType, metadata: Metadata) -> Iterator[_Given]:
+    for attribute, spec in topic.fields.items():
+        slot = slot_for(attribute, spec, entity, metadata)
+        if (found := inputs.value(attribute, spec)) is not None:
+            declared = declared_type(inputs.task, found[0]) if spec.sources is not None else None
+            yield _Given(*found, spec, slot, declared)
+
+
+def _named(inputs: TaskInputs, entity: EntityType) -> Iterator[_Given]:
+    """What the message names itself; it wins over the mapping."""
+    seen: dict[str, str] = {}
+    for attribute, value in inputs.own_attributes().items():
+        name = f"{_OWN_PREFIX}{attribute}"
+        slot = slot_of(entity, attribute)
+        if slot is None or OURS & {slot.name, slot.name.removesuffix("_Key")}:
+            problem = "has no such attribute" if slot is None else "does not let it be set"
+            raise PermanentError(
+                f"{name}: {entity.name} {problem}; near it: {entity.near(attribute)}", code="unknown_attribute"
+            )
+        if slot.name in seen:
+            raise values.BadValueError(name, value, f"given once: {seen[slot.name]} is the same attribute")
+        seen[slot.name] = name
+        yield _Given(name, value, FieldSpec(sources=(name,)), slot, declared_type(inputs.task, name), is_own=True)
 
 
 def service_data(task: CamundaTask, fields: Mapping[str, FieldSpec]) -> Json:
-    """What an HTTP service is sent: the mapped fields, or all variables when none are mapped."""
+    """What an HTTP service is sent: the mapped fields, or all variables when none are mapped; attr_… in any case."""
     inputs = TaskInputs(task)
     if not fields:
-        return task.variables.as_told()
+        return {**inputs.own_beside_variables(), **task.variables.as_told()}
     found = ((name, inputs.value(name, spec)) for name, spec in fields.items())
-    return {name: value[1] for name, value in found if value is not None}
+    return {**{name: value[1] for name, value in found if value is not None}, **inputs.own_attributes()}

@@ -17,6 +17,7 @@ from consumers.onec.mapping import ODataTopic, OneCMapping, ServiceTopic
 from consumers.onec.metadata import FRESH_ENOUGH, Publication
 from consumers.onec.references import References
 from consumers.onec.services import HttpServices
+from consumers.onec.tables import Body
 from consumers.onec.view import task_view
 from core import values
 from core.errors import PermanentError
@@ -80,16 +81,16 @@ class OneCHandler(BaseMessageHandler):
         # Any other repetition is told by 1C itself: a second object with the key is refused.
         guard = message.ensure_ours
         may_be_there = message.may_have_been_begun
-        made = self._objects.created(topic.entity, task.task_id, body, may_be_there=may_be_there, guard=guard)
+        made = self._objects.created(topic.entity, task.task_id, body.fields, may_be_there=may_be_there, guard=guard)
         if topic.action is not None:
             made = self._objects.acted(made, topic.action, guard=guard)
-        response = self._response(made, topic)
+        response = self._response(made, topic, body)
         wanted = self._objects.key_of(topic.entity, task.task_id)
         if made.ref.key != wanted:
-            response["warnings"] = [
-                f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second "
-                "object"
-            ]
+            warning = (
+                f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second"
+            )
+            response["warnings"] = [f"{warning} object", *response.get("warnings", ())]
         result = Accepted if topic.is_tracked else Done
         return result(response, external_id=str(made.ref), duplicate=made.was_there)
 
@@ -97,13 +98,13 @@ class OneCHandler(BaseMessageHandler):
         task, guard = message.task, message.ensure_ours
         ref = self._target(task, topic)
         body = self._fields.for_update(task, topic)
-        if not body and topic.action is None:
+        if not body.fields and topic.action is None:
             raise PermanentError("The message names nothing to update", code="nothing_to_update")
         made = self._objects.updated(ref, body, guard=guard)
         if topic.action is not None:
             # A posted document that was changed must be posted once more; posting twice does no harm.
             made = self._objects.acted(made, topic.action, guard=guard, again=topic.action == "Post")
-        return Done(self._response(made, topic), external_id=str(made.ref))
+        return Done(self._response(made, topic, body), external_id=str(made.ref))
 
     def _target(self, task: CamundaTask, topic: ODataTopic) -> ObjectRef:
         found = TaskInputs(task).first(*topic.target)
@@ -119,5 +120,7 @@ class OneCHandler(BaseMessageHandler):
             raise values.BadValueError(name, value, f"a guid or {topic.entity}/guid")
         return ref
 
-    def _response(self, made: Made, topic: ODataTopic) -> dict[str, Any]:
-        return {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}
+    def _response(self, made: Made, topic: ODataTopic, body: Body) -> dict[str, Any]:
+        response = {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}
+        warnings = [*body.remarks, *made.warnings]
+        return {**response, "warnings": warnings} if warnings else response

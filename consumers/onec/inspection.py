@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consumers.onec.attributes import slot_of
 from consumers.onec.completion import completion_of
 from consumers.onec.mapping import ODataTopic, OneCMapping
 from consumers.onec.metadata import Metadata
+from consumers.onec.slots import slot_for
 from core.errors import ConfigurationError
 
 
@@ -25,9 +25,11 @@ def _of_topic(topic: ODataTopic, metadata: Metadata) -> Iterator[str]:
     """Raises ConfigurationError for what spoils the whole topic."""
     entity = metadata.entity(topic.entity)
     for attribute, spec in topic.fields.items():
-        if slot_of(entity, attribute) is None:
-            yield f"1C: {entity.name} has no attribute {attribute!r}; near it: {entity.near(attribute)}"
-        if spec.type:
-            metadata.entity(spec.type)
+        try:
+            slot_for(attribute, spec, entity, metadata)
+        except ConfigurationError as error:
+            if error.code == "entity_unknown":  # what it refers to
+                raise
+            yield error.reason
     if topic.is_tracked:
         completion_of(topic.entity, topic.finishing, metadata, mapped=True)

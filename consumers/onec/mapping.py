@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from consumers.onec.kinds import EXAMPLES, entity_of, full_kind
 from consumers.onec.literals import is_entity_name
 from core.settings_errors import Text, ValueProblem
 
@@ -66,6 +67,15 @@ def _entity(value: str) -> str:
     return value
 
 
+def _type_name(value: str) -> str:
+    if full_kind(value) is None:
+        raise ValueProblem(
+            Text(f"{value!r} is not the name of a type", f"{value!r} не имя типа"),
+            Text(f"like {EXAMPLES}", f"например {EXAMPLES}"),
+        )
+    return value
+
+
 class FieldSpec(_Part):
     """Where the value of one attribute comes from: an input, a constant or a template."""
 
@@ -74,9 +84,10 @@ class FieldSpec(_Part):
     template: str | None = None
     default: Constant | None = None
     required: bool = False
-    type: Annotated[str, AfterValidator(_entity)] | None = None  # of a reference
+    type: Annotated[str, AfterValidator(_type_name)] | None = None  # of a reference, or of one of several types
     lookup: str | None = None  # the reference is the object of `type` whose attribute of this name has the value
     cut: bool = False  # a text that is too long is cut instead of refused
+    by: str | None = None  # the column of a tabular part by which an update finds the rows that it changes
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -85,12 +96,17 @@ class FieldSpec(_Part):
                 Text("needs one of from, constant, template", "нужно одно из from, constant, template"),
                 Text("give exactly one", "укажите ровно одно"),
             )
-        if self.lookup is not None and self.type is None:
+        if self.lookup is not None and self.entity is None:
             raise ValueProblem(
-                Text("lookup needs type", "для lookup нужен type"),
+                Text("lookup needs type, an object", "для lookup нужен type, объект"),
                 Text("the object to look in, like Catalog_X", "где искать, например Catalog_X"),
             )
         return self
+
+    @property
+    def entity(self) -> str | None:
+        """The object that a reference leads to."""
+        return entity_of(self.type)
 
 
 def _field(value: object) -> object:
@@ -169,6 +185,10 @@ class ODataTopic(_Part):
             Text("an update is finished at once: no finish", "изменение завершено сразу: finish не нужен"),
         )
         yield (
+            self.operation == "create" and "target" in self.model_fields_set,
+            Text("what is created has no target", "у создаваемого объекта нет target"),
+        )
+        yield (
             self.action == "Post" and when in (None, "posted") and self.operation == "create",
             Text(
                 'action = "Post" posts it at once: finish.when must be "created" or "status"',
@@ -198,9 +218,9 @@ class ServiceTopic(_Part):
 
     @model_validator(mode="after")
     def _fields_are_plain(self) -> Self:
-        if any(spec.type or spec.cut for spec in self.fields.values()):
+        if any(spec.type or spec.cut or spec.by for spec in self.fields.values()):
             raise ValueProblem(
-                Text("fields of a service have no type, lookup, cut", "у полей сервиса нет type, lookup, cut"),
+                Text("fields of a service have no type, lookup, cut, by", "у полей сервиса нет type, lookup, cut, by"),
                 Text("the service gets the values as they are", "сервис получает значения как есть"),
             )
         return self
@@ -230,7 +250,7 @@ class OneCMapping(_Part):
         """Every object whose attributes must be known."""
         odata = [topic for topic in self.topics.values() if isinstance(topic, ODataTopic)]
         found = {topic.entity for topic in odata}
-        return frozenset(found | {spec.type for topic in odata for spec in topic.fields.values() if spec.type})
+        return frozenset(found | {spec.entity for topic in odata for spec in topic.fields.values() if spec.entity})
 
     def tracked(self) -> dict[str, Finish]:
         """How the objects of each tracked entity are finished."""

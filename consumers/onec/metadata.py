@@ -29,7 +29,7 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One attribute as it is sent: `type` is `Edm.String`, an enumeration's name or `Collection(…)`."""
+    """One attribute as it is sent: `type` is `Edm.String` (an enumeration, too), `Edm.Double`, `Collection(…)`, …"""
 
     name: str
     type: str
@@ -73,10 +73,6 @@ class Metadata:
         """The rows of a tabular part."""
         inner = of.type.removeprefix("Collection(").removesuffix(")")
         return self.types.get(inner.removeprefix(_TYPE_PREFIX)) if inner != of.type else None
-
-    def members(self, of: Property) -> tuple[str, ...] | None:
-        """The values of an enumeration."""
-        return self.enumerations.get(of.type.removeprefix(_TYPE_PREFIX))
 
 
 class Publication:
@@ -134,7 +130,7 @@ def parse_metadata(xml: bytes, wanted: Collection[str]) -> Metadata:
                     element.clear()
                 case "EnumType":
                     enumerations[name] = tuple(member.get("Name", "") for member in element)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):  # no XML, or in an encoding that nobody knows
         raise _unusable() from None
     if not entities and not types and b"Edmx" not in xml[:4096]:
         raise _unusable()
@@ -156,7 +152,8 @@ def _properties(entity: ElementTree.Element) -> list[Property]:
     for element in entity:
         if element.tag.rpartition("}")[2] == "Property":
             length = element.get("MaxLength", "")
-            limit = int(length) if length.isascii() and length.isdecimal() and int(length) > 0 else None
+            is_told = length.isascii() and length.isdecimal() and len(length) < 10
+            limit = int(length) or None if is_told else None
             found.append(Property(element.get("Name", ""), element.get("Type", ""), limit))
     return found
 

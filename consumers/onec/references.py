@@ -33,7 +33,7 @@ class References:
         if len(text) > _LONGEST or len(quote(text)) > _LONGEST_QUOTED:
             raise values.BadValueError(name, value, f"a text of at most {_LONGEST} characters to look for")
         slot = slot_of(metadata.entity(entity), attribute)
-        if slot is None or slot.property.type != "Edm.String":
+        if slot is None or slot.property.type != "Edm.String" or slot.composite or slot.kind_of:
             raise ConfigurationError(
                 f"1C: {entity} has no text {attribute!r} to look for {name} in (lookup in ONEC_MAPPING_FILE); near it: "
                 f"{metadata.entity(entity).near(attribute)}",

@@ -17,6 +17,7 @@ from core.errors import AmbiguousError, BusinessError, OutcomeError, PartialOuta
 from core.messages import CamundaTask
 from core.results import Done
 from runtime.http import Guard
+from runtime.json_answers import read_answer, result_of
 
 _PATIENCE = 30.0  # seconds, where the service tells no Retry-After
 _NOT_THE_SERVICES_OWN = frozenset({401, 407, 408, 425, 429})
@@ -39,13 +40,15 @@ class HttpServices:
             answer = self._client.call_service(topic.address, body, task.task_id, guard)
         except RefusalError as refused:
             raise service_outcome_of(refused, topic.address) from None
-        view = {"id": task.task_id, "title": topic.address, "status": "done", **answer}
-        return Done({"result": {"task": view}, "success": True})
+        told, notes = result_of(answer, f"The HTTP service {topic.address} of 1C")
+        view = {"id": task.task_id, "title": topic.address, "status": "done", **told}
+        response = {"result": {"task": view}, "success": True}
+        return Done({**response, "warnings": list(notes)} if notes else response)
 
 
 def service_outcome_of(refused: RefusalError, name: str) -> OutcomeError:
     """The outcome of a refusal by a service or by what stands before it."""
-    own = refused.answer.json_object()
+    own = read_answer(refused.answer).content or None
     status = refused.answer.status
     if own is None or own.keys() & {"exception", "odata.error"} or status in _NOT_THE_SERVICES_OWN:
         outcome = outcome_of(refused)

@@ -48,6 +48,7 @@ class OneCTracker(BaseTracker):
         self._publication = Publication(client, mapping.entities, settings.metadata_ttl)
         self._finished = FinishedObjects(client, settings.page_size, lambda: datetime.now(zone).replace(tzinfo=None))
         self._unseen = UnseenTasks("1C", "give the rights to the infobase user of ONEC_USERNAME again")
+        self._unclear: set[ObjectRef] = set()  # may stand in rows that this check could not read
 
     @classmethod
     def from_settings(cls, settings: OneCSettings, stop: threading.Event) -> OneCTracker:
@@ -56,6 +57,7 @@ class OneCTracker(BaseTracker):
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
         self._unseen.begin()
+        self._unclear = set()
         refs = [object_ref(task.external_id) for task in tasks]
         keys: defaultdict[str, set[str]] = defaultdict(set)
         for ref in refs:
@@ -109,7 +111,8 @@ class OneCTracker(BaseTracker):
     def _looked_at(self, completion: Completion, keys: Sequence[str]) -> dict[ObjectRef, Json]:
         """What 1C shows of them; what is finished whole."""
         rows = self._rows(completion, keys, select=completion.select)
-        self._unseen.refuse_blindness(len(keys), len(rows))
+        unclear = sum(each.entity == completion.entity for each in self._unclear)
+        self._unseen.refuse_blindness(len(keys) - unclear, len(rows))
         finished = [key for key, row in rows.items() if completion.state(row) in {"done", "failed"}]
         # Whole, and judged once more by what it is now: somebody may have opened it again in between.
         rows |= self._rows(completion, finished, select=None)
@@ -121,7 +124,10 @@ class OneCTracker(BaseTracker):
         for portion in self._portions(keys):
             condition = any_of(f"Ref_Key eq {guid(key)}" for key in portion)
             page = _asked(partial(self._client.query, completion.entity, filter=condition, allowed_only=1, **options))
-            rows = {key: row for row in rows_of(page) if (key := as_guid(row.get("Ref_Key"))) is not None}
+            readable = [(key, row) for row in rows_of(page) if (key := as_guid(row.get("Ref_Key"))) is not None]
+            rows = dict(readable)
+            if len(readable) < len(page["value"]):
+                self._note_unclear(completion.entity, set(portion) - rows.keys(), len(page["value"]) - len(readable))
             if not rows.keys() <= set(portion):
                 raise ConfigurationError(
                     f"1C ignores the filter by Ref_Key of {completion.entity}: objects cannot be recognised",
@@ -129,6 +135,12 @@ class OneCTracker(BaseTracker):
                 )
             found |= rows
         return found
+
+    def _note_unclear(self, entity: str, keys: Collection[str], count: int) -> None:
+        """A row that nobody can read may be that of any of these: none of them is called deleted for it."""
+        self._unclear |= {ObjectRef(entity, key) for key in keys}
+        extra = {"event": "tracker.failed", "system": self.system_name}
+        log.warning("1C has told %d rows of %s that name no object; their tasks wait", count, entity, extra=extra)
 
     def _portions(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
         for start in range(0, len(keys), self._keys_per_query):
@@ -144,6 +156,8 @@ class OneCTracker(BaseTracker):
         if ref is None:
             return Rejected(f"The sent message names no object of 1C but {task.external_id!r}", code="no_external_id")
         row = states.get(ref)
+        if ref in self._unclear:
+            return Pending()
         completion = completions[ref.entity]
         state = completion.state(row) if row is not None else "deleted"
         if row is None or state == "deleted":

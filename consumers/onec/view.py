@@ -29,7 +29,7 @@ def task_view(ref: ObjectRef, row: Mapping[str, Any], finish: Finish) -> dict[st
         "attributes": {name: _shown(value) for name, value in row.items() if _is_shown(name, value)},
     }
     if finish.moment is not None and not is_empty(row.get(finish.moment)):
-        view["onec_executed_at"] = row[finish.moment]
+        view["onec_executed_at"] = _shown(row[finish.moment])
     if finish.result is not None and not is_empty(row.get(finish.result)):
         view["onec_result"] = _shown(row[finish.result])
     return view
@@ -53,4 +53,7 @@ def _is_shown(name: str, value: Any) -> bool:
 
 
 def _shown(value: Any) -> Any:
-    return values.cut(value, _TEXT_LIMIT) if isinstance(value, str) else value
+    """Something that is no single value in another place than it should be is shown as a text."""
+    if isinstance(value, bool | int | float):
+        return value
+    return values.cut(value if isinstance(value, str) else values.text(value), _TEXT_LIMIT)

@@ -180,9 +180,9 @@ class CallableService:
 
     def _outcome(self, told: Mapping[str, Any]) -> OutcomeError:
         kinds, text = set(told.get("kinds", ())), self._about(self._mask(values.text(told.get("message", ""))))
-        code = str(told.get("code") or "")[:CODE_LIMIT]
+        code = values.text(told.get("code") or "")[:CODE_LIMIT]
         retry_after = told.get("retry_after")
-        if bpmn_error := str(told.get("bpmn_error") or "") or (code if "BusinessError" in kinds else ""):
+        if bpmn_error := values.text(told.get("bpmn_error") or "") or (code if "BusinessError" in kinds else ""):
             return BusinessError(text, code=bpmn_error[:CODE_LIMIT])
         if _PERMANENT & kinds:
             return PermanentError(text, code=code or "callable_refused")

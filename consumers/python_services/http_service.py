@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from core.inputs import Inputs
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Accepted, Done, Result
 from runtime.http import HttpAnswer
+from runtime.json_answers import read_answer, result_of
 
 
 class HttpService:
@@ -72,23 +73,14 @@ class HttpService:
     def _result(self, url: str, answer: HttpAnswer) -> Result:
         if not 200 <= answer.status < 300:
             raise refused(title(self._name), self._spec, answer)
-        body = self._body(answer)
+        body = read_answer(answer).content or {}
         reading = read(body, self._spec.poll)
         if isinstance(reading, Failed):
             raise failure(title(self._name), reading.error)
         if isinstance(reading, Running) or (answer.status == 202 and not isinstance(reading, Finished)):
-            return self._accepted(url, answer)
-        return Done(response(self._name, reading.result if isinstance(reading, Finished) else body))
-
-    def _body(self, answer: HttpAnswer) -> Mapping[str, Any]:
-        body = answer.json_object()
-        if body is not None or not answer.body.strip() or answer.status == 202:
-            return body or {}  # of a job only the address counts
-        what = f"{title(self._name)} answered HTTP {answer.status} without a JSON object"
-        if "json" in str(answer.headers.get("Content-Type", "")).lower():
-            raise PermanentError(f"{what}, although it calls it JSON; it has been executed", code="bad_result")
-        # A page of something in between, a log-in for example: the service may not even have been asked.
-        raise AmbiguousError(what, code="no_json")
+            return self._accepted(url, answer)  # of a job only the address counts
+        body, notes = result_of(answer, title(self._name))
+        return Done(response(self._name, reading.result if isinstance(reading, Finished) else body, notes=notes))
 
     def _accepted(self, url: str, answer: HttpAnswer) -> Accepted:
         location = answer.headers.get("Location")
@@ -109,6 +101,7 @@ class HttpService:
         )
 
 
-def response(name: str, result: Any, kind: str = "http") -> dict[str, Any]:
-    """What becomes `response_data` of a finished task."""
-    return {"kind": kind, "service": name, "state": "done", "result": result}
+def response(name: str, result: Any, kind: str = "http", notes: Sequence[str] = ()) -> dict[str, Any]:
+    """What becomes `response_data` of a finished task; `notes` tell how its answer was read."""
+    told = {"warnings": list(notes)} if notes else {}
+    return {"kind": kind, "service": name, "state": "done", "result": result, **told}

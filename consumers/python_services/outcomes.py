@@ -26,6 +26,7 @@ from core.errors import (
 )
 from runtime.http import HttpAnswer
 from runtime.http_outcomes import COMMON, TEXT_LIMIT, Rule, refusal, rule_of
+from runtime.json_answers import read_answer
 
 CODE_LIMIT = 200  # characters
 
@@ -110,7 +111,7 @@ def failure(name: str, body: JsonObject) -> OutcomeError:
 
 def refused(name: str, spec: HttpSpec, answer: HttpAnswer) -> OutcomeError:
     """The outcome of an answer that is not 2xx."""
-    status, body = answer.status, answer.json_object() or {}
+    status, body = answer.status, read_answer(answer).content or {}
     error = body.get("error")
     told: JsonObject = error if isinstance(error, Mapping) else {}
     text = values.text(told.get("message") or body.get("message") or (error if isinstance(error, str) else ""))

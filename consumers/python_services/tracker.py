@@ -22,6 +22,7 @@ from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeE
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from runtime.http import HttpAnswer
+from runtime.json_answers import read_answer, result_of
 
 log = logging.getLogger(__name__)
 
@@ -204,26 +205,27 @@ class PythonServicesTracker(BaseTracker):
         self, name: str, task_id: str, job: Job, answer: HttpAnswer, results: _Round, *, is_result: bool
     ) -> None:
         """Raises PermanentError or BusinessError when the job has failed."""
-        spec, body = self._specs[name], answer.json_object()
-        note, now = f"HTTP {answer.status}", self._clock()
+        spec, told, now = self._specs[name], read_answer(answer), self._clock()
+        note = f"HTTP {answer.status}" + (f", but {told.problem}" if told.problem else "")
         is_known = answer.status not in {404, 410} or answer.status in spec.bpmn_errors
         if not is_known and now < job.expires:
             results.lost.append(task_id)
             return
         if answer.status in spec.bpmn_errors:
             raise refused(title(name), spec, answer)
-        if answer.status in {200, 201} and body is not None:
-            match read(body, spec.poll):
+        # Where nothing is said, or nothing that can be read, the job is not given up before its time.
+        if answer.status in {200, 201} and told.content is not None and not told.is_empty:
+            match read(told.content, spec.poll):
                 case Finished(result):
-                    results.verdicts[task_id] = Completed(response(name, result))
+                    results.verdicts[task_id] = Completed(self._finished(name, answer, result))
                     return
-                case Failed(told):
-                    raise _for_good(failure(title(name), told))
+                case Failed(error):
+                    raise _for_good(failure(title(name), error))
                 case Running(word):
                     note = word
                 case unmarked:
                     if is_result or (unmarked.word is None and not spec.poll.needs_status):
-                        results.verdicts[task_id] = Completed(response(name, body))
+                        results.verdicts[task_id] = Completed(self._finished(name, answer, told.content))
                         return
                     note = unmarked.word or f"nothing at {spec.poll.status}"
         if now >= job.expires:
@@ -234,6 +236,12 @@ class PythonServicesTracker(BaseTracker):
             return
         with self._lock:
             self._schedule.answered(task_id, spec.poll, now, answer.retry_after)
+
+    @staticmethod
+    def _finished(name: str, answer: HttpAnswer, result: Any) -> dict[str, Any]:
+        """Raises PermanentError when what is finished cannot be handed on."""
+        _, notes = result_of(answer, title(name))
+        return response(name, result, notes=notes)
 
     def _tell_lost(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
         """Raises _SilentError when none of many is known: then the service lost its memory or its way, not one job."""

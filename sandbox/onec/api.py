@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from sandbox.http_front import RawAnswer
 from sandbox.onec.errors import ODataError, iis_page
 from sandbox.onec.filters import parse
-from sandbox.onec.schema import Entity, metadata_xml
+from sandbox.onec.schema import EMPTY_GUID, STREAM, Entity, metadata_xml
 from sandbox.onec.store import Row, Store
 
 _OBJECT = re.compile(r"([^/()]+)\(guid'([0-9A-Fa-f-]{36})'\)(?:/(\w+))?")
@@ -47,7 +47,11 @@ def answer(store: Store, call: Call, address: str) -> RawAnswer:
     if unknown:
         raise ODataError(400, 14, f"Неизвестная опция запроса «{unknown[0]}»")
     if call.path == "$metadata":
-        return RawAnswer(200, metadata_xml(list(store.entities.values())), "application/xml;charset=utf-8")
+        return RawAnswer(
+            200,
+            metadata_xml(list(store.entities.values()), tells_lengths=store.tells_lengths),
+            "application/xml;charset=utf-8",
+        )
     if call.path == "":
         listed = [{"name": name, "url": name} for name in store.entities]
         return _json(200, {"odata.metadata": f"{address}$metadata", "value": listed})
@@ -66,7 +70,7 @@ def _collection(store: Store, call: Call, address: str) -> RawAnswer:
     metadata = {"odata.metadata": f"{address}$metadata#{entity.name}"}
     if call.method == "POST":
         made = store.create(entity.name, call.body)
-        return _json(201, {"odata.metadata": f"{metadata['odata.metadata']}/@Element", **made})
+        return _json(201, {"odata.metadata": f"{metadata['odata.metadata']}/@Element", **_linked(entity, made)})
     if call.method != "GET":
         raise ODataError(405, 19, "Метод HTTP не поддерживается")
     return _json(200, {**metadata, **_listing(store, entity, call.query)})
@@ -90,7 +94,8 @@ def _object(store: Store, call: Call, context: str, *path: str | None) -> RawAns
             return RawAnswer(204, b"")
         case _:
             raise ODataError(405, 19, "Метод HTTP не поддерживается")
-    selected = _selected(row, _columns(store.entities[name], call.query.get("$select")))
+    entity = store.entities[name]
+    selected = _selected(entity, row, _columns(entity, call.query.get("$select")))
     return _json(200, {"odata.metadata": f"{context}{name}/@Element", **selected})
 
 
@@ -107,12 +112,14 @@ def _listing(store: Store, entity: Entity, query: Mapping[str, str]) -> dict[str
     for name, descending in reversed(_order(query.get("$orderby", ""), entity)):
         visible.sort(key=lambda row, name=name: row[name], reverse=descending)  # type: ignore[misc]
     skip, top = _number(query, "$skip", 0), _number(query, "$top", len(visible))
-    page = visible[skip : skip + top]
     listing: dict[str, Any] = {}
     if query.get("$inlinecount") == "allpages":
         listing["odata.count"] = str(len(visible))
+        if not store.counted_pages:
+            skip, top = 0, len(visible)
+    page = visible[skip : skip + top]
     columns = _columns(entity, query.get("$select"))
-    listing["value"] = [_selected(row, columns) for row in page]
+    listing["value"] = [_selected(entity, row, columns) for row in page]
     return listing
 
 
@@ -132,13 +139,21 @@ def _columns(entity: Entity, select: str | None) -> list[str] | None:
         return None
     names = [name.strip() for name in select.split(",")]
     for name in names:
-        if entity.attribute(name) is None:
+        attribute = entity.attribute(name)
+        if attribute is None or attribute.type == STREAM:
             raise ODataError(400, 10, f"Свойство «{name}» не найдено")
     return names
 
 
-def _selected(row: Row, columns: list[str] | None) -> Row:
-    return row if columns is None else {name: row[name] for name in columns}
+def _selected(entity: Entity, row: Row, columns: list[str] | None) -> Row:
+    return _linked(entity, row) if columns is None else {name: row[name] for name in columns}
+
+
+def _linked(entity: Entity, row: Row) -> Row:
+    """With a link for each reference that leads somewhere, as 1C adds them to an object (samples in public code)."""
+    names = [each.name.removesuffix("_Key") for each in entity.attributes if each.type == "Edm.Guid"]
+    led = [name for name in names if name != "Ref" and row[f"{name}_Key"] != EMPTY_GUID]
+    return {**row, **{f"{name}@navigationLinkUrl": f"{entity.name}(guid'{row['Ref_Key']}')/{name}" for name in led}}
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:

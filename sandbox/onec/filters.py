@@ -97,6 +97,10 @@ class _Parser:
         if operator not in _COMPARISONS:
             raise _wrong(self._text)
         self._advance()
+        if self._is_composite(name) and (self.token or "").startswith("guid'"):
+            # A reference of several types is compared with cast(…); without it nothing is ever found (17.4.5.2).
+            self._operand()
+            return Filter(lambda _row: False)
         right, compare = self._operand(), _COMPARISONS[operator]
         keys = frozenset({str(right({}))}) if name == "Ref_Key" and operator == "eq" else None
         return Filter(lambda row: compare(left(row), right(row)), keys)
@@ -133,6 +137,10 @@ class _Parser:
         if self._entity.attribute(token) is None:
             raise ODataError(400, 10, f"Свойство «{token}» не найдено")
         return lambda row: row.get(token)
+
+    def _is_composite(self, name: str | None) -> bool:
+        attribute = self._entity.attribute(name or "")
+        return attribute is not None and bool(attribute.kinds)
 
     def _take(self, word: str) -> bool:
         if self.token == word:

@@ -45,9 +45,9 @@ class LoggedRequest:
 class OneCSandbox(HttpSandbox):
     """A running local infobase, published as `/base`.
 
-    `bom`: JSON begins with a byte order mark. `keeps_keys=False`: it gives its own Ref_Key. `longest_query` is what
-    the web server before it takes, in bytes. Faults are for calls like `POST Document_ЗаказКлиента`; they are given
-    the body.
+    `bom`: JSON begins with a byte order mark. `keeps_keys`, `tells_lengths`, `counted_pages`: see Store.
+    `longest_query` is what the web server before it takes, in bytes. Faults are for calls like
+    `POST Document_ЗаказКлиента`; they are given the body.
     """
 
     def __init__(
@@ -64,9 +64,11 @@ class OneCSandbox(HttpSandbox):
         password: str | None = None,
         bom: bool = False,
         keeps_keys: bool = True,
+        tells_lengths: bool = True,
+        counted_pages: bool = False,
         longest_query: int = 2048,
     ) -> None:
-        self.store = Store(entities, keeps_keys=keeps_keys)
+        self.store = Store(entities, keeps_keys=keeps_keys, tells_lengths=tells_lengths, counted_pages=counted_pages)
         super().__init__(host=host, port=port, tls=tls, seed=seed, changed=self.store.changed)
         self.latency = latency
         self.username = username

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import base64
-import re
 import struct
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.onec.errors import ODataError
-from sandbox.onec.schema import EMPTY_DATE, EMPTY_GUID, ENTITIES, Attribute, Entity
+from sandbox.onec.schema import EMPTY_DATE, EMPTY_GUID, ENTITIES, Entity
+from sandbox.onec.values import empty_row, is_guid, written
 
 Row = dict[str, Any]
 
-_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _READ_ONLY = {"DataVersion", "Posted", "Executed", "Completed", "Started"}
 _FIRST_NUMBER = {"Document": "КА00-", "Task": "", "BusinessProcess": "", "Catalog": ""}
 
 
 class Store:
-    """Usable from any thread under `lock`. `keeps_keys=False`: an infobase that gives its own Ref_Key."""
+    """Usable from any thread under `lock`.
 
-    def __init__(self, entities: Iterable[Entity] = ENTITIES, *, keeps_keys: bool = True) -> None:
+    `keeps_keys=False`: an infobase that gives its own Ref_Key. `tells_lengths=False`: its $metadata has no MaxLength.
+    `counted_pages`: $inlinecount leaves $skip and $top in force; the platform's guide says that it does not (8.3.27,
+    17.4.6.2).
+    """
+
+    def __init__(
+        self,
+        entities: Iterable[Entity] = ENTITIES,
+        *,
+        keeps_keys: bool = True,
+        tells_lengths: bool = True,
+        counted_pages: bool = False,
+    ) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.entities = {each.name: each for each in entities}
@@ -32,6 +43,8 @@ class Store:
         self.made: dict[int, tuple[str, str]] = {}  # (entity, key) by the number of its creation
         self.hidden: set[str] = set()  # keys that the user may not see
         self.keeps_keys = keeps_keys
+        self.tells_lengths = tells_lengths
+        self.counted_pages = counted_pages
         self.clock_offset = timedelta()
         self._versions = 0
 
@@ -65,13 +78,12 @@ class Store:
         key = str(body.get("Ref_Key") or "").lower()
         if key in {"", EMPTY_GUID} or not self.keeps_keys:
             key = str(uuid.uuid4())
-        if not _GUID.fullmatch(key):
+        if not is_guid(key):
             raise ODataError(400, 4, "Неправильное значение свойства «Ref_Key»")
         if key in self.rows[name]:
             raise ODataError(400, 15, "Сущность с таким ключом уже существует")
-        row: Row = {each.name: _empty(each) for each in entity.attributes}
+        row = {**empty_row(entity.attributes), "Ref_Key": key}
         self._write(entity, row, body)
-        row["Ref_Key"] = key
         number = f"{_FIRST_NUMBER[entity.kind]}{len(self.rows[name]) + 1:06d}"
         row |= {name: number for name in ("Number", "Code") if name in row and not row[name]}
         self.rows[name][key] = row
@@ -140,52 +152,11 @@ class Store:
         self.keeps_keys = keeps
 
     def _write(self, entity: Entity, row: Row, body: Mapping[str, Any]) -> None:
-        written: Row = {}
-        for name, value in body.items():
-            if name == "Ref_Key" or name.endswith("@odata.bind"):
-                continue
-            attribute = entity.attribute(name)
-            if attribute is None:
-                raise ODataError(400, 10, f"Свойство «{name}» не найдено")
-            if name in _READ_ONLY and row.get(name) != value:
+        """What an object does not have is ignored, as the platform's guide says (8.3.27, 17.4.13.1.2)."""
+        for name in _READ_ONLY & body.keys():
+            if entity.attribute(name) is not None and row.get(name) != body[name]:
                 raise ODataError(400, 16, f"Ошибка присваивания свойства «{name}»")
-            written[name] = _checked(attribute, value)
-        row |= written
-
-
-def _empty(attribute: Attribute) -> Any:
-    if attribute.name.endswith("_Type"):
-        return "StandardODATA.Undefined"
-    if attribute.type.startswith("Collection("):
-        return []
-    empty = {
-        "Edm.Guid": EMPTY_GUID,
-        "Edm.DateTime": EMPTY_DATE,
-        "Edm.Boolean": False,
-        "Edm.Double": 0,
-        "Edm.Int32": 0,
-    }
-    return empty.get(attribute.type, "")
-
-
-def _checked(attribute: Attribute, value: Any) -> Any:
-    checks: Mapping[str, Callable[[], bool]] = {
-        "Edm.String": lambda: isinstance(value, str),
-        "Edm.Guid": lambda: isinstance(value, str) and bool(_GUID.fullmatch(value.lower())),
-        "Edm.Boolean": lambda: isinstance(value, bool),
-        "Edm.Double": lambda: isinstance(value, int | float) and not isinstance(value, bool),
-        "Edm.Int32": lambda: isinstance(value, int) and not isinstance(value, bool),
-        "Edm.DateTime": lambda: isinstance(value, str) and _is_local(value),
-    }
-    if attribute.type in checks and not checks[attribute.type]():
-        raise ODataError(400, 4, f"Неправильное значение свойства «{attribute.name}»")
-    if attribute.max_length is not None and len(value) > attribute.max_length:
-        return value[: attribute.max_length]  # without a word, as the database does
-    return value.lower() if attribute.type == "Edm.Guid" else value
-
-
-def _is_local(value: str) -> bool:
-    try:
-        return datetime.fromisoformat(value).tzinfo is None
-    except ValueError:
-        return False
+        changed = {name: value for name, value in written(entity.attributes, body).items() if name != "Ref_Key"}
+        for each in (line for value in changed.values() if isinstance(value, list) for line in value):
+            each["Ref_Key"] = row["Ref_Key"]
+        row |= changed

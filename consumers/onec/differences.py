@@ -1,0 +1,79 @@
+"""What was written against what 1C has kept: it ignores, cuts, rounds and empties without a word; the result tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from consumers.onec.literals import as_guid
+from core import values
+
+_MOST_TOLD = 20
+
+
+def differences(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
+    """One sentence for each attribute that is another one now."""
+    told = list(_of_object(sent, kept, ""))
+    if len(told) > _MOST_TOLD:
+        return [*told[:_MOST_TOLD], f"and {len(told) - _MOST_TOLD} more attributes differ from what was sent"]
+    return told
+
+
+def _of_object(sent: Mapping[str, Any], kept: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, value in sent.items():
+        if name in {"Ref_Key", "LineNumber"} or _is_type(name, sent):
+            continue
+        title = f"{path}{name}"
+        if name not in kept:
+            yield f"{title}: was sent, but 1C does not show it"
+        elif isinstance(value, list):
+            yield from _of_table(value, kept[name], title)
+        elif not _is_same(name, sent, kept):
+            yield f"{title}: {_shown(name, sent)} was sent, 1C has kept {_shown(name, kept)}"
+
+
+def _of_table(sent: Sequence[Any], kept: Any, title: str) -> Iterator[str]:
+    rows = kept if isinstance(kept, list) else []
+    if len(rows) != len(sent):
+        yield f"{title}: {len(sent)} rows were sent, 1C has kept {len(rows)}"
+        return
+    for number, (row, other) in enumerate(zip(sent, rows, strict=True), 1):
+        if isinstance(other, Mapping):
+            yield from _of_object(row, other, f"{title}[{number}].")
+        else:
+            yield f"{title}[{number}]: was sent, but 1C does not show it"
+
+
+def _is_type(name: str, sent: Mapping[str, Any]) -> bool:
+    return name.endswith("_Type") and name.removesuffix("_Type") in sent
+
+
+def _is_same(name: str, sent: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    kind = sent.get(f"{name}_Type")
+    if kind is not None and kind != kept.get(f"{name}_Type"):
+        return False
+    one, other = sent[name], kept[name]
+    if isinstance(one, bool) or isinstance(other, bool):
+        return _word(one) == _word(other)
+    if isinstance(one, int | float) or isinstance(other, int | float) or kind == "Edm.Double":
+        return _number(one) == _number(other) is not None
+    if kind == "Edm.Boolean":
+        return _word(one) == _word(other)
+    return bool(one == other) or (as_guid(one) is not None and as_guid(one) == as_guid(other))
+
+
+def _word(value: Any) -> str:
+    return values.text(value).casefold()
+
+
+def _number(value: Any) -> Decimal | None:
+    try:
+        return Decimal(value if isinstance(value, int) else str(value))
+    except InvalidOperation:
+        return None
+
+
+def _shown(name: str, row: Mapping[str, Any]) -> str:
+    kind = row.get(f"{name}_Type")
+    return values.shown(row[name]) + (f" ({kind})" if kind is not None else "")

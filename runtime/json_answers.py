@@ -1,0 +1,221 @@
+"""JSON answers as servers really write them: what has one reading is read and told, what has two is refused by name.
+
+Read, with a note for the result: raw control characters inside texts (RFC 8259, 7 wants them escaped), the charset
+that the header names where the bytes are no UTF-8, UTF-16 and UTF-32 (8.1), an object that was written as JSON twice,
+`null` for no result, half a surrogate pair, a name that stands twice in one object (4: the last one counts).
+Read without one, since nothing can be meant but what stands there: a byte order mark, white space around it, nothing.
+Refused: numbers that JSON does not have (6), nesting that cannot be written again, anything that is no object.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import AmbiguousError, PermanentError
+from runtime.http import HttpAnswer
+
+_DEEPEST = 500  # levels; what wraps a result must still be read and written by Python, which gives up at 1,000
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_CHARSET = re.compile(r'charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
+# UTF-8 has been tried, and these of Python's codecs are no charset of a text.
+_NOT_ANOTHER = {"utf_8", "idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonAnswer:
+    """`content` is the object, None when there is none that can be read.
+
+    `problem` says why there is none, or why it cannot be a result; `notes` what was read although it is not written as
+    it should be. `is_json`: whoever has answered speaks JSON, so it is no page of something in between. `is_empty`:
+    nothing was said, or null; the object is an empty one then.
+    """
+
+    content: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+    is_json: bool = False
+    is_empty: bool = False
+
+
+def read_answer(answer: HttpAnswer) -> JsonAnswer:
+    """Never raises."""
+    media_type = str(answer.headers.get("Content-Type") or "")
+    calls_itself_json = "json" in media_type.lower()
+    if not answer.body.removeprefix(codecs.BOM_UTF8).strip():
+        return JsonAnswer({}, is_json=calls_itself_json, is_empty=True)
+    reader = _Reader()
+    try:
+        value = reader.read(answer.body, media_type)
+    except ValueError as error:
+        return JsonAnswer(None, (), str(error), calls_itself_json)
+    if value is None:
+        return JsonAnswer({}, ("the answer was null: there is no result",), is_json=True, is_empty=True)
+    if not isinstance(value, dict):
+        return JsonAnswer(None, tuple(reader.notes), f"it is {_kind(value)}, not an object", is_json=True)
+    return JsonAnswer(value, tuple(reader.notes), reader.flaw, is_json=True)
+
+
+def result_of(answer: HttpAnswer, who: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The result in an answer of success, and the notes on it; `who` names the server.
+
+    Raises PermanentError when the server itself has said something that cannot be used: its work is done, and doing it
+    again would bring the same. AmbiguousError when something in between may have answered, a log-in page for example.
+    """
+    read = read_answer(answer)
+    what = f"{who} answered HTTP {answer.status}"
+    if read.content is not None and read.problem is None:
+        return read.content, read.notes
+    if read.is_json:
+        reason = f"{what}, so its work is done, but its answer cannot be used: {read.problem}"
+        raise PermanentError(reason, code="bad_result")
+    raise AmbiguousError(f"{what} without a JSON object: {read.problem}", code="no_json")
+
+
+@dataclass(slots=True)
+class _Reader:
+    notes: list[str] = field(default_factory=list)
+    flaw: str | None = None  # why what was read cannot be handed on
+
+    def read(self, body: bytes, media_type: str) -> Any:
+        """Raises ValueError that says why it is no JSON."""
+        value = self._parsed(self._decoded(body, media_type))
+        if isinstance(value, str):
+            value = self._unwrapped(value)
+        if _is_deep(value):
+            self.flaw = f"it is nested deeper than {_DEEPEST} levels"
+            return value
+        return self._without_halves(value)
+
+    def _unwrapped(self, text: str) -> Any:
+        try:
+            value = self._parsed(text)
+        except ValueError:
+            return text
+        if not isinstance(value, dict):
+            return text
+        self._note("the answer was written as JSON twice: an object as a text")
+        return value
+
+    def _decoded(self, body: bytes, media_type: str) -> str:
+        encoding = json.detect_encoding(body)
+        if not encoding.startswith("utf-8"):
+            return self._of_charset(body, encoding, "it looks like")
+        try:
+            return body.decode(encoding)
+        except UnicodeDecodeError as error:
+            problem = f"it is not UTF-8 (byte 0x{body[error.start]:02x} at offset {error.start})"
+        named = _CHARSET.search(media_type)
+        codec = _codec(named[1]) if named else None
+        if codec is None:
+            raise ValueError(f"{problem} and names no other charset")
+        return self._of_charset(body, codec, "its header says")
+
+    def _of_charset(self, body: bytes, codec: str, why: str) -> str:
+        try:
+            text = body.decode(codec)
+        except UnicodeError:
+            raise ValueError(f"it is neither UTF-8 nor {codec}, which {why}") from None
+        self._note(f"the answer was not in UTF-8, as JSON should be, but in {codec}")
+        return text
+
+    def _parsed(self, text: str) -> Any:
+        try:
+            return self._decoder(strict=True).decode(text)
+        except json.JSONDecodeError:
+            pass
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+        self.flaw = None
+        try:
+            value = self._decoder(strict=False).decode(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+        self._note("texts of the answer hold line breaks or other control characters that JSON wants escaped")
+        return value
+
+    def _decoder(self, *, strict: bool) -> json.JSONDecoder:
+        return json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_constant=self._no_number,
+            parse_float=self._float,
+            parse_int=self._int,
+            strict=strict,
+        )
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in members if names.count(name) > 1)
+            self._note(f"{twice[:100]!r} stood in one object of the answer more than once: the last one counts")
+        return members
+
+    def _no_number(self, name: str) -> None:
+        self.flaw = f"it holds {name}, which is no number in JSON"
+
+    def _float(self, text: str) -> float | None:
+        number = float(text)
+        if math.isfinite(number):
+            return number
+        self.flaw = f"it holds the number {text[:50]}, which is too large"
+        return None
+
+    def _int(self, text: str) -> int | None:
+        try:
+            return int(text)
+        except ValueError:  # beyond sys.get_int_max_str_digits()
+            self.flaw = f"it holds a number of {len(text)} digits"
+            return None
+
+    def _without_halves(self, value: Any) -> Any:
+        if isinstance(value, str):
+            whole = _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+            if whole != value:
+                self._note("half of a character (a lone surrogate) in the answer became \N{REPLACEMENT CHARACTER}")
+            return whole
+        if isinstance(value, dict):
+            return {self._without_halves(name): self._without_halves(each) for name, each in value.items()}
+        return [self._without_halves(each) for each in value] if isinstance(value, list) else value
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _codec(name: str) -> str | None:
+    """Another one than UTF-8, None when there is none of that name."""
+    try:
+        found = codecs.lookup(name)
+        "".encode(found.name)  # raises for codecs that are not for texts
+    except (LookupError, UnicodeError):
+        return None
+    return None if found.name.replace("-", "_") in _NOT_ANOTHER else found.name
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str | list):
+        return "a text" if isinstance(value, str) else "a list"
+    return "a number"
