@@ -11,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from config import EnvironmentSettings, PositiveCount, Seconds, Shared, StateDir, missing_files
 from consumers.email.addresses import BadAddressError, domain_of, parse_address
+from consumers.email.own_name import is_name
 from core import values
 from core.settings_errors import FieldProblem, Text, ValueProblem
 from core.settings_values import LOOPBACK_HOSTS, parse_endpoints
@@ -46,6 +47,18 @@ def _host(value: str | None) -> str | None:
     return endpoints[0].host
 
 
+def _ehlo_name(value: str | None) -> str | None:
+    if value is not None and not is_name(value):
+        raise ValueProblem(
+            Text("is no name of a machine", "это не имя машины"),
+            Text(
+                "letters, digits, hyphens and dots, like worker.example.ru, or an address like [192.0.2.7]",
+                "буквы, цифры, дефисы и точки, например worker.example.ru, или адрес, например [192.0.2.7]",
+            ),
+        )
+    return value
+
+
 def _header_text(value: str) -> str:
     if not value.isprintable():
         raise ValueProblem(
@@ -79,6 +92,8 @@ class EmailSettings(EnvironmentSettings):
     smtp_password: SecretStr | None = None
     ca_file: Path | None = None
     tls_verify: bool = True
+    # None: the machine's own name if it has dots in it, else its address.
+    ehlo_name: Annotated[str | None, AfterValidator(_ehlo_name)] = None
     sender: Annotated[str | None, AfterValidator(_address), Shared("EMAIL_FROM")] = None
     from_name: Annotated[str, AfterValidator(_header_text)] = ""
     reply_to: Annotated[str | None, AfterValidator(_address)] = None

@@ -15,7 +15,7 @@ from sandbox.debian import loader_of
 # OpenSMTPD changes its root to its spool: as proot can only feign a root that stays the same, the spool's folders are
 # in the root itself.
 SPOOL_OF_OPENSMTPD = ("offline", "purge", "queue", "corrupt", "incoming", "temporary")
-MOUNT_POINTS = ("/dev", "/etc", "/proc", "/run", "/tmp", "/var", *(f"/{name}" for name in SPOOL_OF_OPENSMTPD))
+MOUNT_POINTS = ("/dev", "/etc", "/proc", "/run", "/tmp", "/var", *(f"/{name}" for name in SPOOL_OF_OPENSMTPD))  # noqa: S108  # in there
 
 _DEVICES = ("/dev/null", "/dev/random", "/dev/urandom", "/proc")
 

@@ -57,6 +57,7 @@ class RealServer(ABC):
         self._sink_port = sink_port
         self._reserved: ReservedPort | None = None
         self._folder: GuardedFolder | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def _configure(self, root: Path) -> Sequence[str]:
@@ -95,6 +96,9 @@ class RealServer(ABC):
         if self._folder is not None:
             self._folder.close()
             self._folder = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
         if self._reserved is not None:
             self._reserved.release()
             self._reserved = None
@@ -112,7 +116,7 @@ class RealServer(ABC):
         mounts = {f"/{each.name}": each for each in root.iterdir()}
         environment = {"PATH": os.defpath, "PROOT_TMP_DIR": str(root / "tmp"), **folder.environment}
         with (folder.path / "output").open("wb") as output:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 command(self._tree, mounts, program),
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -123,7 +127,7 @@ class RealServer(ABC):
             )
         deadline = time.monotonic() + _START_TIMEOUT
         while not self._greets():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 raise MailServerError(f"{self.name} does not start:\n{self.log()[-_LOG_TAIL:]}")
             time.sleep(0.05)
 
