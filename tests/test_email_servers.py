@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from tests.email_worlds import (
 A, B = "a@example.com", "b@example.com"
 UNKNOWN = "nobody@example.com"
 ELSEWHERE = "x@example.org"
+Fine = Callable[[str, bool], World]
 MANY = [f"u{number}@example.com" for number in range(25)]
 
 # What a server has against the worker and not against a recipient.
@@ -54,10 +56,24 @@ AGAINST_US = [
 ]
 
 
+@pytest.fixture(scope="module")
+def fine() -> Iterator[Fine]:
+    """Servers with which nothing is wrong, each started once."""
+    worlds: dict[tuple[str, bool], World] = {}
+    with ExitStack() as running:
+
+        def fine_world(server: str, is_real: bool) -> World:
+            if (server, is_real) not in worlds:
+                worlds[server, is_real] = running.enter_context(world_of(server, is_real))
+            worlds[server, is_real].sink.forget()
+            return worlds[server, is_real]
+
+        yield fine_world
+
+
 @pytest.fixture(params=WORLDS, ids=world_id)
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    with world_of(*request.param) as world:
-        yield world
+def world(fine: Fine, request: pytest.FixtureRequest) -> World:
+    return fine(*request.param)
 
 
 def handler_in(world: World, folder: Path, **changes: Any) -> EmailHandler:
@@ -130,7 +146,7 @@ def test_a_mail_to_a_domain_that_the_server_does_not_relay_to_stops_no_other(wor
     ids=[f"{world_id((server, is_real))}-{situation.replace(' ', '-')}" for server, is_real, situation in AGAINST_US],
 )
 def test_a_server_that_does_not_want_the_worker_stops_it_and_nothing_is_booked_or_spent(
-    server: str, is_real: bool, situation: str, tmp_path: Path
+    server: str, is_real: bool, situation: str, fine: Fine, tmp_path: Path
 ) -> None:
     given = SITUATIONS[server][situation]
     assert given.refusal
@@ -146,16 +162,13 @@ def test_a_server_that_does_not_want_the_worker_stops_it_and_nothing_is_booked_o
             handler.probe()
         assert world.delivered() == {}
     # Somebody mends it; the messages come again, to the same journal.
-    with world_of(server, is_real) as world:
-        settings = settings_for(world, tmp_path, ehlo_name=NAME)
-        mended = EmailHandler(
-            settings, SmtpClient(settings, threading.Event()), SendJournal(settings.state_dir, "email")
-        )
-        mended.probe()
-        assert accepted(mended.handle(message("1", to=A))) == [A]
-        assert accepted(mended.handle(message("2", to=[A, B]))) == [A, B]
-        world.wait_for(3)
-        assert world.delivered() == {("1", A): 1, ("2", A): 1, ("2", B): 1}
+    good = fine(server, is_real)
+    mended = handler_for(good, tmp_path, ehlo_name=NAME)
+    mended.probe()
+    assert accepted(mended.handle(message("1", to=A))) == [A]
+    assert accepted(mended.handle(message("2", to=[A, B]))) == [A, B]
+    good.wait_for(3)
+    assert good.delivered() == {("1", A): 1, ("2", A): 1, ("2", B): 1}
 
 
 @pytest.mark.parametrize(("server", "is_real"), WORLDS, ids=map(world_id, WORLDS))
@@ -171,18 +184,17 @@ def test_a_server_that_relays_nothing_for_the_worker_stops_it(server: str, is_re
 
 @pytest.mark.parametrize(("server", "is_real"), WORLDS, ids=map(world_id, WORLDS))
 def test_a_right_that_is_lost_on_the_way_stops_the_worker_and_comes_back(
-    server: str, is_real: bool, tmp_path: Path
+    server: str, is_real: bool, fine: Fine, tmp_path: Path
 ) -> None:
     lost = "client" if "client" in SITUATIONS[server] else "sender unknown"
-    with world_of(server, is_real) as world:
-        assert accepted(handler_in(world, tmp_path).handle(message("1", to=A))) == [A]
+    good = fine(server, is_real)
+    assert accepted(handler_in(good, tmp_path).handle(message("1", to=A))) == [A]
     with world_of(server, is_real, lost) as world:
         handler = handler_in(world, tmp_path)
         down = outcomes_until_it_stops(handler, [message(str(number), to=B) for number in range(2, 6)])
         assert len(down) == 1, "the others are not even tried"
         assert isinstance(down[0], ConfigurationError)
-    with world_of(server, is_real) as world:
-        assert accepted(handler_in(world, tmp_path).handle(message("2", to=B))) == [B]
+    assert accepted(handler_in(good, tmp_path).handle(message("2", to=B))) == [B]
 
 
 def outcomes_until_it_stops(handler: EmailHandler, messages: list[IncomingMessage]) -> list[HandlerOutcome]:

@@ -117,7 +117,7 @@ def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessa
     mail = EmailMessage(policy=SMTP.clone(cte_type="7bit", refold_source="none"))
     set_addresses(mail, "From", [Address(settings.from_name, addr_spec=settings.sender)])
     if settings.reply_to:
-        mail["Reply-To"] = Address(addr_spec=settings.reply_to)
+        set_addresses(mail, "Reply-To", [Address(addr_spec=settings.reply_to)])
     set_text(mail, "Subject", subject)
     mail["Date"] = now
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence note comes back

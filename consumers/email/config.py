@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config import EnvironmentSettings, PositiveCount, Seconds, Shared, StateDir, missing_files
-from consumers.email.addresses import BadAddressError, domain_of, parse_address
+from consumers.email.addresses import NAME_LIMIT, BadAddressError, domain_of, parse_address
 from consumers.email.own_name import is_name
 from core import values
 from core.settings_errors import FieldProblem, Text, ValueProblem
@@ -64,6 +64,11 @@ def _header_text(value: str) -> str:
         raise ValueProblem(
             Text("has characters that are not printable", "содержит непечатаемые символы"),
             Text("plain text on one line", "простой текст в одну строку"),
+        )
+    if len(value) > NAME_LIMIT:
+        raise ValueProblem(
+            Text(f"has more than {NAME_LIMIT} characters", f"длиннее {NAME_LIMIT} символов"),
+            Text("a short name", "короткое имя"),
         )
     return value
 
