@@ -55,7 +55,7 @@ def pythons() -> list[str]:
     versions = range(11, 20)
     candidates = [sys.executable, *(path for minor in versions if (path := which(f"python3.{minor}")))]
     candidates += sorted(map(str, Path.home().glob(".pyenv/versions/3.1[1-9]*/bin/python3")))
-    found = {}
+    found: dict[str, str] = {}
     for path in candidates:
         done = subprocess.run(
             [path, "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=False
