@@ -104,12 +104,12 @@ def test_any_topic_of_the_queue_is_a_mail(server: MailServer, tmp_path: Path) ->
     assert len(server.mails) == 3
 
 
-def test_a_batch_goes_over_one_connection(server: MailServer, tmp_path: Path) -> None:
+def test_a_batch_goes_over_a_connection_for_every_ten_mails(server: MailServer, tmp_path: Path) -> None:
     handler = handler_for(server, tmp_path)
     outcomes = [outcome for _, outcome in handler.handle_batch([message() for _ in range(20)])]
     assert all(isinstance(outcome, Done) for outcome in outcomes)
-    assert (len(server.mails), server.connections) == (20, 1)
-    assert handler.get_stats() == {"connections": 1, "mails": 20}
+    assert (len(server.mails), server.connections) == (20, 2)
+    assert handler.get_stats() == {"connections": 2, "mails": 20}
 
 
 def test_a_large_mail_arrives_whole(server: MailServer, tmp_path: Path) -> None:

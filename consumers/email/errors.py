@@ -18,6 +18,7 @@ _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?!\S)")
 # RFC 3463 3.2 and 3.3, RFC 7505: the address of the recipient, and all about a mailbox. X.1.0, X.1.7 and X.1.8 are
 # given for senders (Postfix: 550 5.1.0, 450 4.1.8 at RCPT).
 _ABOUT_RECIPIENT = re.compile(r"[245]\.(?:1\.(?:1|2|3|4|6|10)|2\.\d+)")
+_OUT_OF_STEP = range(500, 505)  # RFC 5321 4.2.2: about the command, never about a mail
 _GREYLISTING = re.compile(r"gr[ae]y-?list", re.IGNORECASE)  # said in every language, with several codes
 
 
@@ -87,7 +88,8 @@ def _kind(stage: Stage, reply: Reply) -> type[OutcomeError]:
     if stage in ("recipient", "content"):
         if _wants_login(reply):
             return ConfigurationError
-        return RecipientDeferredError if temporary else RecipientRefusedError
+        out_of_step = stage == "content" and reply.code in _OUT_OF_STEP
+        return RecipientDeferredError if temporary or out_of_step else RecipientRefusedError
     if stage == "sender" and _is_about_the_message(reply):
         return TransientError if temporary else RecipientRefusedError
     return OutageError if temporary else ConfigurationError
