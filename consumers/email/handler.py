@@ -132,10 +132,12 @@ class EmailHandler(BaseMessageHandler):
 
     def _done(self, task: CamundaTask, progress: Progress, *, duplicate: bool) -> Done:
         message_id = self._composer.message_id(task.task_id)
-        response = {
+        response: dict[str, Any] = {
             "success": True,
             "email_message_id": message_id,
             "email_accepted": progress.accepted,
             "email_refused": progress.refused,
         }
+        if warnings := self._composer.warnings(task):
+            response["warnings"] = warnings
         return Done(response, external_id=message_id, duplicate=duplicate)
