@@ -114,6 +114,12 @@ class EmailSandbox:
         with self._lock:
             return tuple(self._mails)
 
+    def forget(self) -> None:
+        """All mails, as if there had been none."""
+        with self._lock:
+            self._mails.clear()
+            self._queued.clear()
+
     def by_task(self) -> Mapping[str, Sequence[Mail]]:
         """The mails under each Camunda task id; those without one are left out."""
         found: defaultdict[str, list[Mail]] = defaultdict(list)
