@@ -233,7 +233,7 @@ def test_a_crash_while_the_question_is_asked_blames_nobody(server: MailServer, t
 
 
 def test_a_third_refusal_that_is_a_421_in_its_place_is_asked_about_again(server: MailServer, tmp_path: Path) -> None:
-    """chasquid 1.11 hangs up so (max_errors of internal/smtpsrv/conn.go)."""
+    """chasquid does so at the third error (albertito/chasquid, internal/smtpsrv/conn.go: errCount >= 3)."""
     recipients = [f"n{number}@example.com" for number in range(3)]
     for address in recipients:
         server.always("RCPT", "550 5.1.1 unknown", to=address)

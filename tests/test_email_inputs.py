@@ -112,6 +112,26 @@ def test_texts_arrive_letter_for_letter_or_are_refused_by_name(subject: str, bod
     assert text.get_content().replace("\r\n", "\n").removesuffix("\n") == lines.removesuffix("\n")
 
 
+@given(st.text(max_size=220), st.binary(max_size=50))
+def test_an_attachment_arrives_with_its_name_or_is_refused_by_name(name: str, content: bytes) -> None:
+    attachment = {"name": name, "content": base64.b64encode(content).decode(), "content_type": "application/pdf"}
+    composer = Composer(settings_for(None, Path("/nowhere")))
+    given_task = task("task-1", to="a@example.com", subject="x", body="x", attachments=[attachment])
+    try:
+        letter = composer.letter(given_task, composer.recipients(given_task), NOW)
+    except PermanentError as error:
+        refused = error.reason
+    else:
+        refused = ""
+    if refused:
+        assert refused.startswith("attachments")
+        return
+    [got] = message_from_bytes(letter.content, policy=default).iter_attachments()
+    assert got.get_content() == content
+    if not composer.warnings(given_task):  # told where a path was left away
+        assert got.get_filename() == name.strip()
+
+
 @given(st.dictionaries(st.sampled_from(["who", "rows", "n"]), JSON))
 def test_a_template_with_any_variables_makes_a_mail_or_a_reason(
     tmp_path_factory: pytest.TempPathFactory, variables: dict[str, Any]
