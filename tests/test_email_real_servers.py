@@ -16,7 +16,6 @@ from sandbox.debian import UnpackError
 from sandbox.email import EmailSandbox
 from sandbox.email.servers import Exim, MailServerError, OpenSmtpd, Postfix, RealServer, mail_servers
 from sandbox.email.servers.jail import command
-from sandbox.node_guard import base_folder
 from tests.daemon import ROOT
 from tests.email_worlds import servers_tree
 from tests.harness import wait_until
@@ -40,30 +39,24 @@ for kind in (Postfix, Exim, OpenSmtpd):
 """
 
 
-def programs_of(tree: Path) -> set[int]:
-    """Living processes of the servers, whatever they call themselves."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(tree) in (process / "maps").read_text():
-                found.add(int(process.name))
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
 def test_a_server_hands_on_what_it_takes_and_its_end_leaves_nothing(kind: type[RealServer]) -> None:
-    tree = servers_tree()
-    before, folders = programs_of(tree), set(base_folder().glob("node-*"))
-    with EmailSandbox() as sink, kind(tree, sink.port) as server:
+    with EmailSandbox() as sink, kind(servers_tree(), sink.port) as server:
         with smtplib.SMTP("127.0.0.1", server.port, timeout=60) as client:
             client.sendmail("worker@example.ru", "a@example.com", MAIL)
         wait_until(lambda: len(sink.mails()) == 1, 60, "the mail at the sink")
-        assert programs_of(tree) - before
-        mine = set(base_folder().glob("node-*")) - folders
-    assert not [folder for folder in mine if folder.exists() and (folder / "root/etc/hosts").exists()]
-    wait_until(lambda: not programs_of(tree) - before, 30, "the end of every process of the server")
+        folder, processes = server.folder, server.processes()
+        assert len(processes) > 1
+    assert not folder.exists()
+    wait_until(lambda: not any(map(_lives, processes)), 30, "the end of every process of the server")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return "\nState:\tZ" not in status
 
 
 @pytest.fixture

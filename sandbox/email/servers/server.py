@@ -69,6 +69,24 @@ class RealServer(ABC):
             raise MailServerError(f"{self.name} is not started")
         return self._reserved.port
 
+    @property
+    def folder(self) -> Path:
+        """All that it writes; it goes with the server."""
+        if self._folder is None:
+            raise MailServerError(f"{self.name} is not started")
+        return self._folder.path
+
+    def processes(self) -> set[int]:
+        """Its living processes, whatever they call themselves: proot traces each of them."""
+        if self._process is None:
+            return set()
+        found = {self._process.pid}
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                if f"\nTracerPid:\t{self._process.pid}\n" in status.read_text():
+                    found.add(int(status.parent.name))
+        return found
+
     def log(self) -> str:
         """What the server itself says of its work."""
         if self._folder is None:
