@@ -15,7 +15,7 @@ import pytest
 from sandbox.debian import UnpackError
 from sandbox.email import EmailSandbox
 from sandbox.email.servers import Exim, MailServerError, OpenSmtpd, Postfix, RealServer, mail_servers
-from sandbox.email.servers.jail import command
+from sandbox.email.servers.jail import command, environment
 from tests.daemon import ROOT
 from tests.email_worlds import servers_tree
 from tests.harness import wait_until
@@ -48,6 +48,7 @@ def test_a_server_hands_on_what_it_takes_and_its_end_leaves_nothing(kind: type[R
         folder, processes = server.folder, server.processes()
         assert len(processes) > 1
     assert not folder.exists()
+    assert not list(Path("/tmp").glob(f"proot*-{min(processes)}-*"))
     wait_until(lambda: not any(map(_lives, processes)), 30, "the end of every process of the server")
 
 
@@ -90,11 +91,11 @@ def test_an_ordinary_user_runs_the_servers_as_root_does(public_folder: Path) -> 
     assert (done.stdout, done.returncode) == ("Postfix 1\nExim 1\nOpenSMTPD 1\n", 0), done.stderr
 
 
-def test_a_program_in_there_believes_to_be_root_and_has_no_right_of_root(tmp_path: Path) -> None:
+def test_a_program_in_there_believes_to_be_root_and_has_no_right_of_root() -> None:
     code = 'print "$<\\n"; chown 0, 0, "/tmp" or print "no\\n"; open F, "/proc/self/status"; print grep /CapEff/, <F>'
     ran = subprocess.run(
         command(servers_tree(), {}, ["/usr/bin/perl", "-e", code]),
-        env={"PATH": os.defpath, "LC_ALL": "C", "PROOT_TMP_DIR": str(tmp_path)},
+        env={**environment(servers_tree()), "LC_ALL": "C"},
         capture_output=True,
         text=True,
         check=True,

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox.debian import Progress, Release, UnpackError, download, locked, need_apt, run, unpack
-from sandbox.email.servers.jail import MOUNT_POINTS, command
+from sandbox.email.servers.jail import DEVICES, MOUNT_POINTS, command, environment, keep_loader
 
 RELEASE = "bookworm"  # Postfix 3.7, Exim 4.96, OpenSMTPD 6.8
 
@@ -39,13 +39,17 @@ def mail_servers(cache: Path, progress: Progress = lambda step: None) -> Path:
 def _make_root(tree: Path) -> None:
     for folder in _UNUSED:
         shutil.rmtree(tree / folder, ignore_errors=True)
-    for mount_point in MOUNT_POINTS:
+    # All that is mounted has a place: else proot makes one in /tmp, and leaves it there when it is killed.
+    for mount_point in (*MOUNT_POINTS, "/dev"):
         (tree / mount_point.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    for device in DEVICES:
+        (tree / device.lstrip("/")).touch()
+    keep_loader(tree)
     tree.chmod(0o711)  # as OpenSMTPD wants its spool, which is the root of its world
 
 
 def _check(tree: Path, work: Path) -> None:
     """What is missing, ptrace included, shows here and not at the start of a server."""
-    version = run(command(tree, {}, ["/usr/sbin/postconf", "-dh", "mail_version"]), work, {})
+    version = run(command(tree, {}, ["/usr/sbin/postconf", "-dh", "mail_version"]), work, environment(tree))
     if not version.startswith("3."):
         raise UnpackError(f"Postfix says that its version is {version!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import smtplib
 import subprocess
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from sandbox.email.servers.jail import command
+from sandbox.email.servers.jail import command, environment
 from sandbox.node_guard import MARKER, GuardedFolder
 from sandbox.ports import LOOPBACK, ReservedPort
 
@@ -132,11 +131,10 @@ class RealServer(ABC):
         write(root / "etc/mailname", HOST_NAME)
         program = self._configure(root)
         mounts = {f"/{each.name}": each for each in root.iterdir()}
-        environment = {"PATH": os.defpath, "PROOT_TMP_DIR": str(root / "tmp"), **folder.environment}
         with (folder.path / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 command(self._tree, mounts, program),
-                env=environment,
+                env={**environment(self._tree), **folder.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
