@@ -141,6 +141,15 @@ class SendJournal:
                 (self._system, task_id, part),
             )
 
+    def last_sent(self, count: int) -> list[str]:
+        """The parts that were sent last, the latest first."""
+        with self._opened() as connection:
+            rows = connection.execute(
+                "SELECT part FROM sends WHERE system = ? AND state = 'sent' ORDER BY at DESC LIMIT ?",
+                (self._system, count),
+            )
+            return [part for (part,) in rows]
+
     def check(self) -> None:
         """Opens the file and writes to it."""
         with self._opened() as connection:

@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox.node_guard import base_folder
+from sandbox.debian import Progress, UnpackError, cache_folder
 from sandbox.rabbitmq_foreign import server_of_version
-from sandbox.rabbitmq_packages import Progress, UnpackError, unpacked_server
+from sandbox.rabbitmq_packages import unpacked_server
 from sandbox.rabbitmq_server import DockerServer, LocalServer, Server
 from sandbox.rabbitmq_versions import VARIABLE
 
@@ -59,7 +59,7 @@ def find_server(
         return server
     # An installed server is whatever the machine has: it never answers for a version that was asked for.
     reasons = ["rabbitmq-server is not installed"] if version is None else []
-    folder = cache or _cache_folder()
+    folder = cache or cache_folder()
     try:
         return server_of_version(version, folder, progress) if version else unpacked_server(folder, progress)
     except UnpackError as error:
@@ -78,18 +78,6 @@ def find_installed(patterns: Sequence[str] = INSTALLED_HOMES) -> LocalServer | N
         beside = Path(command).resolve().parent / "rabbitmq-env"
         homes.append(beside.resolve().parent.parent)
     return next((LocalServer(home) for home in homes if (home / "sbin/rabbitmq-env").exists()), None)
-
-
-def _cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/task-creator`, else `~/.cache/task-creator`, else beside the nodes when HOME is of no use."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "task-creator")
-    if not folder.is_absolute():  # neither HOME nor an entry in passwd: "~" stays as it is
-        return base_folder() / "cache"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return base_folder() / "cache"
-    return folder if os.access(folder, os.W_OK) else base_folder() / "cache"
 
 
 def _docker_answers() -> bool:

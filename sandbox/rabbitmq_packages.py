@@ -6,29 +6,17 @@ kept for the next time. Delete the folder to get newer packages.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from sandbox.debian import Progress, UnpackError, locked, need_apt, private_apt, run
 from sandbox.rabbitmq_server import LocalServer
 
-Progress = Callable[[str], None]
-
-_NEEDED_TOOLS = ("apt-get", "apt-cache", "dpkg")
-_COMMAND_TIMEOUT = 600.0  # seconds; 70 MB over a slow line
 _PACKAGE = re.compile(r"rabbitmq-server|erlang-[a-z0-9-]+")
 _DEPENDS_ONLY = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
-
-
-class UnpackError(Exception):
-    """The packages could not be downloaded, unpacked or run."""
 
 
 def unpacked_server(cache: Path, progress: Progress = lambda step: None) -> LocalServer:
@@ -41,36 +29,6 @@ def unpacked_server(cache: Path, progress: Progress = lambda step: None) -> Loca
                 _unpack(Path(work), progress)
                 (Path(work) / "root").rename(tree)  # only a whole, tried tree ever gets this name
     return server_in(tree)
-
-
-def need_apt() -> None:
-    """Raises UnpackError where the tools of Debian and Ubuntu are missing."""
-    if missing := [tool for tool in _NEEDED_TOOLS if shutil.which(tool) is None]:
-        raise UnpackError(f"no {missing[0]} here: not a Debian or Ubuntu")
-
-
-@contextmanager
-def locked(cache: Path) -> Iterator[None]:
-    """One process at a time unpacks into `cache`; the next waits and finds the work done."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for interrupted in cache.glob("new-*"):
-            shutil.rmtree(interrupted, ignore_errors=True)
-        yield
-
-
-def private_apt(work: Path) -> list[str]:
-    """Options with which apt writes only below `work`: it needs no root and waits for nobody's lock."""
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (work / folder).mkdir(parents=True)
-    return [
-        *("-o", f"Dir::State={work / 'state'}", "-o", f"Dir::Cache={work / 'cache'}"),
-        *("-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "APT::Sandbox::User="),
-        *("-o", "Debug::NoLocking=1", "-o", "Acquire::Retries=2"),
-        # Without it apt-get calls it a success when no mirror can be reached.
-        *("-o", "APT::Update::Error-Mode=any"),
-    ]
 
 
 def make_relocatable(erlang: Path) -> None:
@@ -95,27 +53,6 @@ def server_in(tree: Path) -> LocalServer:
     if not homes:
         raise UnpackError(f"no RabbitMQ in {tree}")
     return LocalServer(homes[-1], tree / "usr/lib/erlang")
-
-
-def run(argv: list[str], cwd: Path, env: dict[str, str] | None = None) -> str:
-    """Its output. Raises UnpackError."""
-    environment = env or {**os.environ, "LC_ALL": "C.UTF-8"}
-    try:
-        done = subprocess.run(
-            argv,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UnpackError(f"{argv[0]} did not finish within {_COMMAND_TIMEOUT:.0f} s") from error
-    if done.returncode != 0:
-        raise UnpackError(f"{Path(argv[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}")
-    return done.stdout
 
 
 def _unpack(work: Path, progress: Progress) -> None:

@@ -127,6 +127,11 @@ class MailServer:
         with self._lock:
             self._always[step, to] = reply
 
+    def relent(self, step: str, to: str | None = None) -> None:
+        """What `always` said of it counts no more."""
+        with self._lock:
+            self._always.pop((step, to), None)
+
     def by_task(self) -> dict[str, list[Received]]:
         found: defaultdict[str, list[Received]] = defaultdict(list)
         for mail in list(self.mails):

@@ -6,19 +6,25 @@ import json
 import threading
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from consumers.email.client import SmtpClient
 from consumers.email.config import EmailSettings
 from consumers.email.handler import EmailHandler
 from core.messages import CamundaTask, IncomingMessage
 from runtime.send_journal import SendJournal
-from tests.email_server import MailServer
 
 SENDER = "worker@example.ru"
 
 
-def settings_for(server: MailServer | None, folder: Path, **changes: Any) -> EmailSettings:
+class Listening(Protocol):
+    """Whatever takes mails on a port of this machine."""
+
+    @property
+    def port(self) -> int: ...
+
+
+def settings_for(server: Listening | None, folder: Path, **changes: Any) -> EmailSettings:
     given: dict[str, Any] = {
         "smtp_host": "127.0.0.1",
         "smtp_port": server.port if server else 1,
@@ -33,7 +39,7 @@ def settings_for(server: MailServer | None, folder: Path, **changes: Any) -> Ema
     return EmailSettings(**given)
 
 
-def handler_for(server: MailServer, folder: Path, **changes: Any) -> EmailHandler:
+def handler_for(server: Listening, folder: Path, **changes: Any) -> EmailHandler:
     settings = settings_for(server, folder, **changes)
     return EmailHandler(settings, SmtpClient(settings, threading.Event()), SendJournal(settings.state_dir, "email"))
 

@@ -6,12 +6,14 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.address import BrokerAddress
 from sandbox.email import EmailSandbox
+from sandbox.email.dialects import EXIM, OPENSMTPD, POSTFIX, Dialect
 from tests import system_stories
 from tests.broker import Broker
 from tests.daemon import Daemon
@@ -92,6 +94,33 @@ def test_an_outage_spends_no_attempt_and_ends_by_itself(
     system: System, vhost: BrokerAddress, broker: Broker, tmp_path: Path
 ) -> None:
     system_stories.an_outage_spends_no_attempt(system, vhost, broker, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "refusal"),
+    [(POSTFIX, "name not found"), (POSTFIX, "sender unknown"), (EXIM, "sender unknown"), (OPENSMTPD, "client")],
+    ids=lambda given: str(getattr(given, "name", given)).replace(" ", "-"),
+)
+def test_a_server_that_does_not_want_the_worker_spends_no_attempt_and_is_no_recipients_fault(
+    dialect: Dialect,
+    refusal: str,
+    system: System,
+    mails: EmailSandbox,
+    vhost: BrokerAddress,
+    broker: Broker,
+    tmp_path: Path,
+) -> None:
+    mails.dialect, mails.recipients = dialect, ("ivan@example.com", "worker@example.ru")
+
+    def refuse() -> None:
+        mails.refusals = (dialect.refusals[refusal],)
+
+    def relent() -> None:
+        mails.refusals = ()
+
+    unwanted = replace(system, go_down=refuse, come_back=relent)
+    system_stories.an_outage_spends_no_attempt(unwanted, vhost, broker, tmp_path)
+    assert "EMAIL_EHLO_NAME" in (tmp_path / "console.log").read_text(), "people are told what to look at"
 
 
 def test_a_worker_killed_again_and_again_loses_no_mail_and_repeats_at_most_those_in_flight(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
+from consumers.email.client import SmtpClient
+from consumers.email.config import EmailSettings
 from consumers.email.errors import Reply, Stage, outcome_of
+from consumers.email.handler import EmailHandler
+from consumers.email.own_name import is_name, own_name
+from consumers.email.wire import Smtp
 from core.errors import (
     AmbiguousError,
     BusinessError,
@@ -23,7 +29,7 @@ from core.errors import (
 from core.results import Done
 from runtime.send_journal import SendJournal
 from tests.email_server import DROP, TAKE_AND_DROP, TAKE_AND_STALL, MailServer
-from tests.email_support import SENDER, handler_for, message
+from tests.email_support import SENDER, handler_for, message, settings_for
 
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
 
@@ -37,13 +43,12 @@ def server() -> Iterator[MailServer]:
 # step, reply, outcome of a mail to one recipient
 SIGNALS: tuple[tuple[str, str, type[OutcomeError]], ...] = (
     ("RCPT", "550 5.1.1 no such user", BusinessError),
-    ("RCPT", "550 no such user", BusinessError),
     ("RCPT", "553 5.1.3 bad address", BusinessError),
     ("RCPT", "552 5.2.2 mailbox full", BusinessError),
     ("RCPT", "450 5.1.1 the enhanced code is more exact", BusinessError),
     ("RCPT", "550 4.2.1 the enhanced code is more exact", TransientError),
     ("RCPT", "450 4.7.1 greylisted", TransientError),
-    ("RCPT", "451 local error", TransientError),
+    ("RCPT", "450 4.2.0 greylisted", TransientError),
     ("RCPT", "452 4.2.2 mailbox full for now", TransientError),
     ("RCPT", "421 4.3.2 shutting down", OutageError),
     ("RCPT", "530 5.7.0 authentication required", ConfigurationError),
@@ -59,6 +64,7 @@ SIGNALS: tuple[tuple[str, str, type[OutcomeError]], ...] = (
     ("BEFORE DATA", "554 5.5.1 no valid recipients", BusinessError),
     ("BEFORE DATA", "451 4.3.0 not now", TransientError),
     ("BEFORE DATA", "421 4.3.2 shutting down", OutageError),
+    ("BEFORE DATA", "503 need RCPT command", TransientError),
     ("DATA", "554 5.6.0 content refused", BusinessError),
     ("DATA", "554 spam", BusinessError),
     ("DATA", "552 5.3.4 too large", BusinessError),
@@ -86,6 +92,7 @@ def test_a_reply_has_its_outcome_and_nothing_is_sent(
     ("step", "reply", "outcome"),
     [
         ("EHLO", "421 4.3.2 not now", OutageError),
+        ("EHLO", "450 4.7.1 not now", OutageError),
         ("AUTH", "535 5.7.8 bad credentials", ConfigurationError),
         ("AUTH", "534 5.7.9 mechanism too weak", ConfigurationError),
         ("AUTH", "454 4.7.0 temporary failure", OutageError),
@@ -144,25 +151,130 @@ def test_a_message_put_back_after_everybody_refused_it_is_tried_anew(server: Mai
     assert server.boxes() == [A]
 
 
-# -- 550 5.7.1: is it the recipient or the worker? --------------------------------------------------------------------
+# -- is it the recipient or the worker? Real servers tell it in test_email_servers ------------------------------------
 
 
-def test_relaying_denied_even_to_our_own_address_stops_the_system(server: MailServer, tmp_path: Path) -> None:
-    server.always("RCPT", "550 5.7.1 relaying denied")
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "550 5.7.1 relaying denied",
+        "550 no such user",
+        "451 local error",
+        "454 4.7.1 Relay access denied",
+        "503 5.7.1 x",
+    ],
+)
+def test_what_is_refused_even_to_our_own_address_stops_the_system(
+    reply: str, server: MailServer, tmp_path: Path
+) -> None:
+    server.always("RCPT", reply)
     handler = handler_for(server, tmp_path)
-    with pytest.raises(ConfigurationError, match="to nobody"):
+    with pytest.raises(ConfigurationError, match=f"not even for EMAIL_FROM: {reply}.*EMAIL_EHLO_NAME"):
         handler.handle(message("task-1", to=[A, B]))
-    server.always("RCPT", "250 2.1.5 OK")
+    with pytest.raises(ConfigurationError):
+        handler.probe()  # else it would resume, and pause, and resume
+    server.relent("RCPT")
+    handler.probe()
     assert SendJournal(tmp_path / "state", "email").parts("task-1") == {}, "all are tried again when that is mended"
+    assert isinstance(handler.handle(message("task-1", to=[A, B])), Done)
 
 
-def test_one_message_to_a_forbidden_address_does_not_stop_the_others(server: MailServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reply", ["550 5.7.1 not to outside", "550 no", "450 4.7.1 not now"])
+def test_one_message_to_a_forbidden_address_does_not_stop_the_others(
+    reply: str, server: MailServer, tmp_path: Path
+) -> None:
+    server.always("RCPT", reply, to=A)
+    with pytest.raises(TransientError if reply.startswith("4") else BusinessError):
+        handler_for(server, tmp_path).handle(message(to=A))
+    assert isinstance(handler_for(server, tmp_path).handle(message(to=B)), Done)
+    assert SENDER not in server.boxes(), "asking is not sending"
+
+
+def test_an_address_that_is_no_mailbox_says_nothing_against_the_worker(server: MailServer, tmp_path: Path) -> None:
+    server.always("RCPT", "550 5.1.1 unknown", to=SENDER)
     server.always("RCPT", "550 5.7.1 not to outside", to=A)
     with pytest.raises(BusinessError):
         handler_for(server, tmp_path).handle(message(to=A))
-    result = handler_for(server, tmp_path).handle(message(to=[A, B]))
-    assert list(result.response["email_refused"]) == [A]  # type: ignore[union-attr]
-    assert SENDER not in server.boxes(), "asking is not sending"
+
+
+def test_who_had_a_mail_before_speaks_for_the_worker_also_after_a_restart(server: MailServer, tmp_path: Path) -> None:
+    assert isinstance(handler_for(server, tmp_path).handle(message(to=B)), Done)
+    for address in (SENDER, A):
+        server.always("RCPT", "550 Invalid recipient", to=address)
+    with pytest.raises(BusinessError):
+        handler_for(server, tmp_path).handle(message(to=A))
+    server.always("RCPT", "550 Invalid recipient")
+    with pytest.raises(ConfigurationError):
+        handler_for(server, tmp_path).handle(message(to=A))
+
+
+def test_a_question_that_cannot_be_asked_books_nothing(server: MailServer, tmp_path: Path) -> None:
+    server.always("RCPT", "550 no", to=A)
+    server.always("RCPT", "421 4.3.2 shutting down", to=SENDER)
+    with pytest.raises(OutageError):
+        handler_for(server, tmp_path).handle(message("task-1", to=A))
+    assert SendJournal(tmp_path / "state", "email").parts("task-1") == {}
+
+
+def test_a_crash_while_the_question_is_asked_blames_nobody(server: MailServer, tmp_path: Path) -> None:
+    settings = settings_for(server, tmp_path)
+
+    class Crashing(SmtpClient):
+        def connect(self) -> Smtp:
+            if self.stats()["connections"]:
+                raise KeyboardInterrupt
+            return super().connect()
+
+    server.always("RCPT", "550 no")
+    journal = SendJournal(settings.state_dir, "email")
+    with pytest.raises(KeyboardInterrupt):
+        EmailHandler(settings, Crashing(settings, threading.Event()), journal).handle(message("task-1", to=[A, B]))
+    assert SendJournal(tmp_path / "state", "email").parts("task-1") == {}
+
+
+def test_a_third_refusal_that_is_a_421_in_its_place_is_asked_about_again(server: MailServer, tmp_path: Path) -> None:
+    """chasquid does so at the third error (albertito/chasquid, internal/smtpsrv/conn.go: errCount >= 3)."""
+    recipients = [f"n{number}@example.com" for number in range(3)]
+    for address in recipients:
+        server.always("RCPT", "550 5.1.1 unknown", to=address)
+    server.replies("RCPT", "421 4.5.0 Too many errors, bye", to=recipients[2])
+    result = handler_for(server, tmp_path).handle(message(to=[*recipients, A]))
+    assert isinstance(result, Done)
+    assert list(result.response["email_refused"]) == recipients
+
+
+# -- the name that the worker gives itself ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("machine", "address", "name"),
+    [
+        ("worker.example.ru", "192.0.2.7", "worker.example.ru"),
+        ("3f2a9c0d1e4b", "172.17.0.2", "[172.17.0.2]"),
+        ("localhost", "127.0.0.1", "[127.0.0.1]"),
+        ("my_service.example.ru", "192.0.2.7", "[192.0.2.7]"),
+        ("worker.example.ru.", "192.0.2.7", "[192.0.2.7]"),
+        ("воркер.рф", "192.0.2.7", "[192.0.2.7]"),
+        ("192.0.2.7", "192.0.2.7", "[192.0.2.7]"),
+        ("box", "fe80::1%eth0", "[IPv6:fe80::1]"),
+    ],
+)
+def test_the_worker_has_a_name_that_servers_accept(machine: str, address: str, name: str) -> None:
+    """RFC 5321 4.1.4: a host name, or the address where there is none. Bare ids of containers are refused."""
+    assert own_name(machine, address) == name
+    assert is_name(name)
+
+
+@pytest.mark.parametrize("wrong", ["a_b", "vm.", "-a", "a..b", "[1.2.3]", "a b", "x" * 64, "воркер", "[::1"])
+def test_a_name_that_is_none_is_refused_by_name(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="is no name of a machine"):
+        EmailSettings(ehlo_name=wrong)
+
+
+def test_a_name_that_the_server_refuses_is_a_mistake_of_the_settings(server: MailServer, tmp_path: Path) -> None:
+    server.always("EHLO", "501 5.5.4 no such name")
+    handler = handler_for(server, tmp_path, ehlo_name="box")
+    assert isinstance(handler.handle(message()), Done), "HELO may do"
 
 
 # -- lost connections -------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults import commands
+from sandbox.debian import UnpackError
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_foreign import foreign_server
 from sandbox.rabbitmq_install import NoServerError, find_server
-from sandbox.rabbitmq_packages import UnpackError
 from sandbox.rabbitmq_server import LocalServer, Server
 from sandbox.rabbitmq_versions import DEBIAN_RELEASES, VARIABLE, VersionError, chosen_version
 

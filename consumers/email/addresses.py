@@ -16,10 +16,11 @@ from typing import Any
 from core import values
 from core.errors import PermanentError
 
+NAME_LIMIT = 200  # characters of a display name
+
 # RFC 5321 4.5.3.1
 _LOCAL_LIMIT = 64
 _ADDRESS_LIMIT = 254
-_NAME_LIMIT = 200  # characters of a display name
 _LIST_LIMIT = 100_000  # characters of a list of addresses
 _COUNT_LIMIT = 10_000  # addresses that are looked at to find the distinct ones
 
@@ -75,8 +76,8 @@ def parse_address(name: str, written: str) -> Address:
     local, at, domain = bare.rpartition("@")
     if not at or len(local.encode()) > _LOCAL_LIMIT or not _LOCAL.fullmatch(local) or not local.isprintable():
         raise BadAddressError(name, written, "a mail address such as ivan@example.ru or Иван <ivan@example.ru>")
-    if len(display) > _NAME_LIMIT or "<" in display or ">" in display:
-        raise BadAddressError(name, written, f"an address with a name of at most {_NAME_LIMIT} characters")
+    if len(display) > NAME_LIMIT or "<" in display or ">" in display:
+        raise BadAddressError(name, written, f"an address with a name of at most {NAME_LIMIT} characters")
     try:
         address = Address(display, username=local, domain=domain_of(domain))
     except (MessageError, ValueError, IndexError):

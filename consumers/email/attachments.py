@@ -19,6 +19,7 @@ from core.errors import PermanentError, TransientError
 COUNT_LIMIT = 50
 _NAME_LIMIT = 200  # characters
 _TYPE = re.compile(r"(?!multipart/|message/)[a-z0-9][a-z0-9.+-]{0,60}/[a-z0-9][a-z0-9.+-]{0,100}", re.IGNORECASE)
+_KEYS = ("name", "content", "content_type", "file")
 _SPACE = str.maketrans("", "", " \t\r\n")
 
 
@@ -55,6 +56,10 @@ class Attachments:
             item = {"file": item}
         if not isinstance(item, Mapping):
             raise values.BadValueError("attachments", item, "a file name or {name, content}")
+        if unknown := [key for key in item if key not in _KEYS]:
+            raise values.BadValueError("attachments", unknown[0], f"a key of an attachment: {', '.join(_KEYS)}")
+        if not values.is_blank(item.get("file")) and item.get("content") is not None:
+            raise PermanentError("attachments: file and content are given, one of them is meant", code="attachment")
         if not values.is_blank(item.get("file")):
             path, content = self._file(item["file"], left)
             name = header_text("attachments.name", item.get("name") or path.name)
@@ -64,7 +69,7 @@ class Attachments:
         else:
             shown = {key: "…" if key == "content" else each for key, each in item.items()}
             raise values.BadValueError("attachments", shown, "a file name or {name, content} with content in base64")
-        name = name.replace("\\", "/").rpartition("/")[2]
+        name = _without_path(name)
         if not name or len(name) > _NAME_LIMIT:
             raise values.BadValueError("attachments.name", name, f"a file name of at most {_NAME_LIMIT} characters")
         return Attachment(name, _content_type(name, item.get("content_type")), content)
@@ -115,6 +120,20 @@ class Attachments:
             f"attachment {name!r}: the attachments are larger than EMAIL_MAX_ATTACHMENT_BYTES={self._limit}",
             code="attachment_too_large",
         )
+
+
+def path_warnings(value: Any) -> list[str]:
+    """Names that a mail shows without the path before them. `value` has been read before."""
+    given = [item.get("name") for item in _items(value) if isinstance(item, Mapping)]
+    return [
+        f"attachments: {name} is attached as {_without_path(name)}"
+        for name in given
+        if isinstance(name, str) and _without_path(name) != name
+    ]
+
+
+def _without_path(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
 
 
 def _items(value: Any) -> list[Any]:

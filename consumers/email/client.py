@@ -11,12 +11,20 @@ import threading
 from collections.abc import Iterator
 
 from consumers.email.config import EmailSettings
-from consumers.email.errors import RecipientRefusedError, Reply, Stage, outcome_of
+from consumers.email.errors import RecipientDeferredError, RecipientRefusedError, Reply, Stage, outcome_of
+from consumers.email.own_name import own_name
+from consumers.email.wire import BadAnswerError, Smtp, SmtpSsl
 from core.errors import ConfigurationError, NotConfiguredError, OutageError, StoppingError
+from runtime import certificates
+
+_GOODBYE = 5.0  # seconds for the answer to QUIT, which changes nothing
 
 
 class SmtpClient:
-    """Connects to the server of the settings. Usable from any thread."""
+    """Connects to the server of the settings. Usable from any thread.
+
+    `doubted` are recipients that the server refused when it seemed to refuse the worker: the probe asks again.
+    """
 
     def __init__(self, settings: EmailSettings, stop: threading.Event) -> None:
         """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
@@ -27,7 +35,9 @@ class SmtpClient:
         self.settings = settings
         self._stop = stop
         self._lock = threading.Lock()
-        self._own_name: str | None = None
+        self._machine: str | None = None
+        self.last_name = settings.ehlo_name or ""
+        self.doubted: tuple[str, ...] = ()
         self._connections = 0
         self._mails = 0
 
@@ -44,18 +54,17 @@ class SmtpClient:
         with self._lock:
             self._mails += 1
 
-    def connect(self) -> smtplib.SMTP:
+    def connect(self) -> Smtp:
         """Connected, encrypted and logged in. Raises OutageError or ConfigurationError."""
         with self._lock:
             self._connections += 1
-            # Asked once: a broken name service would cost seconds per connection.
-            self._own_name = self._own_name or socket.getfqdn()
         with errors("greeting"):
-            smtp = self._connected(self._own_name)
+            smtp = self._connected()
         try:
             with errors("greeting"):
                 socket_of(smtp).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 socket_of(smtp).settimeout(self.settings.command_timeout)
+                smtp.local_hostname = self.last_name = self._own_name(smtp)
                 _greet(smtp)
             if self.settings.tls == "starttls":
                 self._start_tls(smtp)
@@ -65,13 +74,21 @@ class SmtpClient:
             raise
         return smtp
 
-    def _connected(self, own_name: str) -> smtplib.SMTP:
+    def _connected(self) -> Smtp:
         port, timeout = self.settings.smtp_port, self.settings.connect_timeout
         if self.settings.tls == "tls":
-            return smtplib.SMTP_SSL(self.host, port, own_name, timeout=timeout, context=self._context())
-        return smtplib.SMTP(self.host, port, own_name, timeout=timeout)
+            return SmtpSsl(self.host, port, "localhost", timeout=timeout, context=self._context())
+        return Smtp(self.host, port, "localhost", timeout=timeout)
 
-    def _start_tls(self, smtp: smtplib.SMTP) -> None:
+    def _own_name(self, smtp: smtplib.SMTP) -> str:
+        if self.settings.ehlo_name:
+            return self.settings.ehlo_name
+        with self._lock:
+            if self._machine is None:  # asked once: a broken name service would cost seconds per connection
+                self._machine = socket.getfqdn()
+        return own_name(self._machine, str(socket_of(smtp).getsockname()[0]))
+
+    def _start_tls(self, smtp: Smtp) -> None:
         if not smtp.has_extn("starttls"):
             raise ConfigurationError(
                 "the mail server offers no STARTTLS: give EMAIL_TLS=tls with its port, or EMAIL_TLS=none", code="no_tls"
@@ -107,10 +124,20 @@ class SmtpClient:
         return context
 
 
-def _greet(smtp: smtplib.SMTP) -> None:
+def _greet(smtp: Smtp) -> None:
     """smtplib's own greeting takes a server that has no time for one that knows no EHLO."""
     answer = smtp.ehlo()
-    require(smtp.helo() if answer[0] // 100 == 5 else answer, "greeting", 250)
+    if answer[0] // 100 != 5:
+        require(answer, "greeting", 250)
+        return
+    second = smtp.helo()
+    if second[0] // 100 == 5:
+        raise ConfigurationError(
+            f"the mail server refused the name {smtp.local_hostname} that the worker gives itself: "
+            f"{Reply.of(*answer)}; give it another one in EMAIL_EHLO_NAME",
+            code="ehlo_name",
+        )
+    require(second, "greeting", 250)
 
 
 def require(answer: tuple[int, bytes], stage: Stage, *wanted: int) -> None:
@@ -126,17 +153,18 @@ def errors(stage: Stage) -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        raise ConfigurationError(
-            f"the certificate of the mail server is not trusted ({error.verify_message}): give EMAIL_CA_FILE",
-            code="certificate",
-        ) from None
+        reason = certificates.reason(error, "EMAIL_CA_FILE").en
+        raise ConfigurationError(f"the mail server: {reason}", code="certificate") from None
+    except BadAnswerError as error:
+        kind = RecipientDeferredError if stage in ("recipient", "content") else OutageError
+        raise kind(f"the mail server gave no proper answer: {error}", code="bad_answer") from None
     except smtplib.SMTPNotSupportedError as error:
         raise ConfigurationError(
             f"the mail server does not offer what is wanted: {error}", code="not_offered"
         ) from None
     except smtplib.SMTPResponseException as error:
-        if error.smtp_code < 400:  # not SMTP, or a connection that ended in the middle
-            raise OutageError(f"the mail server gave no proper answer: {shown(error)}", code="no_answer") from None
+        if error.smtp_code < 400:  # of another kind than what was asked
+            raise OutageError(f"the mail server gave no proper answer: {shown(error)}", code="bad_answer") from None
         raise outcome_of(stage, Reply.of(error.smtp_code, error.smtp_error)) from None
     except ValueError as error:  # what cannot be written into a command, or looked up as a name
         if stage in ("sender", "recipient"):
@@ -145,6 +173,9 @@ def errors(stage: Stage) -> Iterator[None]:
             ) from None
         raise ConfigurationError(f"the mail server cannot be asked: {error}", code="bad_setting") from None
     except (OSError, smtplib.SMTPException) as error:
+        if type(error) is smtplib.SMTPException and stage == "login":  # smtplib knows none of the ways that are offered
+            reason = "the mail server offers no way to log in that is known here (PLAIN, LOGIN, CRAM-MD5)"
+            raise ConfigurationError(reason, code="not_offered") from None
         raise OutageError(f"the mail server cannot be reached: {shown(error)}", code="no_connection") from None
 
 
@@ -153,6 +184,12 @@ def socket_of(smtp: smtplib.SMTP) -> socket.socket:
     if smtp.sock is None:
         raise smtplib.SMTPServerDisconnected("the connection is closed")
     return smtp.sock
+
+
+def say_goodbye(smtp: smtplib.SMTP) -> None:
+    """Raises what smtplib raises; nothing depends on the answer."""
+    socket_of(smtp).settimeout(_GOODBYE)
+    smtp.quit()
 
 
 def shown(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jinja2 import StrictUndefined
 
 from consumers.email.addresses import distinct, header_text, key_of, parse_addresses, require_allowed
-from consumers.email.attachments import Attachment, Attachments
+from consumers.email.attachments import Attachment, Attachments, path_warnings
 from consumers.email.config import EmailSettings
 from consumers.email.headers import set_addresses, set_text
 from consumers.email.plaintext import text_of
@@ -25,8 +25,12 @@ from core.errors import PermanentError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
 
-_SUBJECT_LIMIT = 255  # characters
+_SUBJECT_LIMIT = 998  # characters
 _REPLY_TO_LIMIT = 10
+_PREFIX = "email_"
+_PARTS = ("to", "cc", "bcc", "subject", "body", "body_html", "template", "reply_to", "attachments")
+# The last three are our own results, which a process may keep as variables of these names.
+_KNOWN = {*(f"{_PREFIX}{part}" for part in _PARTS), "email_message_id", "email_accepted", "email_refused"}
 _LINE_END = re.compile(r"[\r\n](?![ \t\n])")  # unless it only folds the line
 
 
@@ -95,6 +99,15 @@ class Composer:
         _fill(mail, texts, self._attachments.read(attached[1]) if attached else [])
         return as_letter(mail, [*recipients.to, *recipients.cc, *reply_to])
 
+    def warnings(self, task: CamundaTask) -> list[str]:
+        """What of the task's inputs is not used as it was given, for the result."""
+        inputs = Inputs(task)
+        names = {*inputs.variables, *inputs.extensions, *inputs.parameters}
+        unknown = sorted(name for name in names if name.startswith(_PREFIX) and name not in _KNOWN)
+        found = [f"{name} is no part of a mail and is not used" for name in unknown]
+        attached = _first(inputs, "attachments")
+        return found + (path_warnings(attached[1]) if attached else [])
+
     def message_id(self, task_id: str) -> str:
         return f"<{uuid.uuid5(uuid.NAMESPACE_URL, f'email:{task_id}')}@{_domain(self._settings)}>"
 
@@ -111,7 +124,9 @@ class Composer:
         subject = header_text("subject", subject if subject is not None else activity_name(task))
         if not subject:
             raise PermanentError("the mail has no subject: give subject, or name the step", code="no_subject")
-        return _Texts(values.cut(subject, _SUBJECT_LIMIT), text if text is not None else text_of(html or ""), html)
+        if len(subject) > _SUBJECT_LIMIT:
+            raise values.BadValueError("subject", subject, f"a subject of at most {_SUBJECT_LIMIT} characters")
+        return _Texts(subject, text if text is not None else text_of(html or ""), html)
 
 
 def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessage:
@@ -119,7 +134,7 @@ def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessa
     mail = EmailMessage(policy=SMTP.clone(cte_type="7bit", refold_source="none"))
     set_addresses(mail, "From", [Address(settings.from_name, addr_spec=settings.sender)])
     if settings.reply_to:
-        mail["Reply-To"] = Address(addr_spec=settings.reply_to)
+        set_addresses(mail, "Reply-To", [Address(addr_spec=settings.reply_to)])
     set_text(mail, "Subject", subject)
     mail["Date"] = now
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence note comes back
@@ -146,14 +161,19 @@ def _fill_recipients(mail: EmailMessage, recipients: Recipients) -> None:
 
 
 def _fill(mail: EmailMessage, texts: _Texts, attachments: Sequence[Attachment]) -> None:
-    mail.set_content(texts.text)
+    mail.set_content(texts.text, cte=_encoding(texts.text))
     if texts.html is not None:
-        mail.add_alternative(texts.html, subtype="html")
+        mail.add_alternative(texts.html, subtype="html", cte=_encoding(texts.html))
     for attachment in attachments:
         main, _, sub = attachment.content_type.partition("/")
         mail.add_attachment(
             attachment.content, maintype=main, subtype=sub, filename=attachment.name, params=_charset(main, attachment)
         )
+
+
+def _encoding(text: str) -> str | None:
+    """None is whatever fits. No NUL stands in a mail as it is (RFC 5322 4)."""
+    return "base64" if "\0" in text else None
 
 
 def _charset(main: str, attachment: Attachment) -> dict[str, str]:
@@ -169,7 +189,7 @@ def _charset(main: str, attachment: Attachment) -> dict[str, str]:
 
 def _first(inputs: Inputs, name: str) -> tuple[str, Any] | None:
     """Process variables have common names; `email_subject` is surely meant for the mail."""
-    return inputs.first(f"email_{name}", name)
+    return inputs.first(f"{_PREFIX}{name}", name)
 
 
 def _value(inputs: Inputs, name: str) -> Any:
@@ -181,7 +201,10 @@ def _body(inputs: Inputs, name: str) -> str | None:
     value = _value(inputs, name)
     if value is None:
         return None
-    body = values.text(value)
+    # A text goes as it is: spaces at its beginning may be what it is about.
+    body = value if isinstance(value, str) else values.text(value)
+    if not body.isascii() and body != body.encode("utf-8", "replace").decode():
+        raise values.BadValueError(name, body, "text: it holds half of a surrogate pair")
     if len(body) > RENDERED_LIMIT:
         raise PermanentError(f"{name} has {len(body)} characters, {RENDERED_LIMIT} are allowed", code="text_too_long")
     return body

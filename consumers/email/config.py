@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config import EnvironmentSettings, PositiveCount, Seconds, Shared, StateDir, missing_files
-from consumers.email.addresses import BadAddressError, domain_of, parse_address
+from consumers.email.addresses import NAME_LIMIT, BadAddressError, domain_of, parse_address
+from consumers.email.own_name import is_name
 from core import values
 from core.settings_errors import FieldProblem, Text, ValueProblem
 from core.settings_values import LOOPBACK_HOSTS, parse_endpoints
@@ -46,11 +47,28 @@ def _host(value: str | None) -> str | None:
     return endpoints[0].host
 
 
+def _ehlo_name(value: str | None) -> str | None:
+    if value is not None and not is_name(value):
+        raise ValueProblem(
+            Text("is no name of a machine", "это не имя машины"),
+            Text(
+                "letters, digits, hyphens and dots, like worker.example.ru, or an address like [192.0.2.7]",
+                "буквы, цифры, дефисы и точки, например worker.example.ru, или адрес, например [192.0.2.7]",
+            ),
+        )
+    return value
+
+
 def _header_text(value: str) -> str:
     if not value.isprintable():
         raise ValueProblem(
             Text("has characters that are not printable", "содержит непечатаемые символы"),
             Text("plain text on one line", "простой текст в одну строку"),
+        )
+    if len(value) > NAME_LIMIT:
+        raise ValueProblem(
+            Text(f"has more than {NAME_LIMIT} characters", f"длиннее {NAME_LIMIT} символов"),
+            Text("a short name", "короткое имя"),
         )
     return value
 
@@ -79,6 +97,8 @@ class EmailSettings(EnvironmentSettings):
     smtp_password: SecretStr | None = None
     ca_file: Path | None = None
     tls_verify: bool = True
+    # None: the machine's own name if it has dots in it, else its address.
+    ehlo_name: Annotated[str | None, AfterValidator(_ehlo_name)] = None
     sender: Annotated[str | None, AfterValidator(_address), Shared("EMAIL_FROM")] = None
     from_name: Annotated[str, AfterValidator(_header_text)] = ""
     reply_to: Annotated[str | None, AfterValidator(_address)] = None

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from consumers.email.config import EmailSettings
+from consumers.email.client import SmtpClient
 from consumers.email.errors import RecipientDeferredError, RecipientRefusedError
+from consumers.email.rights import NoRightError, require_right_to_send
 from consumers.email.session import Letter, SmtpSession
-from core.errors import AmbiguousError, BusyError, LostError, OutcomeError, PermanentError, TransientError
+from core.errors import (
+    AmbiguousError,
+    BusyError,
+    LostError,
+    OutcomeError,
+    PermanentError,
+    TransientError,
+)
 from core.messages import IncomingMessage
 from runtime.send_journal import Send, SendJournal
-
-_POLICY = "smtp_5.7."  # RFC 3463: refused for reasons of security or policy
-
 
 Earlier = Mapping[str, Send]  # by part
 
@@ -27,6 +32,7 @@ class Progress:
     deferred: dict[str, str] = field(default_factory=dict)
     in_doubt: dict[str, str] = field(default_factory=dict)
     untried: list[str] = field(default_factory=list)
+    tried: int = 0  # now
     doubt: AmbiguousError | None = None  # of this attempt
     error: OutcomeError | None = None  # of the server or of the whole mail
 
@@ -43,8 +49,10 @@ class Progress:
 class Delivery:
     """Sends what the journal does not know as sent. Recipients are bare addresses. Usable from any thread."""
 
-    def __init__(self, journal: SendJournal, settings: EmailSettings) -> None:
+    def __init__(self, journal: SendJournal, client: SmtpClient) -> None:
+        settings = client.settings
         self._journal = journal
+        self._client = client
         self._resend = settings.on_ambiguous == "resend"
         self._ambiguous_wait = settings.ambiguous_wait
         self._deferred_wait = settings.deferred_wait
@@ -82,7 +90,7 @@ class Delivery:
         was read; ConfigurationError when the journal cannot be written: nothing is sent without it.
         """
         progress = Progress()
-        policy = 0  # recipients that the server's policy has refused now
+        unclear: list[_Unclear] = []
         for recipient in recipients:
             state = earlier.get(_part(recipient))
             if _recall(progress, recipient, state):
@@ -92,10 +100,11 @@ class Delivery:
             elif state is not None and not self._resend:
                 progress.in_doubt[recipient] = "an earlier attempt ended while it was being sent"
             else:
-                refusal = self._transaction(session, message, recipient, letter, state=state, progress=progress)
-                policy += refusal is not None and refusal.code.startswith(_POLICY)
-        if policy and policy == len(recipients):
-            self._tell_whom_the_policy_is_about(session, message.task.task_id, recipients, progress)
+                progress.tried += 1
+                if self._transaction(session, message, recipient, letter, state=state, progress=progress):
+                    unclear.append(_Unclear(recipient, state))
+        if unclear:
+            self._settle_refusals(message, unclear, progress)
         return progress
 
     def outcome(self, progress: Progress) -> OutcomeError | None:
@@ -129,7 +138,8 @@ class Delivery:
         *,
         state: Send | None,
         progress: Progress,
-    ) -> RecipientRefusedError | None:
+    ) -> bool:
+        """Whether it was refused without a word on whose fault that is."""
         task_id, part = message.task.task_id, _part(recipient)
         attempt = _Attempt(self._journal, message, part, state)
         try:
@@ -137,11 +147,12 @@ class Delivery:
         except (LostError, BusyError):
             raise  # nothing was begun
         except RecipientRefusedError as error:
+            progress.refused[recipient] = error.reason
+            if error.may_be_about_us:
+                return True
             if not attempt.is_begun:  # refused before the content: only known parts can be settled
                 attempt.begin()
             self._journal.refused(task_id, part, error.reason)
-            progress.refused[recipient] = error.reason
-            return error
         except AmbiguousError as error:
             progress.in_doubt[recipient] = error.reason
             progress.doubt = error
@@ -149,25 +160,51 @@ class Delivery:
             self._journal.undo(task_id, part, state)
             if isinstance(error, RecipientDeferredError):
                 progress.deferred[recipient] = error.reason
-            else:
-                progress.untried.append(recipient)
-                progress.error = error
+                return error.may_be_about_us
+            progress.untried.append(recipient)
+            progress.error = error
         else:
             self._journal.sent(task_id, part, answer)
             progress.accepted.append(recipient)
         finally:
             self._journal.leave(task_id, part)
-        return None
+        return False
 
-    def _tell_whom_the_policy_is_about(
-        self, session: SmtpSession, task_id: str, recipients: Sequence[str], progress: Progress
-    ) -> None:
-        """Refused for everybody: the worker has lost its right to send, or these recipients are forbidden."""
-        try:
-            session.require_right_to_send()
-        except OutcomeError as error:
-            progress.error = error
-            self.forget_refusals(task_id, recipients)
+    def _settle_refusals(self, message: IncomingMessage, unclear: Sequence[_Unclear], progress: Progress) -> None:
+        """Refused for everybody: the server does not want this worker's mails, or not these recipients.
+
+        Nothing of them is written down before that is known: a crash here must not turn the one into the other.
+        """
+        recipients = [each.recipient for each in unclear]
+        if not (progress.accepted or progress.in_doubt or progress.untried) and len(unclear) == progress.tried:
+            try:
+                require_right_to_send(self._client, self._candidates(recipients))
+            except OutcomeError as error:
+                if isinstance(error, NoRightError):
+                    self._client.doubted = (recipients[0], *error.asked)
+                progress.error = error
+                return
+        for refusal in unclear:
+            if refusal.recipient in progress.refused:
+                part = _part(refusal.recipient)
+                _Attempt(self._journal, message, part, refusal.state).begin()
+                self._journal.refused(message.task.task_id, part, progress.refused[refusal.recipient])
+
+    def _candidates(self, refused: Sequence[str]) -> Iterator[str]:
+        """EMAIL_FROM; if that is no mailbox, somebody who had a mail of ours before."""
+        yield self._client.sender
+        for each in self._journal.last_sent(len(refused) + 1):
+            if each.isascii() and each not in map(_part, refused):
+                yield each
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class _Unclear:
+    """Refused, for good or for now; `state` is what the journal said before."""
+
+    recipient: str
+    state: Send | None
 
 
 @dataclass(slots=True)

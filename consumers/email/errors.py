@@ -15,14 +15,23 @@ Stage = Literal["greeting", "tls", "login", "sender", "recipient", "content"]
 
 TEXT_LIMIT = 500  # characters of a server's text that are shown to people
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?!\S)")
+# RFC 3463 3.2 and 3.3, RFC 7505: the address of the recipient, and all about a mailbox. X.1.0, X.1.7 and X.1.8 are
+# given for senders (Postfix: 550 5.1.0, 450 4.1.8 at RCPT).
+_ABOUT_RECIPIENT = re.compile(r"[245]\.(?:1\.(?:1|2|3|4|6|10)|2\.\d+)")
+_OUT_OF_STEP = range(500, 505)  # RFC 5321 4.2.2: about the command, never about a mail
+_GREYLISTING = re.compile(r"gr[ae]y-?list", re.IGNORECASE)  # said in every language, with several codes
 
 
 class RecipientRefusedError(PermanentError):
-    """The server will never take this mail for this recipient."""
+    """The server will never take this mail for this recipient. `may_be_about_us`: or for nobody, of this worker."""
+
+    may_be_about_us = False
 
 
 class RecipientDeferredError(TransientError):
-    """The server does not take this mail for this recipient now."""
+    """The server does not take this mail for this recipient now. `may_be_about_us`: or for nobody, of this worker."""
+
+    may_be_about_us = False
 
 
 class Reply(NamedTuple):
@@ -50,6 +59,11 @@ class Reply(NamedTuple):
         return self.code // 100
 
     @property
+    def may_be_about_us(self) -> bool:
+        """A refusal at RCPT that does not say that it concerns the recipient, or a patient sender."""
+        return not _ABOUT_RECIPIENT.fullmatch(self.enhanced) and not _GREYLISTING.search(self.text)
+
+    @property
     def word(self) -> str:
         """For machines: the enhanced code if there is one."""
         return f"smtp_{self.enhanced or self.code}"
@@ -63,7 +77,10 @@ def outcome_of(stage: Stage, reply: Reply) -> OutcomeError:
     reason = f"the mail server refused {_NAMES[stage]}: {reply}"
     if reply.code == 421:  # closing the connection, whatever it was asked
         return OutageError(reason, code=reply.word)
-    return _kind(stage, reply)(reason, code=reply.word)
+    error = _kind(stage, reply)(reason, code=reply.word)
+    if isinstance(error, RecipientRefusedError | RecipientDeferredError):
+        error.may_be_about_us = stage == "recipient" and reply.may_be_about_us
+    return error
 
 
 def _kind(stage: Stage, reply: Reply) -> type[OutcomeError]:
@@ -71,12 +88,11 @@ def _kind(stage: Stage, reply: Reply) -> type[OutcomeError]:
     if stage in ("recipient", "content"):
         if _wants_login(reply):
             return ConfigurationError
-        return RecipientDeferredError if temporary else RecipientRefusedError
+        out_of_step = stage == "content" and reply.code in _OUT_OF_STEP
+        return RecipientDeferredError if temporary or out_of_step else RecipientRefusedError
     if stage == "sender" and _is_about_the_message(reply):
         return TransientError if temporary else RecipientRefusedError
-    if stage == "greeting" or temporary:
-        return OutageError
-    return ConfigurationError
+    return OutageError if temporary else ConfigurationError
 
 
 def _is_about_the_message(reply: Reply) -> bool:
@@ -90,7 +106,7 @@ def _wants_login(reply: Reply) -> bool:
 
 
 _NAMES: dict[Stage, str] = {
-    "greeting": "the connection",
+    "greeting": "to talk to this machine",
     "tls": "TLS",
     "login": "the login (check EMAIL_SMTP_USERNAME and EMAIL_SMTP_PASSWORD)",
     "sender": "the sender (EMAIL_FROM)",

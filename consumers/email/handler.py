@@ -12,6 +12,7 @@ from consumers.email.client import SmtpClient
 from consumers.email.compose import Composer
 from consumers.email.config import EmailSettings
 from consumers.email.delivery import Delivery, Progress
+from consumers.email.rights import require_right_to_send
 from consumers.email.session import SmtpSession
 from core.errors import (
     BusinessError,
@@ -42,7 +43,7 @@ class EmailHandler(BaseMessageHandler):
         self._client = client
         self._composer = Composer(settings)
         self._journal = journal
-        self._delivery = Delivery(journal, settings)
+        self._delivery = Delivery(journal, client)
         self._claims = KeyClaims()
         self._wait = settings.ambiguous_wait
         self._all_refused = BusinessError if settings.all_refused == "business" else PermanentError
@@ -72,10 +73,13 @@ class EmailHandler(BaseMessageHandler):
                 yield message, outcome
 
     def probe(self) -> None:
-        """Connects, logs in, and writes to the journal."""
+        """Connects, logs in, writes to the journal, and asks again about what the server has refused everybody for."""
         self._journal.check()
         with SmtpSession(self._client) as session:
             session.check()
+        if doubted := self._client.doubted:
+            require_right_to_send(self._client, doubted)
+            self._client.doubted = ()
 
     def get_stats(self) -> dict[str, Any]:
         return dict(self._client.stats())
@@ -128,10 +132,12 @@ class EmailHandler(BaseMessageHandler):
 
     def _done(self, task: CamundaTask, progress: Progress, *, duplicate: bool) -> Done:
         message_id = self._composer.message_id(task.task_id)
-        response = {
+        response: dict[str, Any] = {
             "success": True,
             "email_message_id": message_id,
             "email_accepted": progress.accepted,
             "email_refused": progress.refused,
         }
+        if warnings := self._composer.warnings(task):
+            response["warnings"] = warnings
         return Done(response, external_id=message_id, duplicate=duplicate)

@@ -13,12 +13,18 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from consumers.email.client import SmtpClient, errors, require, shown, socket_of
+from consumers.email.client import SmtpClient, errors, require, say_goodbye, shown, socket_of
 from consumers.email.errors import RecipientRefusedError, Reply, outcome_of
-from core.errors import AmbiguousError, ConfigurationError, OutageError, OutcomeError, PermanentError
+from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentError
+
+# Exim hands on ten mails of a connection at once and leaves the rest to its next queue run, half an hour later on
+# Debian (smtp_accept_queue_per_connection).
+MAILS_PER_CONNECTION = 10
+# Postfix holds back every reply by a second from the tenth error on and hangs up after twenty (smtpd_soft_error_limit,
+# smtpd_hard_error_limit); Exim hangs up at the twelfth RSET (smtp_accept_max_nonmail).
+REFUSALS_PER_CONNECTION = 5
 
 _PIECE = 64 * 1024  # bytes
-_GOODBYE = 5.0  # seconds for the answer to QUIT, which changes nothing
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
@@ -37,6 +43,8 @@ class SmtpSession:
         self._client = client
         self._smtp: smtplib.SMTP | None = None
         self._used = False
+        self._mails = 0  # that the connection has carried
+        self._refusals = 0
         self.is_silent = False  # the server has let a time-out pass with a mail in its hands
 
     def __enter__(self) -> Self:
@@ -45,12 +53,7 @@ class SmtpSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        smtp, self._smtp = self._smtp, None
-        if smtp is not None:
-            with contextlib.suppress(OSError, smtplib.SMTPException):  # the mails are settled: no answer is needed
-                socket_of(smtp).settimeout(_GOODBYE)
-                smtp.quit()
-            smtp.close()
+        self._hang_up()
 
     def check(self) -> None:
         """Connects and begins a mail, which is not sent. Raises OutageError, ConfigurationError or TransientError."""
@@ -66,6 +69,8 @@ class SmtpSession:
         delivered any other outcome.
         """
         self._client.require_running()
+        if self._mails >= MAILS_PER_CONNECTION or self._refusals >= REFUSALS_PER_CONNECTION:
+            self._hang_up()
         if self._smtp is not None and self._used:
             try:
                 return self._transaction(letter, recipient, before_end)
@@ -73,18 +78,6 @@ class SmtpSession:
                 self._drop()
         self._used = False
         return self._transaction(letter, recipient, before_end)
-
-    def require_right_to_send(self) -> None:
-        """Raises ConfigurationError when the server's policy refuses even our own address as a recipient."""
-        smtp = self._connection()
-        with self._dropping_on_loss(), errors("recipient"):
-            smtp.mail(self._client.sender)
-            reply = Reply.of(*smtp.rcpt(self._client.sender))
-            smtp.rset()
-        if reply.kind == 5 and reply.enhanced.startswith("5.7."):
-            raise ConfigurationError(
-                f"the mail server lets the worker send to nobody, not even to EMAIL_FROM: {reply}", code=reply.word
-            )
 
     def _transaction(self, letter: Letter, recipient: str, before_end: Callable[[], None]) -> str:
         smtp = self._connection()
@@ -125,6 +118,7 @@ class SmtpSession:
         except OutageError:
             raise
         except OutcomeError:
+            self._refusals += 1
             self._reset(smtp)
             raise
 
@@ -148,21 +142,34 @@ class SmtpSession:
             raise AmbiguousError(reason, code="no_answer") from None
         if reply.code // 100 == 2:
             self._client.count_mail()
+            self._mails += 1
             return str(reply)
         if reply.code // 100 not in (4, 5):
             self._drop()
             raise AmbiguousError(f"the mail server answered a mail with {reply}", code="bad_answer")
+        self._refusals += 1
         raise outcome_of("content", reply)
 
     def _connection(self) -> smtplib.SMTP:
         if self._smtp is None:
             self._smtp = self._client.connect()
             self._used = False
+            self._mails = self._refusals = 0
         return self._smtp
+
+    def _hang_up(self) -> None:
+        """Every mail is settled: no answer is needed."""
+        smtp, self._smtp = self._smtp, None
+        self._mails = self._refusals = 0
+        if smtp is not None:
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                say_goodbye(smtp)
+            smtp.close()
 
     def _reset(self, smtp: smtplib.SMTP) -> None:
         try:
-            smtp.rset()
+            if smtp.rset()[0] != 250:
+                self._drop()
         except (OSError, smtplib.SMTPException):
             self._drop()  # the next mail gets a connection of its own
 

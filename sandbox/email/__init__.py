@@ -5,7 +5,8 @@ with EmailSandbox() as server:
     server.by_task()
 """
 
-from sandbox.email import faults
-from sandbox.email.server import EmailSandbox, Mail
+from sandbox.email import dialects, faults
+from sandbox.email.mail import Mail
+from sandbox.email.server import EmailSandbox
 
-__all__ = ["EmailSandbox", "Mail", "faults"]
+__all__ = ["EmailSandbox", "Mail", "dialects", "faults"]

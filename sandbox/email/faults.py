@@ -3,14 +3,15 @@
 server.inject(faults.refusal(451, "4.3.0 try again later"), "content")
 server.inject(faults.reset(after_execution=True), "content")      # taken, and the answer is lost
 
-The calls are `connect`, `mail`, `rcpt` and `content` (the end of a mail, before and after it is taken).
+The calls are `connect`, `helo`, `mail`, `rcpt`, `rset`, `data`, `content` (the end of a mail, before and after it is
+taken) and `quit`.
 """
 
 from __future__ import annotations
 
 from sandbox.faults import Fault, delay, reset
 
-__all__ = ["Fault", "ReplyError", "delay", "refusal", "reset"]
+__all__ = ["Fault", "RawReplyError", "ReplyError", "answer", "delay", "refusal", "reset"]
 
 
 class ReplyError(Exception):
@@ -18,6 +19,18 @@ class ReplyError(Exception):
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text}")
+
+
+class RawReplyError(Exception):
+    """The server sends these bytes, whatever they are."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self.raw = raw
+
+
+def answer(raw: bytes, *, after_execution: bool = False) -> Fault:
+    return Fault(effect=lambda: RawReplyError(raw), after_execution=after_execution)
 
 
 def refusal(code: int, text: str, *, after_execution: bool = False) -> Fault:

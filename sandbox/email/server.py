@@ -2,65 +2,52 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import socketserver
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox.email.faults import ReplyError
+from sandbox.email.connection import Connection
+from sandbox.email.dialects import SANDBOX, Dialect, Refusal
+from sandbox.email.mail import Mail
 from sandbox.faults import Fault, FaultPlan, Injection
-from sandbox.http_front import ConnectionDroppedError, reset
-
-LINE_LIMIT = 4096  # bytes of a command; RFC 5321 asks for 512
-SIZE_LIMIT = 30 * 1024 * 1024  # bytes of a mail
-
-_PATH = re.compile(r"(?:FROM|TO):\s*<([^<>]*)>", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail as one transaction brought it; `at` in seconds since 1970."""
-
-    sender: str
-    recipients: tuple[str, ...]
-    raw: bytes = field(repr=False)
-    at: float
-
-    @property
-    def message(self) -> EmailMessage:
-        return message_from_bytes(self.raw, policy=default)
-
-    @property
-    def task_id(self) -> str:
-        return str(self.message["X-Camunda-Task-Id"] or "")
-
-    @property
-    def subject(self) -> str:
-        return str(self.message["Subject"] or "")
 
 
 class EmailSandbox:
-    """Listens while it is used as a context; `port` 0 is any free one, kept for life. `latency`: seconds per mail."""
+    """Listens while it is used as a context; `port` 0 is any free one, kept for life. `latency`: seconds per mail.
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, latency: float = 0.0, seed: int = 0) -> None:
+    `dialect` is the server that it plays and `refusals` what that one has against this client (sandbox.email.dialects);
+    `recipients` are those that it knows, None is everybody.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        latency: float = 0.0,
+        seed: int = 0,
+        dialect: Dialect = SANDBOX,
+        refusals: Sequence[Refusal] = (),
+        recipients: Collection[str] | None = None,
+    ) -> None:
         self.host = host
         self.port = port
         self.latency = latency
+        self.dialect = dialect
+        self.refusals = tuple(refusals)
+        self.recipients = recipients
         self.taken_in = 0  # mails that have come in whole; they are kept, and answered, `latency` later
         self.connections = 0  # that were made so far
         self._lock = threading.Lock()
         self._faults = FaultPlan(seed)
         self._mails: list[Mail] = []
+        self._queued: list[Mail] = []
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -123,8 +110,15 @@ class EmailSandbox:
         return f"{self.host}:{self.port}"
 
     def mails(self) -> Sequence[Mail]:
+        """What has been taken and handed on."""
         with self._lock:
             return tuple(self._mails)
+
+    def forget(self) -> None:
+        """All mails, as if there had been none."""
+        with self._lock:
+            self._mails.clear()
+            self._queued.clear()
 
     def by_task(self) -> Mapping[str, Sequence[Mail]]:
         """The mails under each Camunda task id; those without one are left out."""
@@ -138,12 +132,18 @@ class EmailSandbox:
         with self._lock:
             self.connections += 1
 
-    def keep(self, mail: Mail) -> None:
+    def keep(self, mail: Mail, *, at_once: bool = True) -> None:
         with self._lock:
             self.taken_in += 1
         time.sleep(self.latency)
         with self._lock:
-            self._mails.append(mail)
+            (self._mails if at_once else self._queued).append(mail)
+
+    def run_queue(self) -> None:
+        """Hands on what waits in the queue, as a server does every now and then."""
+        with self._lock:
+            self._mails += self._queued
+            self._queued.clear()
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -156,7 +156,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self.sandbox = sandbox
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(address, _Connection)
+        super().__init__(address, Connection)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         if isinstance(request, socket.socket):
@@ -179,113 +179,3 @@ class _Server(socketserver.ThreadingTCPServer):
         for connection in connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-
-class _Connection(socketserver.StreamRequestHandler):
-    """One client, from the greeting to QUIT."""
-
-    server: _Server
-    disable_nagle_algorithm = True
-
-    def handle(self) -> None:
-        try:
-            self._serve()
-        except ConnectionDroppedError:
-            reset(self.connection)
-
-    def _serve(self) -> None:
-        self._sender: str | None = None
-        self._recipients: list[str] = []
-        self.server.sandbox.count_connection()
-        if not self._struck("connect"):
-            self._reply("220 sandbox ESMTP")
-        while line := self.rfile.readline(LINE_LIMIT):
-            word, _, rest = line.decode("utf-8", "replace").rstrip("\r\n").partition(" ")
-            if word.upper() == "QUIT":
-                self._reply("221 2.0.0 bye")
-                return
-            self._command(word.upper(), rest)
-
-    def _command(self, word: str, rest: str) -> None:
-        match word:
-            case "EHLO":
-                self._forget()
-                self._reply(
-                    f"250-sandbox\r\n250-SIZE {SIZE_LIMIT}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8"
-                )
-            case "HELO":
-                self._forget()
-                self._reply("250 sandbox")
-            case "NOOP":
-                self._reply("250 2.0.0 OK")
-            case "RSET":
-                self._forget()
-                self._reply("250 2.0.0 OK")
-            case "MAIL" | "RCPT":
-                self._envelope(word, rest)
-            case "DATA" if self._recipients:
-                self._data()
-            case "DATA":
-                self._reply("503 5.5.1 no recipient yet")
-            case _:
-                self._reply("502 5.5.1 unknown command")
-
-    def _envelope(self, word: str, rest: str) -> None:
-        path = _PATH.match(rest)
-        if path is None:
-            self._reply("501 5.5.4 an address in angle brackets is missing")
-        elif word == "MAIL":
-            self._forget()
-            if not self._struck("mail"):
-                self._sender = path[1]
-                self._reply("250 2.1.0 OK")
-        elif self._sender is None:
-            self._reply("503 5.5.1 MAIL comes first")
-        elif not self._struck("rcpt"):
-            self._recipients.append(path[1])
-            self._reply("250 2.1.5 OK")
-
-    def _data(self) -> None:
-        self._reply("354 go ahead")
-        lines: list[bytes] = []
-        size = 0
-        while (line := self.rfile.readline()) != b".\r\n":
-            if not line:
-                raise ConnectionError("the client went away in the middle of a mail")
-            size += len(line)
-            if size <= SIZE_LIMIT:
-                lines.append(line.removeprefix(b"."))
-        if size > SIZE_LIMIT:
-            self._reply("552 5.3.4 too large")
-        else:
-            self._take(b"".join(lines))
-        self._forget()
-
-    def _take(self, content: bytes) -> None:
-        drawn = self.server.sandbox.draw("content", self._sender, self._recipients)
-        if self._struck_by(drawn, after_execution=False):
-            return
-        self.server.sandbox.keep(Mail(self._sender or "", tuple(self._recipients), content, time.time()))
-        if not self._struck_by(drawn, after_execution=True):
-            self._reply("250 2.0.0 taken")
-
-    def _struck(self, call: str) -> bool:
-        return self._struck_by(self.server.sandbox.draw(call, self._sender, self._recipients), after_execution=False)
-
-    def _struck_by(self, drawn: Sequence[Injection], *, after_execution: bool) -> bool:
-        """Whether a fault has answered in our place. Raises ConnectionDroppedError."""
-        for injection in drawn:
-            if injection.fault.after_execution is after_execution:
-                try:
-                    injection.strike(time.sleep)
-                except ReplyError as error:
-                    self._reply(str(error))
-                    return True
-        return False
-
-    def _forget(self) -> None:
-        self._sender = None
-        self._recipients = []
-
-    def _reply(self, text: str) -> None:
-        self.wfile.write(f"{text}\r\n".encode())
