@@ -21,6 +21,7 @@ from tests.daemon import Daemon
 from tests.harness import ERRORS, wait_until
 from tests.model_worker import LEFT_BY_PIKA, PREFETCH, ModelWorker
 from tests.model_world import Act, ModelHandler, OutsideSystem
+from tests.queue_types import ON_CLASSIC
 
 pytestmark = LEFT_BY_PIKA
 
@@ -116,6 +117,7 @@ def test_a_slow_way_out_never_has_more_in_flight_than_one_prefetch(backlog: Back
     backlog.finish()
 
 
+@ON_CLASSIC  # what a quorum queue has seen returned waits for its copy, not for a thread
 def test_reconnections_while_the_way_out_is_closed_pile_up_nothing(backlog: Backlog) -> None:
     # Each new channel delivers a prefetch again, while that of the old one waits for threads that have to wait.
     worker = backlog.worker
