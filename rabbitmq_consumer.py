@@ -15,7 +15,7 @@ from typing import Any
 
 import pika
 from pika.channel import Channel
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
@@ -59,6 +59,13 @@ class Delivery:
 OnDelivery = Callable[[Delivery], None]
 
 
+class SilentChannelError(AMQPConnectionError):
+    """RabbitMQ answers nothing on a channel, although its connection lives: what was delivered there counts as lost."""
+
+    def __init__(self, queue: str, seconds: float) -> None:
+        super().__init__(f"no answer on the channel of {queue} for {seconds:.0f} s")
+
+
 class RabbitMQConsumer:
     """`subscribe` before `start`; the other public methods from any thread."""
 
@@ -95,6 +102,7 @@ class RabbitMQConsumer:
         self._undeliverable = undeliverable
         self._met_internal_error = False
         self._starvation = Starvation(self._on_starved, patience)
+        self._answer_limit = max(2 * lease, patience)
         self._look_interval = min(lease / _PROOFS, patience / 2)
         self._intake = threading.Event()
         self._intake.set()
@@ -198,6 +206,9 @@ class RabbitMQConsumer:
 
     def _ask_for_proofs(self) -> None:
         for subscription in self._subscriptions.values():
+            if subscription.unanswered_for() > self._answer_limit:
+                # Its heartbeats go on, which are not the channel's own: only a new connection helps.
+                raise SilentChannelError(subscription.queue, subscription.unanswered_for())
             subscription.ask_for_proof()
         self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
 

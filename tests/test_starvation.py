@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from core.policy import LONGEST_LEASE
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from runtime.amqp import Topology, connection_parameters
 from sandbox.address import BrokerAddress
+from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
 from tests.harness import rabbitmq_settings, wait_until
 
@@ -21,10 +23,14 @@ SINGLE = {"x-single-active-consumer": True}
 
 
 @contextmanager
-def consuming(vhost: BrokerAddress, patience: float) -> Iterator[list[Delivery]]:
+def consuming(vhost: BrokerAddress, patience: float, lease: float = LONGEST_LEASE) -> Iterator[list[Delivery]]:
     settings = rabbitmq_settings(vhost)
     consumer = RabbitMQConsumer(
-        connection_parameters(settings, "test"), Topology(settings), reconnect_max_delay=1, patience=patience
+        connection_parameters(settings, "test"),
+        Topology(settings),
+        reconnect_max_delay=1,
+        lease=lease,
+        patience=patience,
     )
     taken: list[Delivery] = []
     consumer.subscribe(QUEUE, 10, taken.append)
@@ -64,6 +70,20 @@ def test_one_that_is_empty_or_slow_or_paused_is_left_alone(
         wait_until(lambda: len(taken) == 10, 30, "a prefetch of messages that nobody settles")
         time.sleep(1)
     assert starved(caplog) == 0
+
+
+def test_a_channel_that_gives_no_answer_costs_the_connection_and_not_the_queue(
+    node: RabbitNode, vhost: BrokerAddress, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Its process is suspended, while the connection's own goes on with the heartbeats.
+    caplog.set_level(logging.INFO)
+    broker.declare(QUEUE)
+    with consuming(vhost, 1.0, lease=1.0) as taken:
+        of_ours = f'proplists:get_value(vhost, rabbit_channel:info(C, [vhost])) =:= <<"{vhost.vhost}">>'
+        node.ctl("eval", f"[sys:suspend(C) || C <- rabbit_channel:list(), {of_ours}].")
+        broker.publish_all(QUEUE, [b"a", b"b"])
+        wait_until(lambda: "no answer on the channel of starving.queue" in caplog.text, 30, "a line about it")
+        wait_until(lambda: len(taken) == 2, 30, "the messages")
 
 
 def starved(caplog: pytest.LogCaptureFixture) -> int:

@@ -99,7 +99,8 @@ def _generation() -> None:
     """Delivery tags of a lost channel are sent on the next one, where they mean other messages."""
 
     def forget(_original: Any, self: Subscription) -> None:
-        self._is_asked = self.is_opening = False
+        self._asked_at = None
+        self.is_opening = False
         self.channel = None
         self.consumer_tag = None
         self.unsettled = {}
