@@ -7,16 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.openproject import views
+from sandbox.openproject import custom, views
 from sandbox.openproject.errors import ApiError, invalid_query
-from sandbox.openproject.state import State, WorkPackage
+from sandbox.openproject.objects import WorkPackage
+from sandbox.openproject.paging import bounds
+from sandbox.openproject.state import State
 
-LARGEST_PAGE = 1000
-USUAL_PAGE = 20
 _SELECTABLE = {"_type", "id", "subject", "startDate", "dueDate", "date", "self", "project", "author", "assignee"}
 
 Condition = Callable[[WorkPackage], bool]
 MakeCondition = Callable[[], Condition]
+
+
+def view(state: State, each: WorkPackage) -> dict[str, Any]:
+    fields = state.fields_of(each.project, each.type)
+    return views.work_package(state, each, *custom.shown(each.custom, fields, state))
 
 
 def listing(state: State, query: Mapping[str, str], project: int | None) -> dict[str, Any]:
@@ -30,10 +35,8 @@ def listing(state: State, query: Mapping[str, str], project: int | None) -> dict
     ]
     for name, direction in reversed(_order(query.get("sortBy"))):
         found.sort(key=_SORTING[name], reverse=direction == "desc")
-    size = min(_number(query, "pageSize", USUAL_PAGE), LARGEST_PAGE) or USUAL_PAGE
-    size = LARGEST_PAGE if size < 0 else size
-    page = max(1, _number(query, "offset", 1))
-    rows = [views.work_package(state, each) for each in found[(page - 1) * size : page * size]]
+    page, size = bounds(query)
+    rows = [view(state, each) for each in found[(page - 1) * size : page * size]]
     if "select" in query:
         return _selected(query["select"], rows, len(found))
     return views.collection("WorkPackageCollection", path, rows, total=len(found), pageSize=size, offset=page)
@@ -70,6 +73,7 @@ def _condition(state: State, name: str, operator: str, wanted: Sequence[str], pr
 
 
 def _by_id(state: State, wanted: Sequence[str]) -> Condition:
+    # By number only, also where people call them otherwise (filter_for_wp_mixin.rb, allowed_values_subset).
     visible = {str(each.id) for each in state.work_packages.values() if each.visible}
     if not wanted or not set(wanted) <= visible:
         raise invalid_query("Фильтр Id содержит неверные значения.")
@@ -122,10 +126,3 @@ def _selected(text: str, rows: Sequence[dict[str, Any]], total: int) -> dict[str
         answer["count"] = len(rows)
     elements = [{name: row[name] for name in fields if name in row} for row in rows]
     return {**answer, "_embedded": {"elements": elements}}
-
-
-def _number(query: Mapping[str, str], name: str, default: int) -> int:
-    try:
-        return int(query.get(name, default))
-    except ValueError:
-        raise invalid_query(f"{name} – не число.") from None
