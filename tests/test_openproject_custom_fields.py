@@ -74,7 +74,7 @@ def test_every_topic_writes_choices(topic: str) -> None:
     with OpenProjectSandbox() as server:
         handler = handler_for(server)
         outcomes(handler, [message(key="first")])
-        given = {"work_package_id": 1} if topic == "op_update_task" else {}
+        given: dict[str, Any] = {"work_package_id": 1} if topic == "op_update_task" else {}
         [outcome] = outcomes(handler, [message(topic, extensions=fields, **given)])
         assert isinstance(outcome, Accepted | Done), outcome
         assert "warnings" not in outcome.response
@@ -116,7 +116,7 @@ def test_a_name_that_means_no_field_is_refused_by_every_topic(topic: str, name: 
 
 def test_a_blank_variable_does_not_hide_the_extension_property() -> None:
     with OpenProjectSandbox() as server:
-        blank = {"cf_Решение": " ", "customField10": None}
+        blank: dict[str, Any] = {"cf_Решение": " ", "customField10": None}
         [outcome] = outcomes(handler_for(server), [message(extensions={"customField9": "Да", "cf_Сумма": 3}, **blank)])
         assert isinstance(outcome, Accepted), outcome
         [made] = server.work_packages
@@ -131,14 +131,14 @@ def test_a_variable_wins_over_the_same_field_by_another_name() -> None:
 
 def test_one_field_with_two_values_in_one_place_is_refused() -> None:
     with OpenProjectSandbox() as server:
-        error = refusal(server, customField9="Нет", **{"cf_Решение": "Да"})
+        error = refusal(server, customField9="Нет", cf_Решение="Да")
         assert "customField9 and cf_Решение" in error.reason
 
 
 def test_two_fields_of_one_name_are_told_apart_by_their_numbers() -> None:
     fields = [*CUSTOM_FIELDS, CustomField(40, "Сумма")]
     with OpenProjectSandbox(custom_fields=fields) as server:
-        assert "customField10, customField40" in refusal(server, **{"cf_Сумма": "1"}).reason
+        assert "customField10, customField40" in refusal(server, cf_Сумма="1").reason
         assert written(server, customField40="один").custom["customField40"] == "один"
 
 

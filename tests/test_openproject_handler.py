@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from consumers.openproject.handler import SUPPORTED_TOPICS, OpenProjectTaskHandler
+from consumers.openproject.handler import OpenProjectTaskHandler
+from consumers.openproject.names import SUPPORTED_TOPICS
 from core.errors import (
     AmbiguousError,
     ConfigurationError,

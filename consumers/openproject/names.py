@@ -33,17 +33,21 @@ COMMENT = ("comment", "notes")
 PROJECT_NAME = ("name", "project_name", "title", "subject")
 IDENTIFIER = ("identifier", "project_identifier")
 
+PROJECT_PARENT = ("parent", "parent_id", "parentId")
+
+_OF_WORK_PACKAGES = (
+    *(PROJECT, TYPE, STATUS, PRIORITY, ASSIGNEE, ACCOUNTABLE, VERSION, PARENT, START, DUE, ESTIMATED),
+    ("comment", "work_package_id"),
+)
 _OF_A_CREATION = ("comment", "work_package_id", "identifier")
-# What is documented for other topics only: a process has its variables for all of its steps.
+# What is meant for other topics only: a process has its variables for all of its steps.
 _UNUSED: Mapping[str, Sequence[str]] = {
     CREATE_TASK: _OF_A_CREATION,
     CREATE_MILESTONE: _OF_A_CREATION,
     UPDATE_TASK: ("identifier",),
-    CREATE_PROJECT: (
-        *("comment", "work_package_id", "project", "type"),
-        *(*STATUS[:1], *PRIORITY[:1], "task_priority", "assignee", "assigneeId", "responsible_id", *ACCOUNTABLE),
-        *("version", "start_date", "due_date", "deadline", "finish_date", "estimated_time", "estimated_hours"),
-    ),
+    CREATE_PROJECT: [
+        name for group in _OF_WORK_PACKAGES for name in group if name not in {*IDENTIFIER, *PROJECT_PARENT}
+    ],
 }
 
 

@@ -83,7 +83,7 @@ class Projects:
             body["description"] = {"format": "markdown", "raw": description}
         own, links, own_warnings = self._custom.of(inputs, self._schemas.of_projects(), "a project")
         warnings += own_warnings
-        if (parent := inputs.first("parent", "parent_id", "parentId")) is not None:
+        if (parent := inputs.first(*names.PROJECT_PARENT)) is not None:
             links["parent"] = {"href": self._directory.project(parent[1]).href}
         return {**body, **own, **({"_links": links} if links else {})}
 
