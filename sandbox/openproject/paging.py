@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from sandbox.openproject import views
+
+Json = dict[str, Any]
+View = Callable[[Any], Json]
 
 LARGEST_PAGE = 1000
 USUAL_PAGE = 20
@@ -17,15 +21,22 @@ def bounds(query: Mapping[str, str]) -> tuple[int, int]:
     return max(1, _number(query, "offset", 1)), LARGEST_PAGE if size < 0 else size
 
 
-def page(kind: str, path: str, rows: Sequence[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+def page(kind: str, path: str, rows: Sequence[Any], query: Mapping[str, str], view: View | None = None) -> Json:
+    """The page that was asked for, with the address of the next one (offset_paginated_collection.rb)."""
     at, size = bounds(query)
-    shown = rows[(at - 1) * size : at * size]
+    shown = [view(each) if view else each for each in rows[(at - 1) * size : at * size]]
     body = views.collection(kind, path, shown, total=len(rows), pageSize=size, offset=at)
     body["_links"] |= {
-        "changeSize": {"href": f"/api/v3/{path}?pageSize=%7Bsize%7D", "templated": True},
-        "jumpTo": {"href": f"/api/v3/{path}?offset=%7Boffset%7D", "templated": True},
+        "changeSize": {"href": _address(path, query, offset=str(at), pageSize="{size}"), "templated": True},
+        "jumpTo": {"href": _address(path, query, offset="{offset}", pageSize=str(size)), "templated": True},
     }
+    if at * size < len(rows):
+        body["_links"]["nextByOffset"] = {"href": _address(path, query, offset=str(at + 1), pageSize=str(size))}
     return body
+
+
+def _address(path: str, query: Mapping[str, str], **changes: str) -> str:
+    return f"/api/v3/{path}?{urlencode({**query, **changes})}"
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:

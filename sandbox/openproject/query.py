@@ -10,10 +10,12 @@ from typing import Any
 from sandbox.openproject import custom, views
 from sandbox.openproject.errors import ApiError, invalid_query
 from sandbox.openproject.objects import WorkPackage
-from sandbox.openproject.paging import bounds
-from sandbox.openproject.state import State
+from sandbox.openproject.paging import page
+from sandbox.openproject.state import TOKENS_USER, State
 
 _SELECTABLE = {"_type", "id", "subject", "startDate", "dueDate", "date", "self", "project", "author", "assignee"}
+
+_LINKED = {"project", "type", "priority", "author", "assignee", "responsible", "version", "parent"}
 
 Condition = Callable[[WorkPackage], bool]
 MakeCondition = Callable[[], Condition]
@@ -35,11 +37,10 @@ def listing(state: State, query: Mapping[str, str], project: int | None) -> dict
     ]
     for name, direction in reversed(_order(query.get("sortBy"))):
         found.sort(key=_SORTING[name], reverse=direction == "desc")
-    page, size = bounds(query)
-    rows = [view(state, each) for each in found[(page - 1) * size : page * size]]
+    body = page("WorkPackageCollection", path, found, query, lambda each: view(state, each))
     if "select" in query:
-        return _selected(query["select"], rows, len(found))
-    return views.collection("WorkPackageCollection", path, rows, total=len(found), pageSize=size, offset=page)
+        return _selected(query["select"], body["_embedded"]["elements"], len(found))
+    return body
 
 
 def _conditions(state: State, text: str | None, project: int | None) -> list[Condition]:
@@ -63,8 +64,12 @@ def _condition(state: State, name: str, operator: str, wanted: Sequence[str], pr
         ("id", "="): lambda: _by_id(state, wanted),
         ("updatedAt", "<>d"): lambda: _updated_between(wanted),
     }
-    if (make := known.get((name.removesuffix("_id"), operator))) is not None:
+    plain = name.removesuffix("_id")
+    if (make := known.get((plain, operator))) is not None:
         return make()
+    if plain in _LINKED and operator in {"=", "!"}:
+        ids = {str(TOKENS_USER) if value == "me" else value for value in wanted}
+        return lambda each: (str(getattr(each, plain)) in ids) is (operator == "=")
     if (field := state.custom_fields.get(name)) is not None and field.is_filter and operator == "=":
         if project is None and field.projects is not None:
             raise invalid_query(f"Фильтр {name} не существует.")  # only fields for all projects, outside of one

@@ -25,8 +25,13 @@ def of_type(state: State, project: int, kind: int) -> Json:
 
 
 def creation_form(state: State, body: Json, project: Project | None) -> tuple[int, Json]:
-    draft = writing.draft(state, {name: value for name, value in body.items() if name != "lockVersion"}, project)
-    problem = _problem_of(state, draft, body)
+    try:
+        draft = writing.draft(state, body, project)
+    except ApiError as error:
+        if error.attribute is None:
+            raise
+        return 200, _form("work_packages/form", "work_packages", "post", _schema(state, (), None, in_form=True), error)
+    problem = _problem_of(state, draft, {name: value for name, value in body.items() if name != "lockVersion"})
     if not draft.subject and problem is None:
         problem = ApiError(422, "PropertyConstraintViolation", "Тема не может быть пустой.", attribute="subject")
     return 200, _form("work_packages/form", "work_packages", "post", _schema_of(state, draft), problem)

@@ -137,7 +137,8 @@ def principal(state: State, each: Person) -> Json:
     }
     if each.kind != "User":
         return {"_type": each.kind, "id": each.id, "name": each.name, "_links": links}
-    private = {"login": each.login, "email": each.email, "status": "active"}
+    first, _, last = each.name.partition(" ")
+    private = {"login": each.login, "firstName": first, "lastName": last, "email": each.email, "status": "active"}
     return {
         "_type": "User",
         "id": each.id,

@@ -16,7 +16,7 @@ from sandbox.openproject.state import TOKENS_USER, State
 Json = dict[str, Any]
 
 _DURATION = re.compile(r"P(?!$)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
-_READ_ONLY = ("id", "displayId", "createdAt", "updatedAt", "_type")
+_READ_ONLY = ("displayId", "createdAt", "updatedAt")
 
 
 def draft(state: State, body: Json, project: Project | None) -> WorkPackage:
@@ -51,9 +51,7 @@ def draft(state: State, body: Json, project: Project | None) -> WorkPackage:
 def create(state: State, body: Json, project: Project | None) -> WorkPackage:
     """Raises ApiError."""
     made = draft(state, body, project)
-    if "lockVersion" in body:
-        raise read_only("lockVersion")
-    apply(state, made, body)
+    apply(state, made, body)  # a lockVersion is not looked at (app/contracts/work_packages/create_contract.rb)
     if not made.subject:
         raise violation("subject", "Тема не может быть пустой.")
     state.add(made)
@@ -103,6 +101,8 @@ def apply(state: State, each: WorkPackage, body: Json) -> None:
     for name in _READ_ONLY:
         if name in body:
             raise read_only(name)
+    if body.get("id", each.id) != each.id:  # what is not changed is not refused (app/contracts/model_contract.rb)
+        raise read_only("id")
     links = links_of(body)
     if "subject" in body:
         subject = body["subject"]
