@@ -100,7 +100,7 @@ def item_view(each: CustomField, number: int) -> Json:
     while above is not None:
         depth, above = depth + 1, by_id[above].parent
     links: Json = {
-        "self": {"href": f"/api/v3/custom_field_items/{item.id}", "title": item.title},
+        "self": href("custom_field_items", item.id, item.title),
         "children": [href("custom_field_items", one.id, one.label) for one in each.items if one.parent == item.id],
         "branch": {"href": f"/api/v3/custom_field_items/{item.id}/branch"},
     }
