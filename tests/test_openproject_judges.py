@@ -135,8 +135,15 @@ def test_what_the_worker_asks_and_what_the_sandbox_answers_is_what_the_document_
         due_date="2030-01-31",
         estimated_time="PT8H",
         extensions={
-            **{"cf_Решение": "Да", "cf_Сумма": "12.5", "cf_Метки": "срочно", "cf_Регион": "Тверь", "cf_Риск": "низкий"},
-            **{"cf_Куратор": "sokolova", "cf_Наблюдатели": "Юристы", "cf_Сборка": "1.0", "cf_Ссылка": "https://a.b"},
+            "cf_Решение": "Да",
+            "cf_Сумма": "12.5",
+            "cf_Метки": "срочно",
+            "cf_Регион": "Тверь",
+            "cf_Риск": "низкий",
+            "cf_Куратор": "sokolova",
+            "cf_Наблюдатели": "Юристы",
+            "cf_Сборка": "1.0",
+            "cf_Ссылка": "https://a.b",
         },
     )
     first, second, milestone = outcomes(handler, [rich, message(), message("op_create_milestone", date="2030-02-01")])

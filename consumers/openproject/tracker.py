@@ -12,12 +12,12 @@ from consumers.openproject.changes import ClosedWorkPackages
 from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import Directory
-from consumers.openproject.errors import InvalidQueryError, NotFoundError
+from consumers.openproject.errors import NotFoundError
 from consumers.openproject.reading import linked_number, number_of
 from consumers.openproject.remembered import Remembered
 from consumers.openproject.view import task_view
 from consumers.openproject.workpackages import number_in
-from core.errors import OutageError
+from core.errors import OutageError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from runtime.json_client import Json
@@ -55,6 +55,12 @@ class OpenProjectTaskTracker(BaseTracker):
         return cls(settings, OpenProjectClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        try:
+            return self._checked(tasks)
+        except PermanentError as error:  # no message is to blame, and the next sweep asks again
+            raise OutageError(error.reason, code=error.code) from error
+
+    def _checked(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
         self._unseen.begin()
         self._unreadable.begin()
         numbers = sorted({number for task in tasks if (number := _number(task.external_id)) is not None})
@@ -67,14 +73,20 @@ class OpenProjectTaskTracker(BaseTracker):
         return [self._verdict(task, look) for task in tasks]
 
     def changes(self, since: Any) -> Changes | None:
-        return self._closed.changes(since)
+        try:
+            return self._closed.changes(since)
+        except PermanentError:  # a filter that this server does not know: every task is looked at
+            return None
 
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), "unseen": len(self._unseen), "unreadable": len(self._unreadable)}
 
     def _look(self, numbers: Sequence[int], look: _Look) -> None:
-        """One id that the server does not show makes it refuse the whole question, and a row that cannot be read may be
-        about any of them: halves are asked then."""
+        """Closed ones and missing ones of `numbers`.
+
+        One id that the server does not show makes it refuse the whole question, and a row that cannot be read may be
+        about any of them: halves are asked then.
+        """
         condition = filters(id=("=", [str(number) for number in numbers]), status=("c", []))
         rows: list[Json] = []
         unreadable = 0
@@ -82,7 +94,7 @@ class OpenProjectTaskTracker(BaseTracker):
             for page in self._client.pages("work_packages", filters=condition, sortBy=[["id", "asc"]]):
                 rows += page.rows
                 unreadable += page.unreadable
-        except InvalidQueryError:
+        except PermanentError:
             if len(numbers) == 1:
                 self._look_at(numbers[0], look)
             else:
@@ -109,6 +121,9 @@ class OpenProjectTaskTracker(BaseTracker):
             row = self._client.get(f"work_packages/{number}")
         except NotFoundError:
             look.missing.add(number)
+            return
+        except PermanentError:
+            look.unreadable.add(number)
             return
         self._note(number, row, look)
 
