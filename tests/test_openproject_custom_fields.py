@@ -202,6 +202,20 @@ def test_an_option_that_is_new_is_found_although_the_form_was_read_before() -> N
         assert isinstance(outcome, Accepted), outcome
 
 
+def test_a_login_is_understood_where_logins_are_not_shown() -> None:
+    """users/user_representer.rb shows them to those who manage users; an address takes them from everybody."""
+    with OpenProjectSandbox(instance=Instance(admin=False)) as server:
+        given = {"cf_Куратор": "sokolova", "cf_Наблюдатели": "lebedev, Анна Соколова"}
+        [outcome] = outcomes(handler_for(server), [message(assignee="lebedev", extensions=given)])
+        assert isinstance(outcome, Accepted), outcome
+        [made] = server.work_packages
+        assert (made.assignee, made.custom["customField15"], made.custom["customField16"]) == (5, [4], [5, 4])
+        for unknown in ("sokolova@example.com", "me", "admin2"):
+            [outcome] = outcomes(handler_for(server), [message(assignee=unknown)])
+            assert isinstance(outcome, PermanentError), outcome
+            assert unknown in outcome.reason
+
+
 # -- projects --------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.openproject.choices import Choice, listed, matching
+from consumers.openproject.directory import Directory
 from consumers.openproject.remembered import Remembered
 from consumers.openproject.schemas import CustomField, Fields, Schemas
 from core import values
@@ -33,8 +34,11 @@ class _Given:
 class CustomValues:
     """Usable from any thread. `key_field` is ours alone: with another value a task could be created twice."""
 
-    def __init__(self, schemas: Schemas, remembered: Remembered, zone: ZoneInfo, key_field: str) -> None:
+    def __init__(
+        self, schemas: Schemas, directory: Directory, remembered: Remembered, zone: ZoneInfo, key_field: str
+    ) -> None:
         self._schemas = schemas
+        self._directory = directory
         self._remembered = remembered
         self._zone = zone
         self._key_field = key_field.casefold()
@@ -92,9 +96,28 @@ class CustomValues:
     def _chosen(self, given: _Given, fields: Fields) -> Any:
         first, second = self._remembered.ages()
         try:
-            return _written(given, self._schemas.choices(fields, given.field, first))
+            return self._written(given, self._schemas.choices(fields, given.field, first))
         except values.BadValueError:  # it may be new
-            return _written(given, self._schemas.choices(fields, given.field, second))
+            return self._written(given, self._schemas.choices(fields, given.field, second))
+
+    def _written(self, given: _Given, known: Sequence[Choice]) -> Any:
+        if not given.field.multiple:
+            return {"href": self._choice(given, given.value, known).href}
+        whole = matching(known, given.value) if isinstance(given.value, str) else []
+        if len(whole) == 1:  # a title may hold a comma
+            return [{"href": whole[0].href}]
+        hrefs = [self._choice(given, item, known).href for item in values.items(given.value)]
+        return [{"href": href} for href in dict.fromkeys(hrefs)]
+
+    def _choice(self, given: _Given, value: Any, known: Sequence[Choice]) -> Choice:
+        found = matching(known, value)
+        if not found and given.field.type == "User":
+            number = self._directory.user_called(value)
+            found = [choice for choice in known if choice.id == number]
+        if len(found) == 1:
+            return found[0]
+        wanted = f"one choice, it may be {listed(found)}" if found else f"one of {listed(known)}"
+        raise values.BadValueError(given.name, value, wanted)
 
     def _plain(self, given: _Given) -> Any:
         name, value = given.name, given.value
@@ -114,24 +137,6 @@ class CustomValues:
                 return values.text(value)
             case other:
                 raise PermanentError(f"{name}: fields of type {other!r} are not known here", code="unknown_field")
-
-
-def _written(given: _Given, known: Sequence[Choice]) -> Any:
-    if not given.field.multiple:
-        return {"href": _choice(given.name, given.value, known).href}
-    whole = matching(known, given.value) if isinstance(given.value, str) else []
-    if len(whole) == 1:  # a title may hold a comma
-        return [{"href": whole[0].href}]
-    hrefs = [_choice(given.name, item, known).href for item in values.items(given.value)]
-    return [{"href": href} for href in dict.fromkeys(hrefs)]
-
-
-def _choice(name: str, value: Any, known: Sequence[Choice]) -> Choice:
-    found = matching(known, value)
-    if len(found) == 1:
-        return found[0]
-    wanted = f"one choice, it may be {listed(found)}" if found else f"one of {listed(known)}"
-    raise values.BadValueError(name, value, wanted)
 
 
 def is_custom_name(name: str) -> bool:

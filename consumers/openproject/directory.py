@@ -5,14 +5,20 @@ A process names things as people do, by title or by id.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from consumers.openproject.choices import Choice, choices_of, listed, matching
 from consumers.openproject.client import OpenProjectClient
+from consumers.openproject.errors import MissingRightError
+from consumers.openproject.reading import number_of
 from consumers.openproject.remembered import Remembered
 from core import values
 from core.errors import PermanentError
+
+_LOGIN = re.compile(r"[a-zA-Z0-9_@.+-]*[a-zA-Z_@][a-zA-Z0-9_@.+-]*")
 
 
 class UnknownNameError(PermanentError):
@@ -47,7 +53,25 @@ class Directory:
 
     def assignee(self, project: int, value: Any) -> Choice:
         """Somebody to whom work packages of the project may be given, by id, name, login or mail address."""
-        return self._find("assignee", f"projects/{project}/available_assignees", value)
+        path = f"projects/{project}/available_assignees"
+        try:
+            return self._find("assignee", path, value)
+        except UnknownNameError:
+            number = self.user_called(value)
+            found = [choice for choice in self._choices(path) if choice.id == number]
+            if not found:
+                raise
+            return found[0]
+
+    def user_called(self, value: Any) -> int | None:
+        """By login, also where logins are not shown: an address takes one (lib/api/v3/users/users_api.rb)."""
+        login = values.text(value)
+        if not _LOGIN.fullmatch(login) or login == "me":  # that would be ourselves
+            return None
+        try:
+            return number_of(self._client.get(f"users/{quote(login, safe='')}"))
+        except (PermanentError, MissingRightError):
+            return None
 
     def version(self, project: int, value: Any) -> Choice:
         return self._find("version", f"projects/{project}/versions", value)
