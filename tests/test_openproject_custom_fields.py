@@ -228,6 +228,16 @@ def test_a_project_has_custom_fields_of_its_own() -> None:
         assert made.custom == {"customField30": "ООО «Ромашка»", "customField31": [52], "customField32": 1_000_000.0}
 
 
+def test_a_variable_that_is_meant_for_work_packages_is_told_where_a_project_has_no_such_field() -> None:
+    with OpenProjectSandbox() as server:
+        [outcome] = outcomes(
+            handler_for(server), [message("op_create_project", name="x", cf_Решение="Да", cf_Класс="A")]
+        )
+        assert isinstance(outcome, Done), outcome
+        assert outcome.response["warnings"] == ["cf_Решение: a project has no such custom field"]
+        assert server.state.projects[4].custom == {"customField31": [51]}
+
+
 def test_a_calculated_value_is_nobodys_to_write() -> None:
     """The server drops it without a word (app/services/projects/set_attributes_service.rb)."""
     with OpenProjectSandbox() as server:

@@ -51,19 +51,20 @@ class CustomValues:
         plain: Json = {}
         links: Json = {}
         warnings: list[str] = []
-        for given in self._given(inputs, fields, where):
+        for given in self._given(inputs, fields, where, warnings):
             field = given.field
-            if self._is_key(field):
+            if self._is_key(field, fields):
                 warnings.append(f"{given.name}: not written, the field keeps the Camunda task id")
             elif not field.is_writable:
-                raise PermanentError(f"{given.name}: OpenProject calculates this field itself", code="read_only_field")
+                why = "OpenProject calculates it" if field.type == "CalculatedValue" else "it may not be written"
+                raise PermanentError(f"{given.name}: {why}", code="read_only_field")
             elif field.is_linked:
                 links[field.name] = self._chosen(given, fields)
             else:
                 plain[field.name] = self._plain(given)
         return plain, links, warnings
 
-    def _given(self, inputs: Inputs, fields: Fields, where: str) -> Iterator[_Given]:
+    def _given(self, inputs: Inputs, fields: Fields, where: str, warnings: list[str]) -> Iterator[_Given]:
         """One for each field. What comes first wins over the next: variables, extension properties, parameters."""
         found: dict[str, _Given] = {}
         for source in (inputs.variables, inputs.extensions, inputs.parameters):
@@ -71,17 +72,24 @@ class CustomValues:
             for name, value in source.items():
                 if values.is_blank(value) or not is_custom_name(name):
                     continue
-                one = _Given(name, value, self._field(name, fields, where))
+                try:
+                    one = _Given(name, value, self._field(name, fields, where))
+                except PermanentError as error:
+                    # A process has its variables for all of its steps, and most of them make work packages.
+                    if not fields.of_projects or source is not inputs.variables:
+                        raise
+                    warnings.append(error.reason)
+                    continue
                 other = here.setdefault(one.field.name, one)
-                if other.value != value and not self._is_key(one.field):
+                if other.value != value and not self._is_key(one.field, fields):
                     raise PermanentError(
                         f"{other.name} and {name} are the same field with different values", code="bad_value"
                     )
             found = here | found
         yield from found.values()
 
-    def _is_key(self, field: CustomField) -> bool:
-        return self._key_field in (field.name.casefold(), field.title.casefold())
+    def _is_key(self, field: CustomField, fields: Fields) -> bool:
+        return not fields.of_projects and self._key_field in (field.name.casefold(), field.title.casefold())
 
     def _field(self, name: str, fields: Fields, where: str) -> CustomField:
         title = name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else name

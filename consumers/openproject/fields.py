@@ -74,7 +74,8 @@ class WorkPackageFields:
 
     def for_creation(self, task: CamundaTask, *, milestone: bool = False) -> Draft:
         """Raises PermanentError; PartialOutageError when the key could not be kept."""
-        inputs, warnings = Inputs(task), names.unused(Inputs(task), task.topic)
+        inputs = Inputs(task)
+        warnings = names.unused(inputs, task.topic)
         project = self._project(inputs).id
         kind = self._type(inputs, project, milestone=milestone)
         fields = self._schemas.of_new(project, kind.id)
@@ -94,7 +95,8 @@ class WorkPackageFields:
 
     def for_update(self, task: CamundaTask, work_package: Json, number: int) -> Change:
         """Only what the message names. Raises PermanentError."""
-        inputs, warnings = Inputs(task), names.unused(Inputs(task), task.topic)
+        inputs = Inputs(task)
+        warnings = names.unused(inputs, task.topic)
         links = work_package.get("_links")
         project, kind = linked_number(links, "project"), linked_number(links, "type")
         if project is None or kind is None:

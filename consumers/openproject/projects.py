@@ -50,7 +50,8 @@ class Projects:
     def create(self, message: IncomingMessage) -> Done:
         """Creates it or finds it. Raises an outcome."""
         task = message.task
-        inputs, warnings = Inputs(task), names.unused(Inputs(task), task.topic)
+        inputs = Inputs(task)
+        warnings = names.unused(inputs, task.topic)
         wanted = inputs.text(*names.PROJECT_NAME) or activity_name(task) or f"Camunda {task.task_id}"
         name = values.cut(wanted, _NAME_LIMIT)
         if name != wanted:

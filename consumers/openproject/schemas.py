@@ -45,6 +45,7 @@ class Fields:
     name: str
     known: Callable[[float | None], Mapping[str, Sequence[CustomField]]]
     form: Callable[[], Json]
+    of_projects: bool = False
 
 
 class Schemas:
@@ -77,7 +78,7 @@ class Schemas:
         def form() -> Json:
             return self._form_schema(name, {})
 
-        return Fields(name, lambda age: custom_fields(self._remembered.read(name, form, age)), form)
+        return Fields(name, lambda age: custom_fields(self._remembered.read(name, form, age)), form, of_projects=True)
 
     def find(self, fields: Fields, name: str) -> Sequence[CustomField]:
         """Those that are called so (customFieldN or the title, without case) and switched on here."""
