@@ -24,7 +24,7 @@ class Inputs:
         """Raises UnreadableError for a variable of these names that cannot be read."""
         for source in (self.variables, self.extensions, self.parameters):
             for name in names:
-                if name in source and self._is_given(name, source[name]):
+                if name in source and self.is_given(name, source[name]):
                     return name, source[name]
         return None
 
@@ -32,7 +32,7 @@ class Inputs:
         """What is given under names that `wanted` takes. Raises UnreadableError."""
         found = {}
         for source in (self.parameters, self.extensions, self.variables):
-            found.update({name: source[name] for name in source if wanted(name) and self._is_given(name, source[name])})
+            found.update({name: source[name] for name in source if wanted(name) and self.is_given(name, source[name])})
         return found
 
     def empty_dates(self) -> list[str]:
@@ -42,7 +42,8 @@ class Inputs:
             for name, value in self._empty_dates.items()
         ]
 
-    def _is_given(self, name: str, value: Any) -> bool:
+    def is_given(self, name: str, value: Any) -> bool:
+        """False for what is blank, and for an empty date, which is remembered."""
         if values.is_empty_date(value):
             self._empty_dates[name] = value
             return False

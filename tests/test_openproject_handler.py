@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from consumers.openproject.handler import SUPPORTED_TOPICS, OpenProjectTaskHandler
+from consumers.openproject.handler import OpenProjectTaskHandler
+from consumers.openproject.names import SUPPORTED_TOPICS
 from core.errors import (
     AmbiguousError,
     ConfigurationError,
@@ -22,7 +23,7 @@ from core.errors import (
 )
 from core.results import Accepted, Done
 from sandbox.openproject import CustomField, OpenProjectSandbox, faults
-from sandbox.openproject.state import CUSTOM_FIELDS
+from sandbox.openproject.objects import CUSTOM_FIELDS
 from tests.bitrix_support import at_once, outcomes, redelivered
 from tests.openproject_support import handler_for, message, settings_for
 
@@ -112,7 +113,7 @@ def test_a_deadline_alone_does_not_meet_the_servers_own_start_date() -> None:
         ({"due_date": "завтра"}, "завтра"),
         ({"estimated_hours": "скоро"}, "скоро"),
         ({"cf_Неизвестное": "1"}, "cf_Неизвестное"),
-        ({"cf_Решение": "может быть"}, "Да, Нет"),
+        ({"cf_Решение": "может быть"}, "Да (31), Нет (32)"),
         ({"customField10": "много"}, "много"),
     ],
 )
@@ -129,7 +130,7 @@ def test_a_project_that_is_new_is_found_although_the_list_was_read_before() -> N
     with OpenProjectSandbox() as server:
         handler = handler_for(server)
         outcomes(handler, [message()])
-        handler._directory._clock = lambda: time.monotonic() + 61
+        handler._remembered.clock = lambda: time.monotonic() + 61
         [made] = outcomes(handler, [message("op_create_project", name="Новый проект", identifier="new-one")])
         assert isinstance(made, Done)
         [outcome] = outcomes(handler, [message(project="new-one")])

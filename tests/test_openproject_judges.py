@@ -5,6 +5,7 @@ The document is test data beside the repository; where it is absent, Prism has n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import requests
 
 from core.messages import TrackedTask
 from core.results import Accepted, Completed, Done
-from sandbox.openproject import OpenProjectSandbox
+from sandbox.openproject import Instance, OpenProjectSandbox
 from sandbox.ports import ReservedPort
 from tests import npm
 from tests.bitrix_support import outcomes
@@ -73,6 +74,32 @@ def prism() -> Path:
     return npm.installed(PRISM) / "@stoplight" / "prism-cli" / "dist" / "index.js"
 
 
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The document without what the server's own source contradicts (opf/openproject, 17.6)."""
+    told = json.loads(DOCUMENT.read_text())
+    models = told["components"]["schemas"]
+    # lib/api/v3/users/unpaginated_user_collection_representer.rb: groups and placeholders are among the assignees,
+    # and in lists their members are not embedded.
+    [_, assignees] = models["Available_AssigneesModel"]["allOf"]
+    kinds = [{"$ref": f"#/components/schemas/{kind}Model"} for kind in ("User", "Group", "PlaceholderUser")]
+    assignees["properties"]["_embedded"]["properties"]["elements"]["items"] = {"anyOf": kinds}
+    models["GroupModel"]["allOf"][-1]["required"].remove("_embedded")
+    # hierarchy_item_representer.rb: the root of a hierarchy has neither depth nor label.
+    models["HierarchyItemReadModel"]["properties"]["depth"]["type"] = ["integer", "null"]
+    models["Link"]["properties"]["title"]["type"] = ["string", "null"]
+    # work_packages_api.rb, route_param: PROJ-42 is an address, too.
+    for name, path in told["paths"].items():
+        if name.startswith("/api/v3/work_packages/{id}"):
+            for method in path.values():
+                for parameter in method.get("parameters", []):
+                    if parameter.get("name") == "id":
+                        parameter["schema"]["type"] = ["integer", "string"]
+    corrected = tmp_path_factory.mktemp("openapi") / "openproject.json"
+    corrected.write_text(json.dumps(told))
+    return corrected
+
+
 class Judged:
     """A server that is reached through Prism only, which lets nothing pass that the document does not know."""
 
@@ -82,11 +109,11 @@ class Judged:
 
 
 @pytest.fixture
-def judged(prism: Path, tmp_path: Path) -> Iterator[Judged]:
+def judged(prism: Path, document: Path, tmp_path: Path) -> Iterator[Judged]:
     reserved = ReservedPort()
-    with OpenProjectSandbox(host="127.0.0.1") as server:
+    with OpenProjectSandbox(host="127.0.0.1", instance=Instance(semantic=True)) as server:
         command = [str(prism), "proxy", "-h", "127.0.0.1", "-p", str(reserved.port), "--errors"]
-        command += ["--multiprocess", "false", str(DOCUMENT), server.url]
+        command += ["--multiprocess", "false", str(document), server.url]
         with npm.running(command, reserved.port, tmp_path / "prism.log"):
             yield Judged(server, reserved.port)
     reserved.release()
@@ -107,17 +134,32 @@ def test_what_the_worker_asks_and_what_the_sandbox_answers_is_what_the_document_
         version="1.0",
         due_date="2030-01-31",
         estimated_time="PT8H",
-        extensions={"cf_Решение": "Да", "cf_Сумма": "12.5", "cf_Метки": "срочно"},
+        extensions={
+            "cf_Решение": "Да",
+            "cf_Сумма": "12.5",
+            "cf_Метки": "срочно",
+            "cf_Регион": "Тверь",
+            "cf_Риск": "низкий",
+            "cf_Куратор": "sokolova",
+            "cf_Наблюдатели": "Юристы",
+            "cf_Сборка": "1.0",
+            "cf_Ссылка": "https://a.b",
+        },
     )
     first, second, milestone = outcomes(handler, [rich, message(), message("op_create_milestone", date="2030-02-01")])
     assert isinstance(first, Accepted), first
     assert isinstance(second, Accepted), second
     assert isinstance(milestone, Done), milestone
-    update = message("op_update_task", work_package_id=first.external_id, status="Closed", comment="Готово")
-    project = message("op_create_project", name="Проект заказчика", description="Новый")
-    updated, created = outcomes(handler, [update, project])
+    assert "warnings" not in first.response
+    update = message(
+        *("op_update_task",), work_package_id="CONTRACTS-1", status="Closed", comment="Готово", cf_Решение="Нет"
+    )
+    project = message("op_create_project", name="Проект заказчика", description="Новый", cf_Класс="A")
+    child = message(parent="CONTRACTS-2")
+    updated, created, nested = outcomes(handler, [update, project, child])
     assert isinstance(updated, Done), updated
     assert isinstance(created, Done), created
+    assert isinstance(nested, Accepted), nested
     tracker = tracker_for(judged.server, url=judged.url)
     start = tracker.changes(None)
     assert start is not None

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from base_tracker import Changes
-from consumers.openproject.client import OpenProjectClient, elements_of, filters
+from consumers.openproject.client import OpenProjectClient, filters
+from consumers.openproject.reading import number_of, page_of, text_of
 from runtime.json_client import Json
 from runtime.watermark import Change, Mark
 
@@ -23,41 +24,48 @@ class ClosedWorkPackages:
         self._client = client
 
     def changes(self, since: Mark | None) -> Changes | None:
-        """None when the server cannot tell: too many, or an answer without dates. Raises an outcome."""
+        """None when the server cannot tell: too many, or rows without id or date. Raises an outcome."""
         if since is None:
             latest = self._client.get(
                 "work_packages", filters=filters(status=("c", [])), sortBy=[["updatedAt", "desc"]], pageSize=1
             )
-            moments = [_moment(row) for row in elements_of(latest)]
-            return None if None in moments else Changes((), Mark(next(filter(None, moments), _EARLIEST)))
+            page = page_of(latest, "GET work_packages")
+            moments = [_moment(row) for row in page.rows]
+            if page.unreadable or None in moments:
+                return None
+            return Changes((), Mark(next(filter(None, moments), _EARLIEST)))
         earliest = since.since(OVERLAP).replace(microsecond=0)  # the filter knows whole seconds
         rows = self._rows(earliest)
         if rows is None:
             return None
-        found = {Change(str(row.get("id")), moment) for row in rows if (moment := _moment(row)) is not None}
-        if len(found) < len({str(row.get("id")) for row in rows}) or any(each.moment < earliest for each in found):
-            return None  # a filter that is ignored must not make us believe that nothing was closed
+        found: set[Change] = set()
+        for row in rows:
+            number, moment = number_of(row), _moment(row)
+            if number is None or moment is None or moment < earliest:
+                return None  # a filter that is ignored must not make us believe that nothing was closed
+            found.add(Change(str(number), moment))
         return since.advanced(found, max((each.moment for each in found), default=since.moment), OVERLAP)
 
     def _rows(self, earliest: datetime) -> list[Json] | None:
         condition = filters(status=("c", []), updatedAt=("<>d", [_iso(earliest), ""]))
         order = [["updatedAt", "asc"], ["id", "asc"]]
         rows: list[Json] = []
-        for answer in self._client.pages("work_packages", filters=condition, sortBy=order):
-            if int(answer.get("total") or 0) > MOST_ROWS:
+        for page in self._client.pages("work_packages", filters=condition, sortBy=order):
+            if page.total > MOST_ROWS or page.unreadable:
                 return None
-            rows += elements_of(answer)
-        if len({str(row.get("id")) for row in rows}) < int(answer.get("total") or 0):
+            rows += page.rows
+        if len({number_of(row) for row in rows}) < page.total:
             return None  # one was opened again while pages were turned, and another one slipped past
         return rows
 
 
 def _moment(row: Json) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(str(row.get("updatedAt")))
+        moment = datetime.fromisoformat(text_of(row.get("updatedAt")) or "")
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else None
+    # Far from where a calendar ends: the overlap is taken off, and zones are changed.
+    return moment if moment.tzinfo is not None and 1970 <= moment.year <= 9000 else None
 
 
 def _iso(moment: datetime) -> str:

@@ -12,15 +12,18 @@ import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import SecretStr
 
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.errors import outcome_of
-from core.errors import NotConfiguredError, OutcomeError
+from consumers.openproject.reading import Page, page_of
+from core.errors import NotConfiguredError, OutageError, OutcomeError
 from runtime.http import Guard, HttpAnswer
 from runtime.json_client import Json, JsonClient
+
+_ROOT = "/api/v3/"
 
 
 class OpenProjectClient(JsonClient):
@@ -40,26 +43,39 @@ class OpenProjectClient(JsonClient):
         """`path` below /api/v3; lists and maps in `query` are written as JSON. Raises an outcome."""
         return self.ask("GET", f"{path}{_query(query)}")
 
+    def form(self, path: str, body: Json) -> Json:
+        """The form of what could be written: it creates and changes nothing (docs/api/endpoints/forms)."""
+        return self.ask("POST", path, body, write=False)
+
     def write(self, method: str, path: str, body: Json, guard: Guard) -> Json:
         """POST or PATCH; people are notified as OPENPROJECT_NOTIFY says. Raises an outcome."""
         return self.ask(method, f"{path}{_query({'notify': self._notify})}", body, guard=guard)
 
     def elements(self, path: str, **query: Any) -> Iterator[Json]:
-        """All elements of a collection, page after page."""
-        for answer in self.pages(path, **query):
-            yield from elements_of(answer)
+        """All elements of a collection that can be read, page after page."""
+        for page in self.pages(path, **query):
+            yield from page.rows
 
-    def pages(self, path: str, **query: Any) -> Iterator[Json]:
-        """The answers that a collection comes in, until as many elements as its `total` says were there."""
-        page, seen = 1, 0
+    def linked(self, href: str) -> Iterator[Json]:
+        """All elements of the collection that an address in an answer leads to."""
+        path, _, query = href.rpartition(_ROOT)[2].partition("?")
+        pairs = {name: value for name, value in parse_qsl(query) if name not in {"offset", "pageSize"}}
+        return self.elements(path, **pairs)
+
+    def pages(self, path: str, **query: Any) -> Iterator[Page]:
+        """What a collection comes in, until as many elements as its `total` says were there."""
+        number, seen = 1, 0
+        previous: Page | None = None
         while True:
-            answer = self.get(path, offset=page, pageSize=self._page_size, **query)  # offset counts pages from 1
-            yield answer
-            found = len(elements_of(answer))
-            seen += found
-            if not found or seen >= int(answer.get("total") or 0):
+            answer = self.get(path, offset=number, pageSize=self._page_size, **query)  # offset counts pages from 1
+            page = page_of(answer, f"GET {path}")
+            if previous is not None and len(page) and page == previous:
+                raise OutageError(f"OpenProject turns no pages of GET {path}", code="bad_answer")
+            yield page
+            seen += len(page)
+            if not len(page) or seen >= page.total:
                 return
-            page += 1
+            number, previous = number + 1, page
 
     def address_of(self, work_package: int | str) -> str:
         """Where people see it."""
@@ -67,12 +83,6 @@ class OpenProjectClient(JsonClient):
 
     def refused(self, answer: HttpAnswer, content: Json | None, what: str, *, write: bool) -> OutcomeError:
         return outcome_of(answer.status, content or {}, what=what, write=write, retry_after=answer.retry_after)
-
-
-def elements_of(answer: Mapping[str, Any]) -> list[Json]:
-    embedded = answer.get("_embedded")
-    found = embedded.get("elements") if isinstance(embedded, Mapping) else None
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def filters(**conditions: tuple[str, list[str]]) -> str:
@@ -85,15 +95,7 @@ def filters(**conditions: tuple[str, list[str]]) -> str:
 
 def link(kind: str, number: int | None) -> dict[str, str | None]:
     """How a resource is written: `{"href": "/api/v3/types/1"}`; None clears it."""
-    return {"href": None if number is None else f"/api/v3/{kind}/{number}"}
-
-
-def id_of(links: Any, name: str) -> int | None:
-    """The id at the end of `_links.<name>.href`; None when there is none or the caller may not see it."""
-    target = links.get(name) if isinstance(links, Mapping) else None
-    href = target.get("href") if isinstance(target, Mapping) else None
-    last = str(href or "").rpartition("/")[2]
-    return int(last) if last.isascii() and last.isdecimal() else None
+    return {"href": None if number is None else f"{_ROOT}{kind}/{number}"}
 
 
 def _credentials(kind: str, secret: SecretStr) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""From a Camunda task to the body of an OpenProject work package. Asks the directory for ids, nothing else.
+"""From a Camunda task to the body of an OpenProject work package. Asks the server for ids, nothing else.
 
 Values are looked for in the variables, then in the extension properties, then in the input parameters. Wrong input is
-Permanent and named, never guessed. Properties: docs/api/endpoints/work-packages.
+Permanent and named, never guessed; what is not written as it was given is told. Properties:
+docs/api/endpoints/work-packages.
 """
 
 from __future__ import annotations
@@ -9,24 +10,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from consumers.openproject import names
+from consumers.openproject.choices import Choice
 from consumers.openproject.client import link
 from consumers.openproject.config import OpenProjectSettings
-from consumers.openproject.directory import CustomField, Directory
+from consumers.openproject.custom import CustomValues
+from consumers.openproject.directory import Directory
 from consumers.openproject.errors import RIGHT_WAIT
+from consumers.openproject.reading import linked_number
+from consumers.openproject.schemas import CustomField, Fields, Schemas
+from consumers.openproject.workpackages import WorkPackages
 from core import values
-from core.errors import PartialOutageError, PermanentError
+from core.errors import PartialOutageError, PermanentError, TransientError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
 from runtime.json_client import Json
 
 _SUBJECT_LIMIT = 255  # characters
-_CUSTOM_PREFIX = "cf_"
-
-_START = ("start_date", "startDate")
-_DUE = ("due_date", "dueDate", "deadline", "end_date", "endDate", "finish_date", "date")
+_MOST_HOURS = 1_000_000
 _DURATION = re.compile(r"P(?!$)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
 
 
@@ -37,54 +42,88 @@ class Draft:
     project: int
     body: Json
     key_name: str
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be changed, without lockVersion; nothing if `body` is empty."""
+
+    body: Json
+    warnings: list[str]
 
 
 class WorkPackageFields:
-    """Translates by the settings and by what the directory knows."""
+    """Translates by the settings and by what the server knows."""
 
-    def __init__(self, settings: OpenProjectSettings, directory: Directory) -> None:
+    def __init__(
+        self,
+        settings: OpenProjectSettings,
+        directory: Directory,
+        schemas: Schemas,
+        custom: CustomValues,
+        work_packages: WorkPackages,
+    ) -> None:
         self._settings = settings
         self._directory = directory
+        self._schemas = schemas
+        self._custom = custom
+        self._work_packages = work_packages
         self._zone = ZoneInfo(settings.timezone)
 
     def for_creation(self, task: CamundaTask, *, milestone: bool = False) -> Draft:
-        """Raises PermanentError; ConfigurationError when the key could not be kept."""
-        inputs, settings = Inputs(task), self._settings
-        project = self._project(inputs)
-        default_type = settings.milestone_type if milestone else settings.default_type
-        kind = self._directory.work_package_type(project, inputs.text("type", "type_id", "typeId") or default_type)
-        key = self._key_field(project, kind.id, kind.title)
-        subject = inputs.text("subject", "title", "name") or activity_name(task) or f"Camunda: {task.topic}"
-        links: dict[str, Any] = {"project": link("projects", project), "type": link("types", kind.id)}
+        """Raises PermanentError; PartialOutageError when the key could not be kept."""
+        inputs = Inputs(task)
+        warnings = names.unused(inputs, task.topic)
+        project = self._project(inputs).id
+        kind = self._type(inputs, project, milestone=milestone)
+        fields = self._schemas.of_new(project, kind.id)
+        key = self._key_field(fields, project, kind.title)
+        subject = inputs.text(*names.SUBJECT) or activity_name(task) or f"Camunda: {task.topic}"
         body: Json = {
-            "subject": values.cut(subject, _SUBJECT_LIMIT),
+            "subject": _cut(subject, warnings),
             **self._texts(inputs),
-            **self._dates(inputs, is_milestone=kind.row.get("isMilestone") is True, new=True),
+            **self._dates(inputs, warnings, is_milestone=kind.row.get("isMilestone") is True, new=True),
         }
+        links: Json = {"project": link("projects", project), "type": link("types", kind.id)}
         links |= self._links(inputs, project, defaults=True)
-        own, own_links = self._custom_fields(inputs, project, kind.id)
+        own, own_links, own_warnings = self._custom.of(inputs, fields, f"type {kind.title} in project {project}")
         body |= {**own, key.name: task.task_id}
         body["_links"] = links | own_links
-        return Draft(project, body, key.name)
+        return Draft(project, body, key.name, [*warnings, *own_warnings, *inputs.empty_dates()])
 
-    def for_update(self, task: CamundaTask, work_package: Json, project: int, kind: int) -> Json:
-        """Only what the message names, without lockVersion. Raises PermanentError."""
+    def for_update(self, task: CamundaTask, work_package: Json, number: int) -> Change:
+        """Only what the message names. Raises PermanentError."""
         inputs = Inputs(task)
-        links = self._links(inputs, project, defaults=False)
-        own, own_links = self._custom_fields(inputs, project, kind)
+        warnings = names.unused(inputs, task.topic)
+        links = work_package.get("_links")
+        project, kind = linked_number(links, "project"), linked_number(links, "type")
+        if project is None or kind is None:
+            raise TransientError(f"OpenProject does not tell project and type of {number}", code="bad_answer")
+        if (named := inputs.first(*names.PROJECT)) and self._directory.project(named[1]).id != project:
+            warnings.append(f"{named[0]}: work package {number} is in project {project} and stays there")
+        changed = self._links(inputs, project, defaults=False)
+        is_milestone = "date" in work_package
+        if found := inputs.first(*names.TYPE):
+            wanted = self._directory.work_package_type(project, found[1])
+            if wanted.id != kind:
+                kind, is_milestone = wanted.id, wanted.row.get("isMilestone") is True
+                changed["type"] = link("types", kind)
+        fields = self._schemas.of_existing(work_package, number, project, kind)
+        own, own_links, own_warnings = self._custom.of(inputs, fields, f"work package {number}")
         body: Json = {
             **self._texts(inputs),
-            **self._dates(inputs, is_milestone="date" in work_package, new=False),
+            **self._dates(inputs, warnings, is_milestone=is_milestone, new=False),
             **own,
         }
-        if subject := inputs.text("subject", "title"):
-            body["subject"] = values.cut(subject, _SUBJECT_LIMIT)
-        if links or own_links:
-            body["_links"] = links | own_links
-        return body
+        if subject := inputs.text(*names.SUBJECT):
+            body["subject"] = _cut(subject, warnings)
+        if changed or own_links:
+            body["_links"] = changed | own_links
+        return Change(body, [*warnings, *own_warnings, *inputs.empty_dates()])
 
-    def _project(self, inputs: Inputs) -> int:
-        found = inputs.first("project", "project_id", "projectId", "project_identifier", "projectIdentifier")
+    def _project(self, inputs: Inputs) -> Choice:
+        found = inputs.first(*names.PROJECT)
         value = found[1] if found else self._settings.default_project
         if value is None:
             raise PermanentError(
@@ -94,140 +133,90 @@ class WorkPackageFields:
             )
         return self._directory.project(value)
 
-    def _key_field(self, project: int, kind: int, title: str) -> CustomField:
-        found = self._directory.custom_field(project, kind, self._settings.key_field)
-        if found is None or found.type != "String":
-            problem = "is not switched on" if found is None else f"is of type {found.type}, not a text,"
-            # Of one type in one project: the messages of others need not wait for it.
-            raise PartialOutageError(
-                f"OpenProject: the custom field {self._settings.key_field!r} (OPENPROJECT_KEY_FIELD), which keeps the "
-                f"Camunda task id, {problem} for type {title} in project {project}: without it a task could be created "
-                "twice",
-                code="key_field",
-                retry_after=RIGHT_WAIT,
-                part=f"project {project}",
-            )
-        return found
+    def _type(self, inputs: Inputs, project: int, *, milestone: bool) -> Choice:
+        default = self._settings.milestone_type if milestone else self._settings.default_type
+        found = inputs.first(*names.TYPE)
+        kind = self._directory.work_package_type(project, found[1] if found else default)
+        if milestone and kind.row.get("isMilestone") is False:
+            name = found[0] if found else "OPENPROJECT_MILESTONE_TYPE"
+            raise PermanentError(f"{name}: {kind.title} is no type of milestones", code="no_milestone")
+        return kind
+
+    def _key_field(self, fields: Fields, project: int, title: str) -> CustomField:
+        found = self._schemas.find(fields, self._settings.key_field)
+        if len(found) == 1 and found[0].type == "String":
+            return found[0]
+        problem = f"is of type {found[0].type}, not a text," if found else "is not switched on"
+        if len(found) > 1:
+            problem = f"exists as {', '.join(one.name for one in found)}: set OPENPROJECT_KEY_FIELD to one of them,"
+        # Of one type in one project: the messages of others need not wait for it.
+        raise PartialOutageError(
+            f"OpenProject: the custom field {self._settings.key_field!r} (OPENPROJECT_KEY_FIELD), which keeps the "
+            f"Camunda task id, {problem} for type {title} in project {project}: without it a task could be created "
+            "twice",
+            code="key_field",
+            retry_after=RIGHT_WAIT,
+            part=f"project {project}",
+        )
 
     def _texts(self, inputs: Inputs) -> Json:
         body: Json = {}
-        if description := inputs.text("description_additional", "description"):
+        if description := inputs.text(*names.DESCRIPTION):
             body["description"] = {"format": "markdown", "raw": description}
-        if (found := inputs.first("estimated_time", "estimatedTime", "estimated_hours", "estimatedHours")) is not None:
+        if (found := inputs.first(*names.ESTIMATED)) is not None:
             body["estimatedTime"] = _duration(*found)
         return body
 
-    def _dates(self, inputs: Inputs, *, is_milestone: bool, new: bool) -> Json:
-        start = self._day(inputs, _START)
-        due = self._day(inputs, _DUE)
+    def _dates(self, inputs: Inputs, warnings: list[str], *, is_milestone: bool, new: bool) -> Json:
+        start = self._day(inputs, names.START)
+        due = self._day(inputs, names.DUE)
         if is_milestone:
             day = due or start
+            if start not in (None, day):
+                warnings.append(f"start_date: a milestone has one date, it is {day}")
             return {} if day is None else {"date": day}
         dates: Json = {name: day for name, day in (("startDate", start), ("dueDate", due)) if day is not None}
         if new and due is not None and start is None:
             dates["startDate"] = None  # else the server may take today's date, after which the due date must lie
         return dates
 
-    def _day(self, inputs: Inputs, names: tuple[str, ...]) -> str | None:
-        found = inputs.first(*names)
+    def _day(self, inputs: Inputs, called: tuple[str, ...]) -> str | None:
+        found = inputs.first(*called)
         if found is None:
             return None
         return values.day(*found, self._zone)
 
     def _links(self, inputs: Inputs, project: int, *, defaults: bool) -> Json:
         directory, settings = self._directory, self._settings
-        wanted: tuple[tuple[str, tuple[str, ...], str, Callable[[Any], int], str | None], ...] = (
-            ("status", ("status", "status_id", "statusId"), "statuses", directory.status, None),
-            (
-                "priority",
-                ("priority", "priority_id", "task_priority"),
-                "priorities",
-                directory.priority,
-                settings.default_priority,
-            ),
-            (
-                "assignee",
-                ("assignee", "assignee_id", "assigneeId", "responsible_id"),
-                "users",
-                lambda value: directory.assignee(project, value),
-                settings.default_assignee,
-            ),
-            (
-                "responsible",
-                ("accountable", "responsible"),
-                "users",
-                lambda value: directory.assignee(project, value),
-                None,
-            ),
-            ("version", ("version", "version_id"), "versions", lambda value: directory.version(project, value), None),
-            (
-                "parent",
-                ("parent", "parent_id", "parentId", "parent_task_id", "parentTaskId"),
-                "work_packages",
-                lambda value: directory.work_package(project, value),
-                None,
-            ),
+
+        def assignee(value: Any) -> str:
+            return directory.assignee(project, value).href
+
+        def parent(value: Any) -> str:
+            return f"/api/v3/work_packages/{self._work_packages.parent(project, value)}"
+
+        wanted: tuple[tuple[str, tuple[str, ...], Callable[[Any], str], str | None], ...] = (
+            ("status", names.STATUS, lambda value: directory.status(value).href, None),
+            ("priority", names.PRIORITY, lambda value: directory.priority(value).href, settings.default_priority),
+            ("assignee", names.ASSIGNEE, assignee, settings.default_assignee),
+            ("responsible", names.ACCOUNTABLE, assignee, None),
+            ("version", names.VERSION, lambda value: directory.version(project, value).href, None),
+            ("parent", names.PARENT, parent, None),
         )
         links: Json = {}
-        for name, inputs_names, kind, resolve, default in wanted:
-            found = inputs.first(*inputs_names)
+        for name, called, resolve, default in wanted:
+            found = inputs.first(*called)
             value = found[1] if found else (default if defaults else None)
             if value is not None:
-                links[name] = link(kind, resolve(value))
+                links[name] = {"href": resolve(value)}
         return links
 
-    def _custom_fields(self, inputs: Inputs, project: int, kind: int) -> tuple[Json, Json]:
-        """Values for the top level and for `_links`, of everything that is called customFieldN or cf_<title>."""
-        plain: Json = {}
-        links: Json = {}
-        for name, value in inputs.named(_names_custom_field).items():
-            title = name[len(_CUSTOM_PREFIX) :] if name.lower().startswith(_CUSTOM_PREFIX) else name
-            field = self._directory.custom_field(project, kind, title)
-            if field is None:
-                raise PermanentError(
-                    f"{name}: this type of work package has no such custom field", code="unknown_field"
-                )
-            if self._settings.key_field.casefold() in (field.name.casefold(), field.title.casefold()):
-                continue  # the key is ours: another value would let the task be created twice
-            if field.type in {"CustomOption", "User", "Version"}:
-                links[field.name] = self._choice(name, value, field, project)
-            else:
-                plain[field.name] = self._plain(name, value, field.type)
-        return plain, links
 
-    def _choice(self, name: str, value: Any, field: CustomField, project: int) -> Any:
-        def one(item: Any) -> Json:
-            if field.type == "User":
-                return link("users", self._directory.assignee(project, item))
-            if field.type == "Version":
-                return link("versions", self._directory.version(project, item))
-            text = values.text(item).casefold()
-            for title, href in field.options.items():
-                if text in (title.casefold(), href.rpartition("/")[2]):
-                    return {"href": href}
-            raise values.BadValueError(name, item, f"one of {', '.join(field.options) or 'none'}")
-
-        return [one(item) for item in values.items(value)] if field.multiple else one(value)
-
-    def _plain(self, name: str, value: Any, kind: str) -> Any:
-        match kind:
-            case "Integer":
-                return values.whole_number(name, value)
-            case "Float":
-                return values.number(name, value)
-            case "Boolean":
-                return bool(values.flag(name, value))
-            case "Date":
-                return values.day(name, value, self._zone)
-            case "Formattable":
-                return {"format": "markdown", "raw": values.text(value)}
-            case _:
-                return values.text(value)
-
-
-def _names_custom_field(name: str) -> bool:
-    lowered = name.lower()
-    return lowered.startswith(_CUSTOM_PREFIX) or bool(re.fullmatch(r"customfield\d+", lowered))
+def _cut(subject: str, warnings: list[str]) -> str:
+    shorter = values.cut(subject, _SUBJECT_LIMIT)
+    if shorter != subject:
+        warnings.append(f"subject: cut to {_SUBJECT_LIMIT} characters, more are not allowed")
+    return shorter
 
 
 def _duration(name: str, value: Any) -> str:
@@ -235,8 +224,9 @@ def _duration(name: str, value: Any) -> str:
     text = values.text(value).upper()
     if _DURATION.fullmatch(text):
         return text
-    minutes = round(values.number(name, value) * 60)
-    if minutes < 0:
+    number = Decimal(str(values.number(name, value)))
+    if not 0 <= number <= _MOST_HOURS:
         raise values.BadValueError(name, value, "a number of hours or a duration such as PT2H30M")
-    hours, rest = divmod(minutes, 60)
-    return f"PT{hours}H{rest}M" if rest else f"PT{hours}H"
+    minutes, rest = divmod(round(number * 3600), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"PT{hours}H" + (f"{minutes}M" if minutes else "") + (f"{rest}S" if rest else "")

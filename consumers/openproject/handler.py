@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from base_handler import BaseMessageHandler, HandlerOutcome
-from consumers.openproject.client import OpenProjectClient, elements_of, id_of
+from consumers.openproject import kept, names
+from consumers.openproject.client import OpenProjectClient
 from consumers.openproject.config import OpenProjectSettings
+from consumers.openproject.custom import CustomValues
 from consumers.openproject.directory import Directory
-from consumers.openproject.errors import NotFoundError, UpdateConflictError
+from consumers.openproject.errors import UpdateConflictError
 from consumers.openproject.fields import Draft, WorkPackageFields
 from consumers.openproject.lookup import KEYS_AT_ONCE, WorkPackageLookup
+from consumers.openproject.names import CREATE_MILESTONE, CREATE_PROJECT, CREATE_TASK, SUPPORTED_TOPICS, UPDATE_TASK
+from consumers.openproject.projects import Projects
+from consumers.openproject.reading import number_of, page_of
+from consumers.openproject.remembered import Remembered
+from consumers.openproject.schemas import Schemas
 from consumers.openproject.view import task_view
-from core import values
+from consumers.openproject.workpackages import WorkPackages
 from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentError, TransientError
-from core.inputs import Inputs, activity_name
+from core.inputs import Inputs
 from core.messages import IncomingMessage
 from core.results import Accepted, Done, Result
 from runtime.claims import KeyClaims, again, busy
 from runtime.http import Guard
 from runtime.json_client import Json
 
-CREATE_PROJECT = "op_create_project"
-CREATE_TASK = "op_create_task"
-UPDATE_TASK = "op_update_task"
-CREATE_MILESTONE = "op_create_milestone"
-SUPPORTED_TOPICS = (CREATE_PROJECT, CREATE_TASK, UPDATE_TASK, CREATE_MILESTONE)
-
-_IDENTIFIER = re.compile(r"(?![0-9]+$)[a-z0-9_-]{1,100}")  # docs/api/endpoints/projects
 _CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
-_NAME_LIMIT = 255  # characters
 
 
 @dataclass(slots=True)
@@ -59,8 +57,14 @@ class OpenProjectTaskHandler(BaseMessageHandler):
     def __init__(self, settings: OpenProjectSettings, client: OpenProjectClient) -> None:
         super().__init__("openproject")
         self._client = client
-        self._directory = Directory(client, settings.cache_ttl)
-        self._fields = WorkPackageFields(settings, self._directory)
+        self._remembered = Remembered(settings.cache_ttl)
+        self._directory = Directory(client, self._remembered)
+        self._work_packages = WorkPackages(client)
+        schemas = Schemas(client, self._remembered)
+        zone = ZoneInfo(settings.timezone)
+        custom = CustomValues(schemas, self._directory, self._remembered, zone, settings.key_field)
+        self._fields = WorkPackageFields(settings, self._directory, schemas, custom, self._work_packages)
+        self._projects = Projects(client, self._directory, schemas, custom, self._remembered)
         self._lookup = WorkPackageLookup(client)
         self._claims = KeyClaims()
         self._wait = settings.ambiguous_wait
@@ -128,7 +132,11 @@ class OpenProjectTaskHandler(BaseMessageHandler):
                 continue
             down: OutageError | None = None
             for job in jobs:
-                outcome = down or self._created(job, found.get(job.key))
+                existing = found.get(job.key)
+                if isinstance(existing, OutcomeError):
+                    yield job.message, existing
+                    continue
+                outcome = down or self._created(job, existing)
                 down = outcome if isinstance(outcome, OutageError) else None
                 yield job.message, outcome
 
@@ -145,6 +153,8 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         try:
             path = f"projects/{job.draft.project}/work_packages"
             made = self._client.write("POST", path, job.draft.body, job.message.ensure_ours)
+            if number_of(made) is None:
+                raise AmbiguousError("OpenProject's answer to the creation has no id", code="bad_answer")
         except AmbiguousError as error:
             return self._looked_up(job, error)
         except OutcomeError as error:
@@ -156,23 +166,28 @@ class OpenProjectTaskHandler(BaseMessageHandler):
             existing = self._lookup.find(job.draft.project, job.draft.key_name, [job.key]).get(job.key)
         except OutcomeError:
             existing = None  # it stays in doubt
-        if existing is not None:
+        if existing is not None and not isinstance(existing, OutcomeError):
             return self._result(job, existing, duplicate=False)
         doubt.retry_after = self._wait
         self._claims.doubt(job.key, self._wait)
         return doubt
 
     def _result(self, job: _Job, work_package: Json, *, duplicate: bool) -> Result:
-        response: dict[str, Any] = {"result": {"task": task_view(work_package, self._client)}, "success": True}
-        number = str(work_package.get("id"))
-        if work_package.get(job.draft.key_name) != job.key:
+        number, draft = str(number_of(work_package)), job.draft
+        warnings = list(draft.warnings)
+        if work_package.get(draft.key_name) != job.key:
             # Fields that are not switched on for the type in the project are dropped without a word.
-            response["warnings"] = [
-                f"OpenProject has not kept the key in {job.draft.key_name} of work package {number}"
-            ]
+            warnings.append(f"OpenProject has not kept the key in {draft.key_name} of work package {number}")
+        if not duplicate:  # in one that was found people may have changed everything
+            warnings += kept.differences(draft.body, work_package, besides=draft.key_name)
+        response = self._response(work_package, warnings)
         if job.message.task.topic == CREATE_MILESTONE:
             return Done(response, external_id=number, duplicate=duplicate)
         return Accepted(response, external_id=number, duplicate=duplicate)
+
+    def _response(self, work_package: Json, warnings: Sequence[str]) -> dict[str, Any]:
+        told: dict[str, Any] = {"warnings": list(warnings)} if warnings else {}
+        return {"result": {"task": task_view(work_package, self._client)}, "success": True, **told}
 
     # -- everything else ------------------------------------------------------------------------------------------
 
@@ -181,100 +196,61 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         if task.topic == UPDATE_TASK:
             return self._update(message)
         if task.topic == CREATE_PROJECT:
-            return self._create_project(message)
+            return self._projects.create(message)
         raise PermanentError(
             f"OpenProject has no topic {task.topic!r}; supported are {', '.join(SUPPORTED_TOPICS)}",
             code="unknown_topic",
         )
 
     def _update(self, message: IncomingMessage) -> Done:
-        found = Inputs(message.task).first("work_package_id", "workPackageId", "op_task_id", "task_id", "taskId", "id")
-        number = values.as_identifier(found[1]) if found else None
-        if number is None:
+        inputs = Inputs(message.task)
+        found = inputs.first(*names.TARGET)
+        if found is None:
             raise PermanentError(
-                "There is no work package to update: give its id in work_package_id", code="task_not_found"
+                "There is no work package to update: give its id (42, #42, PROJ-42) in work_package_id",
+                code="task_not_found",
             )
-        comment = Inputs(message.task).text("comment", "notes")
-        changed = self._patched(message, number, is_optional=comment is not None)
+        work_package = self._work_packages.named(*found)
+        number = number_of(work_package) or 0
+        comment = inputs.text(*names.COMMENT)
+        changed, warnings = self._patched(message, number, work_package, is_optional=comment is not None)
         if comment is not None:
             is_there = message.may_have_been_begun and self._has_comment(number, comment)
             if not is_there:
                 self._comment(number, comment, message.ensure_ours)
-        return Done({"result": {"task": task_view(changed, self._client)}, "success": True}, external_id=str(number))
+        return Done(self._response(changed, warnings), external_id=str(number))
 
-    def _patched(self, message: IncomingMessage, number: int, *, is_optional: bool) -> Json:
+    def _patched(
+        self, message: IncomingMessage, number: int, current: Json, *, is_optional: bool
+    ) -> tuple[Json, list[str]]:
         for _ in range(_CONFLICTS):
-            current = self._client.get(f"work_packages/{number}")
-            project, kind = (id_of(current.get("_links"), name) for name in ("project", "type"))
-            body = self._fields.for_update(message.task, current, project or 0, kind or 0)
-            if not body:
-                if is_optional:
-                    return current
-                raise PermanentError("The message names no field to update and no comment", code="nothing_to_update")
             try:
+                change = self._fields.for_update(message.task, current, number)
+                if not change.body:
+                    if is_optional:
+                        return current, change.warnings
+                    raise PermanentError(
+                        "The message names no field to update and no comment", code="nothing_to_update"
+                    )
                 # Repeating an update changes nothing, so a doubtful one is simply done again.
-                body["lockVersion"] = current["lockVersion"]
-                return self._client.write("PATCH", f"work_packages/{number}", body, message.ensure_ours)
+                body = {**change.body, "lockVersion": current.get("lockVersion")}
+                made = self._client.write("PATCH", f"work_packages/{number}", body, message.ensure_ours)
             except UpdateConflictError:
+                current = self._work_packages.read(number)
                 continue
+            if number_of(made) is None:
+                raise TransientError("OpenProject's answer to the update has no id", code="bad_answer")
+            return made, change.warnings + kept.differences(change.body, made)
         raise TransientError(f"Work package {number} is being changed by somebody else", code="UpdateConflict")
 
     def _comment(self, number: int, text: str, guard: Guard) -> None:
         self._client.write("POST", f"work_packages/{number}/activities", {"comment": {"raw": text}}, guard)
 
     def _has_comment(self, number: int, text: str) -> bool:
-        activities = elements_of(self._client.get(f"work_packages/{number}/activities"))
+        path = f"work_packages/{number}/activities"
+        activities = page_of(self._client.get(path), f"GET {path}").rows
         return any(_raw(each.get("comment")) == text for each in activities)
 
-    def _create_project(self, message: IncomingMessage) -> Done:
-        """The identifier is the key: the server refuses a second project with it."""
-        task = message.task
-        inputs = Inputs(task)
-        name = values.cut(
-            inputs.text("name", "project_name", "title") or activity_name(task) or f"Camunda {task.task_id}",
-            _NAME_LIMIT,
-        )
-        given = inputs.text("identifier", "project_identifier")
-        if given is not None and not _IDENTIFIER.fullmatch(given):
-            raise values.BadValueError("identifier", given, "1 to 100 of a-z, 0-9, - and _, and no number")
-        identifier = given or _derived_identifier(task.task_id)
-        existing = self._project(identifier)
-        if existing is None:
-            body: Json = {"name": name, "identifier": identifier}
-            if description := inputs.text("description"):
-                body["description"] = {"format": "markdown", "raw": description}
-            if (parent := inputs.first("parent", "parent_id", "parentId")) is not None:
-                body["_links"] = {"parent": {"href": f"/api/v3/projects/{self._directory.project(parent[1])}"}}
-            try:
-                made = self._client.write("POST", "projects", body, message.ensure_ours)
-                return _project_result(made, duplicate=False)
-            except (AmbiguousError, PermanentError):
-                # Executed after all, or another message of the same task was quicker.
-                existing = self._project(identifier)
-                if existing is None:
-                    raise
-        if given and str(existing.get("name")) != name:
-            raise PermanentError(
-                f"identifier: {given!r} is taken by the project {existing.get('name')!r}", code="identifier_taken"
-            )
-        return _project_result(existing, duplicate=True)
 
-    def _project(self, identifier: str) -> Json | None:
-        try:
-            return self._client.get(f"projects/{identifier}")
-        except NotFoundError:
-            return None
-
-
-def _project_result(project: Json, *, duplicate: bool) -> Done:
-    number = str(project.get("id"))
-    view = {"id": number, "title": project.get("name"), "identifier": project.get("identifier")}
-    return Done({"result": {"task": view}, "success": True}, external_id=number, duplicate=duplicate)
-
-
-def _derived_identifier(task_id: str) -> str:
-    return f"camunda-{hashlib.sha256(task_id.encode()).hexdigest()[:24]}"
-
-
-def _raw(comment: Any) -> str | None:
+def _raw(comment: Any) -> Any:
     return comment.get("raw") if isinstance(comment, dict) else None

@@ -10,41 +10,65 @@ from collections.abc import Sequence
 
 from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.errors import InvalidQueryError
-from core.errors import ConfigurationError
+from consumers.openproject.reading import number_of
+from core.errors import ConfigurationError, OutcomeError, TransientError
 from runtime.json_client import Json
 
 KEYS_AT_ONCE = 50  # 36 characters each, and the address must stay below 8 KB
+
+Found = dict[str, Json | OutcomeError]
 
 
 class WorkPackageLookup:
     def __init__(self, client: OpenProjectClient) -> None:
         self._client = client
 
-    def find(self, project: int, key_name: str, keys: Sequence[str]) -> dict[str, Json]:
-        """Key -> the oldest work package that bears it. Raises an outcome when it cannot be asked."""
-        found: dict[str, Json] = {}
+    def find(self, project: int, key_name: str, keys: Sequence[str]) -> Found:
+        """Key -> the oldest work package that bears it, or why that cannot be said of this one key.
+
+        Raises an outcome when nothing can be asked.
+        """
+        found: Found = {}
         for start in range(0, len(keys), KEYS_AT_ONCE):
-            found |= self._page(project, key_name, keys[start : start + KEYS_AT_ONCE])
+            found |= self._looked(project, key_name, keys[start : start + KEYS_AT_ONCE])
         return found
 
-    def _page(self, project: int, key_name: str, keys: Sequence[str]) -> dict[str, Json]:
-        wanted = set(keys)
-        found: dict[str, Json] = {}
+    def _looked(self, project: int, key_name: str, keys: Sequence[str]) -> Found:
+        """A row that cannot be read may bear any of the keys: those that were not found are asked about by halves."""
+        rows, unreadable = self._rows(project, key_name, keys)
+        found: Found = {}
+        for row in rows:
+            if (key := str(row.get(key_name))) in keys:
+                found.setdefault(key, row)
+        missing = [key for key in keys if key not in found]
+        if not unreadable or not missing:
+            return found
+        if len(keys) == 1:
+            reason = f"OpenProject's answer to whether the work package of task {keys[0]} exists cannot be read"
+            return {keys[0]: TransientError(reason, code="bad_answer")}
+        middle = (len(missing) + 1) // 2
+        for half in (missing[:middle], missing[middle:]):
+            found |= self._looked(project, key_name, half) if half else {}
+        return found
+
+    def _rows(self, project: int, key_name: str, keys: Sequence[str]) -> tuple[list[Json], int]:
+        rows: list[Json] = []
+        unreadable = 0
         try:
             condition = filters(**{key_name: ("=", list(keys))})
             path, order = f"projects/{project}/work_packages", [["id", "asc"]]
-            rows = list(self._client.elements(path, filters=condition, sortBy=order))
+            for page in self._client.pages(path, filters=condition, sortBy=order):
+                readable = [row for row in page.rows if number_of(row) is not None and key_name in row]
+                rows += readable
+                unreadable += len(page) - len(readable)
         except InvalidQueryError as error:
             raise ConfigurationError(
                 f"OpenProject does not filter by {key_name}, which keeps the Camunda task id: tick “Used as a filter” "
                 f"and “For all projects” for this custom field ({error})",
                 code="key_filter",
             ) from None
-        if rows and not any(str(row.get(key_name)) in wanted for row in rows):
+        if rows and not any(str(row.get(key_name)) in keys for row in rows):
             raise ConfigurationError(
                 f"OpenProject ignores the filter by {key_name}: work packages cannot be recognised", code="key_filter"
             )
-        for row in rows:
-            if (key := str(row.get(key_name))) in wanted:
-                found.setdefault(key, row)
-        return found
+        return rows, unreadable

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from base_tracker import BaseTracker, Changes
 from consumers.openproject.changes import ClosedWorkPackages
-from consumers.openproject.client import OpenProjectClient, filters, id_of
+from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import Directory
-from consumers.openproject.errors import InvalidQueryError, NotFoundError
+from consumers.openproject.errors import NotFoundError
+from consumers.openproject.reading import linked_number, number_of
+from consumers.openproject.remembered import Remembered
 from consumers.openproject.view import task_view
+from consumers.openproject.workpackages import number_in
+from core.errors import OutageError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from runtime.json_client import Json
 from runtime.unseen import UnseenTasks
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one check has found out; what is in none of these is open."""
+
+    closed: dict[int, Json] = field(default_factory=dict)
+    missing: set[int] = field(default_factory=set)
+    unreadable: set[int] = field(default_factory=set)
 
 
 class OpenProjectTaskTracker(BaseTracker):
@@ -30,9 +44,10 @@ class OpenProjectTaskTracker(BaseTracker):
         self._client = client
         self._id_chunk = settings.id_chunk
         self._answers = {name.casefold(): text for name, text in settings.answers.items()}
-        self._directory = Directory(client, settings.cache_ttl)
+        self._directory = Directory(client, Remembered(settings.cache_ttl))
         self._closed = ClosedWorkPackages(client)
         self._unseen = UnseenTasks("OpenProject", "give the token's user a role in the projects again")
+        self._unreadable = UnseenTasks("OpenProject", "")
 
     @classmethod
     def from_settings(cls, settings: OpenProjectSettings, stop: threading.Event) -> OpenProjectTaskTracker:
@@ -40,58 +55,99 @@ class OpenProjectTaskTracker(BaseTracker):
         return cls(settings, OpenProjectClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        try:
+            return self._checked(tasks)
+        except PermanentError as error:  # no message is to blame, and the next sweep asks again
+            raise OutageError(error.reason, code=error.code) from error
+
+    def _checked(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
         self._unseen.begin()
+        self._unreadable.begin()
         numbers = sorted({number for task in tasks if (number := _number(task.external_id)) is not None})
-        closed: dict[int, Json] = {}
-        missing: set[int] = set()
+        look = _Look()
         for start in range(0, len(numbers), self._id_chunk):
-            self._look(numbers[start : start + self._id_chunk], closed, missing)
-        self._unseen.refuse_blindness(len(numbers), len(numbers) - len(missing))
-        return [self._verdict(task, closed, missing) for task in tasks]
+            self._look(numbers[start : start + self._id_chunk], look)
+        self._unseen.refuse_blindness(len(numbers), len(numbers) - len(look.missing))
+        if look.unreadable and len(look.unreadable) == len(numbers):
+            raise OutageError("OpenProject's answers about work packages cannot be read", code="bad_answer")
+        return [self._verdict(task, look) for task in tasks]
 
     def changes(self, since: Any) -> Changes | None:
-        return self._closed.changes(since)
+        try:
+            return self._closed.changes(since)
+        except PermanentError:  # a filter that this server does not know: every task is looked at
+            return None
 
     def get_stats(self) -> dict[str, Any]:
-        return {**self._client.stats(), "unseen": len(self._unseen)}
+        return {**self._client.stats(), "unseen": len(self._unseen), "unreadable": len(self._unreadable)}
 
-    def _look(self, numbers: Sequence[int], closed: dict[int, Json], missing: set[int]) -> None:
-        """One id that the server does not show makes it refuse the whole question: halves are asked then."""
+    def _look(self, numbers: Sequence[int], look: _Look) -> None:
+        """Closed ones and missing ones of `numbers`.
+
+        One id that the server does not show makes it refuse the whole question, and a row that cannot be read may be
+        about any of them: halves are asked then.
+        """
         condition = filters(id=("=", [str(number) for number in numbers]), status=("c", []))
+        rows: list[Json] = []
+        unreadable = 0
         try:
-            rows = list(self._client.elements("work_packages", filters=condition, sortBy=[["id", "asc"]]))
-        except InvalidQueryError:
-            if len(numbers) > 1:
-                middle = len(numbers) // 2
-                self._look(numbers[:middle], closed, missing)
-                self._look(numbers[middle:], closed, missing)
+            for page in self._client.pages("work_packages", filters=condition, sortBy=[["id", "asc"]]):
+                rows += page.rows
+                unreadable += page.unreadable
+        except PermanentError:
+            if len(numbers) == 1:
+                self._look_at(numbers[0], look)
             else:
-                self._look_at(numbers[0], closed, missing)
+                self._look_at_halves(numbers, look)
             return
+        unreadable += sum(number_of(row) is None for row in rows)
+        if unreadable and len(numbers) > 1:
+            self._look_at_halves(numbers, look)
+            return
+        if unreadable:
+            look.unreadable.add(numbers[0])
         wanted = set(numbers)
-        closed.update({int(row["id"]): row for row in rows if int(row["id"]) in wanted and self._is_closed(row)})
+        for row in rows:
+            if (number := number_of(row)) is not None and number in wanted:
+                self._note(number, row, look)
 
-    def _look_at(self, number: int, closed: dict[int, Json], missing: set[int]) -> None:
+    def _look_at_halves(self, numbers: Sequence[int], look: _Look) -> None:
+        middle = len(numbers) // 2
+        self._look(numbers[:middle], look)
+        self._look(numbers[middle:], look)
+
+    def _look_at(self, number: int, look: _Look) -> None:
         try:
             row = self._client.get(f"work_packages/{number}")
         except NotFoundError:
-            missing.add(number)
+            look.missing.add(number)
             return
-        if self._is_closed(row):
-            closed[number] = row
+        except PermanentError:
+            look.unreadable.add(number)
+            return
+        self._note(number, row, look)
 
-    def _is_closed(self, row: Json) -> bool:
-        status = id_of(row.get("_links"), "status")
-        return status is not None and self._directory.is_closed(status)
+    def _note(self, number: int, row: Json, look: _Look) -> None:
+        status = linked_number(row.get("_links"), "status")
+        is_closed = None if status is None else self._directory.is_closed(status)
+        if is_closed is None:
+            look.unreadable.add(number)
+        elif is_closed:
+            look.closed[number] = row
 
-    def _verdict(self, task: TrackedTask, closed: Mapping[int, Json], missing: set[int]) -> Verdict:
+    def _verdict(self, task: TrackedTask, look: _Look) -> Verdict:
         number = _number(task.external_id)
         if number is None:
             return Rejected(f"The sent message names no work package but {task.external_id!r}", code="no_external_id")
-        if number in missing:
+        if number in look.missing:
             return self._unseen.verdict(task.task_id, f"work package {number}")
         self._unseen.seen(task.task_id)
-        if (row := closed.get(number)) is None:
+        if number in look.unreadable:
+            verdict = self._unreadable.verdict(task.task_id, f"work package {number}")
+            reason = f"OpenProject says nothing readable about the status of work package {number}"
+            return Rejected(reason, code="task_unreadable") if isinstance(verdict, Rejected) else verdict
+        self._unreadable.seen(task.task_id)
+        if (row := look.closed.get(number)) is None:
             return Pending()
         return Completed({"result": {"task": self._with_answer(task_view(row, self._client))}})
 
@@ -104,4 +160,4 @@ class OpenProjectTaskTracker(BaseTracker):
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 19 else None
+    return None if text is None else number_in(text)

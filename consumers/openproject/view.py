@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from consumers.openproject.client import OpenProjectClient, id_of
+from consumers.openproject.client import OpenProjectClient
+from consumers.openproject.reading import linked_number, number_of
 from runtime.json_client import Json
 
-_COPIED = ("subject", "startDate", "dueDate", "date", "estimatedTime", "percentageDone", "createdAt", "updatedAt")
+_COPIED = (
+    "displayId",
+    "subject",
+    "startDate",
+    "dueDate",
+    "date",
+    "estimatedTime",
+    "percentageDone",
+    "createdAt",
+    "updatedAt",
+)
 _LINKED = ("project", "type", "priority", "assignee", "responsible", "version")
 
 
 def task_view(work_package: Json, client: OpenProjectClient) -> dict[str, Any]:
     """Flat and small: ids as text, linked things by their titles, custom fields as they are."""
     links = work_package.get("_links")
-    number = str(work_package.get("id"))
+    number = str(number_of(work_package))
     view: dict[str, Any] = {
         "id": number,
         "title": work_package.get("subject"),
         "status": _title(links, "status"),
-        "statusId": _text(id_of(links, "status")),
+        "statusId": _text(linked_number(links, "status")),
         "url": client.address_of(number),
     }
     view |= {name: work_package[name] for name in _COPIED if work_package.get(name) is not None}

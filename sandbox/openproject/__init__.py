@@ -6,7 +6,17 @@ with OpenProjectSandbox() as server:
 """
 
 from sandbox.openproject.errors import ApiError
+from sandbox.openproject.objects import CUSTOM_FIELDS, CustomField, Instance, Project, WorkPackage
 from sandbox.openproject.sandbox import OpenProjectSandbox
-from sandbox.openproject.state import CustomField, Project, State, WorkPackage
+from sandbox.openproject.state import State
 
-__all__ = ["ApiError", "CustomField", "OpenProjectSandbox", "Project", "State", "WorkPackage"]
+__all__ = [
+    "CUSTOM_FIELDS",
+    "ApiError",
+    "CustomField",
+    "Instance",
+    "OpenProjectSandbox",
+    "Project",
+    "State",
+    "WorkPackage",
+]

@@ -48,8 +48,16 @@ def not_found() -> ApiError:
     return ApiError(404, "NotFound", "Запрошенный ресурс не найден.")
 
 
+def forbidden() -> ApiError:
+    return ApiError(403, "MissingPermission", "Вы не авторизованы для доступа к этому ресурсу.")
+
+
 def violation(attribute: str, message: str) -> ApiError:
     return ApiError(422, "PropertyConstraintViolation", message, attribute=attribute)
+
+
+def read_only(attribute: str) -> ApiError:
+    return ApiError(422, "PropertyIsReadOnly", f"{attribute} только для чтения.", attribute=attribute)
 
 
 def wrong_format(attribute: str, expected: str) -> ApiError:

@@ -12,14 +12,15 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from sandbox.finisher import Finisher
-from sandbox.http_front import HttpRequest, RawAnswer
+from sandbox.http_front import AnswerReplacedError, HttpRequest, RawAnswer
 from sandbox.http_sandbox import HttpSandbox
-from sandbox.openproject.api import Call, answer
-from sandbox.openproject.errors import ApiError
-from sandbox.openproject.state import CUSTOM_FIELDS, PROJECTS, CustomField, Project, State, WorkPackage
+from sandbox.openproject.api import Call, answer, normal
+from sandbox.openproject.errors import ApiError, not_found
+from sandbox.openproject.objects import CUSTOM_FIELDS, PROJECTS, CustomField, Instance, Project, WorkPackage
+from sandbox.openproject.state import State
 
 _ROOT = "/api/v3"
 CLOSED, REJECTED = 12, 14
@@ -36,7 +37,8 @@ class LoggedRequest:
 
 
 class OpenProjectSandbox(HttpSandbox):
-    """A running local OpenProject. `mounted` is the path that it lives under, `basic=False` refuses Basic.
+    """A running local OpenProject. `mounted` is the path that it lives under, `basic=False` refuses Basic, `instance`
+    is what its administrator has set.
 
     Faults are for calls like `POST projects/*/work_packages`; they are given the body.
     """
@@ -46,6 +48,7 @@ class OpenProjectSandbox(HttpSandbox):
         *,
         projects: Iterable[Project] = PROJECTS,
         custom_fields: Iterable[CustomField] = CUSTOM_FIELDS,
+        instance: Instance | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = False,
@@ -56,7 +59,7 @@ class OpenProjectSandbox(HttpSandbox):
         log_size: int = 10_000,
         token: str | None = None,
     ) -> None:
-        self.state = State(projects, custom_fields)
+        self.state = State(projects, custom_fields, instance)
         super().__init__(host=host, port=port, tls=tls, seed=seed, changed=self.state.changed)
         self.latency = latency
         self.token = token or f"opapi-{secrets.token_hex(16)}"
@@ -151,10 +154,10 @@ class OpenProjectSandbox(HttpSandbox):
 
     def _executed(self, request: HttpRequest) -> tuple[int, dict[str, Any]]:
         self._check(request)
-        root = self._mounted + _ROOT
-        if request.path != root and not request.path.startswith(root + "/"):
-            raise ApiError(404, "NotFound", "Запрошенный ресурс не найден.")
-        path = request.path[len(root) + 1 :]
+        root, asked = normal(self._mounted + _ROOT), normal(request.path)
+        if asked != root and not asked.startswith(root + "/"):
+            raise not_found()
+        path = unquote(asked[len(root) + 1 :])
         body = _body(request)
         drawn = self._faults.draw(f"{request.method} {path}".lower(), body)
         self._strike(drawn, after_execution=False)
@@ -166,8 +169,10 @@ class OpenProjectSandbox(HttpSandbox):
     def _check(self, request: HttpRequest) -> None:
         if self._refusal is not None or not self._is_authorised(request.headers.get("authorization", "")):
             raise self._refusal or _unauthenticated()
-        if request.method != "GET":
+        if request.method not in {"GET", "DELETE"}:
             kind = request.content_type.partition(";")[0].strip().lower()
+            if not kind:
+                raise AnswerReplacedError(RawAnswer(406, b"Missing content-type header", "text/plain"))
             if kind not in {"application/json", "application/hal+json"}:
                 raise ApiError(415, "TypeNotSupported", "Ожидается application/json.")
 
@@ -197,5 +202,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
 
 
 def _hal(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> RawAnswer:
+    if status == 204:
+        return RawAnswer(204, b"")
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return RawAnswer(status, text.encode(), "application/hal+json; charset=utf-8", headers or {})

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sandbox.openproject.state import CustomField, Named, Person, Project, State, Status, WorkPackage, WorkPackageType
+from sandbox.openproject.objects import Membership, Named, Person, Project, Status, WorkPackage, WorkPackageType
+from sandbox.openproject.state import TOKENS_USER, State
 
 Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ def collection(kind: str, path: str, elements: Sequence[Json], **more: Any) -> J
     }
 
 
-def project(each: Project) -> Json:
+def project(each: Project, plain: Json, custom_links: Json) -> Json:
     return {
         "_type": "Project",
         "id": each.id,
@@ -50,6 +51,7 @@ def project(each: Project) -> Json:
         "description": formattable(each.description),
         "createdAt": _MADE,
         "updatedAt": _MADE,
+        **plain,
         "_links": {
             "self": href("projects", each.id, each.name),
             "categories": {"href": f"/api/v3/projects/{each.id}/categories"},
@@ -57,6 +59,7 @@ def project(each: Project) -> Json:
             "versions": {"href": f"/api/v3/projects/{each.id}/versions"},
             "workPackages": {"href": f"/api/v3/projects/{each.id}/work_packages"},
             "parent": href("projects", each.parent),
+            **custom_links,
         },
     }
 
@@ -113,7 +116,7 @@ def version(each: Named) -> Json:
         "description": formattable(""),
         "startDate": None,
         "endDate": None,
-        "status": "open",
+        "status": "open" if each.is_open else "closed",
         "sharing": "system",
         "createdAt": _MADE,
         "updatedAt": _MADE,
@@ -126,27 +129,61 @@ def version(each: Named) -> Json:
     }
 
 
-def person(each: Person) -> Json:
+def principal(state: State, each: Person) -> Json:
+    """Login and address are for those who may manage users, and for oneself (users/user_representer.rb)."""
+    links = {
+        "self": href(each.path, each.id, each.name),
+        "memberships": {"href": f"/api/v3/memberships?filters={_principal_filter(each.id)}", "title": "Участники"},
+    }
+    if each.kind != "User":
+        return {"_type": each.kind, "id": each.id, "name": each.name, "_links": links}
+    first, _, last = each.name.partition(" ")
+    private = {"login": each.login, "firstName": first, "lastName": last, "email": each.email, "status": "active"}
     return {
         "_type": "User",
         "id": each.id,
         "name": each.name,
-        "login": each.login,
-        "email": each.email,
+        **(private if state.instance.admin or each.id == TOKENS_USER else {}),
         "avatar": f"https://example.com/avatars/{each.id}",
-        "status": "active",
-        "_links": {"self": href("users", each.id, each.name)},
+        "_links": {**links, "showUser": {"href": f"/users/{each.id}", "type": "text/html"}},
     }
 
 
-def work_package(state: State, each: WorkPackage) -> Json:
+def _principal_filter(number: int) -> str:
+    return f"%5B%7B%22principal%22%3A%7B%22operator%22%3A%22%3D%22%2C%22values%22%3A%5B%22{number}%22%5D%7D%7D%5D"
+
+
+def role(each: Named) -> Json:
+    return {"_type": "Role", "id": each.id, "name": each.name, "_links": {"self": href("roles", each.id, each.name)}}
+
+
+def membership(state: State, each: Membership) -> Json:
+    who, where = state.people[each.principal], state.projects[each.project]
+    return {
+        "_type": "Membership",
+        "id": each.id,
+        "createdAt": _MADE,
+        "updatedAt": _MADE,
+        "_links": {
+            "self": href("memberships", each.id, who.name),
+            "schema": {"href": "/api/v3/memberships/schema"},
+            "update": {"href": f"/api/v3/memberships/{each.id}/form", "method": "post"},
+            "updateImmediately": {"href": f"/api/v3/memberships/{each.id}", "method": "patch"},
+            "project": href("projects", where.id, where.name),
+            "principal": href(who.path, who.id, who.name),
+            "roles": [href("roles", number, state.roles[number].name) for number in each.roles],
+        },
+    }
+
+
+def work_package(state: State, each: WorkPackage, plain: Json, custom_links: Json) -> Json:
     kind = state.types[each.type]
     dates = {"date": each.date} if kind.is_milestone else {"startDate": each.start_date, "dueDate": each.due_date}
-    custom, custom_links = _custom(state, each)
     number = each.id
     return {
         "_type": "WorkPackage",
         "id": number,
+        **({"displayId": state.display_id(each)} if state.instance.knows_display_ids else {}),
         "lockVersion": each.lock_version,
         "subject": each.subject,
         "description": formattable(each.description),
@@ -156,17 +193,22 @@ def work_package(state: State, each: WorkPackage) -> Json:
         "percentageDone": 100 if state.statuses[each.status].is_closed else 0,
         "createdAt": iso(each.created_at),
         "updatedAt": iso(each.updated_at),
-        **custom,
+        **plain,
+        # Addresses hold the number, whatever people call it (work_package_representer.rb, self_v3_path).
         "_links": {
             "self": href("work_packages", number, each.subject),
+            "update": {"href": f"/api/v3/work_packages/{number}/form", "method": "post"},
             "schema": {"href": f"/api/v3/work_packages/schemas/{each.project}-{each.type}"},
+            "updateImmediately": {"href": f"/api/v3/work_packages/{number}", "method": "patch"},
+            "activities": {"href": f"/api/v3/work_packages/{number}/activities"},
+            "addComment": {"href": f"/api/v3/work_packages/{number}/activities", "method": "post"},
             "status": href("statuses", each.status, state.statuses[each.status].name),
             "type": href("types", each.type, kind.name),
             "project": href("projects", each.project, state.projects[each.project].name),
             "priority": href("priorities", each.priority, state.priorities[each.priority].name),
             "author": href("users", each.author, state.people[each.author].name),
-            "assignee": _person_link(state, each.assignee),
-            "responsible": _person_link(state, each.responsible),
+            "assignee": _principal_link(state, each.assignee),
+            "responsible": _principal_link(state, each.responsible),
             "version": _version_link(state, each.version),
             "parent": _parent_link(state, each.parent),
             "ancestors": [],
@@ -188,58 +230,8 @@ def comment(number: int, raw: str, moment: datetime, author: int) -> Json:
     }
 
 
-def schema(state: State, project_id: int, kind: int) -> Json:
-    fields = {each.key: _field_schema(each) for each in state.fields_of(project_id, kind)}
-    return {
-        "_type": "Schema",
-        "_dependencies": [],
-        "subject": {"type": "String", "name": "Тема", "required": True, "hasDefault": False, "writable": True},
-        **fields,
-        "_links": {"self": {"href": f"/api/v3/work_packages/schemas/{project_id}-{kind}"}},
-    }
-
-
-def _field_schema(each: CustomField) -> Json:
-    entry: Json = {
-        "type": ("[]" if each.multiple else "") + each.kind,
-        "name": each.name,
-        "required": False,
-        "hasDefault": False,
-        "writable": True,
-        "_links": {},
-    }
-    if each.kind == "CustomOption":
-        entry["location"] = "_links"
-        entry["_embedded"] = {
-            "allowedValues": [
-                {
-                    "_type": "CustomOption",
-                    "id": option.id,
-                    "value": option.name,
-                    "_links": {"self": href("custom_options", option.id, option.name)},
-                }
-                for option in each.options
-            ]
-        }
-    return entry
-
-
-def _custom(state: State, each: WorkPackage) -> tuple[Json, Json]:
-    plain: Json = {}
-    links: Json = {}
-    for one in state.fields_of(each.project, each.type):
-        value = each.custom.get(one.key)
-        if one.kind == "CustomOption":
-            titles = {option.id: option.name for option in one.options}
-            chosen = [href("custom_options", number, titles[number]) for number in value or []]
-            links[one.key] = chosen if one.multiple else (chosen[0] if chosen else {"href": None})
-        else:
-            plain[one.key] = value
-    return plain, links
-
-
-def _person_link(state: State, number: int | None) -> Json:
-    return href("users", number, None if number is None else state.people[number].name)
+def _principal_link(state: State, number: int | None) -> Json:
+    return {"href": None} if number is None else href(state.people[number].path, number, state.people[number].name)
 
 
 def _version_link(state: State, number: int | None) -> Json:
@@ -247,4 +239,8 @@ def _version_link(state: State, number: int | None) -> Json:
 
 
 def _parent_link(state: State, number: int | None) -> Json:
-    return href("work_packages", number, None if number is None else state.work_packages[number].subject)
+    if number is None:
+        return {"href": None}
+    each = state.work_packages[number]
+    name = {"displayId": state.display_id(each)} if state.instance.knows_display_ids else {}
+    return href("work_packages", number, each.subject) | name
