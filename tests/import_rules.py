@@ -28,7 +28,13 @@ PIKA_USERS = {
     "runtime.subscription",
     *("runtime.nodes", "runtime.sent_queue", "runtime.tracking"),
     *("runtime.amqp_properties", "runtime.amqp_frames", "runtime.queue_types", "runtime.queue_check"),
-    *("runtime.amqp10_link", "runtime.undeliverable"),
+    *(
+        "runtime.amqp10_link",
+        "runtime.undeliverable",
+        "runtime.unreachable",
+        "runtime.broker_check",
+        "runtime.starvation",
+    ),
     *("rabbitmq_consumer", "rabbitmq_publisher"),
     *("simple_test", "test_bitrix_worker", "sandbox", "tests", "benchmarks"),
 }
@@ -37,7 +43,13 @@ CONSUMERS_USERS = {"cli", "tests", "benchmarks"}  # the daemon loads them by nam
 CLOSED_TO_CONSUMERS = {
     *("runtime.amqp", "runtime.amqp_thread", "runtime.sent_queue", "runtime.tracking", "runtime.tracker_thread"),
     *("runtime.amqp_properties", "runtime.amqp_frames", "runtime.amqp_fields"),
-    *("runtime.amqp10_link", "runtime.undeliverable"),
+    *(
+        "runtime.amqp10_link",
+        "runtime.undeliverable",
+        "runtime.unreachable",
+        "runtime.broker_check",
+        "runtime.starvation",
+    ),
     *("runtime.racing", "runtime.declarations", "runtime.held_queues", "runtime.nodes", "runtime.subscription"),
     *("runtime.gathering", "runtime.answers", "runtime.change_watch", "runtime.loader", "runtime.lifecycle"),
     *("rabbitmq_consumer", "rabbitmq_publisher", "message_processor"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -134,6 +135,8 @@ def test_a_value_of_any_type_is_what_it_was_or_a_difference_is_told(
     stored, kind = row["Основание"], row["Основание_Type"]
     is_typed = isinstance(reason, dict) and "value" in reason and reason.keys() <= {"type", "value", "valueInfo"}
     value = reason["value"] if is_typed else reason
+    if is_typed and reason.get("type") in {"Json", "Object"}:
+        value = json.loads(value)
     if (
         isinstance(value, dict)
         or found.response.get("warnings")

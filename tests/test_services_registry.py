@@ -311,6 +311,7 @@ def test_a_secret_may_lie_in_the_environment_in_env_or_in_a_file_and_is_masked(t
     path = registry_file(tmp_path, {"a": {**HTTP, "auth": {"type": "bearer", "token_env": "A_TOKEN"}}})
     for line in (f"A_TOKEN={TOKEN}", f"A_TOKEN_FILE={tmp_path / 'token'}"):
         env_file.write_text(f"SERVICES_FILE={path}\n{line}\n")
+        env_file.chmod(0o600)
         settings = load_settings({}, env_file, [ServicesSettings])
         assert TOKEN in set(settings.secret_values())
         assert settings.warnings == (), "its name is known"

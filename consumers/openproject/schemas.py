@@ -2,8 +2,8 @@
 
 `GET work_packages/schemas/1-2` tells names and types, to everybody who may see the project. What may be chosen is told
 by a form only (lib/api/decorators/schema_representer.rb of opf/openproject, `form_embedded`; so in its state of 2017
-and in 17.6): as a list beside the field, or as the address of one (people: principals; hierarchies: custom_fields/7/items).
-Projects have a form and no other schema.
+and in 17.6): as a list beside the field, or as the address of one (people: principals; hierarchies:
+custom_fields/7/items). Projects have a form and no other schema.
 """
 
 from __future__ import annotations
