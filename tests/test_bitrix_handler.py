@@ -381,18 +381,6 @@ def test_roles_come_from_the_file_and_an_unknown_one_goes_to_the_error_queue(tmp
             handler.handle(message(extensions={"assigneeId": "nobody"}))
 
 
-@pytest.mark.parametrize("content", ["mappings: [1]", "a: [", "mappings: {boss: director}", ""])
-def test_a_broken_roles_file_stops_nobody_for_good(tmp_path: Path, content: str) -> None:
-    roles = tmp_path / "roles.yaml"
-    roles.write_text(content)
-    with BitrixSandbox() as portal:
-        handler = handler_for(portal, roles_file=roles)
-        with pytest.raises(ConfigurationError, match="BITRIX_ROLES_FILE"):
-            handler.handle(message(extensions={"assigneeId": "boss"}))
-        roles.write_text("mappings: {boss: 2}")
-        accepted(handler.handle(message(extensions={"assigneeId": "boss"})))
-
-
 # -- updates, start --------------------------------------------------------------------------------------------------
 
 

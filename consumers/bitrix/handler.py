@@ -113,7 +113,8 @@ class BitrixTaskHandler(BaseMessageHandler):
             yield message, outcome
 
     def probe(self) -> None:
-        """One request: the portal answers, has our key field, honours the filter by it and lets us read all tasks."""
+        """The portal answers, has our key field, honours the filter by it, lets us read all tasks; roles are usable."""
+        self._roles.current()
         self._portal.check()
         for method in ("tasks.task.add", "tasks.task.list"):
             if (seconds := self._client.limiter.closed_for(method)) > 0:
