@@ -189,18 +189,19 @@ class CrmItems:
         if rows is None:
             # It says nothing of what is there, and must not be read as nothing.
             raise OutageError("Bitrix24 gave no usable answer to crm.item.list: no list of items", code="no_rows")
-        for row in rows:
-            if (
-                isinstance(row, Mapping)
-                and row.get("originId") == key
-                and row.get("originatorId") == ORIGINATOR
-                and id_of(row)
-            ):
+        ours = [row for row in rows if isinstance(row, Mapping) and _is_of(row, key)]
+        for row in ours:
+            if row["originId"] == key and id_of(row):
                 return dict(row)
-        if any(not isinstance(row, Mapping) or row.get("originId") in (key, None) for row in rows):
-            text = "Bitrix24 was asked for the item of this message and told something that cannot be read"
+        if len(ours) < len(rows) or any(row["originId"] == key for row in ours):
+            text = "Bitrix24 was asked for the item of this message and told something that it was not asked for"
             raise TransientError(text, code="unreadable_row")
         return None
+
+
+def _is_of(row: Item, key: str) -> bool:
+    """Whether it is a row that was asked for: the portal's database compares without case."""
+    return row.get("originatorId") == ORIGINATOR and str(row.get("originId")).casefold() == key.casefold()
 
 
 def _item(result: Any) -> Item | None:

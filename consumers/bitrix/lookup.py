@@ -64,8 +64,8 @@ class TaskLookup:
     def read(self, keys: Sequence[str], answer: Answer) -> Found:
         """The tasks in the answer to `command(keys)`, further pages included.
 
-        A row that is none may be any of the tasks that are not found: these are asked for one by one, so that it costs
-        the one that it belongs to.
+        A row that was not asked for may be any of the tasks that are not found: these are asked for one by one, so that
+        it costs the one that it belongs to.
         """
         found = self._read(keys, answer)
         unclear = [key for key, task in found.items() if isinstance(task, OutcomeError)]
@@ -73,8 +73,14 @@ class TaskLookup:
             outcomes = self._client.batch([self.command([key]) for key in unclear]).outcomes
             for key, outcome in zip(unclear, outcomes, strict=True):
                 del found[key]
-                found.update({key: outcome} if isinstance(outcome, OutcomeError) else self._read([key], outcome))
+                found.update({key: outcome} if isinstance(outcome, OutcomeError) else self._read_alone(key, outcome))
         return found
+
+    def _read_alone(self, key: str, answer: Answer) -> Found:
+        try:
+            return self._read([key], answer)
+        except ConfigurationError:  # the portal applies the filter, as the answer for all keys has shown
+            return {key: _unclear("another task")}
 
     def _read(self, keys: Sequence[str], answer: Answer) -> Found:
         wanted = set(keys)
@@ -82,19 +88,21 @@ class TaskLookup:
         found: Found = {}
         has_strange_rows = False
         for rows in self._pages(keys, answer):
-            keyed = [(str(value_of(row, self._key_field)), row) for row in rows if isinstance(row, Mapping)]
-            if keyed and not any(key.casefold() in alike for key, _ in keyed):
+            tasks = [row for row in rows if isinstance(row, Mapping)]
+            keyed = [(str(value_of(row, self._key_field)), row) for row in tasks]
+            ours = [(key, row) for key, row in keyed if key.casefold() in alike]
+            if tasks and not ours:
                 raise ConfigurationError(
                     f"Bitrix24 ignores the filter by {self._key_field}: tasks cannot be recognised. Create the field "
                     "with `python main.py bitrix init-fields` or set BITRIX_KEY_FIELD=XML_ID",
                     code="key_filter_ignored",
                 )
-            has_strange_rows |= len(keyed) < len(rows)
-            for key, row in keyed:
+            has_strange_rows |= len(ours) < len(rows)
+            for key, row in ours:
                 if key in wanted:
                     found.setdefault(key, row if id_of(row) else _unclear("a task of this key without its id"))
         if has_strange_rows:
-            found.update({key: _unclear("something that is no task") for key in wanted - found.keys()})
+            found.update({key: _unclear("something that it was not asked for") for key in wanted - found.keys()})
         return found
 
     def _pages(self, keys: Sequence[str], answer: Answer) -> Iterator[list[Any]]:
