@@ -20,6 +20,8 @@ from sandbox.telegram.links import checked
 from sandbox.telegram.markdown import parse_markdown, parse_markdown_v2
 from sandbox.telegram.units import units
 
+ANNA = {"id": 12, "is_bot": False, "first_name": "Анна"}
+
 
 def told(entities: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Type, offset, length, and what else there is."""
@@ -62,7 +64,7 @@ def test_reserved_characters_are_escaped_or_refused(character: str) -> None:
         ("[telegram\\.org]b", "telegram.orgb", [("text_link", 0, 12, "http://telegram.org/")]),
         ("[a](https://t.org?\\\\\\))", "a", [("text_link", 0, 1, "https://t.org/?\\)")]),
         ("[a](portal)", "a", []),
-        ("[a](tg://user?id=12)", "a", [("text_mention", 0, 1, 12)]),
+        ("[a](tg://user?id=12)", "a", [("text_mention", 0, 1, ANNA)]),
         ("![👍](tg://emoji?id=25)", "👍", [("custom_emoji", 0, 2, "25")]),
         (">a\n>b\nc", "a\nb\nc", [("blockquote", 0, 4)]),
         ("c\n>a", "c\na", [("blockquote", 2, 1)]),
@@ -134,7 +136,7 @@ def test_the_legacy_markdown_nests_nothing() -> None:
         ('<a href="telegram.org?a=&lt;">a</a>', "a", [("text_link", 0, 1, "http://telegram.org/?a=<")]),
         ("<a>telegram.org</a>", "telegram.org", [("text_link", 0, 12, "http://telegram.org/")]),
         ('<a href="http://portal/task/5">a</a>', "a", []),  # no dot in the host: the link is dropped without a word
-        ('<a href="tg://user?id=12">a</a>', "a", [("text_mention", 0, 1, 12)]),
+        ('<a href="tg://user?id=12">a</a>', "a", [("text_mention", 0, 1, ANNA)]),
         ('<tg-emoji emoji-id="5">👍</tg-emoji>', "👍", [("custom_emoji", 0, 2, "5")]),
         ("<b></b>", "", []),
     ],
@@ -215,7 +217,7 @@ def test_no_style_inside_code_and_none_across_the_edge_of_a_link() -> None:
         {"type": "bold", "offset": 0, "length": 6},
         {"type": "code", "offset": 1, "length": 1},
         {"type": "text_link", "offset": 3, "length": 2, "url": "http://t.org/"},
-        {"type": "text_mention", "offset": 4, "length": 2, "user": 5},  # overlaps halfway
+        {"type": "text_mention", "offset": 4, "length": 2, "user": ANNA},  # overlaps halfway
         {"type": "bold", "offset": 2, "length": 2},
     ]
     assert [(each["type"], each["offset"], each["length"]) for each in finished("abcdef", entities)[1]] == [

