@@ -10,11 +10,12 @@ from pathlib import Path
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from config import Settings
 from consumers.bitrix import init_fields as init
-from consumers.bitrix.answers import ANSWER_FIELD
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
+from consumers.bitrix.fields import ANSWER_FIELD
 from consumers.bitrix.handler import BitrixTaskHandler
 from consumers.bitrix.lookup import TaskLookup
+from consumers.bitrix.rows import id_of
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import Language, SettingsError, Text
 from runtime.secrets import Secrets
@@ -82,8 +83,7 @@ class PortalWitness:
 
     def find_task(self, key: str) -> str | None:
         """The id of the task that bears this key (a Camunda task id). Raises the outcome of a refused request."""
-        row = TaskLookup(self._client, self._key_field).find([key]).get(key)
-        return str(row["id"]) if row is not None else None
+        return id_of(TaskLookup(self._client, self._key_field).one(key))
 
 
 def _print_report(report: init.InitReport, key_field: str, lang: Language) -> None:

@@ -7,7 +7,6 @@ changes nothing: the last good secret stays.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,12 +14,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from runtime.changing_file import LOOK, Stamp, stamp_of
+
 log = logging.getLogger(__name__)
 
 LIMIT = 64 * 1024  # bytes
-LOOK = 1.0  # seconds between two looks at a file
-
-_Stamp = tuple[int, int, int]  # of a file, to see whether it has changed
 
 
 class SecretFileError(Exception):
@@ -58,7 +56,7 @@ class FileSecret(SecretStr):
         self._accept = accept
         self._lock = threading.Lock()
         self._current = value
-        self._stamp: _Stamp | None = None  # of what was looked at last; none: the first look reads the file
+        self._stamp: Stamp | None = None  # of what was looked at last; none: the first look reads the file
         self._next_look = 0.0
         self._watchers: list[Callable[[str], None]] = []
 
@@ -80,8 +78,7 @@ class FileSecret(SecretStr):
     def _look(self) -> None:
         self._next_look = time.monotonic() + LOOK
         try:
-            found = os.stat(self._path)
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            stamp = stamp_of(self._path)
             if stamp == self._stamp:
                 return
             value = self._accept(read_secret(self._path))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from consumers.bitrix import checklists, fields
 from consumers.bitrix.checklists import Checklist
-from consumers.bitrix.fields import FieldRules
+from consumers.bitrix.fields import FieldRules, Translated
 from consumers.bitrix.userfields import UserField
 from core import values
 from core.errors import PermanentError
@@ -59,6 +59,10 @@ def rules(**changes: Any) -> FieldRules:
 
 
 def create(incoming: IncomingMessage | None = None, *, with_rules: FieldRules | None = None, **given: Any) -> Any:
+    return made(incoming, with_rules=with_rules, **given).fields
+
+
+def made(incoming: IncomingMessage | None = None, *, with_rules: FieldRules | None = None, **given: Any) -> Translated:
     return fields.for_creation((incoming or message(**given)).task, with_rules or rules())
 
 
@@ -96,13 +100,13 @@ def test_the_specifications_sample_message_is_understood() -> None:
             },
         },
     )
-    created = fields.for_creation(task, rules())
+    created = fields.for_creation(task, rules()).fields
     assert (created["TITLE"], created["PRIORITY"], created["RESPONSIBLE_ID"]) == ("Название задачи", 2, 1)
 
 
 def test_without_metadata_the_title_tells_the_topic() -> None:
     task = CamundaTask(b"", {"task_id": "k", "topic": "bitrix_create_task", "metadata": {}, "variables": None})
-    assert fields.for_creation(task, rules())["TITLE"] == "Задача из Camunda процесса (bitrix_create_task)"
+    assert fields.for_creation(task, rules()).fields["TITLE"] == "Задача из Camunda процесса (bitrix_create_task)"
 
 
 def test_fields_that_the_portal_does_not_have_are_not_stamped() -> None:
@@ -348,9 +352,78 @@ def test_a_blank_user_field_is_left_alone(blank: Any) -> None:
     assert "UF_SUM" not in create(extensions={"UF_SUM": blank})
 
 
-def test_metadata_cannot_forge_the_key() -> None:
-    assert create(key="mine", extensions={KEY: "another's"})[KEY] == "mine"
-    assert create(key="mine", extensions={"uf_camunda_id_external_task": "another's"})[KEY] == "mine"
+@pytest.mark.parametrize("source", ["extensions", "parameters", "variables"])
+@pytest.mark.parametrize("name", [KEY, KEY.lower(), "ufCamundaIdExternalTask"])
+def test_no_message_can_forge_the_key_and_it_is_told(source: str, name: str) -> None:
+    given: dict[str, Any] = {source: {name: "another's"}}
+    task = made(message(key="mine", **given))
+    assert task.fields[KEY] == "mine"
+    assert task.warnings == [f"{name} was not used: the field keeps the id of the Camunda task"]
+
+
+@pytest.mark.parametrize("name", ["UF_SUM", "uf_sum", "ufSum", "Uf_Sum"])
+@pytest.mark.parametrize("source", ["extensions", "parameters", "variables"])
+def test_a_user_field_is_taken_in_every_spelling_and_from_every_place(source: str, name: str) -> None:
+    """Variables were ignored for tasks and `ufSum` everywhere, without a word."""
+    given: dict[str, Any] = {source: {name: "10.5"}}
+    assert create(message(**given))["UF_SUM"] == 10.5
+
+
+def test_variables_win_over_metadata_for_user_fields_too() -> None:
+    given = message(variables={"ufSum": 1}, extensions={"UF_SUM": 2}, parameters={"uf_sum": 3})
+    assert create(given)["UF_SUM"] == 1
+    assert create(message(variables={"ufSum": " "}, extensions={"UF_SUM": 2}))["UF_SUM"] == 2, "blank is not given"
+
+
+def test_an_unknown_user_field_of_the_process_is_told_and_stops_nothing() -> None:
+    """A variable belongs to the whole process: it may be meant for another step's system."""
+    task = made(message(variables={"UF_CRM_CONTRACT": "17/2", "ufResultAnswer_text": "ДА"}))
+    assert task.missed
+    assert task.warnings == [
+        "UF_CRM_CONTRACT was not used: the portal has no such user field for tasks",
+        "ufResultAnswer_text was not used: the portal has no such user field for tasks",
+    ]
+
+
+def test_an_answer_of_an_earlier_step_answers_no_new_question() -> None:
+    task = made(message(variables={"ufResultAnswer": "ДА"}, extensions={"UF_RESULT_QUESTION": "Согласны?"}))
+    assert "UF_RESULT_ANSWER" not in task.fields
+    assert task.warnings == ["ufResultAnswer of an earlier step was not used: people answer in this field"]
+    assert create(message(extensions={"UF_RESULT_ANSWER": "ДА"}))["UF_RESULT_ANSWER"] == "26"
+
+
+def test_what_is_cut_or_taken_for_no_is_told() -> None:
+    task = made(
+        message(variables={"title": "я" * 300, "description": "x" * 70}, extensions={"UF_RESULT_EXPECTED": "maybe"}),
+        with_rules=rules(max_description_length=50),
+    )
+    assert (len(task.fields["TITLE"]), len(task.fields["DESCRIPTION"])) == (255, 50)
+    assert task.fields["UF_RESULT_EXPECTED"] == 0
+    assert sorted(task.warnings) == [
+        "The description has 70 characters and was cut to 50",
+        "The title has 300 characters and was cut to 255",
+        "UF_RESULT_EXPECTED: 'maybe' is neither yes nor no and was taken for no",
+    ]
+
+
+def test_a_stamped_field_that_the_message_names_is_told() -> None:
+    task = made(message(extensions={"UF_ELEMENT_ID": "another"}))
+    assert task.fields["UF_ELEMENT_ID"] == "Activity_1"
+    assert task.warnings == ["UF_ELEMENT_ID: 'another' was not used, it is Activity_1"]
+
+
+def test_a_field_of_another_kind_of_topic_in_the_metadata_of_the_step_is_told() -> None:
+    others = frozenset({"phone", "amount"})
+    incoming = message(variables={"amount": 5}, extensions={"phone": "+7"})
+    task = fields.for_creation(incoming.task, rules(), others)
+    assert task.warnings == ["bitrix_create_task has no use for phone"]
+
+
+def test_two_choices_of_one_text_need_their_id() -> None:
+    twins = {**USER_FIELDS, "UF_X": UserField("UF_X", "enumeration", choices={"1": "Да", "2": "да", "3": "Нет"})}
+    with pytest.raises(PermanentError, match=r"give its id \(1, 2\)"):
+        create(message(extensions={"UF_X": "ДА"}), with_rules=rules(user_fields=twins))
+    assert create(message(extensions={"UF_X": "2"}), with_rules=rules(user_fields=twins))["UF_X"] == "2"
 
 
 json_values = st.recursive(
@@ -382,15 +455,29 @@ def test_any_message_becomes_fields_or_a_permanent_error(variables: dict[str, An
 def test_checklists_come_as_json_text_or_as_a_list() -> None:
     expected = [Checklist("Шаги", ("первый", "2"))]
     text = '[{"name": "Шаги", "items": ["первый", 2, ""]}, {"name": "пустой", "items": []}, {"items": ["x"]}]'
-    assert checklists.parse(text) == expected
-    assert checklists.parse([{"name": "Шаги", "items": ["первый", 2]}]) == expected
-    assert checklists.parse("") == checklists.parse(None) == checklists.parse("[]") == []
+    warnings: list[str] = []
+    assert checklists.parse(text, warnings) == expected
+    assert [each.split("}")[0] for each in warnings] == [
+        "checklists: {'name': 'пустой', 'items': []",
+        "checklists: {'items': ['x']",
+    ]
+    assert checklists.parse([{"name": "Шаги", "items": ["первый", 2]}], []) == expected
+    assert checklists.parse("", []) == checklists.parse(None, []) == checklists.parse("[]", []) == []
+
+
+def test_what_a_checklist_cannot_hold_is_told_and_two_of_one_name_are_one() -> None:
+    long = "я" * 300
+    given = [{"name": "Шаги", "items": [long], "due": "завтра"}, {"name": "Шаги", "items": ["второй"]}]
+    warnings: list[str] = []
+    [checklist] = checklists.parse(given, warnings)
+    assert [len(item) for item in checklist.items] == [255, 6]
+    assert ["due" in warnings[0], "cut to 255" in warnings[1]] == [True, True]
 
 
 @pytest.mark.parametrize("given", ["[{", '{"name": "x"}', "[1]", '[{"name": "x", "items": "y"}]', 5])
 def test_misshapen_checklists_are_permanent_and_shown(given: Any) -> None:
     with pytest.raises(PermanentError, match="checklists"):
-        checklists.parse(given)
+        checklists.parse(given, [])
 
 
 # -- updates ---------------------------------------------------------------------------------------------------------
@@ -398,7 +485,7 @@ def test_misshapen_checklists_are_permanent_and_shown(given: Any) -> None:
 
 def test_an_update_changes_only_what_the_message_names() -> None:
     incoming = message("bitrix_update_task", variables={"title": "Новое имя", "deadline": "2026-12-01"})
-    assert fields.for_update(incoming.task, rules()) == {
+    assert fields.for_update(incoming.task, rules()).fields == {
         "TITLE": "Новое имя",
         "DEADLINE": "2026-12-01T23:59:59+03:00",
     }
@@ -407,6 +494,23 @@ def test_an_update_changes_only_what_the_message_names() -> None:
 def test_an_update_that_names_nothing_is_permanent() -> None:
     with pytest.raises(PermanentError, match="names no field"):
         fields.for_update(message("bitrix_update_task").task, rules())
+    with pytest.raises(PermanentError, match="UF_NO_SUCH was not used"):
+        fields.for_update(message("bitrix_update_task", variables={"UF_NO_SUCH": 1}).task, rules())
+
+
+@pytest.mark.parametrize("name", sorted(fields.TASK_NAMES - {"title"}))
+def test_an_update_uses_every_name_that_a_creation_uses(name: str) -> None:
+    """`checklists` of an update were ignored without a word."""
+    dates = ("deadline", "due_date", "dueDate", "end_date", "finish_date")
+    values = {**dict.fromkeys(dates, "2026-12-01"), "checklists": [{"name": "Шаги", "items": ["первый"]}]}
+    for source in ("variables", "extensions", "parameters"):
+        given: dict[str, Any] = {source: {name: values.get(name, "3")}}
+        created = made(message(**given))
+        updated = fields.for_update(message("bitrix_update_task", **given).task, rules())
+        assert updated.warnings == created.warnings == []
+        assert updated.checklists == created.checklists
+        assert len(updated.fields) + len(updated.checklists) == 1
+        assert updated.fields.items() <= created.fields.items()
 
 
 @pytest.mark.parametrize(

@@ -381,18 +381,6 @@ def test_roles_come_from_the_file_and_an_unknown_one_goes_to_the_error_queue(tmp
             handler.handle(message(extensions={"assigneeId": "nobody"}))
 
 
-@pytest.mark.parametrize("content", ["mappings: [1]", "a: [", "mappings: {boss: director}", ""])
-def test_a_broken_roles_file_stops_nobody_for_good(tmp_path: Path, content: str) -> None:
-    roles = tmp_path / "roles.yaml"
-    roles.write_text(content)
-    with BitrixSandbox() as portal:
-        handler = handler_for(portal, roles_file=roles)
-        with pytest.raises(ConfigurationError, match="BITRIX_ROLES_FILE"):
-            handler.handle(message(extensions={"assigneeId": "boss"}))
-        roles.write_text("mappings: {boss: 2}")
-        accepted(handler.handle(message(extensions={"assigneeId": "boss"})))
-
-
 # -- updates, start --------------------------------------------------------------------------------------------------
 
 
@@ -409,6 +397,44 @@ def test_an_update_by_id_or_by_key_is_finished_at_once() -> None:
             assert done.response["result"]["task"]["id"] == created.external_id
         assert portal.task(str(created.external_id))["PRIORITY"] == 2
         assert len(portal.tasks) == 1
+
+
+def test_an_update_adds_the_checklists_that_are_missing() -> None:
+    """They were ignored without a word."""
+    lists = [{"name": "Документы", "items": ["Паспорт", "ИНН"]}]
+    more = [{"name": "Документы", "items": ["Паспорт", "ИНН", "СНИЛС"]}, {"name": "Доступы", "items": ["Почта"]}]
+    with BitrixSandbox() as portal:
+        handler = handler_for(portal)
+        created = accepted(handler.handle(message(variables={"checklists": lists})))
+        for variables in ({"title": "Новое имя"}, {}, {}):
+            update = {"bitrix_task_id": created.external_id, "checklists": more, **variables}
+            done = handler.handle(message("bitrix_update_task", variables=update))
+            assert isinstance(done, Done)
+            assert "warnings" not in done.response
+        titles = [item["TITLE"] for item in portal.checklists(str(created.external_id))]
+        assert sorted(titles) == sorted(["Документы", "Паспорт", "ИНН", "СНИЛС", "Доступы", "Почта"])
+        assert portal.tasks[0]["TITLE"] == "Новое имя"
+
+
+def test_a_refused_checklist_of_an_update_is_told() -> None:
+    with BitrixSandbox() as portal:
+        handler = handler_for(portal)
+        created = accepted(handler.handle(message()))
+        portal.inject(faults.error("ERROR_CORE", "нет доступа"), "task.checklistitem.add", count=None)
+        variables = {"bitrix_task_id": created.external_id, "checklists": [{"name": "Шаги", "items": ["1"]}]}
+        done = handler.handle(message("bitrix_update_task", variables=variables))
+        assert isinstance(done, Done)
+        assert "нет доступа" in done.response["warnings"][0]
+
+
+def test_what_was_not_used_of_a_new_task_is_told_in_its_result() -> None:
+    with BitrixSandbox() as portal:
+        sent = message(variables={"title": "я" * 300, "UF_NO_SUCH": 1}, extensions={"phone": "+7"})
+        assert accepted(handler_for(portal).handle(sent)).response["warnings"] == [
+            "UF_NO_SUCH was not used: the portal has no such user field for tasks",
+            "The title has 300 characters and was cut to 255",
+            "bitrix_create_task has no use for phone",
+        ]
 
 
 def test_an_update_of_a_task_of_the_same_batch_finds_it() -> None:

@@ -373,40 +373,7 @@ class TestOldMethods:
         assert (code, text.split(";")[0]) == ("ERROR_CORE", "TASKS_ERROR_EXCEPTION_#8")
 
 
-class TestCrmAndUsers:
-    def test_a_deal_is_found_by_its_origin(self, portal: BitrixSandbox, rest: Rest) -> None:
-        fields = {"title": "Поставка", "opportunity": "1500.5", "originatorId": "camunda", "originId": "key-1"}
-        deal = rest.call("crm.item.add", entityTypeId=2, fields={**fields, "noSuchField": 1})["item"]
-        rest.call("crm.item.add", entityTypeId=2, fields={"originatorId": "camunda", "originId": "key-2"})
-        assert (deal["id"], deal["opportunity"], deal["entityTypeId"]) == (1, 1500.5, 2)
-        found = rest.answer("crm.item.list", entityTypeId=2, filter={"@originId": ["key-1", "key-9"]})
-        assert [item["id"] for item in found["result"]["items"]] == [1]
-        updated = rest.call("crm.item.update", entityTypeId=2, id=1, fields={"title": "Поставка 2"})["item"]
-        assert (updated["title"], updated["originId"]) == ("Поставка 2", "key-1")
-        assert len(portal.crm_items(2)) == 2
-
-    def test_multifields_are_added_by_list_and_changed_by_id(self, rest: Rest) -> None:
-        phone = {"typeId": "PHONE", "valueType": "WORK", "value": "+7 900 000-00-00"}
-        contact = rest.call("crm.item.add", entityTypeId=3, fields={"name": "Иван", "fm": [phone]})["item"]
-        assert contact["fm"] == [{"id": 1, **phone}]
-        changed = rest.call("crm.item.update", entityTypeId=3, id=1, fields={"fm": {"1": {"value": "+7 901"}}})
-        assert changed["item"]["fm"] == [{"id": 1, **phone, "value": "+7 901"}]
-
-    @pytest.mark.parametrize(
-        ("method", "params", "code"),
-        [
-            ("crm.item.add", {"entityTypeId": 4711, "fields": {}}, "NOT_FOUND"),
-            ("crm.item.get", {"entityTypeId": 2, "id": 4711}, "NOT_FOUND"),
-            ("crm.item.list", {"entityTypeId": 2, "filter": {"noSuchField": 1}}, "INVALID_ARG_VALUE"),
-            ("crm.item.add", {"entityTypeId": 2, "fields": {"contactIds": 5}}, "100"),
-            ("crm.item.add", {"entityTypeId": 2, "fields": {"opportunity": "x"}}, "CRM_FIELD_ERROR_VALUE_NOT_VALID"),
-        ],
-    )
-    def test_crm_refuses_what_it_does_not_know(
-        self, rest: Rest, method: str, params: dict[str, Any], code: str
-    ) -> None:
-        assert rest.refusal(method, **params)[:2] == (400, code)
-
+class TestUsers:
     def test_users_are_found_by_operators_and_departments_by_head(self, rest: Rest) -> None:
         emails = ["kozlova@example.com", "volkov@example.com", "nobody@example.com"]
         users = rest.call("user.get", FILTER={"@EMAIL": emails, "ACTIVE": True}, select=["ID", "EMAIL"])

@@ -1,13 +1,18 @@
 """Clients that nobody here wrote, unmodified, work with the sandbox as they do with Bitrix24.
 
-The official b24pysdk speaks only https, so it meets a portal with a certificate that it verifies; fast-bitrix24 is
-asynchronous and retries by itself.
+The official b24pysdk and b24jssdk speak only https, so they meet a portal with a certificate that they verify;
+fast-bitrix24 is asynchronous and retries by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import shutil
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +22,11 @@ from b24pysdk.errors import oauth as sdk_oauth_errors
 from fast_bitrix24 import BitrixAsync
 from fast_bitrix24.server_response import ErrorInServerResponseException
 
-from sandbox.bitrix24 import BitrixSandbox, OperatingLimit, RateLimit, faults
+from sandbox.bitrix24 import BitrixSandbox, CrmField, OperatingLimit, RateLimit, faults
+from tests import npm
 
 KEY = "UF_CAMUNDA_ID_EXTERNAL_TASK"
+DATA = Path(__file__).parent / "data"
 
 
 class TestOfficialSdk:
@@ -105,6 +112,19 @@ class TestOfficialSdk:
         assert user["ID"] == "3"
         names = [row["FIELD_NAME"] for row in client.task.item.userfield.getlist().result]
         assert KEY in names
+
+    def test_it_writes_phones_and_user_fields_of_items(self, portal: BitrixSandbox, client: Client) -> None:
+        portal.state.crm_fields[3] = [CrmField("UF_CRM_NOTE", "string")]
+        phone = {"typeId": "PHONE", "valueType": "MOBILE", "value": "+7 901"}
+        fields = {"name": "Анна", "fm": [phone], "ufCrmNote": "из SDK"}
+        added = client.crm.item.add(entity_type_id=3, fields=fields).result["item"]
+        assert (added["fm"], added["ufCrmNote"]) == ([{"id": 101, **phone}], "из SDK")
+        changes = {"fm": {"101": {**phone, "value": ""}}, "UF_CRM_NOTE": "иначе"}
+        request = client.crm.item.update(
+            bitrix_id=added["id"], entity_type_id=3, fields=changes, use_original_uf_names=True
+        )
+        changed = request.result["item"]
+        assert (changed["fm"], changed["UF_CRM_NOTE"]) == ([], "иначе")
 
     def test_it_knows_the_portals_errors(self, portal: BitrixSandbox, webhook: BitrixWebhook) -> None:
         with pytest.raises(sdk_errors.BitrixAPIBadRequest):
@@ -228,6 +248,51 @@ class TestFastBitrix24:
 
         with BitrixSandbox(operating=OperatingLimit(seconds=480, costs={"server.time": 2.0})) as portal:
             run(portal, work)
+
+
+class TestJavaScriptSdk:
+    """It knows https only, puts parameters of its own before those of the method, and retries by itself."""
+
+    def test_it_changes_phones_and_user_fields_as_the_vendors_pages_show(self) -> None:
+        """tutorials/crm/how-to-edit-crm-objects/how-to-change-email-or-phone.md; crm-item-add.md; crm-item-list.md."""
+        fields = (
+            CrmField("UF_CRM_CONTRACT", "string"),
+            CrmField("UF_CRM_44_1721812935209", "boolean"),
+            CrmField("UF_CRM_SIZE", "enumeration", options={79: "Малый", 80: "Большой"}),
+        )
+        with BitrixSandbox(tls=True, crm_fields={2: fields}) as portal:
+            seen = run_node("portal_b24jssdk.js", "@bitrix24/b24jssdk@2.2.0", portal)
+            assert [item["TITLE"] for item in portal.checklists(1)] == ["BX_CHECKLIST_1", "Паспорт"]
+            assert {f"№ {number} & ?" for number in range(49)} <= {deal["title"] for deal in portal.crm_items(2)}
+        mails, phones = ["work_email@nomail.com", "home_email@nomail.com"], ["+493012345678", "+493076543210"]
+        changed = ["new_work_email@nomail.com", "+493012345678", "+493055544433"]
+        assert seen["phones"] == {
+            "added": [*mails, *phones],
+            "changed": changed,
+            "extended": [*changed, "+493011111111"],
+            "hasPhone": "Y",
+        }
+        assert seen["userFields"]["described"]["items"][1] == {"ID": "80", "VALUE": "Большой"}
+        assert seen["userFields"]["camel"] == ["17/2", "Y", 80]
+        assert (seen["userFields"]["original"], seen["userFields"]["ignored"]) == ("18/1", "18/1")
+        assert seen["userFields"]["nothing"] == [[]]
+        assert seen["userFields"]["selected"] == [{"title": "Поставка", "ufCrmContract": "18/1"}]
+        assert seen["deals"] == 61
+        assert (seen["tasks"]["wrong"], seen["refused"]) == ("ERROR_CORE", "CRM_FIELD_ERROR_VALUE_NOT_VALID")
+
+
+def run_node(script: str, package: str, portal: BitrixSandbox) -> Any:
+    """What the script prints as JSON. Skips without node or the registry."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip(f"{package} needs node")
+    paths = {"NODE_PATH": str(npm.installed(package)), "NODE_EXTRA_CA_CERTS": str(portal.ca_file)}
+    command = [node, str(DATA / script), portal.webhook_url]
+    done = subprocess.run(
+        command, env={**os.environ, **paths}, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def webhook_of(portal: BitrixSandbox) -> BitrixWebhook:

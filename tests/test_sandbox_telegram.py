@@ -10,6 +10,8 @@ import requests
 
 from sandbox.telegram import CHANNEL, GROUP, PERSON, SUPERGROUP, FloodLimits, TelegramSandbox
 
+BOLD = '[{"type": "bold", "offset": 0, "length": 5}]'
+
 
 @pytest.fixture
 def server() -> Iterator[TelegramSandbox]:
@@ -39,7 +41,10 @@ def test_query_and_form_are_read_like_json(server: TelegramSandbox) -> None:
     assert requests.get(f"{url}?chat_id={PERSON}&text=a", timeout=10).json()["ok"] is True
     assert requests.post(url, data={"chat_id": PERSON, "text": "b"}, timeout=10).json()["ok"] is True
     assert requests.post(url, data=b"[]", headers={"Content-Type": "application/json"}, timeout=10).status_code == 400
-    assert server.texts(PERSON) == ["a", "b"]
+    files = {"chat_id": (None, str(PERSON)), "text": (None, "приём"), "entities": (None, BOLD)}
+    marked = requests.post(url, files=files, timeout=10).json()["result"]
+    assert marked["entities"] == [{"type": "bold", "offset": 0, "length": 5}]
+    assert server.texts(PERSON) == ["a", "b", "приём"]
 
 
 @pytest.mark.parametrize(
@@ -47,16 +52,20 @@ def test_query_and_form_are_read_like_json(server: TelegramSandbox) -> None:
     [
         ({"text": "x"}, "chat_id is empty"),
         ({"chat_id": PERSON}, "message text is empty"),
-        ({"chat_id": PERSON, "text": " \n"}, "message text is empty"),
-        ({"chat_id": PERSON, "text": "<b> </b>", "parse_mode": "HTML"}, "message text is empty"),
+        ({"chat_id": PERSON, "text": " \n"}, "text must be non-empty"),
+        ({"chat_id": PERSON, "text": "\u200b"}, "text must be non-empty"),
+        ({"chat_id": PERSON, "text": "<b> </b>", "parse_mode": "HTML"}, "text must be non-empty"),
         ({"chat_id": PERSON, "text": "x" * 4097}, "message is too long"),
-        ({"chat_id": PERSON, "text": "\U0001f600" * 2049}, "message is too long"),
+        ({"chat_id": PERSON, "text": "я" * 16_385}, "text is too long"),
+        ({"chat_id": 5, "text": "a.b", "parse_mode": "MarkdownV2"}, "can't parse entities: Character '.' is reserved"),
         ({"chat_id": PERSON, "text": "x", "parse_mode": "BBCode"}, "unsupported parse_mode"),
         ({"chat_id": 5, "text": "x"}, "chat not found"),
         ({"chat_id": "@sokolova", "text": "x"}, "chat not found"),
         ({"chat_id": "Анна", "text": "x"}, "chat not found"),
         ({"chat_id": SUPERGROUP, "text": "x", "message_thread_id": 8}, "message thread not found"),
-        ({"chat_id": PERSON, "text": "x", "protect_content": "maybe"}, 'field "protect_content" must be of type'),
+        ({"chat_id": PERSON, "text": "x", "reply_parameters": {"message_id": 99}}, "message to be replied not found"),
+        ({"chat_id": PERSON, "text": "x", "reply_parameters": "{"}, "can't parse reply parameters JSON object"),
+        ({"chat_id": PERSON, "text": "x", "link_preview_options": "[]"}, "object expected as link preview options"),
     ],
 )
 def test_bad_requests(server: TelegramSandbox, parameters: dict[str, Any], description: str) -> None:
@@ -101,6 +110,38 @@ def test_a_group_that_has_moved_tells_where(server: TelegramSandbox) -> None:
     body = call(server, "sendMessage", chat_id=GROUP, text="x")
     assert (body["error_code"], body["parameters"]) == (400, {"migrate_to_chat_id": -100777})
     assert call(server, "sendMessage", chat_id=-100777, text="x")["ok"] is True
+
+
+def test_a_reply_shows_what_it_replies_to(server: TelegramSandbox) -> None:
+    call(server, "sendMessage", chat_id=PERSON, text="вопрос")
+    for options in ({"reply_parameters": {"message_id": 1}}, {"reply_to_message_id": 1}):
+        answer = call(server, "sendMessage", chat_id=PERSON, text="ответ", **options)["result"]
+        assert answer["reply_to_message"]["text"] == "вопрос"
+    elsewhere = {"message_id": 1, "chat_id": PERSON}
+    answer = call(server, "sendMessage", chat_id=GROUP, text="ответ", reply_parameters=elsewhere)["result"]
+    assert answer["reply_to_message"]["chat"]["id"] == PERSON
+    absent = {"message_id": 99, "allow_sending_without_reply": True}
+    answer = call(server, "sendMessage", chat_id=PERSON, text="ответ", reply_parameters=absent)["result"]
+    assert "reply_to_message" not in answer
+    assert [each.reply_to for each in server.messages] == [None, 1, 1, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("written", "is_yes"),
+    [(True, True), ("true", True), ("Yes", True), (1, True), ("1", True), (False, False), ("да", False), ("on", False)],
+)
+def test_what_is_no_clear_yes_is_no_and_never_a_mistake(server: TelegramSandbox, written: Any, is_yes: bool) -> None:
+    """Client.cpp, to_bool."""
+    options = dict.fromkeys(("disable_notification", "protect_content"), written)
+    result = call(server, "sendMessage", chat_id=PERSON, text="x", **options)["result"]
+    assert result.get("has_protected_content", False) is is_yes
+    assert (server.messages[0].is_silent, server.messages[0].is_protected) == (is_yes, is_yes)
+
+
+def test_options_of_the_preview_and_the_topic_are_shown(server: TelegramSandbox) -> None:
+    options: dict[str, Any] = {"link_preview_options": {"is_disabled": True}, "message_thread_id": "7"}
+    result = call(server, "sendMessage", chat_id=SUPERGROUP, text="x", **options)["result"]
+    assert (result["link_preview_options"], result["message_thread_id"]) == ({"is_disabled": True}, 7)
 
 
 def test_who_writes_too_fast_waits() -> None:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from core.results import Done
 from sandbox.ports import ReservedPort
 from sandbox.telegram import PERSON, TelegramSandbox
-from sandbox.telegram.entities import parse_html
+from sandbox.telegram.html_markup import parse_html
 from tests import npm
 from tests.telegram_support import handler_for, message
 

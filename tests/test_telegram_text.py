@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from consumers.telegram.markup import TAGS, MarkupError, Rich, Run, Tag, is_styled, parse, plain, render
 from consumers.telegram.text import LIMIT, split, truncate, units
 from core import values
-from sandbox.telegram.entities import parse_html
+from sandbox.telegram.html_markup import parse_html
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # one character as people see it, eight units
 FLAG = "\U0001f1f7\U0001f1fa"

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from consumers.bitrix.client import BitrixClient
-from consumers.bitrix.lookup import Row, value_of
+from consumers.bitrix.fields import ANSWER_FIELD
+from consumers.bitrix.lookup import value_of
+from consumers.bitrix.rows import Row
 from consumers.bitrix.userfields import USER_FIELDS, UserField, fields_by_name
 from core import values
-
-ANSWER_FIELD = "UF_RESULT_ANSWER"
 
 _RELOAD_PAUSE = 60.0  # seconds between two reads caused by an unknown choice
 

@@ -9,14 +9,15 @@ question reaches `OVERLAP` back, and what was told already is left out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from base_tracker import Changes
 from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, moment_of
 from consumers.bitrix.client import BitrixClient
-from consumers.bitrix.lookup import PAGE, Row, value_of
+from consumers.bitrix.lookup import PAGE, value_of
+from consumers.bitrix.rows import Row, id_of, number_of_status, rows_of
 from core.errors import OutcomeError
 from runtime.watermark import Change, Mark
 
@@ -95,16 +96,16 @@ class FinishedTasks:
         return Command("tasks.task.list", params)
 
     def _finished(self, answer: Answer, earliest: datetime) -> set[Change]:
-        listed = answer.result.get("tasks") if isinstance(answer.result, Mapping) else None
-        tasks: Sequence[Any] = listed if isinstance(listed, list) else []
-        return {self._checked(task, earliest) for task in tasks if isinstance(task, Mapping)}
+        """Without rows that cannot be read: fewer than the portal counts mean a full sweep, which finds their tasks."""
+        tasks = rows_of(answer.result.get("tasks")) if isinstance(answer.result, Mapping) else None
+        return {self._checked(task, earliest) for task in tasks or () if id_of(task) is not None}
 
     def _checked(self, task: Row, earliest: datetime) -> Change:
-        changed, status = moment_of(task.get("changedDate")), str(task.get("status"))
-        if changed is None or changed < earliest or status not in map(str, self._statuses):
+        changed, status = moment_of(task.get("changedDate")), number_of_status(task)
+        if changed is None or changed < earliest or status not in self._statuses:
             raise _FilterIgnoredError(
-                f"Bitrix24 told task {task.get('id')} of status {status}, changed {task.get('changedDate')}, when it "
+                f"Bitrix24 told task {id_of(task)} of status {status}, changed {task.get('changedDate')}, when it "
                 f"was asked for those changed since {earliest.isoformat()}"
             )
         key = value_of(task, self._key_field)
-        return Change(str(task["id"]), changed, str(key) if key else None)
+        return Change(id_of(task) or "", changed, key if isinstance(key, str) and key else None)

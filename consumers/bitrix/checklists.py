@@ -15,11 +15,13 @@ from typing import Any
 
 from consumers.bitrix.batch import Command
 from consumers.bitrix.client import BitrixClient
+from consumers.bitrix.rows import id_of, plain_id, rows_of
 from core import values
-from core.errors import OutcomeError
+from core.errors import OutcomeError, PermanentError, TransientError
 from runtime.http import Guard
 
 _TITLE_LIMIT = 255  # characters
+_TRIES = 3  # of a message whose checklists cannot be added for the moment
 _SHAPE = '[{"name": "…", "items": ["…"]}]'
 
 
@@ -44,10 +46,11 @@ class ChecklistJob:
     rows: Sequence[Mapping[str, Any]] = ()
 
 
-def parse(value: Any) -> list[Checklist]:
-    """Checklists from JSON text or a list `[{"name", "items": [text, …]}]`; nameless and empty ones are left out.
+def parse(value: Any, warnings: list[str]) -> list[Checklist]:
+    """Checklists from JSON text or a list `[{"name", "items": [text, …]}]`; those of one name are one.
 
-    Raises PermanentError when it is something else.
+    What is left out (nameless and empty ones) or cut is told in `warnings`. Raises PermanentError when it is something
+    else.
     """
     if values.is_blank(value):
         return []
@@ -55,11 +58,31 @@ def parse(value: Any) -> list[Checklist]:
     if isinstance(value, str):
         try:
             decoded = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise values.BadValueError("checklists", value, f"JSON such as {_SHAPE}") from None
     if not isinstance(decoded, list):
         raise values.BadValueError("checklists", value, f"a list such as {_SHAPE}")
-    return [checklist for checklist in map(_one, decoded) if checklist.name and checklist.items]
+    wanted: dict[str, tuple[str, ...]] = {}
+    for entry in decoded:
+        checklist = _one(entry, warnings)
+        if checklist.name and checklist.items:
+            wanted[checklist.name] = wanted.get(checklist.name, ()) + checklist.items
+        else:
+            warnings.append(f"checklists: {values.shown(entry)} has no name or no items and was left out")
+    return [Checklist(name, items) for name, items in wanted.items()]
+
+
+def told(errors: Sequence[OutcomeError], attempt: int) -> list[str]:
+    """The warnings for a task whose checklists met `errors`. Raises what makes the message come again.
+
+    It then finds its task and adds only what is missing. At last the task is accepted without: the process must not be
+    kept waiting for a task that exists.
+    """
+    passing = [error for error in errors if not isinstance(error, PermanentError)]
+    last_try = attempt >= _TRIES and all(isinstance(error, TransientError) for error in passing)
+    if passing and not last_try:
+        raise passing[0]
+    return [f"Checklist incomplete: {error.reason}" for error in errors]
 
 
 def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
@@ -76,8 +99,13 @@ def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
     for (job, checklist, _), outcome in zip(new, client.batch([entry[2] for entry in new]).outcomes, strict=True):
         if isinstance(outcome, OutcomeError):
             job.errors.append(outcome)
+        elif (root := plain_id(outcome.result)) is None:
+            # Items under an id that is none would become checklists of their own.
+            job.errors.append(
+                TransientError("Bitrix24 does not tell the id of a new checklist", code="no_checklist_id")
+            )
         else:
-            roots[id(job)][checklist.name] = str(outcome.result)
+            roots[id(job)][checklist.name] = root
     lines = [
         (job, command)
         for job in jobs
@@ -90,15 +118,22 @@ def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
             job.errors.append(outcome)
 
 
-def _one(entry: Any) -> Checklist:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("items", []), list):
+def _one(entry: Any, warnings: list[str]) -> Checklist:
+    items = entry.get("items", []) if isinstance(entry, Mapping) else None
+    if not isinstance(items, list):
         raise values.BadValueError("checklists", entry, f"of the form {_SHAPE}")
-    titles = [_title(item) for item in entry.get("items", []) if not values.is_blank(item)]
-    return Checklist(_title(entry.get("name") or ""), tuple(titles))
+    if further := sorted(str(key) for key in entry if key not in {"name", "items"}):
+        warnings.append(f"checklists: {', '.join(further)} means nothing there and was not used")
+    titles = [_title(item, warnings) for item in items if not values.is_blank(item)]
+    return Checklist(_title(entry.get("name") or "", warnings), tuple(titles))
 
 
-def _title(value: Any) -> str:
-    return values.cut(values.text(value), _TITLE_LIMIT)
+def _title(value: Any, warnings: list[str]) -> str:
+    text = values.text(value)
+    kept = values.cut(text, _TITLE_LIMIT)
+    if kept != text:
+        warnings.append(f"checklists: {values.shown(text)} was cut to {_TITLE_LIMIT} characters")
+    return kept
 
 
 def _read(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
@@ -106,8 +141,12 @@ def _read(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
     for job, outcome in zip(jobs, client.batch(commands).outcomes, strict=True):
         if isinstance(outcome, OutcomeError):
             job.errors.append(outcome)
-        elif isinstance(outcome.result, list):
-            job.rows = outcome.result
+        elif (rows := rows_of(outcome.result)) is None or not all(id_of(row, "ID") for row in rows):
+            # What cannot be read would be added a second time.
+            text = f"Bitrix24 does not tell the checklists of task {job.task_id} in a readable form"
+            job.errors.append(TransientError(text, code="checklists_unreadable"))
+        else:
+            job.rows = [row for row in rows if isinstance(row, Mapping)]
 
 
 def _roots(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config import Pairs, PositiveCount, Seconds, Timezone, missing_files
+from consumers.bitrix.roles import RolesProblem, read_roles
 from core.settings_errors import FieldProblem, Text, ValueProblem
 from core.settings_values import parse_numbers
 from runtime.http_settings import HttpSystemSettings, clear_text_notice
@@ -100,7 +101,20 @@ class BitrixSettings(HttpSystemSettings):
     require_admin: bool = True
 
     def cross_check(self) -> Iterator[FieldProblem]:
-        yield from missing_files(self, "roles_file")
+        missing = list(missing_files(self, "roles_file"))
+        yield from missing
+        if self.roles_file is not None and not missing:
+            try:
+                read_roles(self.roles_file)
+            except RolesProblem as problem:
+                yield FieldProblem(
+                    "roles_file",
+                    problem.text,
+                    Text(
+                        "for example: mappings: {accountant: 12}; config.env.example shows the other form",
+                        "например: mappings: {бухгалтер: 12}; другая запись есть в config.env.example",
+                    ),
+                )
         yield from super().cross_check()
 
     def notices(self) -> Iterator[tuple[str, Text]]:

@@ -21,9 +21,10 @@ from consumers.bitrix.checklists import ChecklistJob
 from consumers.bitrix.client import BitrixClient, Turn
 from consumers.bitrix.errors import UnclearAnswerError
 from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate
-from consumers.bitrix.lookup import Row, TaskLookup, task_of
+from consumers.bitrix.lookup import Found, TaskLookup, task_of
 from consumers.bitrix.portal import Portal
-from core.errors import AmbiguousError, LostError, OutcomeError, PermanentError, TransientError
+from consumers.bitrix.rows import id_of
+from core.errors import AmbiguousError, LostError, OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted
 from runtime.claims import KeyClaims, again
@@ -34,10 +35,6 @@ LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lo
 # long before and grow again when the portal is quick.
 _SLOW_BATCH = 20.0
 _QUICK_BATCH = 5.0
-
-# A checklist that cannot be added must not keep the process waiting for a task that exists: after these tries the
-# task is accepted without it, and the result says so.
-_CHECKLIST_TRIES = 3
 
 
 class TaskCreation:
@@ -101,7 +98,7 @@ class TaskCreation:
         """True when this process was frozen since, or the portal very slow: another worker may have taken over."""
         return time.monotonic() - asked > self._ambiguous_wait
 
-    def _check_found(self, group: list[Job], found: dict[str, Row]) -> Iterator[Settled]:
+    def _check_found(self, group: list[Job], found: Found) -> Iterator[Settled]:
         for job in list(group):
             # Asked again when the request goes out, which then is for nobody: here the others can still be spared that.
             try:
@@ -110,7 +107,12 @@ class TaskCreation:
                 group.remove(job)
                 yield job.message, lost
                 continue
-            job.task = found.get(job.key)
+            task = found.get(job.key)
+            if isinstance(task, OutcomeError):
+                group.remove(job)
+                yield job.message, task
+                continue
+            job.task = task
             job.existed = job.task is not None
             if job.task is not None:
                 continue
@@ -125,7 +127,7 @@ class TaskCreation:
                 reason = "The portal may be creating this task still, for another message of it"
                 yield job.message, again(reason, "key_in_doubt", self._ambiguous_wait)
 
-    def _add(self, new: Sequence[Job], upcoming: Sequence[Job], turn: Turn) -> dict[str, Row] | OutcomeError:
+    def _add(self, new: Sequence[Job], upcoming: Sequence[Job], turn: Turn) -> Found | OutcomeError:
         """Adds the tasks and looks up the next group in the same request; returns what that lookup found."""
         commands = [job.addition for job in new]
         if upcoming:
@@ -146,14 +148,15 @@ class TaskCreation:
         doubtful = [job for job in jobs if job.task is None and (not job.errors or _is_ambiguous(job.errors[0]))]
         found = self._find(doubtful)
         for job in doubtful:
-            if isinstance(found, dict) and job.key in found:
-                job.task = found[job.key]
+            task = found.get(job.key) if isinstance(found, dict) else None
+            if task is not None and not isinstance(task, OutcomeError):
+                job.task = task
                 job.errors.clear()
             elif not job.errors:
                 # Created, says the portal, but it does not show the task. It is accepted without an id (the tracker
                 # looks for it by its key), and the portal is not trusted any further.
                 self._portal.distrust(job.key)
-            elif isinstance(job.errors[0], UnclearAnswerError) and isinstance(found, dict):
+            elif isinstance(job.errors[0], UnclearAnswerError) and isinstance(found, dict) and task is None:
                 job.errors = [TransientError(job.errors[0].reason, code=job.errors[0].code)]
             else:
                 job.errors[0].retry_after = self._ambiguous_wait
@@ -166,7 +169,9 @@ class TaskCreation:
             if job not in with_checklists:
                 yield job.message, job.errors[0] if job.errors else _accepted(job)
         tasks = [
-            ChecklistJob(str(job.task["id"]), job.checklists, job.message.ensure_ours, fresh=fresh and not job.existed)
+            ChecklistJob(
+                id_of(job.task) or "", job.checklists, job.message.ensure_ours, fresh=fresh and not job.existed
+            )
             for job in with_checklists
             if job.task is not None
         ]
@@ -177,13 +182,12 @@ class TaskCreation:
             yield job.message, self._with_checklists(job, done.errors)
 
     def _with_checklists(self, job: Job, errors: list[OutcomeError]) -> Outcome:
-        passing = [error for error in errors if not isinstance(error, PermanentError)]
-        last_try = job.message.attempt >= _CHECKLIST_TRIES and all(isinstance(e, TransientError) for e in passing)
-        if passing and not last_try:
-            if _is_ambiguous(passing[0]):
-                passing[0].retry_after = self._ambiguous_wait
-            return passing[0]  # the message comes again, finds its task and adds what is missing
-        return _accepted(job, [f"Checklist incomplete: {error.reason}" for error in errors])
+        try:
+            return _accepted(job, checklists.told(errors, job.message.attempt))
+        except OutcomeError as error:
+            if _is_ambiguous(error):
+                error.retry_after = self._ambiguous_wait
+            return error
 
     def _distrust(self) -> OutcomeError | None:
         """Why nothing may be created in this portal; costs nothing, unless it has just become distrusted."""
@@ -193,13 +197,13 @@ class TaskCreation:
             return error
         return None
 
-    def _find(self, jobs: Sequence[Job]) -> dict[str, Row] | OutcomeError:
+    def _find(self, jobs: Sequence[Job]) -> Found | OutcomeError:
         try:
             return self._lookup.find([job.key for job in jobs])
         except OutcomeError as error:
             return error
 
-    def _read(self, jobs: Sequence[Job], outcome: Answer | OutcomeError) -> dict[str, Row] | OutcomeError:
+    def _read(self, jobs: Sequence[Job], outcome: Answer | OutcomeError) -> Found | OutcomeError:
         if isinstance(outcome, OutcomeError):
             return outcome
         try:
@@ -223,10 +227,9 @@ def _unasked(error: OutcomeError, jobs: Sequence[Job], intake: Intake) -> Iterat
 
 def _accepted(job: Job, warnings: Sequence[str] = ()) -> Accepted:
     response: dict[str, Any] = {"result": {"task": dict(job.task or {})}, "success": True}
-    if warnings:
-        response["warnings"] = list(warnings)
-    task_id = str(job.task["id"]) if job.task is not None else None
-    return Accepted(response, external_id=task_id, duplicate=job.existed)
+    if warnings or job.warnings:
+        response["warnings"] = [*job.warnings, *warnings]
+    return Accepted(response, external_id=id_of(job.task), duplicate=job.existed)
 
 
 def _is_ambiguous(error: OutcomeError) -> bool:

@@ -1,4 +1,4 @@
-"""CRM topics: one table of topic -> kind of item, one way to add and to update them (crm.item.*), finished at once.
+"""CRM topics: one way to add and to update leads, deals, contacts and companies (crm.item.*), finished at once.
 
 The universal methods replace the deprecated crm.deal.add and its siblings. An item bears `originatorId` "camunda"
 and the Camunda task id in `originId`; it is looked up by both before it is added.
@@ -7,86 +7,54 @@ Documentation: api-reference/crm/universal/crm-item-add.md, crm-item-update.md, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import tzinfo
 from typing import Any
 
+from consumers.bitrix import multifields
 from consumers.bitrix.client import BitrixClient
+from consumers.bitrix.crm_fields import ORIGINATOR, CrmRules, TranslatedItem, item_fields, not_stored
+from consumers.bitrix.crm_kinds import Kind
+from consumers.bitrix.crm_schema import Schemas
 from consumers.bitrix.errors import UnclearAnswerError
+from consumers.bitrix.fields import TASK_NAMES
+from consumers.bitrix.given import Given
+from consumers.bitrix.multifields import Entry
+from consumers.bitrix.rows import id_of, rows_of
+from consumers.bitrix.userfields import UNKNOWN_CHOICE, UNKNOWN_FIELD
 from core import values
-from core.errors import AmbiguousError, PermanentError, TransientError
-from core.inputs import Inputs, activity_name
+from core.errors import AmbiguousError, ConfigurationError, OutageError, PermanentError, TransientError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done
 from runtime.claims import KeyClaims, again, busy
 
-ORIGINATOR = "camunda"
-
 Item = Mapping[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of CRM item: `id_names` are the variables that may name an existing one."""
-
-    entity_type_id: int
-    title_field: str
-    id_names: tuple[str, ...]
-
-
-LEAD = Kind(1, "title", ("lead_id", "leadId"))
-DEAL = Kind(2, "title", ("deal_id", "dealId"))
-CONTACT = Kind(3, "name", ("contact_id", "contactId"))
-COMPANY = Kind(4, "title", ("company_id", "companyId"))
-
-CREATE_TOPICS: Mapping[str, Kind] = {
-    "bitrix_create_lead": LEAD,
-    "bitrix_create_deal": DEAL,
-    "bitrix_create_contact": CONTACT,
-    "bitrix_create_company": COMPANY,
-}
-UPDATE_TOPICS: Mapping[str, Kind] = {
-    "bitrix_update_lead": LEAD,
-    "bitrix_update_deal": DEAL,
-    "bitrix_update_contact": CONTACT,
-    "bitrix_update_company": COMPANY,
-}
-
-
-def _text(_: str, value: Any) -> str:
-    return values.text(value)
-
-
-# Item field -> (names in the message, translation). Each field may also be given by its own name.
-_FIELDS: Mapping[str, tuple[tuple[str, ...], Callable[[str, Any], Any]]] = {
-    "title": (("title",), _text),
-    "name": (("name", "first_name"), _text),
-    "lastName": (("lastName", "last_name"), _text),
-    "secondName": (("secondName", "second_name"), _text),
-    "companyTitle": (("companyTitle", "company_title"), _text),
-    "post": (("post", "position"), _text),
-    "comments": (("comments", "description"), _text),
-    "opportunity": (("opportunity", "amount", "sum"), values.number),
-    "currencyId": (("currencyId", "currency_id", "currency"), _text),
-    "stageId": (("stageId", "stage_id"), _text),
-    "categoryId": (("categoryId", "category_id"), values.whole_number),
-    "typeId": (("typeId", "type_id"), _text),
-    "sourceId": (("sourceId", "source_id"), _text),
-    "sourceDescription": (("sourceDescription", "source_description"), _text),
-    "assignedById": (("assignedById", "assigned_by_id", "responsible_id"), values.identifier),
-    "companyId": (("companyId", "company_id"), values.identifier),
-    "contactId": (("contactId", "contact_id"), values.identifier),
-}
-_MULTIFIELDS = {"PHONE": ("phone",), "EMAIL": ("email",), "WEB": ("web", "site")}
+_FRESH_ENOUGH = 60.0  # seconds: how often an unknown field may make us read the fields of a kind again
+_ORIGINAL_NAMES = {"useOriginalUfNames": "Y"}
 
 
 class CrmItems:
-    """Adds and updates CRM items. `ambiguous_wait` is in seconds."""
+    """Adds and updates CRM items. `ambiguous_wait` and `fields_ttl` are in seconds."""
 
-    def __init__(self, client: BitrixClient, claims: KeyClaims, ambiguous_wait: float) -> None:
+    def __init__(
+        self,
+        client: BitrixClient,
+        claims: KeyClaims,
+        *,
+        ambiguous_wait: float,
+        fields_ttl: float,
+        zone: tzinfo,
+        roles: Callable[[], Mapping[str, int]],
+    ) -> None:
         self._client = client
         self._claims = claims
         self._ambiguous_wait = ambiguous_wait
+        self._schemas = Schemas(client, fields_ttl)
+        self._zone = zone
+        self._roles = roles
+        self._paused_by: Kind | None = None
 
     def create(self, message: IncomingMessage, kind: Kind) -> Done:
         """Adds the item, or adopts the one that an earlier attempt added. Raises an outcome."""
@@ -94,50 +62,101 @@ class CrmItems:
         if not self._claims.take(key):
             raise busy("task", self._ambiguous_wait)
         try:
-            if (found := self._find(kind, key)) is not None:
-                return _done(found, duplicate=True)
-            if message.redelivered:
-                raise again("An earlier worker may be creating this item still", "redelivered", self._ambiguous_wait)
-            return self._add(message, kind)
+            with self._noting(kind):
+                if (found := self._find(kind, key)) is not None:
+                    return _done(found, [], duplicate=True)
+                if message.redelivered:
+                    reason = "An earlier worker may be creating this item still"
+                    raise again(reason, "redelivered", self._ambiguous_wait)
+                if self._claims.is_in_doubt(key):
+                    reason = "The portal may be creating this item still, for another message of it"
+                    raise again(reason, "key_in_doubt", self._ambiguous_wait)
+                return self._add(message, kind)
         finally:
             self._claims.release([key])
 
     def update(self, message: IncomingMessage, kind: Kind) -> Done:
         """Updates the item named by its id, or by the key that it was created with. Raises an outcome."""
-        fields = item_fields(message.task, kind, new=False)
-        if not fields:
-            raise PermanentError("The message names no field of the item to update", code="nothing_to_update")
-        params = {
-            "entityTypeId": kind.entity_type_id,
-            "id": self._target(message.task, kind),
-            "fields": fields,
-            "useOriginalUfNames": "Y",
-        }
-        # Repeating an update changes nothing, so a doubtful one is simply done again.
-        answer = self._client.call("crm.item.update", params, guard=message.ensure_ours)
-        return _done(_item(answer.result) or {"id": params["id"]})
+        with self._noting(kind):
+            made = self._translated(message.task, kind, new=False)
+            if not made.fields and not made.contacts:
+                told = "".join(f" ({warning})" for warning in made.warnings)
+                raise PermanentError(
+                    f"The message names no field of the {kind.name} to update{told}", code="nothing_to_update"
+                )
+            item_id = self._target(message.task, kind)
+            entries: dict[str, Entry] = {}
+            if made.contacts:
+                item = self._get(kind, item_id)
+                entries = multifields.operations(made.contacts, multifields.present_of(item))
+                if not entries and not made.fields:
+                    return _done(item, made.warnings)
+            return self._update(message, kind, item_id, made, entries)
+
+    def probe(self) -> None:
+        """Asks what the last pause was about. Raises an outcome."""
+        if self._paused_by is not None:
+            self._schemas.of(self._paused_by, max_age=0)
+            self._paused_by = None
+
+    @contextmanager
+    def _noting(self, kind: Kind) -> Iterator[None]:
+        try:
+            yield
+        except (ConfigurationError, OutageError):
+            self._paused_by = kind
+            raise
 
     def _add(self, message: IncomingMessage, kind: Kind) -> Done:
-        task = message.task
-        fields = {
-            **item_fields(task, kind, new=True),
-            "originatorId": ORIGINATOR,
-            "originId": task.task_id,
-        }
-        params = {"entityTypeId": kind.entity_type_id, "fields": fields, "useOriginalUfNames": "Y"}
+        key = message.task.task_id
+        made = self._translated(message.task, kind, new=True)
+        entries = multifields.for_new(made.contacts)
+        fields = {**made.fields, **({"fm": entries} if entries else {}), "originatorId": ORIGINATOR, "originId": key}
+        params = {"entityTypeId": kind.entity_type_id, "fields": fields, **_ORIGINAL_NAMES}
         try:
             answer = self._client.call("crm.item.add", params, write=True, guard=message.ensure_ours)
-            item = _item(answer.result)
         except AmbiguousError as error:
-            item = self._find(kind, task.task_id)
+            item = self._find(kind, key)
             if item is None and isinstance(error, UnclearAnswerError):
                 raise TransientError(error.reason, code=error.code) from error
             if item is None:
+                self._claims.doubt(key, self._ambiguous_wait)
                 raise again(error.reason, error.code, self._ambiguous_wait) from error
-        return _done(item or {})
+            return _done(item, made.warnings)
+        item = _item(answer.result) or self._find(kind, key)
+        if item is None:
+            # Never added again: it is there, says the portal.
+            return _done({}, [*made.warnings, f"Bitrix24 added the {kind.name} but does not show it"])
+        return _done(item, [*made.warnings, *_lost(made.fields, entries, item)])
+
+    def _update(
+        self, message: IncomingMessage, kind: Kind, item_id: int, made: TranslatedItem, entries: Mapping[str, Entry]
+    ) -> Done:
+        fields = {**made.fields, **({"fm": dict(entries)} if entries else {})}
+        params = {"entityTypeId": kind.entity_type_id, "id": item_id, "fields": fields, **_ORIGINAL_NAMES}
+        # Repeating an update changes nothing, so a doubtful one is simply done again.
+        item = _item(self._client.call("crm.item.update", params, guard=message.ensure_ours).result)
+        lost = _lost(made.fields, list(entries.values()), item) if item is not None else []
+        return _done(item or {"id": item_id}, [*made.warnings, *lost])
+
+    def _translated(self, task: CamundaTask, kind: Kind, *, new: bool) -> TranslatedItem:
+        """A field that is not known may have been made a moment ago: then the portal's fields are read again."""
+        try:
+            made = self._translate(task, kind, None, new=new)
+        except PermanentError as error:
+            if error.code not in {UNKNOWN_FIELD, UNKNOWN_CHOICE}:
+                raise
+        else:
+            if not made.missed:
+                return made
+        return self._translate(task, kind, _FRESH_ENOUGH, new=new)
+
+    def _translate(self, task: CamundaTask, kind: Kind, max_age: float | None, *, new: bool) -> TranslatedItem:
+        rules = CrmRules(self._schemas.of(kind, max_age), self._zone, self._roles())
+        return item_fields(task, kind, rules, new=new, others=TASK_NAMES)
 
     def _target(self, task: CamundaTask, kind: Kind) -> int:
-        found = Inputs(task).first(*kind.id_names, "crm_id", "crmId")
+        found = Given(task).first(*kind.id_names, "crm_id", "crmId")
         if found and (item_id := values.as_identifier(found[1])) is not None:
             return item_id
         reference = values.text(found[1]) if found else task.task_id
@@ -148,7 +167,15 @@ class CrmItems:
                 f"that created it ({reference} did not)",
                 code="item_not_found",
             )
-        return int(item["id"])
+        return int(id_of(item) or 0)
+
+    def _get(self, kind: Kind, item_id: int) -> Item:
+        result = self._client.call("crm.item.get", {"entityTypeId": kind.entity_type_id, "id": item_id}).result
+        item = _item(result)
+        if item is None or rows_of(item.get("fm")) is None:
+            # What cannot be read would be added a second time.
+            raise TransientError(f"Bitrix24 does not tell what the {kind.name} {item_id} holds", code="item_unreadable")
+        return item
 
     def _find(self, kind: Kind, key: str) -> Item | None:
         params = {
@@ -158,40 +185,37 @@ class CrmItems:
             "order": {"id": "ASC"},
         }
         result = self._client.call("crm.item.list", params).result
-        rows = result.get("items") if isinstance(result, Mapping) else None
-        for row in rows if isinstance(rows, list) else []:
-            if row.get("originId") == key and row.get("originatorId") == ORIGINATOR:
+        rows = rows_of(result.get("items")) if isinstance(result, Mapping) else None
+        if rows is None:
+            # It says nothing of what is there, and must not be read as nothing.
+            raise OutageError("Bitrix24 gave no usable answer to crm.item.list: no list of items", code="no_rows")
+        ours = [row for row in rows if isinstance(row, Mapping) and _is_of(row, key)]
+        for row in ours:
+            if row["originId"] == key and id_of(row):
                 return dict(row)
+        if len(ours) < len(rows) or any(row["originId"] == key for row in ours):
+            text = "Bitrix24 was asked for the item of this message and told something that it was not asked for"
+            raise TransientError(text, code="unreadable_row")
         return None
 
 
-def item_fields(task: CamundaTask, kind: Kind, *, new: bool) -> dict[str, Any]:
-    """The `fields` of crm.item.add (`new`) or crm.item.update. Raises PermanentError naming a wrong value."""
-    inputs = Inputs(task)
-    own_names = set(kind.id_names) if not new else set()
-    fields: dict[str, Any] = {}
-    for field, (names, translate) in _FIELDS.items():
-        found = inputs.first(*(name for name in names if name not in own_names))
-        if found is not None:
-            fields[field] = translate(*found)
-    if new and not fields.get(kind.title_field) and not fields.get("lastName"):
-        fields[kind.title_field] = fields.get("title") or activity_name(task) or f"Camunda {task.task_id}"
-    multifields = [
-        {"typeId": type_id, "valueType": "WORK", "value": values.text(value)}
-        for type_id, names in _MULTIFIELDS.items()
-        if (found := inputs.first(*names)) is not None
-        for value in values.items(found[1])
-    ]
-    if multifields and new:
-        fields["fm"] = multifields
-    return fields | inputs.named(lambda name: name.startswith("UF_CRM_"))
+def _is_of(row: Item, key: str) -> bool:
+    """Whether it is a row that was asked for: the portal's database compares without case."""
+    return row.get("originatorId") == ORIGINATOR and str(row.get("originId")).casefold() == key.casefold()
 
 
 def _item(result: Any) -> Item | None:
     item = result.get("item") if isinstance(result, Mapping) else None
-    return dict(item) if isinstance(item, Mapping) else None
+    return dict(item) if isinstance(item, Mapping) and id_of(item) else None
 
 
-def _done(item: Item, *, duplicate: bool = False) -> Done:
-    item_id = str(item["id"]) if "id" in item else None
-    return Done({"result": {"item": dict(item)}, "success": True}, external_id=item_id, duplicate=duplicate)
+def _lost(fields: Mapping[str, Any], entries: Sequence[Entry], item: Item) -> list[str]:
+    missing = multifields.missing(entries, item)
+    return [*not_stored(fields, item), *(f"Bitrix24 did not store {values.shown(value)}" for value in missing)]
+
+
+def _done(item: Item, warnings: Sequence[str], *, duplicate: bool = False) -> Done:
+    response: dict[str, Any] = {"result": {"item": dict(item)}, "success": True}
+    if warnings:
+        response["warnings"] = list(warnings)
+    return Done(response, external_id=id_of(item), duplicate=duplicate)

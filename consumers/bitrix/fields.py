@@ -11,22 +11,51 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
-from consumers.bitrix.userfields import UserField, accept_all
+from consumers.bitrix.checklists import Checklist, parse
+from consumers.bitrix.given import Given, Named
+from consumers.bitrix.people import PERSON_NAMES, ROLE_NAMES, person, responsible
+from consumers.bitrix.userfields import UNKNOWN_FIELD, UserField, find
 from core import values
 from core.errors import PermanentError
-from core.inputs import Inputs, activity_name
+from core.inputs import activity_name
 from core.messages import CamundaTask
 
 XML_ID = "XML_ID"
+ANSWER_FIELD = "UF_RESULT_ANSWER"
 ELEMENT_FIELD = "UF_ELEMENT_ID"
 PROCESS_FIELD = "UF_PROCESS_INSTANCE_ID"
 EXPECTED_FIELD = "UF_RESULT_EXPECTED"
 
 _TITLE_LIMIT = 255  # characters
-_DEADLINES = ("deadline", "due_date", "dueDate", "end_date", "finish_date")
+_DESCRIPTION = ("description_additional", "description")
 _PRIORITY_WORDS = {
     "low": 0, "низкий": 0, "medium": 1, "normal": 1, "средний": 1, "обычный": 1, "high": 2, "высокий": 2,
 }  # fmt: skip
+
+# Field of the task -> its names in a message.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "PRIORITY": ("priority", "task_priority"),
+    "DEADLINE": ("deadline", "due_date", "dueDate", "end_date", "finish_date"),
+    "CREATED_BY": ("creator_id", "creatorId", "created_by", "createdBy", "projectManagerId"),
+    "GROUP_ID": ("group_id", "project_id", "projectId", "groupId"),
+    "PARENT_ID": ("parent_id", "parentId", "parent_task_id", "parentTaskId"),
+    "ACCOMPLICES": ("accomplices",),
+    "AUDITORS": ("auditors",),
+    "TAGS": ("tags",),
+}
+CHECKLISTS = "checklists"
+
+# Every name that a message about a task may use, but for those that say which task is meant.
+TASK_NAMES = frozenset(
+    {
+        "title",
+        *_DESCRIPTION,
+        *PERSON_NAMES,
+        *ROLE_NAMES,
+        CHECKLISTS,
+        *(name for names in _NAMES.values() for name in names),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,108 +71,149 @@ class FieldRules:
     user_fields: Mapping[str, UserField]
 
 
-Translation = Callable[[CamundaTask, FieldRules], dict[str, Any]]
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """The `fields` of a request; what could not be used is in `warnings`.
+
+    `missed`: a user field of this name is not known, which may only mean that it was made a moment ago.
+    """
+
+    fields: dict[str, Any]
+    checklists: list[Checklist]
+    warnings: list[str]
+    missed: bool = False
 
 
-def for_creation(task: CamundaTask, rules: FieldRules) -> dict[str, Any]:
-    """The `fields` of tasks.task.add, key included. Raises PermanentError."""
-    inputs = Inputs(task)
-    title = values.cut(inputs.text("title") or activity_name(task) or _topic_title(task.topic), _TITLE_LIMIT)
+Translation = Callable[[CamundaTask, FieldRules, frozenset[str]], Translated]
+
+
+def for_creation(task: CamundaTask, rules: FieldRules, others: frozenset[str] = frozenset()) -> Translated:
+    """The `fields` of tasks.task.add, key included. Raises PermanentError.
+
+    `others` are names that mean something in other systems' topics of this handler (CRM).
+    """
+    given = Given(task)
+    named, missed = _user_fields(given, rules)
+    title = given.text("title") or activity_name(task) or _topic_title(task.topic)
+    description = given.text(*_DESCRIPTION) or title
     fields: dict[str, Any] = {
-        "TITLE": title,
-        "DESCRIPTION": values.cut(_description(inputs) or title, rules.max_description_length),
-        "RESPONSIBLE_ID": _responsible(inputs, rules) or rules.default_responsible_id,
+        "TITLE": given.cut("The title", title, _TITLE_LIMIT),
+        "DESCRIPTION": given.cut("The description", description, rules.max_description_length),
+        "RESPONSIBLE_ID": responsible(given, rules.roles) or rules.default_responsible_id,
         "PRIORITY": rules.default_priority,
-        **_optional(inputs, rules),
-        **_user_fields(inputs, rules),
+        **_optional(given, rules),
+        **named,
     }
     for name, value in ((ELEMENT_FIELD, task.activity_id), (PROCESS_FIELD, task.process_instance_id)):
         if value is not None and name in rules.user_fields:
+            if fields.get(name, value) != value:
+                given.warnings.append(f"{name}: {values.shown(fields[name])} was not used, it is {value}")
             fields[name] = value
     fields[rules.key_field] = task.task_id
-    return fields
+    wanted = _checklists(given)
+    given.tell_unused(task.topic, TASK_NAMES, others)
+    return Translated(fields, wanted, given.told(), missed)
 
 
-def for_update(task: CamundaTask, rules: FieldRules) -> dict[str, Any]:
+def for_update(task: CamundaTask, rules: FieldRules, others: frozenset[str] = frozenset()) -> Translated:
     """The `fields` of tasks.task.update: only what the message names. Raises PermanentError."""
-    inputs = Inputs(task)
-    fields = {**_optional(inputs, rules), **_user_fields(inputs, rules)}
-    if title := inputs.text("title"):
-        fields["TITLE"] = values.cut(title, _TITLE_LIMIT)
-    if description := _description(inputs):
-        fields["DESCRIPTION"] = values.cut(description, rules.max_description_length)
-    if responsible := _responsible(inputs, rules):
-        fields["RESPONSIBLE_ID"] = responsible
-    if not fields:
-        raise PermanentError("The message names no field of the task to update", code="nothing_to_update")
-    return fields
+    given = Given(task)
+    named, missed = _user_fields(given, rules)
+    fields = {**_optional(given, rules), **named}
+    if title := given.text("title"):
+        fields["TITLE"] = given.cut("The title", title, _TITLE_LIMIT)
+    if description := given.text(*_DESCRIPTION):
+        fields["DESCRIPTION"] = given.cut("The description", description, rules.max_description_length)
+    if (person_id := responsible(given, rules.roles)) is not None:
+        fields["RESPONSIBLE_ID"] = person_id
+    wanted = _checklists(given)
+    if not fields and not wanted:
+        told = "".join(f" ({warning})" for warning in given.warnings)
+        code = UNKNOWN_FIELD if missed else "nothing_to_update"
+        raise PermanentError(f"The message names no field of the task to update{told}", code=code)
+    given.tell_unused(task.topic, TASK_NAMES, others)
+    return Translated(fields, wanted, given.told(), missed)
 
 
 def update_target(task: CamundaTask) -> int | str:
     """Which task is meant: its id, or (text) the key it was created with; without either, the message's own key."""
-    found = Inputs(task).first("bitrix_task_id", "bitrixTaskId", "task_id", "taskId")
+    found = Given(task).first("bitrix_task_id", "bitrixTaskId", "task_id", "taskId")
     if found is None:
         return task.task_id
     return values.as_identifier(found[1]) or values.text(found[1])
 
 
-def checklists_of(task: CamundaTask) -> Any:
-    """The raw `checklists` of the message."""
-    found = Inputs(task).first("checklists")
-    return found[1] if found else None
+def _checklists(given: Given) -> list[Checklist]:
+    found = given.first(CHECKLISTS)
+    return parse(found[1], given.warnings) if found else []
 
 
-def _optional(inputs: Inputs, rules: FieldRules) -> dict[str, Any]:
-    def person(name: str, value: Any) -> int:
-        return _person(name, value, rules.roles, role_first=False)
+def _optional(given: Given, rules: FieldRules) -> dict[str, Any]:
+    def one(name: str, value: Any) -> int:
+        return person(name, value, rules.roles)
 
     def people(name: str, value: Any) -> list[int]:
-        return [person(name, item) for item in values.items(value)]
+        return [one(name, item) for item in values.items(value)]
 
-    translations: tuple[tuple[str, tuple[str, ...], Callable[[str, Any], Any]], ...] = (
-        ("PRIORITY", ("priority", "task_priority"), _priority),
-        ("DEADLINE", _DEADLINES, lambda name, value: values.moment(name, value, rules.zone)),
-        ("CREATED_BY", ("creator_id", "creatorId", "created_by", "createdBy", "projectManagerId"), person),
-        ("GROUP_ID", ("group_id", "project_id", "projectId", "groupId"), _group),
-        ("PARENT_ID", ("parent_id", "parentId", "parent_task_id", "parentTaskId"), values.identifier),
-        ("ACCOMPLICES", ("accomplices",), people),
-        ("AUDITORS", ("auditors",), people),
-        ("TAGS", ("tags",), lambda _, value: [values.text(tag) for tag in values.items(value)]),
-    )
+    translations: Mapping[str, Callable[[str, Any], Any]] = {
+        "PRIORITY": _priority,
+        "DEADLINE": lambda name, value: values.moment(name, value, rules.zone),
+        "CREATED_BY": one,
+        "GROUP_ID": _group,
+        "PARENT_ID": values.identifier,
+        "ACCOMPLICES": people,
+        "AUDITORS": people,
+        "TAGS": lambda _, value: [values.text(tag) for tag in values.items(value)],
+    }
     fields = {}
-    for field, names, translate in translations:
-        if (found := inputs.first(*names)) is not None:
-            fields[field] = translate(*found)
+    for field, names in _NAMES.items():
+        if (found := given.first(*names)) is not None:
+            fields[field] = translations[field](*found)
     return fields
 
 
-def _user_fields(inputs: Inputs, rules: FieldRules) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for source in (inputs.parameters, inputs.extensions):
-        given.update({name.upper(): source[name] for name in source if name.upper().startswith("UF_")})
-    given.pop(rules.key_field, None)  # the key is ours: another value would let the task be created twice
-    expected = given.get(EXPECTED_FIELD)
-    if not values.is_blank(expected):
-        # Processes have always relied on it: what is no clear yes means that no answer is expected.
-        given[EXPECTED_FIELD] = int(values.text(expected).lower() in values.TRUE_WORDS)
-    return accept_all(given, rules.user_fields, rules.zone)
+def _user_fields(given: Given, rules: FieldRules) -> tuple[dict[str, Any], bool]:
+    """The `UF_…` of the message, checked against the portal's; and whether one of a variable is not there."""
+    accepted: dict[str, Any] = {}
+    missed = False
+    for named in given.user_fields():
+        field = find(named.name, rules.user_fields)
+        if field is None:
+            missed |= _unknown(named, given)
+        elif field.name in accepted:
+            continue  # the same field by another name: what wins came first
+        elif field.name == rules.key_field:
+            # Another value would let the task be created twice.
+            given.warnings.append(f"{named.name} was not used: the field keeps the id of the Camunda task")
+        elif field.name == ANSWER_FIELD and not named.of_step:
+            given.warnings.append(f"{named.name} of an earlier step was not used: people answer in this field")
+        elif field.name == EXPECTED_FIELD:
+            accepted[field.name] = _expected(named, given)
+        else:
+            accepted[field.name] = field.accept(
+                named.value, rules.zone, lambda name, value: person(name, value, rules.roles)
+            )
+    return accepted, missed
 
 
-def _responsible(inputs: Inputs, rules: FieldRules) -> int | None:
-    if found := inputs.first("responsible_id", "responsibleId"):
-        return _person(*found, rules.roles, role_first=False)
-    if found := inputs.first("assigneeId"):
-        return _person(*found, rules.roles, role_first=True)
-    return None
+def _unknown(named: Named, given: Given) -> bool:
+    """A misspelt name in one process must not stop all the others: Permanent, not Configuration."""
+    if named.of_step:
+        raise PermanentError(
+            f"The portal has no user field {named.name} for tasks; correct the name in the process or create the "
+            "field (python main.py bitrix init-fields creates the usual ones)",
+            code=UNKNOWN_FIELD,
+        )
+    given.warnings.append(f"{named.name} was not used: the portal has no such user field for tasks")
+    return True
 
 
-def _person(name: str, value: Any, roles: Mapping[str, int], *, role_first: bool) -> int:
-    """A user by id or by role. `assigneeId` is a role even when it looks like a number; other fields are ids."""
-    role, user_id = roles.get(values.text(value)), values.as_identifier(value)
-    found = (role or user_id) if role_first else (user_id or role)
-    if found is not None:
-        return found
-    raise values.BadValueError(name, value, "a user id or a role of BITRIX_ROLES_FILE")
+def _expected(named: Named, given: Given) -> int:
+    """Processes have always relied on it: what is no clear yes means that no answer is expected."""
+    word = values.text(named.value).lower()
+    if word not in values.TRUE_WORDS | values.FALSE_WORDS:
+        given.warnings.append(f"{named.name}: {values.shown(named.value)} is neither yes nor no and was taken for no")
+    return int(word in values.TRUE_WORDS)
 
 
 def _priority(name: str, value: Any) -> int:
@@ -159,10 +229,6 @@ def _priority(name: str, value: Any) -> int:
 
 def _group(name: str, value: Any) -> int:
     return 0 if values.text(value) == "0" else values.identifier(name, value)
-
-
-def _description(inputs: Inputs) -> str | None:
-    return inputs.text("description_additional", "description")
 
 
 def _topic_title(topic: str) -> str:

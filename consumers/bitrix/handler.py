@@ -9,15 +9,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from base_handler import BaseMessageHandler, HandlerOutcome, MoreMessages
-from consumers.bitrix import checklists, crm, fields
-from consumers.bitrix.checklists import Checklist
+from consumers.bitrix import checklists, fields
+from consumers.bitrix.checklists import ChecklistJob
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.creation import LARGEST_GROUP, TaskCreation
-from consumers.bitrix.fields import FieldRules
+from consumers.bitrix.crm import CrmItems
+from consumers.bitrix.crm_fields import CRM_NAMES
+from consumers.bitrix.crm_kinds import CREATE_TOPICS, UPDATE_TOPICS
+from consumers.bitrix.fields import FieldRules, Translated
 from consumers.bitrix.lookup import TaskLookup, task_of
 from consumers.bitrix.portal import Portal
 from consumers.bitrix.roles import Roles
+from consumers.bitrix.rows import id_of
 from consumers.bitrix.userfields import UNKNOWN_CHOICE, UNKNOWN_FIELD
 from core.errors import OutageError, OutcomeError, PermanentError
 from core.messages import CamundaTask, IncomingMessage
@@ -26,7 +30,7 @@ from runtime.claims import KeyClaims
 
 CREATE_TASK = "bitrix_create_task"
 UPDATE_TASK = "bitrix_update_task"
-SUPPORTED_TOPICS = (CREATE_TASK, UPDATE_TASK, *crm.CREATE_TOPICS, *crm.UPDATE_TOPICS)
+SUPPORTED_TOPICS = (CREATE_TASK, UPDATE_TASK, *CREATE_TOPICS, *UPDATE_TOPICS)
 
 _PREPARING = 0.5  # threads that prepare requests or store results, for each one that waits for the portal
 
@@ -64,7 +68,14 @@ class BitrixTaskHandler(BaseMessageHandler):
             group_size=settings.batch_size,
             ambiguous_wait=settings.ambiguous_wait,
         )
-        self._crm = crm.CrmItems(client, claims, settings.ambiguous_wait)
+        self._crm = CrmItems(
+            client,
+            claims,
+            ambiguous_wait=settings.ambiguous_wait,
+            fields_ttl=settings.fields_cache_ttl,
+            zone=self._zone,
+            roles=self._roles.current,
+        )
 
     @classmethod
     def from_settings(cls, settings: BitrixSettings, stop: threading.Event) -> BitrixTaskHandler:
@@ -113,8 +124,10 @@ class BitrixTaskHandler(BaseMessageHandler):
             yield message, outcome
 
     def probe(self) -> None:
-        """One request: the portal answers, has our key field, honours the filter by it and lets us read all tasks."""
+        """The portal answers, has our key field, honours the filter by it, lets us read all tasks; roles are usable."""
+        self._roles.current()
         self._portal.check()
+        self._crm.probe()
         for method in ("tasks.task.add", "tasks.task.list"):
             if (seconds := self._client.limiter.closed_for(method)) > 0:
                 raise OutageError(f"Bitrix24 allows no more running time for {method}", retry_after=seconds)
@@ -129,10 +142,10 @@ class BitrixTaskHandler(BaseMessageHandler):
         topic = message.task.topic
         if topic == UPDATE_TASK:
             return self._update(message)
-        if topic in crm.CREATE_TOPICS:
-            return self._crm.create(message, crm.CREATE_TOPICS[topic])
-        if topic in crm.UPDATE_TOPICS:
-            return self._crm.update(message, crm.UPDATE_TOPICS[topic])
+        if topic in CREATE_TOPICS:
+            return self._crm.create(message, CREATE_TOPICS[topic])
+        if topic in UPDATE_TOPICS:
+            return self._crm.update(message, UPDATE_TOPICS[topic])
         raise PermanentError(
             f"Bitrix24 has no topic {topic!r}; supported are {', '.join(SUPPORTED_TOPICS)}", code="unknown_topic"
         )
@@ -140,39 +153,52 @@ class BitrixTaskHandler(BaseMessageHandler):
     def _update(self, message: IncomingMessage) -> Done:
         """Finished at once: whoever works on the task is waited for by the message that created it."""
         task = message.task
-        new_values = self._with_rules(task, fields.for_update)
+        made = self._with_rules(task, fields.for_update)
         task_id = self._target(task)
-        # Repeating an update changes nothing, so a doubtful one is simply done again.
-        params = {"taskId": task_id, "fields": new_values}
-        result = self._client.call("tasks.task.update", params, guard=message.ensure_ours).result
-        return Done(
-            {"result": {"task": dict(task_of(result) or {"id": str(task_id)})}, "success": True},
-            external_id=str(task_id),
-        )
+        updated: Any = None
+        if made.fields:
+            # Repeating an update changes nothing, so a doubtful one is simply done again.
+            params = {"taskId": task_id, "fields": made.fields}
+            updated = self._client.call("tasks.task.update", params, guard=message.ensure_ours).result
+        warnings = [*made.warnings, *self._add_checklists(message, task_id, made)]
+        response: dict[str, Any] = {"result": {"task": dict(task_of(updated) or {"id": str(task_id)})}, "success": True}
+        if warnings:
+            response["warnings"] = warnings
+        return Done(response, external_id=str(task_id))
+
+    def _add_checklists(self, message: IncomingMessage, task_id: int, made: Translated) -> list[str]:
+        job = ChecklistJob(str(task_id), made.checklists, message.ensure_ours, fresh=False)
+        if made.checklists:
+            checklists.add(self._client, [job])
+        return checklists.told(job.errors, message.attempt)
 
     def _target(self, task: CamundaTask) -> int:
         target = fields.update_target(task)
         if isinstance(target, int):
             return target
-        found = self._lookup.find([target]).get(target)
+        found = self._lookup.one(target)
         if found is None:
             raise PermanentError(
                 "There is no task to update: give its id in bitrix_task_id, or the id of the Camunda task that "
                 f"created it ({target} did not)",
                 code="task_not_found",
             )
-        return int(found["id"])
+        return int(id_of(found) or 0)
 
-    def _translate(self, task: CamundaTask) -> tuple[dict[str, Any], list[Checklist]]:
-        return self._with_rules(task, fields.for_creation), checklists.parse(fields.checklists_of(task))
+    def _translate(self, task: CamundaTask) -> Translated:
+        return self._with_rules(task, fields.for_creation)
 
-    def _with_rules(self, task: CamundaTask, translate: fields.Translation) -> dict[str, Any]:
+    def _with_rules(self, task: CamundaTask, translate: fields.Translation) -> Translated:
+        """A field that is not known may have been made a moment ago: then the portal's fields are read again."""
         try:
-            return translate(task, self._rules())
+            made = translate(task, self._rules(), CRM_NAMES)
         except PermanentError as error:
             if error.code not in {UNKNOWN_FIELD, UNKNOWN_CHOICE}:
                 raise
-        return translate(task, self._rules(max_age=_FRESH_ENOUGH))
+        else:
+            if not made.missed:
+                return made
+        return translate(task, self._rules(max_age=_FRESH_ENOUGH), CRM_NAMES)
 
     def _rules(self, max_age: float | None = None) -> FieldRules:
         return FieldRules(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consumers.bitrix.answers import ANSWER_FIELD
 from consumers.bitrix.client import BitrixClient
-from consumers.bitrix.fields import ELEMENT_FIELD, EXPECTED_FIELD, PROCESS_FIELD, XML_ID
+from consumers.bitrix.fields import ANSWER_FIELD, ELEMENT_FIELD, EXPECTED_FIELD, PROCESS_FIELD, XML_ID
 from consumers.bitrix.userfields import USER_FIELDS, fields_by_name
 
 QUESTION_FIELD = "UF_RESULT_QUESTION"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from consumers.bitrix.batch import Command
 from consumers.bitrix.checklists import Checklist
-from consumers.bitrix.lookup import Row
+from consumers.bitrix.fields import Translated
+from consumers.bitrix.rows import Row
 from core.errors import OutcomeError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Result
@@ -20,7 +20,7 @@ from runtime.claims import KeyClaims, busy
 
 Outcome = Result | OutcomeError
 Settled = tuple[IncomingMessage, Outcome]
-Translate = Callable[[CamundaTask], tuple[dict[str, Any], list[Checklist]]]
+Translate = Callable[[CamundaTask], Translated]
 More = Callable[[int], Sequence[IncomingMessage]]
 
 
@@ -31,6 +31,7 @@ class Job:
     message: IncomingMessage
     addition: Command
     checklists: list[Checklist]
+    warnings: list[str]
     task: Row | None = None
     existed: bool = False
     errors: list[OutcomeError] = field(default_factory=list)
@@ -71,9 +72,10 @@ class Intake:
             else:
                 self._owned.add(key)
                 try:
-                    fields, checklists = self._translate(message.task)
-                    addition = Command("tasks.task.add", {"fields": fields}, write=True, guard=message.ensure_ours)
-                    jobs.append(Job(message, addition, checklists))
+                    made = self._translate(message.task)
+                    params = {"fields": made.fields}
+                    addition = Command("tasks.task.add", params, write=True, guard=message.ensure_ours)
+                    jobs.append(Job(message, addition, made.checklists, made.warnings))
                 except OutcomeError as error:
                     self.release([key])
                     yield message, error

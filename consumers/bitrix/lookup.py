@@ -11,11 +11,15 @@ from typing import Any
 
 from consumers.bitrix.batch import Answer, Command
 from consumers.bitrix.client import BitrixClient
-from core.errors import ConfigurationError, OutcomeError
+from consumers.bitrix.rows import Row, id_of, rows_of
+from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
 
 PAGE = 50  # rows in one answer
 
-Row = Mapping[str, Any]
+# More rows than keys exist only where somebody copied a task together with its key: nobody does so that often.
+_MOST_PAGES = 20
+
+Found = dict[str, Row | OutcomeError]
 
 
 class TaskLookup:
@@ -36,42 +40,79 @@ class TaskLookup:
             params["start"] = start
         return Command("tasks.task.list", params)
 
-    def find(self, keys: Sequence[str]) -> dict[str, Row]:
-        """Key -> the oldest task that bears it, for any number of keys. Raises an outcome when it cannot be asked."""
+    def find(self, keys: Sequence[str]) -> Found:
+        """Key -> the oldest task that bears it, for any number of keys; an outcome for one that nothing is known of.
+
+        Raises an outcome when the portal cannot be asked.
+        """
         pages = [list(keys[start : start + PAGE]) for start in range(0, len(keys), PAGE)]
         outcomes = self._client.batch([self.command(page) for page in pages]).outcomes
-        found: dict[str, Row] = {}
+        found: Found = {}
         for page, outcome in zip(pages, outcomes, strict=True):
             if isinstance(outcome, OutcomeError):
                 raise outcome
             found.update(self.read(page, outcome))
         return found
 
-    def read(self, keys: Sequence[str], answer: Answer) -> dict[str, Row]:
-        """The tasks in the answer to `command(keys)`, further pages included."""
+    def one(self, key: str) -> Row | None:
+        """The task of this key. Raises an outcome."""
+        task = self.find([key]).get(key)
+        if isinstance(task, OutcomeError):
+            raise task
+        return task
+
+    def read(self, keys: Sequence[str], answer: Answer) -> Found:
+        """The tasks in the answer to `command(keys)`, further pages included.
+
+        A row that was not asked for may be any of the tasks that are not found: these are asked for one by one, so that
+        it costs the one that it belongs to.
+        """
+        found = self._read(keys, answer)
+        unclear = [key for key, task in found.items() if isinstance(task, OutcomeError)]
+        if unclear and len(keys) > 1:
+            outcomes = self._client.batch([self.command([key]) for key in unclear]).outcomes
+            for key, outcome in zip(unclear, outcomes, strict=True):
+                del found[key]
+                found.update({key: outcome} if isinstance(outcome, OutcomeError) else self._read_alone(key, outcome))
+        return found
+
+    def _read_alone(self, key: str, answer: Answer) -> Found:
+        try:
+            return self._read([key], answer)
+        except ConfigurationError:  # the portal applies the filter, as the answer for all keys has shown
+            return {key: _unclear("another task")}
+
+    def _read(self, keys: Sequence[str], answer: Answer) -> Found:
         wanted = set(keys)
         alike = {key.casefold() for key in keys}  # the portal's database compares without case
-        found: dict[str, Row] = {}
+        found: Found = {}
+        has_strange_rows = False
         for rows in self._pages(keys, answer):
-            keyed = [(str(value_of(row, self._key_field)), row) for row in rows]
-            if keyed and not any(key.casefold() in alike for key, _ in keyed):
+            tasks = [row for row in rows if isinstance(row, Mapping)]
+            keyed = [(str(value_of(row, self._key_field)), row) for row in tasks]
+            ours = [(key, row) for key, row in keyed if key.casefold() in alike]
+            if tasks and not ours:
                 raise ConfigurationError(
                     f"Bitrix24 ignores the filter by {self._key_field}: tasks cannot be recognised. Create the field "
                     "with `python main.py bitrix init-fields` or set BITRIX_KEY_FIELD=XML_ID",
                     code="key_filter_ignored",
                 )
-            for key, row in keyed:
+            has_strange_rows |= len(ours) < len(rows)
+            for key, row in ours:
                 if key in wanted:
-                    found.setdefault(key, row)
+                    found.setdefault(key, row if id_of(row) else _unclear("a task of this key without its id"))
+        if has_strange_rows:
+            found.update({key: _unclear("something that it was not asked for") for key in wanted - found.keys()})
         return found
 
-    def _pages(self, keys: Sequence[str], answer: Answer) -> Iterator[list[Row]]:
-        """More rows than keys exist only where somebody copied a task together with its key."""
-        yield _rows(answer)
-        while answer.next is not None:
+    def _pages(self, keys: Sequence[str], answer: Answer) -> Iterator[list[Any]]:
+        for _ in range(_MOST_PAGES):
+            yield _rows(answer)
+            if answer.next is None:
+                return
             command = self.command(keys, start=answer.next)
             answer = self._client.call(command.method, command.params)
-            yield _rows(answer)
+        raise OutageError("Bitrix24 tells more and more tasks of a few keys", code="endless_pages")
 
 
 def value_of(row: Row, field: str) -> Any:
@@ -93,9 +134,16 @@ def reply_name(field: str) -> str:
 def task_of(result: Any) -> Row | None:
     """The task in `{"task": {...}}`; None for the `[]` of a task that is missing or may not be read."""
     task = result.get("task") if isinstance(result, Mapping) else None
-    return task if isinstance(task, Mapping) and task.get("id") else None
+    return task if isinstance(task, Mapping) and id_of(task) else None
 
 
-def _rows(answer: Answer) -> list[Row]:
-    rows = answer.result.get("tasks") if isinstance(answer.result, Mapping) else None
-    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+def _rows(answer: Answer) -> list[Any]:
+    """Raises OutageError for an answer without rows: it says nothing of what is there, and must not be read as none."""
+    rows = rows_of(answer.result.get("tasks")) if isinstance(answer.result, Mapping) else None
+    if rows is None:
+        raise OutageError("Bitrix24 gave no usable answer to tasks.task.list: no list of tasks", code="no_rows")
+    return rows
+
+
+def _unclear(what: str) -> TransientError:
+    return TransientError(f"Bitrix24 was asked for the task of this message and told {what}", code="unreadable_row")

@@ -102,7 +102,8 @@ class Portal:
 
     def _require_readable_tasks(self) -> None:
         if self._unreadable_keys:
-            self._unreadable_keys -= self._lookup.find(sorted(self._unreadable_keys)).keys()
+            found = self._lookup.find(sorted(self._unreadable_keys))
+            self._unreadable_keys -= {key for key, task in found.items() if not isinstance(task, OutcomeError)}
         if self._unreadable_keys:
             raise ConfigurationError(
                 f"Bitrix24 created {len(self._unreadable_keys)} task(s) that the webhook's user may not read: "

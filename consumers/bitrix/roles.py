@@ -1,61 +1,95 @@
 """The file that maps roles of the processes (`assigneeId` in the BPMN diagram) to user ids of the portal.
 
-YAML (or JSON), either `mappings: {role: {bitrix_responsible_id: 12}}` or `mappings: {role: 12}`. It is read again
-after a while, so that people can be replaced without a restart.
+YAML (or JSON), either `mappings: {role: {bitrix_responsible_id: 12}}` or `mappings: {role: 12}`. A file that is changed
+is used at once, so that people can be replaced without a restart.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from core.errors import ConfigurationError
+from core.settings_errors import Text
+from runtime.changing_file import ChangingFile
+
+VARIABLE = "BITRIX_ROLES_FILE"
+
+
+class RolesProblem(ValueError):  # noqa: N818  # like ValueProblem, told as a mistake of the settings
+    """What is wrong with the file."""
+
+    def __init__(self, english: str, russian: str) -> None:
+        super().__init__(english)
+        self.text = Text(english, russian)
 
 
 class Roles:
-    """The roles file with a cache of `ttl` seconds; no file means no roles."""
+    """Role -> user id; no file means no roles. `max_age` in seconds, as of ChangingFile."""
 
-    def __init__(self, path: Path | None, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
-        self._ttl = ttl
-        self._clock = clock
-        self._read_at: float | None = None
-        self._roles: Mapping[str, int] = {}
-        self._lock = threading.Lock()
+    def __init__(self, path: Path | None, max_age: float) -> None:
+        self._file = ChangingFile(VARIABLE, path, _usable, max_age=max_age) if path is not None else None
 
     def current(self) -> Mapping[str, int]:
-        """Role -> user id. Raises ConfigurationError when the file is unreadable or misshaped."""
-        if self._path is None:
-            return {}
-        with self._lock:
-            if self._read_at is None or self._clock() - self._read_at > self._ttl:
-                self._roles = _read(self._path)
-                self._read_at = self._clock()
-            return self._roles
+        """Raises ConfigurationError while the file has never been usable."""
+        return self._file.current() if self._file is not None else {}
 
 
-def _read(path: Path) -> dict[str, int]:
+def read_roles(path: Path) -> dict[str, int]:
+    """Raises RolesProblem."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"BITRIX_ROLES_FILE {path}: {error}", code="roles_file") from error
+        document = yaml.load(path.read_text(encoding="utf-8-sig"), _StrictLoader)  # noqa: S506  # a SafeLoader
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise RolesProblem(f"cannot be read: {why}", f"не читается: {why}") from error
+    except UnicodeDecodeError as error:
+        raise RolesProblem("is not UTF-8", "не в кодировке UTF-8") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        where = " ".join(str(error).split())
+        raise RolesProblem(f"is not YAML: {where}", f"это не YAML: {where}") from error
     mappings = document.get("mappings") if isinstance(document, Mapping) else None
     if not isinstance(mappings, Mapping):
-        raise ConfigurationError(f"BITRIX_ROLES_FILE {path} has no `mappings:`", code="roles_file")
+        raise RolesProblem("has no `mappings:` with roles in it", "нет раздела `mappings:` с ролями")
     roles = {}
     for role, entry in mappings.items():
+        if isinstance(role, bool):
+            raise RolesProblem(
+                f"the role {role} was yes, no, on or off: write it in quotes",
+                f"роль {role} записана как yes, no, on или off: возьмите её в кавычки",
+            )
         user = entry.get("bitrix_responsible_id") if isinstance(entry, Mapping) else entry
         if user is not None:  # a role without a user yet; its tasks are refused by name
-            roles[str(role)] = _user(path, role, user)
+            roles[str(role)] = _user(role, user)
     return roles
 
 
-def _user(path: Path, role: Any, user: Any) -> int:
-    if isinstance(user, int | str) and not isinstance(user, bool) and str(user).isdecimal() and int(user) > 0:
-        return int(user)
-    raise ConfigurationError(f"BITRIX_ROLES_FILE {path}: role {role} has no user id but {user!r}", code="roles_file")
+def _user(role: Any, user: Any) -> int:
+    digits = str(user)
+    if isinstance(user, int | str) and digits.isascii() and digits.isdecimal() and 0 < len(digits) < 19 and int(digits):
+        return int(digits)
+    raise RolesProblem(f"role {role} has no user id but {user!r}", f"у роли {role} не id пользователя, а {user!r}")
+
+
+def _usable(path: Path) -> dict[str, int]:
+    try:
+        return read_roles(path)
+    except RolesProblem as problem:
+        raise ConfigurationError(f"{VARIABLE} {path}: {problem}", code="roles_file") from problem
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a role that stands twice: YAML readers keep the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.value != "<<":
+                if key_node.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"{key_node.value} stands twice", problem_mark=key_node.start_mark
+                    )
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from base_tracker import BaseTracker, Changes
@@ -13,8 +13,9 @@ from consumers.bitrix.batch import Answer, Command
 from consumers.bitrix.changes import FinishedTasks
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
-from consumers.bitrix.lookup import PAGE, Row, TaskLookup, task_of
-from core.errors import OutcomeError, PermanentError
+from consumers.bitrix.lookup import PAGE, TaskLookup, task_of
+from consumers.bitrix.rows import Row, id_of, number_of_status, rows_of
+from core.errors import OutageError, OutcomeError, PermanentError, TransientError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from runtime.unseen import UnseenTasks
@@ -49,14 +50,20 @@ class BitrixTaskTracker(BaseTracker):
         return cls(settings, BitrixClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        """A row or a command that the portal spoils costs the verdict of its own task, which stays as it is."""
         self._unseen.begin()
         ids = self._ids(tasks)
-        statuses = self._statuses({task_id for task_id in ids.values() if task_id is not None})
-        self._unseen.refuse_blindness(len(tasks), len(statuses))
-        finished = self._read_full(
-            [task_id for task_id, status in statuses.items() if status in self._finished_statuses]
+        statuses, spoilt = self._statuses({task_id for task_id in ids.values() if task_id is not None})
+        self._unseen.refuse_blindness(len(tasks), len(statuses) + len(spoilt))
+        finished, _ = self._get(
+            [task_id for task_id, status in statuses.items() if status in self._finished_statuses],
+            lambda: ["*", *self._answers.field_names()],
         )
-        return [self._verdict(task, ids[task.task_id], statuses, finished) for task in tasks]
+        verdicts = []
+        for task in tasks:
+            bitrix_id = ids[task.task_id]
+            verdicts.append(Pending() if bitrix_id in spoilt else self._verdict(task, bitrix_id, statuses, finished))
+        return verdicts
 
     def changes(self, since: Any) -> Changes | None:
         return self._finished_tasks.changes(since)
@@ -69,49 +76,51 @@ class BitrixTaskTracker(BaseTracker):
         ids = {task.task_id: task.external_id for task in tasks}
         nameless = [key for key, task_id in ids.items() if task_id is None]
         if nameless:
-            ids.update({key: str(row["id"]) for key, row in self._lookup.find(nameless).items()})
+            found = self._lookup.find(nameless)
+            ids.update({key: id_of(task) for key, task in found.items()})  # None for one that cannot be read
         return ids
 
-    def _statuses(self, ids: Iterable[str]) -> dict[str, int]:
-        """Bitrix task id -> status, without the tasks that the portal does not show."""
+    def _statuses(self, ids: Iterable[str]) -> tuple[dict[str, int], set[str]]:
+        """Bitrix task id -> status, without the tasks that the portal does not show; and those it could not tell of."""
         pages = _pages(sorted(ids), PAGE)
         commands = [
             Command("tasks.task.list", {"order": {"ID": "asc"}, "filter": {"ID": page}, "select": ["ID", "STATUS"]})
             for page in pages
         ]
         statuses: dict[str, int] = {}
-        for answer in self._ask(commands):
-            rows = answer.result.get("tasks", []) if isinstance(answer.result, Mapping) else []
-            statuses.update({str(row["id"]): int(row["status"]) for row in rows})
+        useless: list[OutcomeError] = []
+        for outcome in self._client.batch(commands).outcomes:
+            rows = _rows(outcome)
+            if isinstance(rows, OutcomeError):
+                useless.append(rows)
+            else:
+                statuses.update(_readable((id_of(row), row) for row in rows))
+        if useless and len(useless) == len(pages):
+            raise useless[0]
         absent = [task_id for page in pages for task_id in page if task_id not in statuses]
-        for task_id, task in self._get(absent, ["ID", "STATUS"]).items():
-            statuses[task_id] = int(task["status"])
-        return statuses
+        shown, spoilt = self._get(absent, lambda: ["ID", "STATUS"])
+        statuses.update(_readable(shown.items()))
+        return statuses, spoilt
 
-    def _read_full(self, ids: Sequence[str]) -> dict[str, Row]:
-        return self._get(ids, ["*", *self._answers.field_names()]) if ids else {}
-
-    def _get(self, ids: Sequence[str], select: list[str]) -> dict[str, Row]:
-        """The tasks that can be read. One that is refused by itself must not hold up the others."""
-        commands = [Command("tasks.task.get", {"taskId": task_id, "select": select}) for task_id in ids]
-        found = {}
+    def _get(self, ids: Sequence[str], select: Callable[[], list[str]]) -> tuple[dict[str, Row], set[str]]:
+        """The tasks that can be read, and those that the portal failed at. None of either holds up the others."""
+        if not ids:
+            return {}, set()
+        fields = select()
+        commands = [Command("tasks.task.get", {"taskId": task_id, "select": fields}) for task_id in ids]
+        found: dict[str, Row] = {}
+        spoilt: set[str] = set()
         for task_id, outcome in zip(ids, self._client.batch(commands).outcomes, strict=True):
-            if isinstance(outcome, PermanentError):
+            if isinstance(outcome, PermanentError | TransientError):
                 extra = {"event": "task.unseen", "external_id": task_id}
                 log.warning("Bitrix24 does not show the task: %s", outcome, extra=extra)
-            elif isinstance(outcome, OutcomeError):
+            if isinstance(outcome, TransientError):
+                spoilt.add(task_id)
+            elif isinstance(outcome, OutcomeError) and not isinstance(outcome, PermanentError):
                 raise outcome
-            elif (task := task_of(outcome.result)) is not None:
+            elif isinstance(outcome, Answer) and (task := task_of(outcome.result)) is not None:
                 found[task_id] = task
-        return found
-
-    def _ask(self, commands: Sequence[Command]) -> list[Answer]:
-        answers = []
-        for outcome in self._client.batch(commands).outcomes:
-            if isinstance(outcome, OutcomeError):
-                raise outcome
-            answers.append(outcome)
-        return answers
+        return found, spoilt
 
     def _verdict(
         self,
@@ -121,12 +130,13 @@ class BitrixTaskTracker(BaseTracker):
         finished: Mapping[str, Row],
     ) -> Verdict:
         if bitrix_id is None or bitrix_id not in statuses:
+            # Also for a row that cannot be read: as with one that is missing, the next looks decide.
             name = f"task {bitrix_id}" if bitrix_id else f"the task of Camunda task {task.task_id}"
             return self._unseen.verdict(task.task_id, name)
         self._unseen.seen(task.task_id)
         full = finished.get(bitrix_id)
         # Read again with the data: a person may have taken the task up once more in between.
-        if full is not None and int(full["status"]) in self._finished_statuses:
+        if full is not None and number_of_status(full) in self._finished_statuses:
             return Completed({"result": {"task": self._with_answer(full)}})
         if statuses[bitrix_id] == DECLINED and DECLINED not in self._finished_statuses:
             return Rejected(f"Bitrix24 task {bitrix_id} was declined by its assignee", code="task_declined")
@@ -135,6 +145,22 @@ class BitrixTaskTracker(BaseTracker):
     def _with_answer(self, task: Row) -> dict[str, Any]:
         text = self._answers.text(task)
         return {**task, "ufResultAnswer_text": text} if text is not None else dict(task)
+
+
+def _rows(outcome: Answer | OutcomeError) -> list[Any] | OutcomeError:
+    """Raises what concerns the whole portal; what only this request met is returned."""
+    if isinstance(outcome, TransientError):
+        return outcome
+    if isinstance(outcome, OutcomeError):
+        raise outcome
+    rows = rows_of(outcome.result.get("tasks")) if isinstance(outcome.result, Mapping) else None
+    return OutageError("Bitrix24 tells no list of tasks", code="no_rows") if rows is None else rows
+
+
+def _readable(tasks: Iterable[tuple[str | None, Any]]) -> dict[str, int]:
+    """Task id -> status, of the rows that have both."""
+    known = ((task_id, number_of_status(task)) for task_id, task in tasks)
+    return {task_id: status for task_id, status in known if task_id is not None and status is not None}
 
 
 def _pages(items: Sequence[str], size: int) -> list[list[str]]:

@@ -1,12 +1,14 @@
-"""The portal's user fields of tasks, and values that fit them.
+"""The portal's user fields, and values that fit them.
 
 Documentation: api-reference/tasks/user-field/task-item-user-field-get-list.md. Enumerations carry their choices in
-`LIST` as `[{"ID", "VALUE", ...}]`.
+`LIST` as `[{"ID", "VALUE", ...}]`. The fields of CRM items are read in consumers/bitrix/crm_schema.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
@@ -19,44 +21,52 @@ from core.errors import ConfigurationError, PermanentError
 UNKNOWN_FIELD = "unknown_user_field"
 UNKNOWN_CHOICE = "unknown_choice"
 
+_IDENTIFIERS = ("crm_category", "crm_company", "crm_contact", "crm_lead", "iblock_element", "iblock_section")
+_MONEY = re.compile(r"-?[0-9]+(\.[0-9]+)?(\|[A-Z]{3})?")  # api-reference/crm/currency/index.md: 100|USD
+
+Person = Callable[[str, Any], int]
+
 
 @dataclass(frozen=True, slots=True)
 class UserField:
-    """One field `UF_…`; `choices` maps the ids of an enumeration to their texts."""
+    """One field `UF_…`; `choices` maps the ids of an enumeration to their texts, `flags` are its no and its yes."""
 
     name: str
     type: str
     multiple: bool = False
     choices: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[Any, Any] = (0, 1)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> UserField:
-        listed = row.get("LIST")
-        choices = listed if isinstance(listed, list) else []
         return cls(
             name=str(row["FIELD_NAME"]),
             type=str(row.get("USER_TYPE_ID", "string")),
             multiple=row.get("MULTIPLE") == "Y",
-            choices={str(choice["ID"]): str(choice.get("VALUE", "")) for choice in choices},
+            choices=choices_of(row.get("LIST")),
         )
 
-    def accept(self, value: Any, zone: tzinfo) -> Any:
+    def accept(self, value: Any, zone: tzinfo, person: Person = values.identifier) -> Any:
         """The value as the portal wants it. Raises PermanentError naming field and value when it does not fit."""
         if not self.multiple:
-            return self._one(value, zone)
+            return self._one(value, zone, person)
         # A comma separates ids, numbers and choices, but it belongs to a text.
-        is_plain_text = self.type == "string" and isinstance(value, str) and not value.lstrip().startswith("[")
+        is_plain_text = self.type in {"string", "url"} and isinstance(value, str) and not value.lstrip().startswith("[")
         several = [value] if is_plain_text else values.items(value)
-        return [self._one(item, zone) for item in several]
+        return [self._one(item, zone, person) for item in several]
 
-    def _one(self, value: Any, zone: tzinfo) -> Any:
+    def _one(self, value: Any, zone: tzinfo, person: Person) -> Any:
         converters: Mapping[str, Callable[[], Any]] = {
-            "boolean": lambda: values.flag(self.name, value),
+            "boolean": lambda: self.flags[values.flag(self.name, value)],
             "integer": lambda: values.whole_number(self.name, value),
             "double": lambda: values.number(self.name, value),
             "datetime": lambda: values.moment(self.name, value, zone),
             "date": lambda: values.day(self.name, value, zone),
             "enumeration": lambda: self._choice(value),
+            "money": lambda: self._money(value),
+            "file": lambda: self._file(value),
+            **dict.fromkeys(("user", "employee"), lambda: person(self.name, value)),
+            **dict.fromkeys(_IDENTIFIERS, lambda: values.identifier(self.name, value)),
         }
         return converters.get(self.type, lambda: values.text(value))()
 
@@ -64,39 +74,58 @@ class UserField:
         wanted = values.text(value)
         if wanted in self.choices:
             return wanted
-        for choice_id, choice in self.choices.items():
-            if choice.strip().casefold() == wanted.casefold():
-                return choice_id
+        meant = [key for key, choice in self.choices.items() if choice.strip().casefold() == wanted.casefold()]
+        if len(meant) == 1:
+            return meant[0]
+        if meant:
+            raise values.BadValueError(self.name, value, f"one choice but several: give its id ({', '.join(meant)})")
         choices = ", ".join(self.choices.values())
         raise PermanentError(
             f"{self.name}: {values.shown(value)} is none of its choices ({choices})", code=UNKNOWN_CHOICE
         )
+
+    def _money(self, value: Any) -> str:
+        amount = values.text(value).replace(" ", "")
+        if not _MONEY.fullmatch(amount):
+            raise values.BadValueError(self.name, value, "an amount such as 300 or 300.50|RUB")
+        return amount
+
+    def _file(self, value: Any) -> list[str]:
+        try:
+            parts = json.loads(value) if isinstance(value, str) else value
+        except (ValueError, RecursionError):
+            parts = None
+        if isinstance(parts, list) and len(parts) == 2 and all(isinstance(part, str) and part for part in parts):
+            return list(parts)
+        raise values.BadValueError(self.name, value, 'a file as ["name.txt", "its content in base64"]')
 
 
 USER_FIELDS = Command("task.item.userfield.getlist", {"ORDER": {"SORT": "ASC"}})
 
 
 def fields_by_name(answer: Answer) -> dict[str, UserField]:
-    """The answer to `USER_FIELDS`."""
+    """The answer to `USER_FIELDS`; a row that describes no field is passed over."""
     if not isinstance(answer.result, list):
         raise ConfigurationError("Bitrix24 does not tell its user fields of tasks", code="user_fields")
-    return {field.name: field for field in map(UserField.from_row, answer.result)}
+    rows = [row for row in answer.result if isinstance(row, Mapping) and row.get("FIELD_NAME")]
+    return {field.name: field for field in map(UserField.from_row, rows)}
 
 
-def accept_all(given: Mapping[str, Any], known: Mapping[str, UserField], zone: tzinfo) -> dict[str, Any]:
-    """The `UF_…` values of one task, checked against the portal's fields.
+def choices_of(listed: Any) -> dict[str, str]:
+    """`[{"ID": "26", "VALUE": "ДА"}]` -> `{"26": "ДА"}`."""
+    choices = [choice for choice in (listed if isinstance(listed, list) else []) if isinstance(choice, Mapping)]
+    return {str(choice["ID"]): str(choice.get("VALUE") or "") for choice in choices if "ID" in choice}
 
-    A field that the portal does not have is Permanent, not Configuration: a misspelt name in one process must not
-    stop all the others.
-    """
-    accepted = {}
-    for name, value in given.items():
-        if name not in known:
-            raise PermanentError(
-                f"The portal has no user field {name} for tasks; correct the name in the process or create the "
-                "field (python main.py bitrix init-fields creates the usual ones)",
-                code=UNKNOWN_FIELD,
-            )
-        if not values.is_blank(value):
-            accepted[name] = known[name].accept(value, zone)
-    return accepted
+
+def find(name: str, known: Mapping[str, UserField]) -> UserField | None:
+    """The field meant by a name in any of its spellings: `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`."""
+    exact = known.get(name) or known.get(name.upper())
+    if exact is not None:
+        return exact
+    alike = list(_alike(name, known))
+    return alike[0] if len(alike) == 1 else None
+
+
+def _alike(name: str, known: Mapping[str, UserField]) -> Iterator[UserField]:
+    bare = name.replace("_", "").casefold()
+    return (each for each in known.values() if each.name.replace("_", "").casefold() == bare)

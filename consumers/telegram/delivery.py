@@ -7,6 +7,7 @@ arrived; whether it is sent once more is the operator's choice (TELEGRAM_ON_AMBI
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -139,9 +140,10 @@ class _Run:
 
 
 def _written(sent: Sent) -> str:
-    return f"{sent.chat_id} {sent.message_id}"
+    told = f" {json.dumps(sent.told)}" if sent.told else ""
+    return f"{sent.chat_id} {sent.message_id}{told}"
 
 
 def _read(detail: str) -> Sent:
-    chat_id, _, message_id = detail.partition(" ")
-    return Sent(chat_id, message_id)
+    chat_id, message_id, told = (*detail.split(" ", 2), "", "")[:3]
+    return Sent(chat_id, message_id, tuple(json.loads(told or "[]")))

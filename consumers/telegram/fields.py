@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from consumers.telegram.chats import chats_of
 from consumers.telegram.config import TelegramSettings
 from consumers.telegram.markup import Rich, Run, Tag, parse, plain
-from consumers.telegram.text import split, truncate, units
+from consumers.telegram.names import CHATS, TEXTS, TITLES, unused
+from consumers.telegram.text import fitting, split, truncate, units
 from core import values
 from core.errors import PermanentError
 from core.inputs import Inputs
@@ -20,17 +21,19 @@ from core.messages import CamundaTask
 MOST_PARTS = 20  # a longer text is a document, and would keep its chat busy for minutes
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
+_LINE_END = re.compile("\r\n|[\r\u2028\u2029]")  # Telegram drops the last three, and would join the words
 _NAMES_SHOWN = 20
 _MOST_FILLED = 1_000_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One message of the process: every chat gets every part."""
+    """One message of the process: every chat gets every part. `warnings` are for its result."""
 
     chats: tuple[str, ...]
     parts: tuple[Rich, ...]
     options: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
 
 
 MOST_CHATS = 100  # of one message; its thread serves no other meanwhile
@@ -39,22 +42,31 @@ MOST_CHATS = 100  # of one message; its thread serves no other meanwhile
 class MessageFields:
     def __init__(self, settings: TelegramSettings) -> None:
         self._default_chats = settings.chat_id
-        self._split = split if settings.overflow == "split" else truncate
+        self._cut = split if settings.overflow == "split" else truncate
         self._link_preview = settings.link_preview
 
     def draft(self, task: CamundaTask) -> Draft:
         """Raises PermanentError when something is missing or cannot be meant."""
         inputs = Inputs(task)
-        return Draft(self._chats(inputs), self.parts(_text(inputs)), self._options(inputs))
+        template = _Template(inputs)
+        text = _text(inputs, template)
+        parts = self.parts(text)
+        warnings = (*self._missing(text, parts), *unused(inputs, task.topic, template.used))
+        return Draft(self._chats(inputs), parts, self._options(inputs), warnings)
 
     def parts(self, text: Rich) -> tuple[Rich, ...]:
-        parts = tuple(islice(self._split(text), MOST_PARTS + 1))
+        parts = tuple(islice(fitting(text, self._cut), MOST_PARTS + 1))
         if len(parts) > MOST_PARTS:
             raise _too_long(f"The text has {units(plain(text))} characters, more than {MOST_PARTS} messages hold")
         return parts
 
+    def _missing(self, text: Rich, parts: tuple[Rich, ...]) -> Iterator[str]:
+        whole, kept = plain(text).strip(), plain(parts[0])
+        if self._cut is truncate and units(kept) < units(whole):
+            yield f"the text has {len(whole)} characters and was cut to {len(kept)} (TELEGRAM_OVERFLOW=truncate)"
+
     def _chats(self, inputs: Inputs) -> tuple[str, ...]:
-        name, value = inputs.first("chat_id", "chat_ids") or ("TELEGRAM_CHAT_ID", self._default_chats)
+        name, value = inputs.first(*CHATS) or ("TELEGRAM_CHAT_ID", self._default_chats)
         chats = chats_of(name, value) if value is not None else ()
         if not chats:
             raise PermanentError(
@@ -80,10 +92,10 @@ class MessageFields:
         return options
 
 
-def _text(inputs: Inputs) -> Rich:
-    title = inputs.text("title", "subject")
+def _text(inputs: Inputs, template: _Template) -> Rich:
+    title = inputs.text(*TITLES)
     source = inputs.text("text_html")
-    body = parse(_with_newlines(source), _Template(inputs).filled) if source else _plain_body(inputs)
+    body = parse(_with_newlines(source), template.filled) if source else _plain_body(inputs)
     heading = (Run(_with_newlines(title), (Tag("b"),)),) if title else ()
     gap = (Run("\n\n"),) if heading and body else ()
     whole = (*heading, *gap, *body)
@@ -93,12 +105,12 @@ def _text(inputs: Inputs) -> Rich:
 
 
 def _plain_body(inputs: Inputs) -> Rich:
-    text = inputs.text("text", "message", "body")
+    text = inputs.text(*TEXTS)
     return (Run(_with_newlines(text)),) if text else ()
 
 
 def _with_newlines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return _LINE_END.sub("\n", text)
 
 
 class _Template:
@@ -108,6 +120,7 @@ class _Template:
         self._inputs = inputs
         self._sources = (inputs.variables, inputs.extensions, inputs.parameters)
         self._filled = 0
+        self.used: set[str] = set()  # names that stand in the text
 
     def filled(self, text: str) -> str:
         return _PLACEHOLDER.sub(self._replacement, text)
@@ -122,6 +135,7 @@ class _Template:
         return value
 
     def _value(self, name: str) -> str:
+        self.used.add(name)
         if (given := self._inputs.first(name)) is not None:
             return values.text(given[1])
         if any(name in source for source in self._sources):

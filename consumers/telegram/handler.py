@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from base_handler import BaseMessageHandler
@@ -64,7 +64,7 @@ class TelegramHandler(BaseMessageHandler):
         self._raise_what_is_open(report)
         if not report.sent:
             raise self._refusal(report.refused)
-        return _done(report)
+        return _done(report, draft.warnings)
 
     def probe(self) -> None:
         """One request, and a look at the journal."""
@@ -109,7 +109,7 @@ def _told(errors: Mapping[str, OutcomeError]) -> str:
     return "; ".join(f"{chat}: {error.reason}" for chat, error in errors.items())
 
 
-def _done(report: Report) -> Done:
+def _done(report: Report, warnings: Sequence[str]) -> Done:
     parts = [sent for chat in report.sent.values() for sent in chat]
     message_ids = [sent.message_id for sent in parts]
     chat_ids = [chat[0].chat_id for chat in report.sent.values()]
@@ -121,4 +121,6 @@ def _done(report: Report) -> Done:
     }
     if report.refused:
         response["telegram_refused"] = {chat: error.reason for chat, error in report.refused.items()}
+    if told := list(dict.fromkeys((*warnings, *(each for sent in parts for each in sent.told)))):
+        response["warnings"] = told
     return Done(response, external_id=message_ids[0] or None, duplicate=not report.is_new)

@@ -11,8 +11,9 @@ from typing import Any
 from consumers.telegram.chats import as_parameter
 from consumers.telegram.client import TelegramClient
 from consumers.telegram.errors import EntitiesError, FloodError, MigratedError
+from consumers.telegram.kept import addresses, not_kept, written
 from consumers.telegram.limiter import Limiter
-from consumers.telegram.markup import Rich, is_styled, plain, render
+from consumers.telegram.markup import Rich, Run, is_styled, plain, render
 from core.errors import StoppingError
 from runtime.http import Guard, unguarded
 
@@ -21,10 +22,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Where a message is now. Ids are text: they do not fit into Camunda's integers."""
+    """Where a message is now. Ids are text: they do not fit into Camunda's integers. `told`: what it has lost."""
 
     chat_id: str
     message_id: str
+    told: tuple[str, ...] = ()
 
 
 class Sender:
@@ -66,21 +68,36 @@ class Sender:
             return self._styled(moved.chat_id, part, options, guard)
 
     def _styled(self, target: str, part: Rich, options: Mapping[str, Any], guard: Guard) -> Sent:
-        if not (self._is_html and is_styled(part)):
-            return self._post(target, {"text": plain(part), **options}, guard)
+        unmarked = (Run(plain(part)),)
+        if not is_styled(part):
+            return self._post(target, part, options, guard)
+        if not self._is_html:
+            lost = addresses(part)
+            told = (f"TELEGRAM_PARSE_MODE=none: sent without {written(lost)}",) if lost else ()
+            return self._post(target, unmarked, options, guard, told)
         try:
-            return self._post(target, {"text": render(part), "parse_mode": "HTML", **options}, guard)
+            return self._post(target, part, options, guard)
         except EntitiesError as refused:
             extra = {"event": "telegram.plain_text", "chat_id": target}
             log.warning("Telegram refused the markup, the text is sent without it: %s", refused, extra=extra)
-            return self._post(target, {"text": plain(part), **options}, guard)
+            told = (f"the text was sent without its markup: {refused.reason}",)
+            return self._post(target, unmarked, options, guard, told)
 
-    def _post(self, target: str, parameters: dict[str, Any], guard: Guard) -> Sent:
+    def _post(
+        self, target: str, part: Rich, options: Mapping[str, Any], guard: Guard, told: tuple[str, ...] = ()
+    ) -> Sent:
+        text = {"text": render(part), "parse_mode": "HTML"} if is_styled(part) else {"text": plain(part)}
         try:
-            message = self._client.send_message({"chat_id": as_parameter(target), **parameters}, guard)
+            message = self._client.send_message({"chat_id": as_parameter(target), **text, **options}, guard)
         except FloodError as flood:
             self._limiter.flooded(target, flood.retry_after or 0.0)
             raise
         chat = message.get("chat")
-        chat_id = chat.get("id") if isinstance(chat, Mapping) else None
-        return Sent(target if chat_id is None else str(chat_id), str(message.get("message_id") or ""))
+        chat_id = _id(chat.get("id")) if isinstance(chat, Mapping) else ""
+        message_id = _id(message.get("message_id"))
+        unnamed = () if message_id else ("Telegram has not told the id of the message",)
+        return Sent(chat_id or target, message_id, (*told, *not_kept(part, message), *unnamed))
+
+
+def _id(told: Any) -> str:
+    return str(told) if type(told) is int else ""

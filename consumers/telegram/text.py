@@ -1,18 +1,25 @@
 """A text of any length -> the messages that hold it. Pure.
 
-Telegram counts 4,096 characters after the markup was read; UTF-16 units are counted here, of which there are never
-fewer. Cuts are made in the text before it is rendered, so that no tag and no entity can be cut.
+Telegram counts 4,096 characters (code points: tdlib/td 022d6020, td/telegram/MessageContent.cpp) after the markup was
+read; UTF-16 units are counted here, of which there are never fewer. With the markup it reads 32,768 bytes
+(tdlib/telegram-bot-api 01a3679c, Client.cpp). Cuts are made in the text before it is rendered, so that no tag and no
+entity can be cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from consumers.telegram.markup import Rich, Run, plain
+from consumers.telegram.markup import Rich, Run, is_styled, plain, render
 from core import values
+from core.errors import PermanentError
 
 LIMIT = 4096  # UTF-16 units; core.telegram.org/bots/api#sendmessage
+SOURCE_LIMIT = 32_768  # bytes of UTF-8, with the markup
+_SMALLEST = 16  # units; a text that needs more markup than that is refused
 _ELLIPSIS = "…"
+
+Cut = Callable[[Rich, int], Iterator[Rich]]
 
 
 def units(text: str) -> int:
@@ -36,6 +43,24 @@ def truncate(rich: Rich, limit: int = LIMIT) -> Iterator[Rich]:
     if first is not None:
         is_all = next(parts, None) is None
         yield first if is_all else (*next(split(rich, limit - units(_ELLIPSIS))), Run(_ELLIPSIS))
+
+
+def fitting(rich: Rich, cut: Cut, limit: int = LIMIT) -> Iterator[Rich]:
+    """What `cut` (split or truncate) makes of the text, and less at once where its markup is too long.
+
+    Raises PermanentError when it is too long for any text.
+    """
+    for part in cut(rich, limit):
+        if not is_styled(part) or len(render(part).encode("utf-8", "replace")) <= SOURCE_LIMIT:
+            yield part
+        elif limit <= _SMALLEST:
+            text = values.shown(values.cut(plain(part), 40))
+            raise PermanentError(
+                f"text_html: the markup of {text} alone has more than {SOURCE_LIMIT} bytes: shorten its addresses",
+                code="text_too_long",
+            )
+        else:
+            yield from fitting(part, cut, limit // 2)
 
 
 def _spans(text: str, limit: int) -> Iterator[tuple[int, int]]:

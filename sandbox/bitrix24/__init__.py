@@ -5,6 +5,7 @@ with BitrixSandbox() as portal:
     portal.finish(1, answer="ДА")
 """
 
+from sandbox.bitrix24.crm_fields import CrmField
 from sandbox.bitrix24.errors import RestError
 from sandbox.bitrix24.limits import ENTERPRISE_RATE, STANDARD_RATE, OperatingLimit, RateLimit
 from sandbox.bitrix24.people import DEFAULT_USERS, Department, User
@@ -18,6 +19,7 @@ __all__ = [
     "ENTERPRISE_RATE",
     "STANDARD_RATE",
     "BitrixSandbox",
+    "CrmField",
     "Department",
     "OperatingLimit",
     "RateLimit",

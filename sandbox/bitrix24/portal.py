@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, timezone, tzinfo
 from typing import Any
 
 from sandbox.bitrix24.clock import Clock
+from sandbox.bitrix24.crm_fields import CrmField
 from sandbox.bitrix24.people import DEFAULT_DEPARTMENTS, DEFAULT_USERS, Department, User
 from sandbox.bitrix24.taskfields import DEFAULTS
 from sandbox.bitrix24.tasks import Task, TaskStore
@@ -55,6 +56,7 @@ class Portal:
         users: Iterable[User] | None = None,
         departments: Iterable[Department] = DEFAULT_DEPARTMENTS,
         user_fields: Iterable[UserField] = DEFAULT_USER_FIELDS,
+        crm_fields: Mapping[int, Sequence[CrmField]] | None = None,
         webhook_user: int = 1,
         admin: bool = True,
         scopes: Sequence[str] = ALL_SCOPES,
@@ -72,6 +74,7 @@ class Portal:
             raise ValueError(f"the webhook's user {webhook_user} is not among the users")
         self.departments = {department.id: department for department in departments}
         self.user_fields = UserFields(user_fields)
+        self.crm_fields = dict(crm_fields or {})  # user fields of CRM items, by the kind of item
         self.webhook_user = webhook_user
         self.admin = admin
         self.scopes = tuple(scopes)
@@ -82,6 +85,7 @@ class Portal:
         self.crm: defaultdict[int, dict[int, dict[str, Any]]] = defaultdict(dict)
         self.tags: dict[str, int] = {}
         self._last_checklist_item = 0
+        self._last_multifield = 100
 
     def moment(self) -> int:
         """Now, in the whole seconds that the portal stores."""
@@ -108,6 +112,10 @@ class Portal:
 
     def tag_id(self, title: str) -> int:
         return self.tags.setdefault(title, len(self.tags) + 1)
+
+    def next_multifield(self) -> int:
+        self._last_multifield += 1
+        return self._last_multifield
 
     def add_checklist_item(self, task_id: int, **fields: Any) -> ChecklistItem:
         self._last_checklist_item += 1

@@ -13,6 +13,7 @@ from typing import Any
 
 from sandbox.bitrix24.api import Api, LoggedCall, RequestCounts, request_params
 from sandbox.bitrix24.clock import Clock
+from sandbox.bitrix24.crm_fields import CrmField
 from sandbox.bitrix24.desk import Desk
 from sandbox.bitrix24.errors import RestError, system_error
 from sandbox.bitrix24.limits import LeakyBucket, OperatingLimit, OperatingTime, RateLimit
@@ -29,6 +30,7 @@ class BitrixSandbox(Desk, HttpSandbox):
 
     `admin=False` gives the webhook to an ordinary user, who creates tasks that it may not read; `rate` and `operating`
     are the limits (none by default), `time_scale` makes their clock run faster; `latency` is seconds per request;
+    `crm_fields` are the user fields of each kind of CRM item (1 lead, 2 deal, 3 contact, 4 company);
     `honours_key_filter=False` ignores filters by XML_ID and UF_*; `language` (ru, en) is that of refusals; `tls=True`
     listens with a certificate of its own (`ca_file`).
     """
@@ -39,6 +41,7 @@ class BitrixSandbox(Desk, HttpSandbox):
         users: Iterable[User] | None = None,
         departments: Iterable[Department] = DEFAULT_DEPARTMENTS,
         user_fields: Iterable[UserField] = DEFAULT_USER_FIELDS,
+        crm_fields: Mapping[int, Sequence[CrmField]] | None = None,
         seed: int = 0,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -63,6 +66,7 @@ class BitrixSandbox(Desk, HttpSandbox):
                 users=users,
                 departments=departments,
                 user_fields=user_fields,
+                crm_fields=crm_fields,
                 webhook_user=webhook_user,
                 admin=admin,
                 scopes=scopes,

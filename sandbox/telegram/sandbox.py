@@ -10,13 +10,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
 
 from sandbox.http_front import HttpRequest, RawAnswer
 from sandbox.http_sandbox import HttpSandbox
 from sandbox.telegram.api import answer
-from sandbox.telegram.errors import ApiError, bad_request
+from sandbox.telegram.errors import ApiError
 from sandbox.telegram.flood import Flood, FloodLimits
+from sandbox.telegram.params import read_params
 from sandbox.telegram.state import CHATS, Chat, Message, State
 
 _PATH = re.compile(r"/bot([0-9]+:[A-Za-z0-9_-]+)/([A-Za-z]+)")
@@ -108,7 +108,7 @@ class TelegramSandbox(HttpSandbox):
             if self.latency:
                 self._front.wait(self.latency)
             try:
-                params = _params(request)
+                params = read_params(request)
                 made = _json(200, {"ok": True, "result": self._result(found, params)})
             except ApiError as error:
                 made = _json(error.code, error.body)
@@ -131,23 +131,6 @@ class TelegramSandbox(HttpSandbox):
             result = answer(self.state, self.flood, found[2], params)
         self._strike(drawn, after_execution=True)
         return result
-
-
-def _params(request: HttpRequest) -> dict[str, Any]:
-    """Query, form or JSON, as the Bot API takes them."""
-    params: dict[str, Any] = dict(parse_qsl(request.query))
-    kind = request.content_type.partition(";")[0].strip().lower()
-    if kind == "application/x-www-form-urlencoded":
-        return params | dict(parse_qsl(request.body.decode("utf-8", "replace")))
-    if kind == "application/json" and request.body:
-        try:
-            body = json.loads(request.body)
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise bad_request("can't parse JSON object")
-        return params | body
-    return params
 
 
 def _json(status: int, body: dict[str, Any]) -> RawAnswer:

@@ -62,6 +62,10 @@ class Message:
     entities: tuple[dict[str, Any], ...]
     date: int
     sent: dict[str, Any] = field(default_factory=dict)
+    is_silent: bool = False
+    is_protected: bool = False
+    thread: int | None = None
+    reply_to: int | None = None
 
 
 class State:
@@ -104,8 +108,13 @@ class State:
             raise REFUSALS[found.state]
         return found
 
-    def write(self, chat: Chat, text: str, entities: list[dict[str, Any]], sent: dict[str, Any]) -> Message:
+    def message(self, chat_id: int, message_id: int) -> Message | None:
+        return next((each for each in self.messages if (each.chat_id, each.message_id) == (chat_id, message_id)), None)
+
+    def write(
+        self, chat: Chat, text: str, entities: list[dict[str, Any]], sent: dict[str, Any], **options: Any
+    ) -> Message:
         chat.last_message += 1
-        message = Message(chat.last_message, chat.id, text, tuple(entities), int(time.time()), sent)
+        message = Message(chat.last_message, chat.id, text, tuple(entities), int(time.time()), sent, **options)
         self.messages.append(message)
         return message

@@ -1,0 +1,95 @@
+"""What stands in a file that people may change while the worker runs: read again when it has changed.
+
+A file that cannot be used just now changes nothing: the last good content stays in use, and the log says what is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from core.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0  # seconds between two looks at a file
+
+Stamp = tuple[int, int, int]
+_Content = TypeVar("_Content")
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Differs when the file has been written or replaced (also behind a link). Raises OSError."""
+    found = os.stat(path)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+class ChangingFile(Generic[_Content]):
+    """Usable from any thread. `variable` names the file for people; `read` raises ConfigurationError.
+
+    Stamps of network file systems may lie: the file is read anew after `max_age` seconds, changed or not.
+    """
+
+    def __init__(
+        self,
+        variable: str,
+        path: Path,
+        read: Callable[[Path], _Content],
+        *,
+        max_age: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._variable = variable
+        self._path = path
+        self._read = read
+        self._max_age = max_age
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._content: _Content | None = None
+        self._stamp: Stamp | None = None
+        self._read_at = 0.0
+        self._next_look = clock()
+
+    def current(self) -> _Content:
+        """Raises ConfigurationError while the file has never been usable."""
+        with self._lock:
+            now = self._clock()
+            if self._content is None:
+                self._content = self._read_now(now)
+            elif now >= self._next_look:
+                self._look(self._content, now)
+            return self._content
+
+    def _look(self, content: _Content, now: float) -> None:
+        self._next_look = now + LOOK
+        try:
+            if stamp_of(self._path) == self._stamp and now - self._read_at <= self._max_age:
+                return
+            self._content = self._read_now(now)
+        except (OSError, ConfigurationError) as error:
+            self._stamp = None  # looked at again and again until it can be used
+            extra = {"event": "file.unreadable", "throttle": f"file {self._variable}"}
+            log.error("%s; what it held before stays in use", self._told(error), extra=extra)
+            return
+        if self._content != content:
+            text = "%s has changed and is used from now on"
+            log.info(text, self._variable, extra={"event": "file.renewed"})
+
+    def _read_now(self, now: float) -> _Content:
+        try:
+            stamp = stamp_of(self._path)  # before reading: what is written meanwhile is found by the next look
+        except OSError as error:
+            raise ConfigurationError(self._told(error), code="file_unreadable") from error
+        content = self._read(self._path)
+        self._stamp, self._read_at, self._next_look = stamp, now, now + LOOK
+        return content
+
+    def _told(self, error: OSError | ConfigurationError) -> str:
+        if isinstance(error, ConfigurationError):
+            return error.reason
+        return f"{self._variable} {self._path} cannot be read: {error.strerror}"
