@@ -144,8 +144,19 @@ def same_text(value: Any, kept: Any) -> bool:
 
 
 def decimal_of(value: Any) -> Decimal | None:
+    text = " ".join(str(value).split())
+    for separator in (" ", ",", "."):
+        whole, _, rest = text.partition("." if separator == "," else ",")
+        groups = whole.split(separator)
+        if (
+            len(groups) > 1
+            and (len(groups) > 2 or rest or separator == " ")
+            and all(len(each) == 3 for each in groups[1:])
+        ):
+            text = "".join(groups) + (f".{rest}" if rest else "")
+            break
     try:
-        return Decimal(str(value).strip().replace(",", "."))
+        return Decimal(text.replace(",", "."))
     except InvalidOperation:
         return None
 
