@@ -15,6 +15,7 @@ from runtime.http_outcomes import TEXT_LIMIT, Rule, refusal
 UNREACHABLE = "TELEGRAM_UNREACHABLE"
 _LEAST_WAIT = 1.0  # seconds; who is told none must not ask again and again
 _UNTOLD_WAIT = 30.0  # seconds after "too many requests" without a time
+_LONGEST_WAIT = 24 * 3600  # seconds; longer ones were never told, and would be for ever
 
 # Parts of descriptions, lower case: the chat cannot be written to, whatever the text is.
 _UNREACHABLE_TEXTS = (
@@ -83,8 +84,8 @@ def outcome_of(
     rule = _server_error(code, write) if code >= 500 else _RULES.get(code) or _bad_request(description)
     if rule.outcome is FloodError:
         seconds = told.get("retry_after")
-        told_wait = float(seconds) if type(seconds) is int else retry_after or _UNTOLD_WAIT
-        retry_after = max(_LEAST_WAIT, told_wait)
+        told_wait = min(seconds, _LONGEST_WAIT) if type(seconds) is int else retry_after or _UNTOLD_WAIT
+        retry_after = max(_LEAST_WAIT, float(told_wait))
     name = UNREACHABLE if rule.outcome is UnreachableError else f"telegram_{code}"
     return refusal(rule, reason, text=description, code=name, retry_after=retry_after)
 
