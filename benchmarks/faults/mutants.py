@@ -33,8 +33,8 @@ from runtime.subscription import Subscription
 def _confirm() -> None:
     """A publish counts as done as soon as it is handed to the socket."""
 
-    def send(original: Any, self: Any, channel: Any, publication: Any) -> None:
-        original(self, channel, publication)
+    def send(original: Any, self: Any, publication: Any) -> None:
+        original(self, publication)
         self._unconfirmed.clear()
         publication.confirmed.set_result(None)
 
@@ -66,7 +66,6 @@ def _resend() -> None:
     """What a lost connection left without a confirm is forgotten."""
 
     def put_back(_original: Any, self: Any) -> None:
-        self._delayed.clear()
         self._unconfirmed = {}
 
     instead(RabbitMQPublisher, "_put_back_unconfirmed", put_back)
