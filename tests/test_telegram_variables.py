@@ -30,9 +30,7 @@ def letters(text: str) -> str:
 
 
 def is_shown(given: Any, sent: list[Message]) -> bool:
-    forms = [given, given + 0] if isinstance(given, float) else [given]  # -0.0 may be 0
-    shown = letters("".join(each.text for each in sent))
-    return any(letters(values.text(form)) in shown for form in forms)
+    return letters(values.text(given)) in letters("".join(each.text for each in sent))
 
 
 def is_flag(name: str) -> Meaning:

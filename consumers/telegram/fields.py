@@ -51,7 +51,7 @@ class MessageFields:
         template = _Template(inputs)
         text = _text(inputs, template)
         parts = self.parts(text)
-        warnings = (*self._missing(text, parts), *unused(inputs, task.topic, template.used))
+        warnings = (*self._missing(text, parts), *unused(inputs, task.topic, template.used), *inputs.empty_dates())
         return Draft(self._chats(inputs), parts, self._options(inputs), warnings)
 
     def parts(self, text: Rich) -> tuple[Rich, ...]:
