@@ -81,7 +81,9 @@ def main() -> int:
         good(_CLEANED)
     except (AMQPError, OSError) as error:
         place = ", ".join(f"{host}:{port}" for host, port in startup.settings.rabbitmq.endpoints)
-        problem = _NO_RABBITMQ.say(lang).format(place=place, reason=startup.secrets.mask(explain(error).say(lang)))
+        problem = _NO_RABBITMQ.say(lang).format(
+            place=place, reason=startup.secrets.mask(explain(error.__cause__ or error).say(lang))
+        )
     except NotConfirmedError:
         problem = _NOT_CONFIRMED.say(lang).format(seconds=round(CONFIRM_TIMEOUT))
     except (WrongMessageError, OutcomeError) as error:

@@ -221,7 +221,7 @@ def main(arguments: list[str]) -> int:
         problem = error.text.say(lang)
     except (AMQPError, UnroutableError, OSError) as error:
         place = ", ".join(f"{host}:{port}" for host, port in settings.rabbitmq.endpoints)
-        problem = _RABBITMQ_BAD.say(lang).format(place=place, reason=mask(explain(error).say(lang)))
+        problem = _RABBITMQ_BAD.say(lang).format(place=place, reason=mask(explain(error.__cause__ or error).say(lang)))
     except OutcomeError as error:
         problem = REFUSED.say(lang).format(reason=mask(error.reason))
     print(f"✖ {problem}", file=sys.stderr)

@@ -205,6 +205,10 @@ class ConnectionThread:
             return
         ioloop.call_later(ABANDON_TIMEOUT, ioloop.stop)
         ioloop.start()
+        if self.connection is not None and not self.connection.is_closed:
+            ioloop.call_later(ABANDON_TIMEOUT, ioloop.stop)
+            race.abort(ConnectionAbortedError("RabbitMQ does not answer to the closing of the connection"))
+            ioloop.start()
 
     def _on_connection_open(self, connection: pika.SelectConnection, parameters: pika.ConnectionParameters) -> None:
         self.connection = connection

@@ -57,6 +57,7 @@ class Race:
         self._is_over = False  # nothing more is started
         self._is_given_up = False
         self._is_told = False
+        self._winner: _Handshake | None = None
 
     def start(self, hosts: Iterable[pika.ConnectionParameters]) -> None:
         self._waiting.extend(partial(self._try_host, each) for each in hosts)
@@ -67,6 +68,11 @@ class Race:
         self._is_given_up = True
         self._end("not wanted any more")
         self._look_for_failure()
+
+    def abort(self, reason: OSError) -> None:
+        """Ends the winner's connection as if the network had: for a broker that does not answer to its closing."""
+        if self._winner is not None:
+            self._winner.abort(reason)
 
     # -- told by the tries ------------------------------------------------------------------------------------------
 
@@ -86,6 +92,7 @@ class Race:
         if self._is_over:
             return False
         self._is_told = True
+        self._winner = attempt
         self._running.discard(attempt)
         self._end("another host was quicker")
         self._on_won(attempt.connection, parameters)
@@ -200,6 +207,9 @@ class _Handshake(_Try):
         # AssertionError into the I/O loop. So the network seems to end it there; before, pika can do it.
         if not self._services.abort(ConnectionAbortedError(reason)):
             self.connection.close()
+
+    def abort(self, reason: OSError) -> None:
+        self._services.abort(reason)
 
     def _on_open(self, connection: pika.SelectConnection) -> None:
         self._stop_timer()

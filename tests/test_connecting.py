@@ -13,6 +13,7 @@ from typing import Any
 import pika
 import pytest
 from pika.adapters.select_connection import IOLoop
+from pika.exceptions import AMQPConnectionError
 
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
@@ -372,7 +373,7 @@ class TestSweeps:
 
         settings = rabbitmq_settings(vhost, connection_timeout=0.3).model_copy(update={"host": "hung.example"})
         nodes = Nodes(lambda: connection_parameters(settings, "test"), resolver=Resolver(lookup))
-        with pytest.raises(OSError, match=r"hung\.example cannot be resolved within 0\.3 s"):
+        with pytest.raises(AMQPConnectionError, match=r"hung\.example cannot be resolved within 0\.3 s"):
             connect(nodes)
         hang.set()
 

@@ -318,8 +318,8 @@ def test_what_is_kept_runs_until_ctrl_c_and_says_how_to_reach_it(private_tmp: Pa
         ([], {"RABBITMQ_VERSION": "4.3", "RABBITMQ_HOST": "mq"}, 78, "but RABBITMQ_HOST names yours"),
         ([], {"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": "1"}, 1, "RabbitMQ cannot be used"),
         (["--json", "/nowhere/account.json"], {}, 1, "--json /nowhere/account.json: No such file or directory"),
-        (["--tasks", "3"], {}, 2, "--tasks 3: --system bitrix24 4..5000"),
-        (["--tasks", "x"], {}, 2, "'x': 1..5000"),
+        (["--tasks", "3"], {}, 2, "--tasks 3: --system bitrix24 takes 4 to 5000"),
+        (["--tasks", "x"], {}, 2, "'x' is no number"),
         (["--system", "sap"], {}, 2, "invalid choice: 'sap'"),
     ],
 )

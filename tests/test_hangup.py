@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ PATIENCE = 60.0  # seconds that a test waits for what must come
 
 def test_the_end_of_its_terminal_stops_the_worker_in_order(tmp_path: Path) -> None:
     master, slave = pty.openpty()
-    with worker(tmp_path, stdin=slave, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) as process:
+    with worker(tmp_path, stdin=slave, before=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) as process:
         os.close(slave)
         os.close(master)
         assert process.wait(PATIENCE) == 0
@@ -30,7 +30,7 @@ def test_the_end_of_its_terminal_stops_the_worker_in_order(tmp_path: Path) -> No
 
 
 def test_the_end_of_its_terminal_is_nothing_to_a_worker_under_nohup(tmp_path: Path) -> None:
-    with worker(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
+    with worker(tmp_path, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
@@ -50,14 +50,22 @@ def test_a_hangup_of_a_service_does_not_leave_it_down(tmp_path: Path) -> None:
 
 
 @contextmanager
-def worker(folder: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    folder: Path, before: Callable[[], object] = lambda: None, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """One that finds no RabbitMQ, in a session of its own, when it has begun to run."""
     variables = {"RABBITMQ_PORT": "1", "LOG_DIR": str(folder / "logs"), "STATE_DIR": str(folder / "state")}
+
+    def begin() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
+        before()
+
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "main.py")],
         cwd=folder,
         env=environment(variables),
         start_new_session=True,
+        preexec_fn=begin,  # noqa: PLW1509 - it takes no lock
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         **options,

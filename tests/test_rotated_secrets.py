@@ -54,7 +54,7 @@ class TestRabbitMQ:
             node.ctl("change_password", user.username, NEW)
             node.ctl("close_all_user_connections", user.username, "rotated")
             wait_until(lambda: "not reachable" in daemon.output(), 30, "the refusal")
-            assert "ACCESS_REFUSED" in daemon.output() or "auth" in daemon.output().lower()
+            assert "RabbitMQ does not let this user in" in daemon.output()
             file.write_text(f"{NEW}\n")
             broker.publish("default.queue", topic)
             broker.wait_for_count("python-services.queue", 1, 60)

@@ -72,7 +72,7 @@ def test_a_wrong_password_is_told_and_not_shown(
     done = run(script, [], {**variables(vhost, portal), "RABBITMQ_PASSWORD": "not-the-password"}, tmp_path)
     assert done.returncode == (1 if script == "simple_test.py" else 3)
     assert f"RabbitMQ at {vhost.host}:{vhost.port}" in done.stderr
-    assert "ACCESS_REFUSED" in done.stderr
+    assert "RABBITMQ_USERNAME and RABBITMQ_PASSWORD" in done.stderr
     assert "not-the-password" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
@@ -82,7 +82,7 @@ def test_a_broker_that_is_down_is_told(portal: BitrixSandbox, tmp_path: Path, sc
     nobody_listens = BrokerAddress("127.0.0.1", free_port(), "sandbox", "some password")
     done = run(script, [], variables(nobody_listens, portal), tmp_path)
     assert done.returncode == (1 if script == "simple_test.py" else 3)
-    assert "Connection refused" in done.stderr
+    assert "connection refused" in done.stderr
     assert "Traceback" not in done.stderr
 
 

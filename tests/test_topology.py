@@ -485,12 +485,12 @@ class TestTls:
     def test_a_server_whose_certificate_nobody_trusts_is_refused(
         self, settings: RabbitMQSettings, strangers: Authority
     ) -> None:
-        assert "CERTIFICATE_VERIFY_FAILED" in self.refused(settings, ca_file=strangers.certificate.file)
-        assert "CERTIFICATE_VERIFY_FAILED" in self.refused(settings, ca_file=None)
+        assert "certificate is unknown" in self.refused(settings, ca_file=strangers.certificate.file)
+        assert "certificate is unknown" in self.refused(settings, ca_file=None)
 
     def test_a_server_under_another_name_is_refused(self, settings: RabbitMQSettings) -> None:
         # The same machine, but the certificate speaks of 127.0.0.1 only.
-        assert "CERTIFICATE_VERIFY_FAILED" in self.refused(settings, host="localhost")
+        assert "for another name" in self.refused(settings, host="localhost")
 
     def test_a_client_without_the_right_certificate_is_not_let_in(
         self, settings: RabbitMQSettings, strangers: Authority
