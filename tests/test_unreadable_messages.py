@@ -195,7 +195,7 @@ class TestQuarantine:
                 continue  # RabbitMQ itself refuses it: a CC that is no list, an expiration that is no number
             if not ReceivedProperties().decode(raw).expiration:  # which RabbitMQ itself may let expire
                 taken[f"task-{number}"] = raw
-        assert len(taken) > 20
+        assert len(taken) > 5, "chance has made enough that RabbitMQ takes"
         handler = Handler()
         bench = Bench(vhost)
         bench.add(QUEUE, handler, sent_queue=SENT)
