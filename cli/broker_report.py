@@ -47,7 +47,7 @@ def ask_broker(startup: Startup, handlers: Mapping[str, BaseMessageHandler], lan
     try:
         parameters = connection_parameters(settings, "check")
         found = look(parameters, needs)
-        noticed = remarks(parameters, [*needs.inputs, *needs.sent, *needs.written], lang) if not found.faults else []
+        noticed = remarks(parameters, needs.at_start, lang) if not found.faults else []
     except BROKER_ERRORS as error:
         reason = startup.secrets.mask(explain(error).say(lang))
         return BrokerReport([_UNUSABLE.say(lang).format(reason=reason)], [], is_usable=False)
@@ -55,11 +55,7 @@ def ask_broker(startup: Startup, handlers: Mapping[str, BaseMessageHandler], lan
         version=found.version, place=found.place, vhost=settings.virtual_host, user=settings.username
     )
     lines = [told, *(_TO_MEND.say(lang).format(what=each.say(lang)) for each in found.faults)]
-    if created := [queue for queue in found.missing if not _is_made_when_needed(queue)]:
+    if created := [queue for queue in found.missing if queue in needs.at_start]:
         lines.append(_WILL_CREATE.say(lang).format(queues=", ".join(created)))
     own = [each.say(lang) for each in found.remarks]
     return BrokerReport(lines, [startup.secrets.mask(each) for each in (*own, *noticed)], is_usable=not found.faults)
-
-
-def _is_made_when_needed(queue: str) -> bool:
-    return ".retry." in queue or queue.endswith(".owner")

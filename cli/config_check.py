@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
@@ -15,7 +14,7 @@ from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import Language, SettingsError, Text
-from runtime.loader import LoadError, make_handler, make_tracker
+from runtime.loader import LoadError, make_handler, make_tracker, settings_of
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")
 _WITH_FILE = Text("from {file} and the environment, which wins", "из {file} и окружения, которое важнее")
@@ -86,7 +85,7 @@ class _Report:
         handlers, unused = {}, {}
         for queue, cls in self._startup.handlers.items():
             try:
-                handlers[queue] = make_handler(cls, self._settings_of(cls), threading.Event())
+                handlers[queue] = make_handler(cls, settings_of(cls, self._startup.settings), threading.Event())
             except NotConfiguredError as error:
                 unused[queue] = (
                     _NOT_SET.say(self._lang).format(variable=error.variable) if error.variable else str(error)
@@ -98,7 +97,7 @@ class _Report:
         cls = self._startup.trackers.get(sent_queue)
         if cls is None:
             return _UNTRACKED.say(self._lang).format(queue=sent_queue)
-        make_tracker(cls, self._settings_of(cls), threading.Event())
+        make_tracker(cls, settings_of(cls, self._startup.settings), threading.Event())
         return f"{sent_queue}, {_TRACKED.say(self._lang)} {cls.__name__}"
 
     def _probed(self, handler: BaseMessageHandler) -> tuple[list[str], bool]:
@@ -117,7 +116,3 @@ class _Report:
         print(f"  {name:<{self._width}}  {first}")
         for line in further:
             print(f"  {'':<{self._width}}  {line}")
-
-    def _settings_of(self, cls: type[Any]) -> Any:
-        settings_class = getattr(cls, "settings_class", None)
-        return None if settings_class is None else self._startup.settings.for_system(settings_class)

@@ -22,7 +22,7 @@ from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connection_parameters
 from runtime.lifecycle import Lifecycle, Service, StopSignals
-from runtime.loader import make_handler, make_tracker
+from runtime.loader import make_handler, make_tracker, settings_of
 from runtime.nodes import LastGood, Nodes
 from runtime.resolving import Resolver
 from runtime.settlement import ProcessingSettings, Route
@@ -148,7 +148,7 @@ class Worker:
         """Those of systems that are in use."""
         handlers = {}
         for queue, cls in self._handlers.items():
-            make = partial(make_handler, cls, self._settings_of(cls), self._stop)
+            make = partial(make_handler, cls, settings_of(cls, self._settings), self._stop)
             if (handler := _made_or_skipped(queue, "consumed", make)) is not None:
                 handlers[queue] = handler
         return handlers
@@ -195,7 +195,9 @@ class Worker:
     def _make_trackers(self) -> dict[str, TrackerThread]:
         threads = {}
         for queue, cls in self._trackers.items():
-            tracker = _made_or_skipped(queue, "tracked", partial(make_tracker, cls, self._settings_of(cls), self._stop))
+            tracker = _made_or_skipped(
+                queue, "tracked", partial(make_tracker, cls, settings_of(cls, self._settings), self._stop)
+            )
             if tracker is None:
                 continue
             system = queue.removesuffix(".sent.queue")
@@ -218,10 +220,6 @@ class Worker:
             extra = {"event": "queue.tracked", "queue": queue}
             log.info("%s is tracked by %s", queue, type(tracker).__name__, extra=extra)
         return threads
-
-    def _settings_of(self, cls: type[Any]) -> Any:
-        settings_class = getattr(cls, "settings_class", None)
-        return None if settings_class is None else self._settings.for_system(settings_class)
 
     def _wake_tracker(self, sent_queue: str) -> None:
         if sent_queue in self.tracker_threads:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 JsonObject = Mapping[str, Any]
+
+
+def with_warnings(response: JsonObject, warnings: Sequence[str]) -> dict[str, Any]:
+    """What people should know of a task that has gone well stands in `warnings`, which is not there without any."""
+    return {**response, "warnings": list(warnings)} if warnings else dict(response)
 
 
 @dataclass(frozen=True, slots=True)

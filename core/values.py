@@ -53,7 +53,12 @@ def text(value: Any) -> str:
         value = "true" if value else "false"
     if isinstance(value, float):
         value = numbers.shown(value)
-    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", str(value)).replace("\0", "").strip()
+    return without_halves(str(value)).replace("\0", "").strip()
+
+
+def without_halves(written: str) -> str:
+    """A replacement character for each half of a surrogate pair, which UTF-8 cannot hold."""
+    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", written)
 
 
 def header_string(value: str) -> str:

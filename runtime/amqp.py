@@ -24,7 +24,7 @@ from runtime.amqp_frames import FramedConnection
 from runtime.nodes import Nodes, Parameters, at_address, limit_of
 from runtime.resolving import Resolver
 from runtime.returns import NO_LIMIT
-from runtime.unreachable import UnreachableError
+from runtime.unreachable import UnreachableError, causes
 
 log = logging.getLogger(__name__)
 
@@ -277,11 +277,8 @@ def _ensure_queue(connection: pika.BlockingConnection, topology: Topology, name:
 
 def describe(error: BaseException) -> str:
     """An AMQP error in one line: pika wraps what happened, and its connection errors often have an empty text."""
-    wrapped = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args]
-    for inner in reversed(wrapped):
-        if isinstance(inner, BaseException):
-            return describe(inner)
-    return str(error) or repr(error)
+    *_, innermost = causes(error)
+    return str(innermost) or repr(innermost)
 
 
 class Backoff:

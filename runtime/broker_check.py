@@ -39,6 +39,11 @@ class Needs:
     exclusive: Sequence[str] = ()
 
     @property
+    def at_start(self) -> list[str]:
+        """What is created when the worker starts; the others are when they are needed."""
+        return list(dict.fromkeys([*self.inputs, *self.sent, *self.written]))
+
+    @property
     def read(self) -> list[str]:
         return list(dict.fromkeys([*self.inputs, *self.sent, *self.copies]))
 

@@ -16,11 +16,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from core import values
 from core.errors import AmbiguousError, PermanentError
 from runtime.http import HttpAnswer
 
 _DEEPEST = 500  # levels; what wraps a result must still be read and written by Python, which gives up at 1,000
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CHARSET = re.compile(r'charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
 # UTF-8 has been tried, and these of Python's codecs are no charset of a text.
 _NOT_ANOTHER = {"utf_8", "idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"}
@@ -176,7 +176,7 @@ class _Reader:
 
     def _without_halves(self, value: Any) -> Any:
         if isinstance(value, str):
-            whole = _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+            whole = values.without_halves(value)
             if whole != value:
                 self._note("half of a character (a lone surrogate) in the answer became \N{REPLACEMENT CHARACTER}")
             return whole

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
+from config import Settings
 from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage
 from core.results import Acknowledged, Result
@@ -85,6 +86,12 @@ def settings_classes(classes: Iterable[type[Any]]) -> list[type[Any]]:
     """The systems' own settings classes, each once, in order."""
     found = (getattr(cls, "settings_class", None) for cls in classes)
     return list(dict.fromkeys(each for each in found if each is not None))
+
+
+def settings_of(cls: type[Any], settings: Settings) -> Any:
+    """Those of the class's own system; None for a class that has none."""
+    settings_class = getattr(cls, "settings_class", None)
+    return None if settings_class is None else settings.for_system(settings_class)
 
 
 def _require_handler(cls: type[Any]) -> None:

@@ -35,21 +35,21 @@ class UnreachableError(AMQPConnectionError):
 
 def explain(error: BaseException) -> Text:
     """The innermost reason that says something, with its remedy where one is known."""
-    causes = list(_causes(error))
-    for cause in reversed(causes):
+    wrapped = list(causes(error))
+    for cause in reversed(wrapped):
         if (text := _known(cause)) is not None:
             return text
-    told = next((str(cause) for cause in reversed(causes) if str(cause)), repr(causes[-1]))
+    told = next((str(cause) for cause in reversed(wrapped) if str(cause)), repr(wrapped[-1]))
     return Text(told, told)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """From the outermost to the innermost; of several, the last."""
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """What pika has wrapped, from the outermost to the innermost; of several, the last."""
     yield error
     wrapped = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args]
     for inner in reversed(wrapped):
         if isinstance(inner, BaseException):
-            yield from _causes(inner)
+            yield from causes(inner)
             return
 
 

@@ -5,6 +5,7 @@ Types: docs.camunda.org, user guide, process variables, supported variable value
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -31,26 +32,27 @@ PLAIN = st.recursive(
 )
 
 
-def _typed(kind: str, value: st.SearchStrategy[Any], **info: Any) -> st.SearchStrategy[dict[str, Any]]:
+def typed(kind: str, value: st.SearchStrategy[Any], **info: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Values of one type; `info` is their `valueInfo`."""
     beside = {"valueInfo": info} if info else {}
     return value.map(lambda each: {"type": kind, "value": each, **beside})
 
 
 TYPED = st.one_of(
-    _typed("String", TEXT | st.none()),
-    _typed("Xml", st.just("<a/>")),
-    _typed("Integer", st.integers(-(2**31), 2**31 - 1)),
-    _typed("Short", st.integers(-(2**15), 2**15 - 1)),
-    _typed("Long", st.integers(-(2**63), 2**63 - 1)),
-    _typed("Double", st.floats(allow_nan=False, allow_infinity=False)),
-    _typed("Boolean", st.booleans()),
-    _typed("Date", st.datetimes().map(lambda each: each.strftime("%Y-%m-%dT%H:%M:%S.000+0000").rjust(28, "0"))),
-    _typed("Null", st.none()),
-    _typed("Json", PLAIN.map(json.dumps)),
-    _typed("Object", PLAIN.map(json.dumps), serializationDataFormat="application/json"),
-    _typed("Object", st.just("rO0ABXQ="), serializationDataFormat="application/x-java-serialized-object"),
-    _typed("Bytes", st.just("aGk=")),
-    _typed("File", st.none(), filename="a.pdf"),
+    typed("String", TEXT | st.none()),
+    typed("Xml", st.just("<a/>")),
+    typed("Integer", st.integers(-(2**31), 2**31 - 1)),
+    typed("Short", st.integers(-(2**15), 2**15 - 1)),
+    typed("Long", st.integers(-(2**63), 2**63 - 1)),
+    typed("Double", st.floats(allow_nan=False, allow_infinity=False)),
+    typed("Boolean", st.booleans()),
+    typed("Date", st.datetimes().map(lambda each: each.strftime("%Y-%m-%dT%H:%M:%S.000+0000").rjust(28, "0"))),
+    typed("Null", st.none()),
+    typed("Json", PLAIN.map(json.dumps)),
+    typed("Object", PLAIN.map(json.dumps), serializationDataFormat="application/json"),
+    typed("Object", st.just("rO0ABXQ="), serializationDataFormat="application/x-java-serialized-object"),
+    typed("Bytes", st.binary(max_size=9).map(lambda raw: base64.b64encode(raw).decode())),
+    typed("File", st.none(), filename="a.pdf"),
     # A business object that looks alike.
     PLAIN.map(lambda each: {"type": "percent", "value": each, "reason": "loyalty"}),
 )

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from email import message_from_bytes
+from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 from consumers.email.compose import Composer
 from core import values
 from core.errors import OutcomeError, PermanentError
+from core.messages import CamundaTask
 from core.results import Done
 from sandbox.email import EmailSandbox
+from tests import engine_variables
 from tests.email_support import handler_for, message, settings_for, task
 from tests.test_email_compose import NOW
 
@@ -33,28 +36,14 @@ JSON = st.recursive(
     max_leaves=6,
 )
 
-
-def typed(kind: str, value: st.SearchStrategy[Any], info: dict[str, Any] | None = None) -> st.SearchStrategy[Any]:
-    return value.map(lambda each: {"type": kind, "value": each, **({"valueInfo": info} if info is not None else {})})
-
-
+# What a mail is made of, in the types that hold it.
 SERIALIZED = JSON.map(json.dumps)
-# The types of Camunda 7's variables (docs.camunda.org, "Process Variables", 7.24), as its REST API writes them.
 TYPED = st.one_of(
-    typed("Null", st.none()),
-    typed("Boolean", st.booleans()),
-    typed("Short", st.integers(-(2**15), 2**15 - 1)),
-    typed("Integer", st.integers(-(2**31), 2**31 - 1)),
-    typed("Long", st.integers(-(2**63), 2**63 - 1)),
-    typed("Double", st.floats(allow_nan=False, allow_infinity=False)),
-    typed("String", TEXT | ADDRESS),
-    typed("Date", st.sampled_from(["2026-12-01T21:00:00.000+0000", "1970-01-01T00:00:00.000+0000", "x"])),
-    typed("Bytes", st.binary(max_size=9).map(lambda raw: base64.b64encode(raw).decode())),
-    typed("File", st.none(), {"filename": "a.pdf", "mimeType": "application/pdf"}),
-    typed("Json", SERIALIZED),
-    typed("Xml", st.just("<a/>")),
-    typed("Object", SERIALIZED, {"serializationDataFormat": "application/json", "objectTypeName": "java.util.List"}),
-    typed("Object", st.just("rO0ABXNy"), {"serializationDataFormat": "application/x-java-serialized-object"}),
+    engine_variables.TYPED,
+    engine_variables.typed("String", ADDRESS),
+    engine_variables.typed("Date", st.sampled_from(["1970-01-01T00:00:00.000+0000", "x"])),
+    engine_variables.typed("Json", SERIALIZED),
+    engine_variables.typed("Object", SERIALIZED, serializationDataFormat="application/json"),
 )
 VARIABLES = st.dictionaries(st.sampled_from([*PARTS, *(f"email_{part}" for part in PARTS)]), TYPED | JSON | ADDRESS)
 
@@ -68,6 +57,15 @@ def server() -> Iterator[EmailSandbox]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("inputs")
+
+
+def composed(composer: Composer, given_task: CamundaTask) -> EmailMessage | PermanentError:
+    """The mail as its reader gets it, or why there is none."""
+    try:
+        letter = composer.letter(given_task, composer.recipients(given_task), NOW)
+    except PermanentError as error:
+        return error
+    return message_from_bytes(letter.content, policy=default)
 
 
 @given(VARIABLES)
@@ -92,19 +90,13 @@ def test_variables_of_every_type_make_a_mail_or_an_outcome(
 )
 def test_texts_arrive_letter_for_letter_or_are_refused_by_name(subject: str, body: str, name: str) -> None:
     variables: dict[str, Any] = {"subject": subject, "body": body, "to": f'"{name}" <a@example.com>'}
-    composer = Composer(settings_for(None, Path("/nowhere")))
     given_task = task("task-1", name="the name of the step", **variables)
-    try:
-        letter = composer.letter(given_task, composer.recipients(given_task), NOW)
-    except PermanentError as error:
-        refused = error.reason
-    else:
-        refused = ""
-    if refused:
-        assert refused.startswith(("subject: ", "to: ", "the mail has no text"))
+    composer = Composer(settings_for(None, Path("/nowhere")))
+    got = composed(composer, given_task)
+    if isinstance(got, PermanentError):
+        assert got.reason.startswith(("subject: ", "to: ", "the mail has no text"))
         return
     assert composer.warnings(given_task) == []
-    got = message_from_bytes(letter.content, policy=default)
     assert str(got["Subject"]).split() == (subject.split() or ["the", "name", "of", "the", "step"])
     text = got.get_body(("plain",))
     assert text is not None
@@ -117,16 +109,11 @@ def test_an_attachment_arrives_with_its_name_or_is_refused_by_name(name: str, co
     attachment = {"name": name, "content": base64.b64encode(content).decode(), "content_type": "application/pdf"}
     composer = Composer(settings_for(None, Path("/nowhere")))
     given_task = task("task-1", to="a@example.com", subject="x", body="x", attachments=[attachment])
-    try:
-        letter = composer.letter(given_task, composer.recipients(given_task), NOW)
-    except PermanentError as error:
-        refused = error.reason
-    else:
-        refused = ""
-    if refused:
-        assert refused.startswith("attachments")
+    mail = composed(composer, given_task)
+    if isinstance(mail, PermanentError):
+        assert mail.reason.startswith("attachments")
         return
-    [got] = message_from_bytes(letter.content, policy=default).iter_attachments()
+    [got] = mail.iter_attachments()
     assert got.get_content() == content
     if not composer.warnings(given_task):  # told where a path was left away
         assert got.get_filename() == name.strip()

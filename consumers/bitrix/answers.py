@@ -10,10 +10,8 @@ from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.fields import ANSWER_FIELD
 from consumers.bitrix.lookup import value_of
 from consumers.bitrix.rows import Row
-from consumers.bitrix.userfields import USER_FIELDS, UserField, fields_by_name
+from consumers.bitrix.userfields import FRESH_ENOUGH, USER_FIELDS, UserField, fields_by_name
 from core import values
-
-_RELOAD_PAUSE = 60.0  # seconds between two reads caused by an unknown choice
 
 
 class AnswerTexts:
@@ -50,7 +48,7 @@ class AnswerTexts:
         if field is not None and field.type != "enumeration":
             return choice
         if field is None or choice not in field.choices:
-            field = self._known(_RELOAD_PAUSE).get(ANSWER_FIELD)
+            field = self._known(FRESH_ENOUGH).get(ANSWER_FIELD)
         if field is not None and choice in field.choices:
             return field.choices[choice]
         return self._fallback.get(choice, choice)

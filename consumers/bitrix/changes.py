@@ -9,7 +9,6 @@ question reaches `OVERLAP` back, and what was told already is left out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from base_tracker import Changes
 from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, moment_of
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.lookup import PAGE, value_of
-from consumers.bitrix.rows import Row, id_of, number_of_status, rows_of
+from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutcomeError
 from runtime.watermark import Change, Mark
 
@@ -97,8 +96,8 @@ class FinishedTasks:
 
     def _finished(self, answer: Answer, earliest: datetime) -> set[Change]:
         """Without rows that cannot be read: fewer than the portal counts mean a full sweep, which finds their tasks."""
-        tasks = rows_of(answer.result.get("tasks")) if isinstance(answer.result, Mapping) else None
-        return {self._checked(task, earliest) for task in tasks or () if id_of(task) is not None}
+        tasks = rows_in(answer.result, "tasks") or ()
+        return {self._checked(task, earliest) for task in tasks if id_of(task) is not None}
 
     def _checked(self, task: Row, earliest: datetime) -> Change:
         changed, status = moment_of(task.get("changedDate")), number_of_status(task)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from consumers.bitrix import checklists
 from consumers.bitrix.batch import BATCH_LIMIT, Answer
@@ -26,7 +25,7 @@ from consumers.bitrix.portal import Portal
 from consumers.bitrix.rows import id_of
 from core.errors import AmbiguousError, LostError, OutcomeError, TransientError
 from core.messages import IncomingMessage
-from core.results import Accepted
+from core.results import Accepted, with_warnings
 from runtime.claims import KeyClaims, again
 
 LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
@@ -226,10 +225,9 @@ def _unasked(error: OutcomeError, jobs: Sequence[Job], intake: Intake) -> Iterat
 
 
 def _accepted(job: Job, warnings: Sequence[str] = ()) -> Accepted:
-    response: dict[str, Any] = {"result": {"task": dict(job.task or {})}, "success": True}
-    if warnings or job.warnings:
-        response["warnings"] = [*job.warnings, *warnings]
-    return Accepted(response, external_id=id_of(job.task), duplicate=job.existed)
+    response = {"result": {"task": dict(job.task or {})}, "success": True}
+    told = with_warnings(response, [*job.warnings, *warnings])
+    return Accepted(told, external_id=id_of(job.task), duplicate=job.existed)
 
 
 def _is_ambiguous(error: OutcomeError) -> bool:

@@ -21,17 +21,16 @@ from consumers.bitrix.errors import UnclearAnswerError
 from consumers.bitrix.fields import TASK_NAMES
 from consumers.bitrix.given import Given
 from consumers.bitrix.multifields import Entry
-from consumers.bitrix.rows import id_of, rows_of
-from consumers.bitrix.userfields import UNKNOWN_CHOICE, UNKNOWN_FIELD
+from consumers.bitrix.rows import id_of, rows_in, rows_of
+from consumers.bitrix.userfields import with_fresh_fields
 from core import values
 from core.errors import AmbiguousError, ConfigurationError, OutageError, PermanentError, TransientError
 from core.messages import CamundaTask, IncomingMessage
-from core.results import Done
+from core.results import Done, with_warnings
 from runtime.claims import KeyClaims, again, busy
 
 Item = Mapping[str, Any]
 
-_FRESH_ENOUGH = 60.0  # seconds: how often an unknown field may make us read the fields of a kind again
 _ORIGINAL_NAMES = {"useOriginalUfNames": "Y"}
 
 
@@ -140,20 +139,11 @@ class CrmItems:
         return _done(item or {"id": item_id}, [*made.warnings, *lost])
 
     def _translated(self, task: CamundaTask, kind: Kind, *, new: bool) -> TranslatedItem:
-        """A field that is not known may have been made a moment ago: then the portal's fields are read again."""
-        try:
-            made = self._translate(task, kind, None, new=new)
-        except PermanentError as error:
-            if error.code not in {UNKNOWN_FIELD, UNKNOWN_CHOICE}:
-                raise
-        else:
-            if not made.missed:
-                return made
-        return self._translate(task, kind, _FRESH_ENOUGH, new=new)
+        def translate(max_age: float | None) -> TranslatedItem:
+            rules = CrmRules(self._schemas.of(kind, max_age), self._zone, self._roles())
+            return item_fields(task, kind, rules, new=new, others=TASK_NAMES)
 
-    def _translate(self, task: CamundaTask, kind: Kind, max_age: float | None, *, new: bool) -> TranslatedItem:
-        rules = CrmRules(self._schemas.of(kind, max_age), self._zone, self._roles())
-        return item_fields(task, kind, rules, new=new, others=TASK_NAMES)
+        return with_fresh_fields(translate)
 
     def _target(self, task: CamundaTask, kind: Kind) -> int:
         found = Given(task).first(*kind.id_names, "crm_id", "crmId")
@@ -184,8 +174,7 @@ class CrmItems:
             "filter": {"originatorId": ORIGINATOR, "@originId": [key]},
             "order": {"id": "ASC"},
         }
-        result = self._client.call("crm.item.list", params).result
-        rows = rows_of(result.get("items")) if isinstance(result, Mapping) else None
+        rows = rows_in(self._client.call("crm.item.list", params).result, "items")
         if rows is None:
             # It says nothing of what is there, and must not be read as nothing.
             raise OutageError("Bitrix24 gave no usable answer to crm.item.list: no list of items", code="no_rows")
@@ -215,7 +204,5 @@ def _lost(fields: Mapping[str, Any], entries: Sequence[Entry], item: Item) -> li
 
 
 def _done(item: Item, warnings: Sequence[str], *, duplicate: bool = False) -> Done:
-    response: dict[str, Any] = {"result": {"item": dict(item)}, "success": True}
-    if warnings:
-        response["warnings"] = list(warnings)
+    response = with_warnings({"result": {"item": dict(item)}, "success": True}, warnings)
     return Done(response, external_id=id_of(item), duplicate=duplicate)

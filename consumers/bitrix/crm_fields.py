@@ -13,7 +13,7 @@ from typing import Any
 from consumers.bitrix import multifields
 from consumers.bitrix.crm_kinds import Kind
 from consumers.bitrix.crm_schema import Schema
-from consumers.bitrix.given import Given, Named
+from consumers.bitrix.given import Given, Named, bare
 from consumers.bitrix.multifields import MULTIFIELD_NAMES, Wanted
 from consumers.bitrix.people import PERSON_NAMES, ROLE_NAMES, person, responsible
 from consumers.bitrix.userfields import UNKNOWN_FIELD, find
@@ -158,7 +158,7 @@ def _accepted(rules: CrmRules, field: Any, named: Named) -> Any:
 def _unknown(named: Named, kind: Kind, given: Given) -> bool:
     """User fields of CRM items are called UF_CRM_…: only such a name in the step's metadata was meant for the item."""
     text = f"the portal has no user field {named.name} for a {kind.name}"
-    if named.of_step and named.name.replace("_", "").casefold().startswith("ufcrm"):
+    if named.of_step and bare(named.name).startswith("ufcrm"):
         raise PermanentError(f"{named.name}: {text}; correct the name in the process", code=UNKNOWN_FIELD)
     given.warnings.append(f"{named.name} was not used: {text}")
     return True

@@ -19,6 +19,11 @@ from core.messages import CamundaTask
 _USER_FIELD = re.compile(r"(?i:uf_)\w+|uf[A-Z]\w*", re.ASCII)
 
 
+def bare(name: str) -> str:
+    """The same for all ways in which a name is written: `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`."""
+    return name.replace("_", "").casefold()
+
+
 class Named(NamedTuple):
     """A value and the name that it stands under; `of_step`: in the step's own metadata."""
 

@@ -22,10 +22,10 @@ from consumers.bitrix.lookup import TaskLookup, task_of
 from consumers.bitrix.portal import Portal
 from consumers.bitrix.roles import Roles
 from consumers.bitrix.rows import id_of
-from consumers.bitrix.userfields import UNKNOWN_CHOICE, UNKNOWN_FIELD
+from consumers.bitrix.userfields import with_fresh_fields
 from core.errors import OutageError, OutcomeError, PermanentError
 from core.messages import CamundaTask, IncomingMessage
-from core.results import Done, Result
+from core.results import Done, Result, with_warnings
 from runtime.claims import KeyClaims
 
 CREATE_TASK = "bitrix_create_task"
@@ -33,8 +33,6 @@ UPDATE_TASK = "bitrix_update_task"
 SUPPORTED_TOPICS = (CREATE_TASK, UPDATE_TASK, *CREATE_TOPICS, *UPDATE_TOPICS)
 
 _PREPARING = 0.5  # threads that prepare requests or store results, for each one that waits for the portal
-
-_FRESH_ENOUGH = 60.0  # seconds: how often an unknown field may make us read the portal's fields again
 
 
 class BitrixTaskHandler(BaseMessageHandler):
@@ -161,10 +159,8 @@ class BitrixTaskHandler(BaseMessageHandler):
             params = {"taskId": task_id, "fields": made.fields}
             updated = self._client.call("tasks.task.update", params, guard=message.ensure_ours).result
         warnings = [*made.warnings, *self._add_checklists(message, task_id, made)]
-        response: dict[str, Any] = {"result": {"task": dict(task_of(updated) or {"id": str(task_id)})}, "success": True}
-        if warnings:
-            response["warnings"] = warnings
-        return Done(response, external_id=str(task_id))
+        response = {"result": {"task": dict(task_of(updated) or {"id": str(task_id)})}, "success": True}
+        return Done(with_warnings(response, warnings), external_id=str(task_id))
 
     def _add_checklists(self, message: IncomingMessage, task_id: int, made: Translated) -> list[str]:
         job = ChecklistJob(str(task_id), made.checklists, message.ensure_ours, fresh=False)
@@ -189,18 +185,9 @@ class BitrixTaskHandler(BaseMessageHandler):
         return self._with_rules(task, fields.for_creation)
 
     def _with_rules(self, task: CamundaTask, translate: fields.Translation) -> Translated:
-        """A field that is not known may have been made a moment ago: then the portal's fields are read again."""
-        try:
-            made = translate(task, self._rules(), CRM_NAMES)
-        except PermanentError as error:
-            if error.code not in {UNKNOWN_FIELD, UNKNOWN_CHOICE}:
-                raise
-        else:
-            if not made.missed:
-                return made
-        return translate(task, self._rules(max_age=_FRESH_ENOUGH), CRM_NAMES)
+        return with_fresh_fields(lambda max_age: translate(task, self._rules(max_age), CRM_NAMES))
 
-    def _rules(self, max_age: float | None = None) -> FieldRules:
+    def _rules(self, max_age: float | None) -> FieldRules:
         return FieldRules(
             key_field=self._settings.key_field,
             default_responsible_id=self._settings.default_responsible_id,

@@ -11,7 +11,7 @@ from typing import Any
 
 from consumers.bitrix.batch import Answer, Command
 from consumers.bitrix.client import BitrixClient
-from consumers.bitrix.rows import Row, id_of, rows_of
+from consumers.bitrix.rows import Row, id_of, rows_in
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
 
 PAGE = 50  # rows in one answer
@@ -139,7 +139,7 @@ def task_of(result: Any) -> Row | None:
 
 def _rows(answer: Answer) -> list[Any]:
     """Raises OutageError for an answer without rows: it says nothing of what is there, and must not be read as none."""
-    rows = rows_of(answer.result.get("tasks")) if isinstance(answer.result, Mapping) else None
+    rows = rows_in(answer.result, "tasks")
     if rows is None:
         raise OutageError("Bitrix24 gave no usable answer to tasks.task.list: no list of tasks", code="no_rows")
     return rows

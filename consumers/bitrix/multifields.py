@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from consumers.bitrix.given import Given
+from consumers.bitrix.given import Given, bare
 from consumers.bitrix.rows import plain_id, rows_of
 from core import values
 from core.errors import PermanentError
@@ -78,11 +78,7 @@ def operations(wanted: Sequence[Wanted], present: Sequence[Entry]) -> dict[str, 
             if entry is None:
                 needed[f"n{len(needed)}"] = _new(each)
                 continue
-            wanted_now = {
-                "typeId": each.type_id,
-                "valueType": each.value_type or entry["valueType"],
-                "value": entry["value"],
-            }
+            value = entry["value"]  # in the form that the portal has given it
         else:
             entry = next((entry for entry in present if _has_id(each, entry)), None)
             if entry is None and not each.value:
@@ -92,13 +88,10 @@ def operations(wanted: Sequence[Wanted], present: Sequence[Entry]) -> dict[str, 
                     f"The item has no entry {each.entry_id} of {each.type_id}: the portal would add one",
                     code="unknown_multifield",
                 )
-            wanted_now = {
-                "typeId": each.type_id,
-                "valueType": each.value_type or entry["valueType"],
-                "value": each.value,
-            }
-        if any(entry[key] != value for key, value in wanted_now.items()):
-            needed[entry["id"]] = wanted_now
+            value = each.value
+        changed = {"typeId": each.type_id, "valueType": each.value_type or entry["valueType"], "value": value}
+        if not changed.items() <= entry.items():
+            needed[entry["id"]] = changed
     return needed
 
 
@@ -126,7 +119,7 @@ def missing(sent: Sequence[Entry], item: Mapping[str, Any]) -> list[str]:
 def _with_ids(value: Any) -> Any:
     """The object that crm.item.update takes, as a list: its keys are ids, or `n0`, `n1` for new entries."""
     value = _decoded(value)
-    if not isinstance(value, Mapping) or any(_KEYS.get(_bare(key)) for key in value):
+    if not isinstance(value, Mapping) or any(_KEYS.get(bare(str(key))) for key in value):
         return value
     return [
         {"id": key, **entry} if isinstance(entry, Mapping) and not str(key).startswith("n") else entry
@@ -155,7 +148,7 @@ def _wanted(name: str, type_id: str | None, entry: Any) -> Wanted:
         if type_id is None or isinstance(entry, list | bool):
             raise BadValueError(name, entry, f"of the form {_SHAPE}")
         return Wanted(type_id, values.text(entry), None, None)
-    given = {_KEYS.get(_bare(key)): value for key, value in entry.items()}
+    given = {_KEYS.get(bare(str(key))): value for key, value in entry.items()}
     kind = values.text(given.get("typeId") or type_id or "").upper()
     value_type = values.text(given.get("valueType") or "").upper() or None
     entry_id = plain_id(given["id"]) if "id" in given else None
@@ -192,7 +185,3 @@ def _comparable(type_id: str, value: str) -> str:
     if type_id == "PHONE" and (digits := "".join(filter(str.isdigit, value))):
         return digits
     return value.strip().casefold()
-
-
-def _bare(key: Any) -> str:
-    return str(key).replace("_", "").casefold()

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from consumers.bitrix.rows import plain_id
 from core.errors import ConfigurationError
 from core.settings_errors import Text
 from runtime.changing_file import ChangingFile
@@ -67,9 +68,8 @@ def read_roles(path: Path) -> dict[str, int]:
 
 
 def _user(role: Any, user: Any) -> int:
-    digits = str(user)
-    if isinstance(user, int | str) and digits.isascii() and digits.isdecimal() and 0 < len(digits) < 19 and int(digits):
-        return int(digits)
+    if (user_id := plain_id(user)) is not None:
+        return int(user_id)
     raise RolesProblem(f"role {role} has no user id but {user!r}", f"у роли {role} не id пользователя, а {user!r}")
 
 

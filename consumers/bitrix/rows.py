@@ -20,6 +20,11 @@ def rows_of(value: Any) -> list[Any] | None:
     return list(value.values()) if isinstance(value, Mapping) else None
 
 
+def rows_in(result: Any, name: str) -> list[Any] | None:
+    """The rows of the list `name` in an answer; None when it holds no such list."""
+    return rows_of(result.get(name)) if isinstance(result, Mapping) else None
+
+
 def id_of(row: Any, name: str = "id") -> str | None:
     """The id of a row; None when it has none."""
     return plain_id(row.get(name)) if isinstance(row, Mapping) else None

@@ -14,7 +14,7 @@ from consumers.bitrix.changes import FinishedTasks
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.lookup import PAGE, TaskLookup, task_of
-from consumers.bitrix.rows import Row, id_of, number_of_status, rows_of
+from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutageError, OutcomeError, PermanentError, TransientError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
@@ -153,7 +153,7 @@ def _rows(outcome: Answer | OutcomeError) -> list[Any] | OutcomeError:
         return outcome
     if isinstance(outcome, OutcomeError):
         raise outcome
-    rows = rows_of(outcome.result.get("tasks")) if isinstance(outcome.result, Mapping) else None
+    rows = rows_in(outcome.result, "tasks")
     return OutageError("Bitrix24 tells no list of tasks", code="no_rows") if rows is None else rows
 
 

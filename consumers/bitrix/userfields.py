@@ -8,23 +8,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from consumers.bitrix.batch import Answer, Command
+from consumers.bitrix.given import bare
 from core import values
 from core.errors import ConfigurationError, PermanentError
 
 # Either may only mean that the portal was changed since its fields were read.
 UNKNOWN_FIELD = "unknown_user_field"
 UNKNOWN_CHOICE = "unknown_choice"
+FRESH_ENOUGH = 60.0  # seconds: how often an unknown name may make us read the portal's fields again
 
 _IDENTIFIERS = ("crm_category", "crm_company", "crm_contact", "crm_lead", "iblock_element", "iblock_section")
 _MONEY = re.compile(r"-?[0-9]+(\.[0-9]+)?(\|[A-Z]{3})?")  # api-reference/crm/currency/index.md: 100|USD
 
 Person = Callable[[str, Any], int]
+
+
+class MadeOfFields(Protocol):
+    """What a message was translated into. `missed`: it names a user field that is not known."""
+
+    @property
+    def missed(self) -> bool: ...
+
+
+_Made = TypeVar("_Made", bound=MadeOfFields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +129,27 @@ def choices_of(listed: Any) -> dict[str, str]:
     return {str(choice["ID"]): str(choice.get("VALUE") or "") for choice in choices if "ID" in choice}
 
 
+def with_fresh_fields(translate: Callable[[float | None], _Made]) -> _Made:
+    """A field that is not known may have been made a moment ago: then the portal's fields are read again.
+
+    `translate` is told how old they may be, in seconds; None is as old as the settings allow. Raises what it raises.
+    """
+    try:
+        made = translate(None)
+    except PermanentError as error:
+        if error.code not in {UNKNOWN_FIELD, UNKNOWN_CHOICE}:
+            raise
+    else:
+        if not made.missed:
+            return made
+    return translate(FRESH_ENOUGH)
+
+
 def find(name: str, known: Mapping[str, UserField]) -> UserField | None:
     """The field meant by a name in any of its spellings: `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`."""
     exact = known.get(name) or known.get(name.upper())
     if exact is not None:
         return exact
-    alike = list(_alike(name, known))
+    wanted = bare(name)
+    alike = [each for each in known.values() if bare(each.name) == wanted]
     return alike[0] if len(alike) == 1 else None
-
-
-def _alike(name: str, known: Mapping[str, UserField]) -> Iterator[UserField]:
-    bare = name.replace("_", "").casefold()
-    return (each for each in known.values() if each.name.replace("_", "").casefold() == bare)

@@ -22,7 +22,7 @@ from core.errors import (
     PermanentError,
 )
 from core.messages import CamundaTask, IncomingMessage
-from core.results import Done, Result
+from core.results import Done, Result, with_warnings
 from runtime.claims import KeyClaims, again, busy
 from runtime.send_journal import SendJournal
 from runtime.send_journal import busy as being_sent
@@ -132,12 +132,11 @@ class EmailHandler(BaseMessageHandler):
 
     def _done(self, task: CamundaTask, progress: Progress, *, duplicate: bool) -> Done:
         message_id = self._composer.message_id(task.task_id)
-        response: dict[str, Any] = {
+        response = {
             "success": True,
             "email_message_id": message_id,
             "email_accepted": progress.accepted,
             "email_refused": progress.refused,
         }
-        if warnings := self._composer.warnings(task):
-            response["warnings"] = warnings
-        return Done(response, external_id=message_id, duplicate=duplicate)
+        told = with_warnings(response, self._composer.warnings(task))
+        return Done(told, external_id=message_id, duplicate=duplicate)

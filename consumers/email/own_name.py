@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
+
+from runtime.resolving import is_address
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
@@ -13,7 +14,7 @@ _LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
 def is_name(written: str) -> bool:
     """A host name, or an address in brackets, as RFC 5321 4.1.2 wants them."""
     literal = _LITERAL.fullmatch(written)
-    return _is_address(literal[1]) if literal else _NAME.fullmatch(written) is not None
+    return is_address(literal[1]) if literal else _NAME.fullmatch(written) is not None
 
 
 def own_name(machine: str, address: str) -> str:
@@ -21,15 +22,7 @@ def own_name(machine: str, address: str) -> str:
 
     In a container the name is a bare id, which servers refuse.
     """
-    if "." in machine and not _is_address(machine) and _NAME.fullmatch(machine):
+    if "." in machine and not is_address(machine) and _NAME.fullmatch(machine):
         return machine
     bare = address.partition("%")[0]  # fe80::1%eth0
     return f"[IPv6:{bare}]" if ":" in bare else f"[{bare}]"
-
-
-def _is_address(written: str) -> bool:
-    try:
-        ipaddress.ip_address(written)
-    except ValueError:
-        return False
-    return True

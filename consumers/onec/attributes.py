@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.onec import kinds
 from consumers.onec.literals import EMPTY_REF, as_guid, object_ref
 from consumers.onec.metadata import EntityType, Metadata, Property
-from core import values
+from core import numbers, values
 from core.errors import ConfigurationError, PermanentError
 
 Json = dict[str, Any]
@@ -180,13 +179,6 @@ def _member(name: str, value: Any, members: tuple[str, ...] | None) -> str:
     raise values.BadValueError(name, value, f"one of {', '.join(members) or 'none'}")
 
 
-def _digits(name: str, value: Any) -> str:
-    """A number with all of them and no exponent, as it stands in a text: `125000`, `0.00000015`."""
-    number = value if type(value) is int else values.number(name, value)
-    digits = format(Decimal(repr(number)), "f")
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
-
-
 def _unwritable(name: str, what: str) -> ConfigurationError:
     return ConfigurationError(f"1C: the attribute {name} ({what}) cannot be written", code="attribute_type")
 
@@ -227,7 +219,7 @@ _PLAIN: Mapping[str, Callable[[str, Any], Any]] = {
 # How a value of an attribute of several types is written, by the type that it has; dates need the infobase's zone.
 _TEXTS: Mapping[str, Callable[[str, Any], str]] = {
     kinds.STRING: lambda _name, value: "" if value is None else values.text(value),
-    kinds.NUMBER: _digits,
+    kinds.NUMBER: lambda name, value: numbers.shown(values.number(name, value)),
     kinds.FLAG: lambda name, value: "true" if values.flag(name, value) else "false",
     kinds.GUID: lambda name, value: _guid(name, value, None),
     **dict.fromkeys(kinds.WHOLE, _long),

@@ -17,12 +17,11 @@ from consumers.onec.mapping import ODataTopic, OneCMapping, ServiceTopic
 from consumers.onec.metadata import FRESH_ENOUGH, Publication
 from consumers.onec.references import References
 from consumers.onec.services import HttpServices
-from consumers.onec.tables import Body
 from consumers.onec.view import task_view
 from core import values
 from core.errors import PermanentError
 from core.messages import CamundaTask, IncomingMessage
-from core.results import Accepted, Done, Result
+from core.results import Accepted, Done, Result, with_warnings
 
 
 class OneCHandler(BaseMessageHandler):
@@ -84,15 +83,15 @@ class OneCHandler(BaseMessageHandler):
         made = self._objects.created(topic.entity, task.task_id, body.fields, may_be_there=may_be_there, guard=guard)
         if topic.action is not None:
             made = self._objects.acted(made, topic.action, guard=guard)
-        response = self._response(made, topic, body)
+        warnings = [*body.remarks, *made.warnings]
         wanted = self._objects.key_of(topic.entity, task.task_id)
         if made.ref.key != wanted:
             warning = (
                 f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second"
             )
-            response["warnings"] = [f"{warning} object", *response.get("warnings", ())]
+            warnings.insert(0, f"{warning} object")
         result = Accepted if topic.is_tracked else Done
-        return result(response, external_id=str(made.ref), duplicate=made.was_there)
+        return result(_response(made, topic, warnings), external_id=str(made.ref), duplicate=made.was_there)
 
     def _update(self, message: IncomingMessage, topic: ODataTopic) -> Done:
         task, guard = message.task, message.ensure_ours
@@ -104,7 +103,7 @@ class OneCHandler(BaseMessageHandler):
         if topic.action is not None:
             # A posted document that was changed must be posted once more; posting twice does no harm.
             made = self._objects.acted(made, topic.action, guard=guard, again=topic.action == "Post")
-        return Done(self._response(made, topic, body), external_id=str(made.ref))
+        return Done(_response(made, topic, [*body.remarks, *made.warnings]), external_id=str(made.ref))
 
     def _target(self, task: CamundaTask, topic: ODataTopic) -> ObjectRef:
         found = TaskInputs(task).first(*topic.target)
@@ -120,7 +119,8 @@ class OneCHandler(BaseMessageHandler):
             raise values.BadValueError(name, value, f"a guid or {topic.entity}/guid")
         return ref
 
-    def _response(self, made: Made, topic: ODataTopic, body: Body) -> dict[str, Any]:
-        response = {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}
-        warnings = [*body.remarks, *made.warnings]
-        return {**response, "warnings": warnings} if warnings else response
+
+def _response(made: Made, topic: ODataTopic, warnings: Sequence[str]) -> dict[str, Any]:
+    return with_warnings(
+        {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}, warnings
+    )

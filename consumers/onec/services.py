@@ -15,7 +15,7 @@ from consumers.onec.fields import service_data
 from consumers.onec.mapping import ServiceTopic
 from core.errors import AmbiguousError, BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import CamundaTask
-from core.results import Done
+from core.results import Done, with_warnings
 from runtime.http import Guard
 from runtime.json_answers import read_answer, result_of
 
@@ -42,8 +42,7 @@ class HttpServices:
             raise service_outcome_of(refused, topic.address) from None
         told, notes = result_of(answer, f"The HTTP service {topic.address} of 1C")
         view = {"id": task.task_id, "title": topic.address, "status": "done", **told}
-        response = {"result": {"task": view}, "success": True}
-        return Done({**response, "warnings": list(notes)} if notes else response)
+        return Done(with_warnings({"result": {"task": view}, "success": True}, notes))
 
 
 def service_outcome_of(refused: RefusalError, name: str) -> OutcomeError:

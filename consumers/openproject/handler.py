@@ -28,7 +28,7 @@ from consumers.openproject.workpackages import WorkPackages
 from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentError, TransientError
 from core.inputs import Inputs
 from core.messages import IncomingMessage
-from core.results import Accepted, Done, Result
+from core.results import Accepted, Done, Result, with_warnings
 from runtime.claims import KeyClaims, again, busy
 from runtime.http import Guard
 from runtime.json_client import Json
@@ -186,8 +186,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         return Accepted(response, external_id=number, duplicate=duplicate)
 
     def _response(self, work_package: Json, warnings: Sequence[str]) -> dict[str, Any]:
-        told: dict[str, Any] = {"warnings": list(warnings)} if warnings else {}
-        return {"result": {"task": task_view(work_package, self._client)}, "success": True, **told}
+        return with_warnings({"result": {"task": task_view(work_package, self._client)}, "success": True}, warnings)
 
     # -- everything else ------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from consumers.openproject import kept, names
 from consumers.openproject.client import OpenProjectClient
@@ -19,7 +18,7 @@ from core import values
 from core.errors import AmbiguousError, PermanentError, TransientError
 from core.inputs import Inputs, activity_name
 from core.messages import IncomingMessage
-from core.results import Done
+from core.results import Done, with_warnings
 from runtime.json_client import Json
 
 # app/models/projects/identifier.rb of opf/openproject: which of the two holds is a setting of the server since 17.5.
@@ -118,10 +117,11 @@ def _result(project: Json, warnings: list[str], *, duplicate: bool) -> Done:
         # It exists, and is found by its identifier when the message comes again.
         raise AmbiguousError("OpenProject's answer to the creation of a project has no id", code="bad_answer")
     view = {"id": str(number), "title": project.get("name"), "identifier": project.get("identifier")}
-    response: dict[str, Any] = {"result": {"task": view}, "success": True}
-    if warnings:
-        response["warnings"] = warnings
-    return Done(response, external_id=str(number), duplicate=duplicate)
+    return Done(
+        with_warnings({"result": {"task": view}, "success": True}, warnings),
+        external_id=str(number),
+        duplicate=duplicate,
+    )
 
 
 def _derived_identifiers(task_id: str) -> list[str]:

@@ -18,7 +18,7 @@ from consumers.python_services.registry import HttpSpec
 from core.errors import AmbiguousError, PermanentError
 from core.inputs import Inputs
 from core.messages import CamundaTask, IncomingMessage
-from core.results import Accepted, Done, Result
+from core.results import Accepted, Done, Result, with_warnings
 from runtime.http import HttpAnswer
 from runtime.json_answers import read_answer, result_of
 
@@ -103,5 +103,4 @@ class HttpService:
 
 def response(name: str, result: Any, kind: str = "http", notes: Sequence[str] = ()) -> dict[str, Any]:
     """What becomes `response_data` of a finished task; `notes` tell how its answer was read."""
-    told = {"warnings": list(notes)} if notes else {}
-    return {"kind": kind, "service": name, "state": "done", "result": result, **told}
+    return with_warnings({"kind": kind, "service": name, "state": "done", "result": result}, notes)

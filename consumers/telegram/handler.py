@@ -16,7 +16,7 @@ from consumers.telegram.limiter import FLOOD, Limiter
 from consumers.telegram.sender import Sender
 from core.errors import BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import IncomingMessage
-from core.results import Done, Result
+from core.results import Done, Result, with_warnings
 from runtime.claims import KeyClaims, busy
 from runtime.send_journal import SendJournal
 
@@ -121,6 +121,5 @@ def _done(report: Report, warnings: Sequence[str]) -> Done:
     }
     if report.refused:
         response["telegram_refused"] = {chat: error.reason for chat, error in report.refused.items()}
-    if told := list(dict.fromkeys((*warnings, *(each for sent in parts for each in sent.told)))):
-        response["warnings"] = told
-    return Done(response, external_id=message_ids[0] or None, duplicate=not report.is_new)
+    told = list(dict.fromkeys((*warnings, *(each for sent in parts for each in sent.told))))
+    return Done(with_warnings(response, told), external_id=message_ids[0] or None, duplicate=not report.is_new)

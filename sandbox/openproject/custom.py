@@ -24,7 +24,6 @@ _PLAIN: Mapping[str, tuple[type, ...]] = {
     "Integer": (int,),
     "Boolean": (bool,),
     "Date": (str,),
-    "CalculatedValue": (int, float),
 }
 
 

@@ -31,7 +31,7 @@ def creation_form(state: State, body: Json, project: Project | None) -> tuple[in
         if error.attribute is None:
             raise
         return 200, _form("work_packages/form", "work_packages", "post", _schema(state, (), None, in_form=True), error)
-    problem = _problem_of(state, draft, {name: value for name, value in body.items() if name != "lockVersion"})
+    problem = _problem_of(state, draft, body)
     if not draft.subject and problem is None:
         problem = ApiError(422, "PropertyConstraintViolation", "Тема не может быть пустой.", attribute="subject")
     return 200, _form("work_packages/form", "work_packages", "post", _schema_of(state, draft), problem)
@@ -40,7 +40,7 @@ def creation_form(state: State, body: Json, project: Project | None) -> tuple[in
 def change_form(state: State, each: WorkPackage, body: Json) -> tuple[int, Json]:
     writing.check_version(state, each, body)
     draft = writing.copy_of(each)
-    problem = _problem_of(state, draft, {name: value for name, value in body.items() if name != "lockVersion"})
+    problem = _problem_of(state, draft, body)
     address = f"work_packages/{each.id}"
     return 200, _form(f"{address}/form", address, "patch", _schema_of(state, draft), problem)
 

@@ -77,9 +77,9 @@ def change(state: State, each: WorkPackage, body: Json) -> None:
     check_version(state, each, body)
     links = links_of(body)
     project = number_of(links, "project", state.projects, "projects")
-    if project is not None and project != each.project:
+    if project is not None:
         each.project = project
-    apply(state, each, {name: value for name, value in body.items() if name != "lockVersion"})
+    apply(state, each, body)
 
 
 def check_version(state: State, each: WorkPackage, body: Json) -> None:

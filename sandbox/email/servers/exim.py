@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from sandbox.email.servers.server import ENVIRONMENT_TO_KEEP, HOST_NAME, RealServer, Site, accounts, write
+from sandbox.email.dialects import HOST_NAME
+from sandbox.email.servers.server import ENVIRONMENT_TO_KEEP, RealServer, Site, accounts, write
 from sandbox.ports import LOOPBACK
 
 # Texts and order as in Debian's /etc/exim4/conf.d/acl/30_exim4-config_check_rcpt (4.96).

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from sandbox.email.dialects import HOST_NAME
 from sandbox.email.servers.jail import SPOOL_OF_OPENSMTPD
-from sandbox.email.servers.server import HOST_NAME, RealServer, Site, accounts, write
+from sandbox.email.servers.server import RealServer, Site, accounts, write
 from sandbox.ports import LOOPBACK
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from sandbox.email.servers.server import ENVIRONMENT_TO_KEEP, HOST_NAME, RealServer, Site, accounts, write
+from sandbox.email.dialects import HOST_NAME
+from sandbox.email.servers.server import ENVIRONMENT_TO_KEEP, RealServer, Site, accounts, write
 from sandbox.ports import LOOPBACK
 
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop")

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from sandbox.email.dialects import HOST_NAME
 from sandbox.email.servers.jail import command, environment
 from sandbox.node_guard import MARKER, GuardedFolder
 from sandbox.ports import LOOPBACK, ReservedPort
 
-HOST_NAME = "mail.test"
 ENVIRONMENT_TO_KEEP = MARKER  # by servers that clean it: by this name their processes are found
 
 _START_TIMEOUT = 60.0  # seconds; a quiet machine needs one
