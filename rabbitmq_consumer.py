@@ -194,7 +194,7 @@ class RabbitMQConsumer:
     def _look_for_starvation(self) -> None:
         connection = self._thread.connection
         if connection is not None and connection.is_open:
-            self._starvation.look(connection, self._subscriptions.values())
+            self._starvation.look(self._thread.open_channel, self._subscriptions.values())
             self._thread.call_later(self._look_interval, self._look_for_starvation)
 
     def _on_starved(self, subscription: Subscription, ready: int) -> None:
@@ -244,7 +244,7 @@ class RabbitMQConsumer:
         connection = self._thread.connection
         subscription.is_ensured = usable
         if usable and connection is not None and connection.is_open:
-            connection.channel(on_open_callback=partial(self._on_channel_open, subscription))
+            self._thread.open_channel(partial(self._on_channel_open, subscription))
         else:
             subscription.is_opening = False
             self._open_channel_later(subscription)  # the other queues go on

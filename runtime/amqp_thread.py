@@ -15,9 +15,11 @@ from functools import partial
 
 import pika
 from pika.adapters.select_connection import IOLoop
+from pika.channel import Channel
 
 from core.events import ConnectionUnstable, EventStream, QueueUnusable
 from runtime.amqp import BROKER_ERRORS, Backoff, Topology, describe
+from runtime.channels import Channels
 from runtime.declarations import Declaration, OnDone
 from runtime.nodes import Nodes, Parameters
 from runtime.racing import Race
@@ -47,8 +49,10 @@ class ConnectionThread:
         reconnect_max_delay: float,
         on_open: Callable[[pika.SelectConnection], None],
         on_lost: Callback,
+        make_room: Callback = lambda: None,
         events: EventStream | None = None,
     ) -> None:
+        """`make_room` closes channels that have nothing to do, where RabbitMQ allows no more."""
         self._name = name
         self._nodes = Nodes.of(parameters)
         self._topology = topology
@@ -57,6 +61,7 @@ class ConnectionThread:
         self._short_lives = 0  # in a row
         self._on_open = on_open
         self._on_lost = on_lost
+        self._make_room = make_room
         self._events = events
         self._closing = threading.Event()
         self._running_loop: IOLoop | None = None  # also while it connects
@@ -67,6 +72,7 @@ class ConnectionThread:
         self._thread: threading.Thread | None = None
         self._last_tick = time.monotonic()
         self.connection: pika.SelectConnection | None = None  # I/O thread only
+        self._channels: Channels | None = None  # of the connection
 
     # -- any thread -----------------------------------------------------------------------------------------------
 
@@ -109,13 +115,18 @@ class ConnectionThread:
     def is_open(self) -> bool:
         return self.connection is not None and self.connection.is_open and not self._closing.is_set()
 
+    def open_channel(self, on_open: Callable[[Channel], None]) -> None:
+        """Opens one as soon as RabbitMQ allows one more; never if the connection is lost before."""
+        if self._channels is not None:
+            self._channels.open(on_open)
+
     def ensure_queue(self, name: str, on_done: OnDone, *, anew: bool = False) -> None:
         """Creates what is missing; REFUSED, with the reason in the log, when the broker does not allow it.
 
         `on_done` is called later, and never if the connection is lost before. `anew`: also what is there, if empty.
         """
-        if self.connection is not None and self.connection.is_open:
-            Declaration(self.connection, self._topology, name, on_done, self.tell_unusable, anew=anew)
+        if self._channels is not None and self._channels.connection.is_open:
+            Declaration(self._channels, self._topology, name, on_done, self.tell_unusable, anew=anew)
 
     def tell_unusable(self, queue: str, reason: str) -> None:
         """For people: RabbitMQ refuses what the worker needs of that queue."""
@@ -189,7 +200,7 @@ class ConnectionThread:
             raise
         finally:
             self._race = self._running_loop = self._ioloop = None
-            self.connection = None
+            self.connection = self._channels = None
             self._on_lost()
             ioloop.close()
 
@@ -218,6 +229,7 @@ class ConnectionThread:
         self._nodes.answered(parameters)
         self._ioloop = connection.ioloop
         self._opened_at = time.monotonic()
+        self._channels = Channels(connection, self._make_room)
         log.info("%s connected to RabbitMQ", self._name, extra={"event": "rabbitmq.connected"})
         self._on_open(connection)
 

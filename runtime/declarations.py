@@ -6,12 +6,12 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
-import pika
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 
 from runtime.amqp import NOT_FOUND, Topology, declaring, describe, refusal, replacing
+from runtime.channels import Channels
 
 PATIENCE = 10.0  # seconds without an answer after which it is told; a queue that has lost its majority gives none
 
@@ -39,7 +39,7 @@ class Declaration:
 
     def __init__(
         self,
-        connection: pika.SelectConnection,
+        channels: Channels,
         topology: Topology,
         queue: str,
         on_done: OnDone,
@@ -47,7 +47,8 @@ class Declaration:
         *,
         anew: bool = False,
     ) -> None:
-        self._connection = connection
+        self._channels = channels
+        self._connection = channels.connection
         self._queue = queue
         is_quorum = topology.queue(queue).arguments.get("x-queue-type") == "quorum"
         self._created = Declared.YOUNG if is_quorum else Declared.CREATED
@@ -57,11 +58,11 @@ class Declaration:
         self._step = next(self._steps)
         self._channel: Channel | None = None
         self._is_over = False
-        self._timer = connection.ioloop.call_later(PATIENCE, self._on_silence)
+        self._timer = self._connection.ioloop.call_later(PATIENCE, self._on_silence)
         self._open_channel()
 
     def _open_channel(self) -> None:
-        self._connection.channel(on_open_callback=self._on_channel_open)
+        self._channels.open(self._on_channel_open)
 
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel

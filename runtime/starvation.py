@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pika
 from pika.channel import Channel
 from pika.frame import Method
 
+from runtime.channels import OpenChannel
 from runtime.subscription import Subscription
 
 PATIENCE = 15.0  # seconds without a delivery after which RabbitMQ is asked whether there would be any
@@ -51,7 +51,7 @@ class Starvation:
         """The connection is gone."""
         self._idle.clear()
 
-    def look(self, connection: pika.SelectConnection, subscriptions: Iterable[Subscription]) -> None:
+    def look(self, open_channel: OpenChannel, subscriptions: Iterable[Subscription]) -> None:
         """To be called now and then."""
         for subscription in subscriptions:
             idle, now = self._idle.get(subscription.queue), time.monotonic()
@@ -66,7 +66,7 @@ class Starvation:
                 idle.generation, idle.since, idle.is_hungry = subscription.generation, now, False
             elif now - idle.since >= idle.patience:
                 idle.is_asked = True
-                connection.channel(on_open_callback=partial(self._ask, subscription, idle))
+                open_channel(partial(self._ask, subscription, idle))
 
     def _ask(self, subscription: Subscription, idle: _Idle, channel: Channel) -> None:
         answered = partial(self._on_answer, subscription, idle, channel)

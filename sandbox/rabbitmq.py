@@ -16,7 +16,8 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -182,6 +183,20 @@ class RabbitNode:
         """Messages in each queue, delivered but unsettled ones included."""
         rows = json.loads(self.ctl("list_queues", "--vhost", vhost, "--formatter", "json", "name", "messages"))
         return {row["name"]: row["messages"] for row in rows}
+
+    @contextmanager
+    def silenced(self, vhost: str, queues: Sequence[str]) -> Iterator[None]:
+        """The processes of these queues, the leaders of quorum queues, say nothing within the block."""
+        self._tell(vhost, queues, "suspend")
+        try:
+            yield
+        finally:
+            self._tell(vhost, queues, "resume")
+
+    def _tell(self, vhost: str, queues: Sequence[str], what: str) -> None:
+        names = ", ".join(f'<<"{queue}">>' for queue in queues)
+        lookup = f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, Name))'
+        self.ctl("eval", f"[begin {lookup}, sys:{what}(amqqueue:get_pid(Queue)) end || Name <- [{names}]].")
 
     def set_memory_alarm(self, on: bool) -> None:
         """With the alarm on, the broker blocks every connection that publishes."""

@@ -25,7 +25,7 @@ BESIDE_THE_LAYERS = {"sandbox", "tests", "benchmarks"}
 
 PIKA_USERS = {
     *("runtime.amqp", "runtime.amqp_thread", "runtime.gathering", "runtime.racing", "runtime.declarations"),
-    "runtime.subscription",
+    *("runtime.subscription", "runtime.publishing_channel", "runtime.channels"),
     *("runtime.nodes", "runtime.sent_queue", "runtime.tracking"),
     *("runtime.amqp_properties", "runtime.amqp_frames", "runtime.queue_types", "runtime.queue_check"),
     *(
@@ -50,7 +50,8 @@ CLOSED_TO_CONSUMERS = {
         "runtime.broker_check",
         "runtime.starvation",
     ),
-    *("runtime.racing", "runtime.declarations", "runtime.held_queues", "runtime.nodes", "runtime.subscription"),
+    *("runtime.racing", "runtime.declarations", "runtime.nodes", "runtime.subscription"),
+    *("runtime.outgoing_queue", "runtime.publishing_channel", "runtime.channels"),
     *("runtime.gathering", "runtime.answers", "runtime.change_watch", "runtime.loader", "runtime.lifecycle"),
     *("rabbitmq_consumer", "rabbitmq_publisher", "message_processor"),
 }

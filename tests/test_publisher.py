@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import wait
+from typing import ClassVar, cast
 
 import pika
 import pytest
@@ -13,6 +14,8 @@ from pika.frame import Method
 from core.messages import OutgoingMessage
 from rabbitmq_publisher import GROWTH, MessageTooLargeError, PublisherClosedError
 from runtime.amqp import wait_queue_name
+from runtime.amqp_thread import ConnectionThread
+from runtime.publishing_channel import Publication, PublishingChannel
 from sandbox.address import BrokerAddress
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
@@ -53,18 +56,32 @@ def test_a_missing_queue_is_created_and_the_message_gets_there(vhost: BrokerAddr
     broker.wait_for_count("camunda.responses.queue", 1)
 
 
-def test_of_two_messages_with_one_id_none_is_taken_for_stored_because_the_other_is(vhost: BrokerAddress) -> None:
+def test_of_two_messages_with_one_id_none_is_taken_for_stored_because_the_other_is() -> None:
     # "unreadable:task" and whatever id a client gives to all its messages. A return names no delivery tag, and the
     # confirm of an earlier publish may come after it: the queue was deleted between the two.
-    publisher = Bench(vhost).publisher
-    futures = [publisher.publish("1c.queue", OutgoingMessage(body, "one-id")) for body in (b"first", b"second")]
-    publisher._unconfirmed = dict(enumerate(publisher._outbox, start=1))
-    publisher._outbox.clear()
+    class Fates:
+        stored: ClassVar[list[Publication]] = []
+        refused: ClassVar[list[Publication]] = []
+
+        def on_change(self) -> None: ...
+
+        def on_stored(self, publications: list[Publication]) -> None:
+            self.stored.extend(publications)
+
+        def on_refused(self, publication: Publication, reason: str) -> None:
+            assert reason == "the queue does not exist"
+            self.refused.append(publication)
+
+        def on_closed(self, unconfirmed: list[Publication]) -> None: ...
+
+    channel = PublishingChannel("1c.queue", cast(ConnectionThread, None), Fates(), longest=1.0)
+    both = [Publication("1c.queue", OutgoingMessage(body, "one-id")) for body in (b"first", b"second")]
+    channel._unconfirmed = dict(enumerate(both, start=1))
     returned = spec.Basic.Return(reply_code=312, exchange="", routing_key="1c.queue")
-    publisher._on_returned(None, returned, pika.BasicProperties(message_id="one-id"), b"second")  # type: ignore[arg-type]
-    publisher._on_confirm(Method(1, spec.Basic.Ack(2, multiple=True)))
-    publisher._tell_confirmed()
-    assert [future.done() for future in futures] == [False, False]
+    channel._on_returned(None, returned, pika.BasicProperties(message_id="one-id"), b"second")  # type: ignore[arg-type]
+    channel._on_confirm(Method(1, spec.Basic.Ack(2, multiple=True)))
+    assert Fates.refused == both
+    assert Fates.stored == []
 
 
 # A quorum queue takes one more than its length allows (3.10.8, 4.0.5, 4.3.6).
@@ -157,6 +174,34 @@ def test_what_is_confirmed_in_a_queue_of_ours_outlives_a_kill_at_any_moment(
         destructive_node.kill()
         destructive_node.start()
         wait_until(lambda: destructive_broker.count(queue) == 20, 30, "every message")
+
+
+def test_with_fewer_channels_than_queues_every_message_is_stored(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RabbitNode(server, {"channel_max": "3"}) as node, Bench(node.address).running() as bench:
+        futures = [bench.publisher.publish(f"{number % 12}.sent.queue", message(number)) for number in range(600)]
+        done, _ = wait(futures, timeout=60)
+        assert len(done) == 600
+        assert sum(node.list_queues().values()) == 600
+    assert "RabbitMQ allows 3 channels on a connection" in caplog.text
+
+
+def test_a_queue_that_is_seldom_written_to_keeps_no_channel_open(
+    node: RabbitNode, vhost: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rabbitmq_publisher.SILENCE", 0.2)
+
+    def channels() -> int:
+        return node.ctl("list_channels", "vhost").split().count(vhost.vhost)
+
+    with Bench(vhost).running() as bench:
+        wait_until(bench.publisher.is_ready, what="the connection")
+        before = channels()
+        for again in range(2):
+            futures = [bench.publisher.publish(f"{number}.sent.queue", message(again)) for number in range(30)]
+            assert len(wait(futures, timeout=60).done) == 30
+            wait_until(lambda: channels() == before, 20, "idle channels closed")
 
 
 def test_after_close_nothing_pretends_to_be_stored(vhost: BrokerAddress) -> None:

@@ -24,6 +24,7 @@ from benchmarks.faults.system_points import Step
 from consumers.bitrix import BitrixTaskHandler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
+from runtime.publishing_channel import PublishingChannel
 from runtime.subscription import Subscription
 from sandbox.camunda import RESPONSES_QUEUE
 
@@ -112,14 +113,14 @@ def _answer_acked(step: Step) -> None:
 def _before_confirm_from(is_meant: Callable[[str], bool], step: Step) -> None:
     """The broker has the message, and its confirm has arrived but is not looked at yet."""
 
-    def confirming(self: RabbitMQPublisher, frame: Any) -> None:
+    def confirming(self: PublishingChannel, frame: Any) -> None:
         last = frame.method.delivery_tag
         tags = [tag for tag in self._unconfirmed if tag == last or (frame.method.multiple and tag <= last)]
         for tag in tags:
             if is_meant(self._unconfirmed[tag].queue):
                 step()
 
-    before(RabbitMQPublisher, "_on_confirm", confirming)
+    before(PublishingChannel, "_on_confirm", confirming)
 
 
 POINTS: dict[str, Callable[[Step], None]] = {

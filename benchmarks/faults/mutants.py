@@ -26,6 +26,7 @@ from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime import answers, tracking
 from runtime.amqp_properties import ReceivedProperties
+from runtime.outgoing_queue import OutgoingQueue
 from runtime.settlement import Settler
 from runtime.subscription import Subscription
 
@@ -65,10 +66,10 @@ def _persistence() -> None:
 def _resend() -> None:
     """What a lost connection left without a confirm is forgotten."""
 
-    def put_back(_original: Any, self: Any) -> None:
-        self._unconfirmed = {}
+    def closed(original: Any, self: Any, _unconfirmed: Any) -> None:
+        original(self, [])
 
-    instead(RabbitMQPublisher, "_put_back_unconfirmed", put_back)
+    instead(OutgoingQueue, "on_closed", closed)
 
 
 def _publish_before_ack() -> None:

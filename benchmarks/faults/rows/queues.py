@@ -16,6 +16,9 @@ from sandbox.camunda import RESPONSES_QUEUE
 
 GROUP = "queues"
 
+_BESIDE = 40  # tasks that come while queues are silent
+_LONG_ENOUGH = 20.0  # seconds in which half of them must be done
+
 
 def rows() -> list[Row]:
     return [
@@ -47,6 +50,15 @@ def rows() -> list[Row]:
             prepare=refuse_some,
         ),
         Row(
+            "wait-queues-silent",
+            GROUP,
+            "the wait queues give no answer, and all connections are made anew; what needs none of them goes on",
+            strike=silence_wait_queues,
+            prepare=refuse_some_and_have_wait_queues,
+            settings={"RETRY_MAX_DELAY": "0.2"},
+            may_answer_twice=True,
+        ),
+        Row(
             "responses-queue-full",
             GROUP,
             "the responses queue takes no more (max-length, reject-publish) for 3 s",
@@ -74,8 +86,24 @@ def delete_responses(stage: Stage, _chance: random.Random) -> None:
         stage.pause(0)
 
 
+def silence_wait_queues(stage: Stage, _chance: random.Random) -> None:
+    with stage.node.silenced(stage.address.vhost, stage.wait_queues()):
+        # Their first message on a channel is the one that RabbitMQ's channel waits for.
+        stage.node.close_all_connections()
+        before = stage.answered() or 0
+        stage.feed(_BESIDE, 1.0)
+        if not stage.wait_for(lambda: (stage.answered() or 0) >= before + _BESIDE // 2, _LONG_ENOUGH):
+            reason = f"while the wait queues were silent not half of {_BESIDE} tasks was done in {_LONG_ENOUGH:.0f} s"
+            raise TimeoutError(reason)
+
+
 def refuse_some(stage: Stage) -> None:
     refuse_creations(stage, 0.2)
+
+
+def refuse_some_and_have_wait_queues(stage: Stage) -> None:
+    refuse_some(stage)
+    stage.queues.declare_wait_queue(200, stage.target.queue)
 
 
 def bound_responses(stage: Stage, limit: int = 1_000_000) -> None:

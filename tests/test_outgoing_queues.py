@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -14,12 +14,14 @@ import pytest
 
 from base_handler import BaseMessageHandler
 from core.errors import TransientError
+from core.events import EventStream
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from rabbitmq_publisher import PublisherClosedError
 from runtime.amqp_thread import ConnectionThread
 from runtime.declarations import Declared, OnDone
-from runtime.held_queues import HeldQueues
+from runtime.outgoing_queue import OutgoingQueue
+from runtime.publishing_channel import Publication, PublishingChannel
 from runtime.tracking import SweepResult
 from sandbox.address import BrokerAddress
 from sandbox.rabbitmq import RabbitNode
@@ -158,45 +160,40 @@ class TestAFullQueue:
 class TestAQueueThatSaysNothing:
     """As a quorum queue without its majority: it neither takes nor refuses. Here its process is suspended."""
 
-    @pytest.fixture
-    def suspended(self, node: RabbitNode, vhost: BrokerAddress, broker: Broker) -> Iterator[str]:
-        queue = "silent.sent.queue"
-        broker.declare(queue)
-        self._tell(node, vhost.vhost, queue, "suspend")
-        yield queue
-        self._tell(node, vhost.vhost, queue, "resume")
+    QUEUE = "silent.sent.queue"
 
-    @staticmethod
-    def _tell(node: RabbitNode, vhost: str, queue: str, what: str) -> None:
-        name = f'rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)'
-        node.ctl("eval", f"{{ok, Q}} = rabbit_amqqueue:lookup({name}), sys:{what}(amqqueue:get_pid(Q)).")
+    @pytest.fixture
+    def silence(self, node: RabbitNode, vhost: BrokerAddress, broker: Broker) -> Iterator[ExitStack]:
+        """Closing it ends the silence."""
+        broker.declare(self.QUEUE)
+        with ExitStack() as silence:
+            silence.enter_context(node.silenced(vhost.vhost, [self.QUEUE]))
+            yield silence
 
     def test_no_more_is_sent_to_it_the_others_flow_and_a_stop_does_not_wait_for_it(
         self,
         vhost: BrokerAddress,
         broker: Broker,
-        suspended: str,
-        node: RabbitNode,
+        silence: ExitStack,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        # After 400 messages RabbitMQ itself would stop to read from us (credit_flow, 3.10.8: {400, 200}).
         monkeypatch.setattr("rabbitmq_publisher.SILENCE", 0.5)
         broker.declare(RESPONSES)
         with Bench(vhost).running() as bench:
-            silent = [bench.publisher.publish(suspended, message(number)) for number in range(100)]
-            wait_until(lambda: "gives no answer" in caplog.text, what="the complaint")
-            silent += [bench.publisher.publish(suspended, message(number)) for number in range(100, 2000)]
+            silent = [bench.publisher.publish(self.QUEUE, message(number)) for number in range(2000)]
             for number in range(500):
                 bench.publisher.publish(RESPONSES, message(number)).result(5)
+            wait_until(lambda: "gives no answer" in caplog.text, what="the complaint")
             assert not any(each.done() for each in silent)
             wait_until(lambda: bench.publisher.unconfirmed() == 0, 10, "nothing that the stop would wait for")
-            self._tell(node, vhost.vhost, suspended, "resume")
+            silence.close()
             for each in silent:
                 each.result(30)
-        assert bodies(broker, suspended) == list(range(2000))
+        assert bodies(broker, self.QUEUE) == list(range(2000))
 
-    def test_asking_for_it_holds_up_no_other_queue(self, vhost: BrokerAddress, broker: Broker, suspended: str) -> None:
+    @pytest.mark.usefixtures("silence")
+    def test_asking_for_it_holds_up_no_other_queue(self, vhost: BrokerAddress, broker: Broker) -> None:
         class Quick(BaseMessageHandler):
             def __init__(self) -> None:
                 super().__init__("test")
@@ -205,7 +202,7 @@ class TestAQueueThatSaysNothing:
                 return Accepted({})
 
         bench = Bench(vhost)
-        bench.add(suspended, Quick())
+        bench.add(self.QUEUE, Quick())
         bench.add("1c.queue", Quick())
         broker.declare("1c.queue")
         broker.publish("1c.queue", camunda_message("task-1"))
@@ -250,18 +247,28 @@ class TestWhatATrackerClaims:
 
 
 class Desk:
-    """HeldQueues between a publisher and an I/O thread that a test plays: one message, `m`, for `queue`."""
+    """An OutgoingQueue between a publisher and an I/O thread that a test plays: one message, `m`, for `queue`."""
 
     queue = "a.queue.retry.100ms"
+    connection = None
 
     def __init__(self) -> None:
-        self.sent: list[Item] = []
+        self.sent: list[Publication] = []
         self.asked: list[bool] = []  # for each declaration, whether the queue is to be made anew if it is empty
         self._on_declared: list[OnDone] = []
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self.held: HeldQueues[Item] = HeldQueues(
-            cast(ConnectionThread, self), send=self.sent.append, can_send=lambda: True, longest=1.0, growth=3.0
+        self.outgoing = OutgoingQueue(
+            self.queue,
+            cast(ConnectionThread, self),
+            EventStream([]),
+            is_blocked=lambda: False,
+            on_stored=lambda _publications: None,
+            longest=1.0,
+            growth=3.0,
         )
+        self.outgoing._channel = cast(PublishingChannel, OpenChannel(self.sent))
+        self.outgoing.put(Publication(self.queue, message(1)))
+        self.outgoing.flow()
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self._timers.append((delay, callback))
@@ -281,31 +288,44 @@ class Desk:
         return [delay for delay, _ in due]
 
     def refuse(self) -> None:
-        self.held.refused(self.sent.pop())
+        self.outgoing.on_refused(self.sent.pop(), "no")
         self.time_passes()
 
+    def store(self) -> None:
+        self.outgoing.on_stored([self.sent.pop()])
+
     def lose_the_connection(self) -> None:
+        lost, self.sent[:] = list(self.sent), []
+        self.outgoing.on_closed(lost)
         self._timers.clear()
         self._on_declared.clear()
-        self.held.disconnected()
-        for item in self.sent:
-            self.held.came_back(item)
-        self.sent.clear()
-        self._timers.clear()
-        self.held.connected([])
+        self.outgoing.disconnected()
+        self.outgoing.connected(make_sure=True)
 
 
-@dataclass(frozen=True)
-class Item:
-    queue: str = Desk.queue
+class OpenChannel:
+    """Sends into a list."""
+
+    is_open = True
+    is_opening = False
+
+    def __init__(self, sent: list[Publication]) -> None:
+        self._sent = sent
+        self.send = sent.append
+
+    def __len__(self) -> int:
+        return len(self._sent)
+
+    def open(self) -> None: ...
+
+    def forget(self) -> None: ...
 
 
 class TestAQueueThatIsBrokenByTheDeathOfItsNode:
     def made(self) -> Desk:
         """Its queue was missing and has just been created."""
         desk = Desk()
-        desk.held.refused(Item())
-        desk.time_passes()
+        desk.refuse()
         desk.declared(Declared.YOUNG)
         return desk
 
@@ -328,7 +348,9 @@ class TestAQueueThatIsBrokenByTheDeathOfItsNode:
 
     def test_one_that_has_ever_taken_a_message_is_left_alone(self) -> None:
         desk = self.made()
-        desk.held.proved(Desk.queue)
+        desk.time_passes()
+        desk.store()
+        desk.outgoing.put(Publication(Desk.queue, message(2)))
         desk.lose_the_connection()
         desk.declared(Declared.THERE)
         desk.refuse()
@@ -342,8 +364,7 @@ class TestAQueueThatIsBrokenByTheDeathOfItsNode:
 
     def test_one_of_somebody_else_is_left_alone(self) -> None:
         desk = Desk()
-        desk.held.refused(Item())
-        desk.time_passes()
+        desk.refuse()
         desk.declared(Declared.THERE)
         desk.lose_the_connection()
         desk.declared(Declared.THERE)

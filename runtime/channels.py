@@ -1,0 +1,39 @@
+"""Channels on connections that may have few: RabbitMQ's `channel_max`, https://www.rabbitmq.com/docs/channels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import pika
+from pika.channel import Channel
+from pika.exceptions import NoFreeChannels
+
+log = logging.getLogger(__name__)
+
+OpenChannel = Callable[[Callable[[Channel], None]], None]
+
+PAUSE = 0.2  # seconds between looks whether a channel has become free
+
+
+class Channels:
+    """Opens channels of one connection, as many at a time as it may have. I/O thread only."""
+
+    def __init__(self, connection: pika.SelectConnection, make_room: Callable[[], None]) -> None:
+        """`make_room` closes those that have nothing to do at the moment."""
+        self.connection = connection
+        self._make_room = make_room
+
+    def open(self, on_open: Callable[[Channel], None]) -> None:
+        """Opens one as soon as there may be one more; never if the connection is lost before."""
+        if not self.connection.is_open:
+            return
+        try:
+            self.connection.channel(on_open_callback=on_open)
+        except NoFreeChannels:
+            text = "RabbitMQ allows %d channels on a connection (channel_max), and more are needed: some work waits"
+            extra = {"event": "rabbitmq.crowded", "throttle": "crowded"}
+            log.warning(text, self.connection.params.channel_max, extra=extra)
+            self._make_room()
+            self.connection.ioloop.call_later(PAUSE, partial(self.open, on_open))

@@ -1,0 +1,247 @@
+"""The way of messages to one queue, which waits for nobody else's.
+
+A queue that takes nothing at the moment holds up its own messages only: one that is missing and may not be created, one
+that is full, one that gives no answer. It is tried again with growing pauses: made sure of, then with one message, then
+with twice as many, and so on until nothing waits for it.
+
+Each has a channel of its own, because RabbitMQ's channel stands still while the leader of a quorum queue does not
+answer to the first message for it, and with it what is meant for all other queues (measured with pika alone on 3.10.8
+and 4.3.6).
+
+RabbitMQ cannot use a quorum queue any more whose node was killed within a second of its creation: it refuses each
+message after a minute (65 s on 3.10.8 and 4.0.5). One that we have created, that has never taken a message of ours, and
+that refuses one after the connection was lost, is made anew when nothing is in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from core.events import EventStream, PublishFailed
+from runtime.amqp import Backoff
+from runtime.amqp_thread import ConnectionThread
+from runtime.declarations import Declared
+from runtime.publishing_channel import Publication, PublishingChannel
+
+log = logging.getLogger(__name__)
+
+# Unconfirmed publishes to one queue; bounds what is sent twice after a lost connection. RabbitMQ reads up to 400
+# publishes ahead of a channel that stands still, and may have promised only the second half of them anew (credit_flow
+# {400, 200}, measured on 3.10.8 and 4.3.6): what is sent beyond stops its reading of the connection, for all channels.
+WINDOW = 200
+PORTION = 100  # the most that is on trial for a queue
+HOPE = 2.0  # seconds in which a queue that takes nothing is worth waiting for at the end
+
+
+class _Hold:
+    """Of a queue that takes nothing at the moment."""
+
+    def __init__(self, longest: float) -> None:
+        self.since = time.monotonic()
+        self.backoff = Backoff(0.2, longest)
+        self.portion = PORTION
+        self.is_broken = False  # perhaps, and made anew if it is empty
+        self.is_due = False  # a timer or a declaration leads on
+
+
+class OutgoingQueue:
+    """I/O thread only, but for `expected`."""
+
+    def __init__(
+        self,
+        name: str,
+        thread: ConnectionThread,
+        events: EventStream,
+        *,
+        is_blocked: Callable[[], bool],
+        on_stored: Callable[[list[Publication]], None],
+        longest: float,
+        growth: float,
+    ) -> None:
+        """`is_blocked`: the connection takes no publishes. `longest`: seconds of the longest pause.
+
+        `growth`: seconds that a quorum queue which had to be created is left alone.
+        """
+        self.name = name
+        self._thread = thread
+        self._events = events
+        self._is_blocked = is_blocked
+        self._tell_stored = on_stored
+        self._longest = longest
+        self._growth = growth
+        self._channel = PublishingChannel(name, thread, self, longest=longest)
+        self._waiting: deque[Publication] = deque()
+        self._refused: list[Publication] = []  # came back, in their order; older than what is waiting
+        self._hold: _Hold | None = None
+        self._is_unproven = False  # we have created it, and it has taken nothing since
+        self._is_orphan = False  # the same, and the connection on which it was created is gone
+        self._oldest: Publication | None = None  # without an answer at the last look
+
+    # -- any thread -----------------------------------------------------------------------------------------------
+
+    def expected(self) -> int:
+        """How many are not stored yet; none for a queue that has taken nothing for a while."""
+        hold = self._hold
+        if hold is not None and hold.since < time.monotonic() - HOPE:
+            return 0
+        return len(self._waiting) + len(self._refused) + len(self._channel)
+
+    # -- I/O thread -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_held(self) -> bool:
+        """The queue takes nothing at the moment."""
+        return self._hold is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing would be lost with it."""
+        return not (self._waiting or len(self._channel) or self._hold or self._is_unproven)
+
+    def connected(self, *, make_sure: bool) -> None:
+        """On a new connection. `make_sure`: the queue is asked for before anything is sent to it."""
+        self._is_orphan = self._is_unproven
+        if make_sure:
+            self._held().is_due = True
+            self._declare()
+            self._channel.open()
+        else:
+            self.flow()
+
+    def disconnected(self) -> None:
+        """The connection is gone, its timers and declarations with it."""
+        self._channel.forget()
+        if self._hold is not None:
+            self._hold.is_due = False
+
+    def put(self, publication: Publication) -> None:
+        """It is sent by `flow`."""
+        self._waiting.append(publication)
+
+    def flow(self) -> None:
+        """Sends what may be sent at the moment."""
+        hold = self._hold
+        if hold is None:
+            room = WINDOW - len(self._channel)
+        elif hold.is_due or len(self._channel):
+            return
+        else:
+            room = hold.portion
+            self._waiting.extendleft(reversed(self._refused))
+            self._refused.clear()
+            if not self._waiting:
+                self._hold = None
+                return
+        if not self._channel.is_open:
+            if self._waiting:
+                self._channel.open()
+            return
+        if not self._is_blocked():
+            for _ in range(min(room, len(self._waiting))):
+                self._channel.send(self._waiting[0])
+                self._waiting.popleft()  # not before: `expected` may be counting
+
+    def look(self) -> None:
+        """From time to time: a queue that has lost its majority neither takes nor refuses. Then it gets no more."""
+        oldest = self._channel.oldest()
+        reason = "RabbitMQ gives no answer about it"
+        if self._channel.is_opening and self._waiting:
+            oldest, reason = self._waiting[0], "RabbitMQ has opened no channel for it yet"
+        if oldest is not None and oldest is self._oldest:
+            self._held()
+            self._complain(reason)
+        self._oldest = oldest
+
+    def close_channel(self) -> None:
+        """Unless the broker owes an answer on it. It is opened again when something can be sent."""
+        if not len(self._channel):
+            self._channel.close()
+
+    def take_all(self) -> list[Publication]:
+        """Everything that is not stored, for good. After the end of the connection."""
+        left = [*self._channel.take_all(), *self._refused, *self._waiting]
+        self._refused.clear()
+        self._waiting.clear()
+        return left
+
+    # -- what the channel tells
+
+    def on_change(self) -> None:
+        self.flow()
+
+    def on_stored(self, publications: list[Publication]) -> None:
+        self._is_unproven = self._is_orphan = False
+        self._tell_stored(publications)
+        hold = self._hold
+        if hold is None or len(self._channel) or hold.is_due:
+            return
+        if self._refused:
+            self._try_later()
+        else:
+            hold.backoff.reset()
+            hold.portion = min(PORTION, 2 * hold.portion)
+
+    def on_refused(self, publication: Publication, reason: str) -> None:
+        self._events.emit(PublishFailed(self.name))
+        self._complain(reason)
+        hold = self._held()
+        self._refused.append(publication)
+        hold.portion = 1
+        hold.is_broken = self._is_orphan
+        if not len(self._channel):
+            self._try_later()
+
+    def on_closed(self, unconfirmed: list[Publication]) -> None:
+        self._oldest = None
+        for _ in unconfirmed:
+            self._events.emit(PublishFailed(self.name))
+        # They go out again, before everything newer.
+        if self._hold is None:
+            self._waiting.extendleft(reversed(unconfirmed))
+        else:
+            self._refused += unconfirmed
+            self._hold.portion = 1
+            self._try_later()
+
+    # -- the queue
+
+    def _held(self) -> _Hold:
+        if self._hold is None:
+            self._hold = _Hold(self._longest)
+        return self._hold
+
+    def _complain(self, reason: str) -> None:
+        extra = {"event": "publish.failed", "queue": self.name, "throttle": f"publish {self.name}"}
+        log.warning("a message for %s is not stored yet: %s", self.name, reason, extra=extra)
+
+    def _try_later(self) -> None:
+        hold = self._held()
+        if not hold.is_due:
+            hold.is_due = True
+            self._thread.call_later(hold.backoff.delay(), self._declare)
+
+    def _declare(self) -> None:
+        hold = self._held()
+        anew, hold.is_broken = hold.is_broken, False
+        if anew:
+            self._is_orphan = False  # once
+            extra = {"event": "queue.replaced", "queue": self.name}
+            log.warning("%s has never taken a message: it is made anew if it is empty", self.name, extra=extra)
+        self._thread.ensure_queue(self.name, self._on_declared, anew=anew)
+
+    def _on_declared(self, declared: Declared) -> None:
+        if declared is Declared.YOUNG:
+            self._is_unproven = True
+            self._thread.call_later(self._growth, self._on_usable)
+        elif declared is Declared.REFUSED:
+            self._held().is_due = False
+            self._try_later()
+        else:
+            self._on_usable()
+
+    def _on_usable(self) -> None:
+        self._held().is_due = False
+        self.flow()
