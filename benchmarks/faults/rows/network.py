@@ -30,6 +30,8 @@ def rows() -> list[Row]:
         GROUP,
         "reset, and the worker is killed just after it has come back",
         strike=cut_and_kill,
+        tasks=1200,  # far more in hand than in one request: a stale tag means a message that nobody has begun
+        settings={"PREFETCH": "200"},
         latency=0.4,
         proxied=True,
         may_answer_twice=True,
