@@ -81,7 +81,8 @@ class PublishingChannel:
 
     @property
     def is_open(self) -> bool:
-        return self._channel is not None
+        """False also while the connection closes it: answers to what was asked before arrive until then."""
+        return self._channel is not None and self._channel.is_open
 
     @property
     def is_opening(self) -> bool:
@@ -94,13 +95,13 @@ class PublishingChannel:
 
     def open(self) -> None:
         """Unless it is open, on its way or has just been closed; `on_change` tells the end."""
-        if self._channel or self._is_opening or self._is_resting or not self._thread.is_open():
+        if self._channel is not None or self._is_opening or self._is_resting or not self._thread.is_open():
             return
         self._is_opening = True
         self._thread.open_channel(self._on_open)
 
     def send(self, publication: Publication) -> None:
-        """Raises RuntimeError unless it is open."""
+        """Raises RuntimeError when it has never been opened."""
         if self._channel is None:
             raise RuntimeError("there is no channel to publish on")
         message = publication.message
