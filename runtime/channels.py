@@ -30,10 +30,15 @@ class Channels:
         if not self.connection.is_open:
             return
         try:
-            self.connection.channel(on_open_callback=on_open)
+            self.connection.channel(on_open_callback=partial(self._opened, on_open))
         except NoFreeChannels:
             text = "RabbitMQ allows %d channels on a connection (channel_max), and more are needed: some work waits"
             extra = {"event": "rabbitmq.crowded", "throttle": "crowded"}
             log.warning(text, self.connection.params.channel_max, extra=extra)
             self._make_room()
             self.connection.ioloop.call_later(PAUSE, partial(self.open, on_open))
+
+    def _opened(self, on_open: Callable[[Channel], None], channel: Channel) -> None:
+        # Answers to what was asked before arrive also while a connection closes. Nothing can be said any more then.
+        if channel.is_open and self.connection.is_open:
+            on_open(channel)

@@ -73,6 +73,8 @@ class Declaration:
         getattr(channel, self._step.method)(**self._step.arguments, callback=self._on_answer)
 
     def _on_answer(self, frame: Method[Any]) -> None:
+        if self._channel is None or not self._channel.is_open:
+            return  # the connection is closing it, and it does not take any more
         self._go_on(getattr(frame.method, "message_count", 0))
 
     def _on_channel_closed(self, _channel: Channel, reason: Exception) -> None:

@@ -73,6 +73,8 @@ class Starvation:
         channel.queue_declare(subscription.queue, passive=True, callback=answered)
 
     def _on_answer(self, subscription: Subscription, idle: _Idle, channel: Channel, answer: Method[Any]) -> None:
+        if not channel.is_open:
+            return  # the connection is closing it, and it does not take any more
         channel.close()
         ready = int(answer.method.message_count)
         idle.is_asked, idle.since = False, time.monotonic()

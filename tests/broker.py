@@ -85,7 +85,12 @@ class Broker:
     def peek(self, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
         """The queue's ready messages, which stay there (their `redelivered` flag gets set)."""
         with self.channel() as channel:
-            return self._ready(channel, queue)[0]
+            messages, _ = self._ready(channel, queue)
+            channel.close()
+            # A quorum queue hears of that a moment later. Until then it would seem to have lost them.
+            enough = len(messages)
+            self._wait(channel.connection.channel(), queue, lambda ready: ready >= enough, f"{enough} again", 30)
+            return messages
 
     def count(self, queue: str) -> int:
         """Ready messages; 0 when there is no such queue."""
