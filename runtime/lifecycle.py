@@ -33,7 +33,8 @@ class StopSignals:
     """SIGTERM, Ctrl+C and the end of the terminal. The handlers only note the signal and wake the main thread.
 
     SIGHUP is the end of the terminal only where there is one: a service's is somebody's "read your files again", which
-    must not end it. `hangups` counts those.
+    must not end it. `hangups` counts those. The end of a terminal is told twice, by the kernel and by its shell: that
+    is nobody's second signal.
 
     A pipe instead of threading.Event: a handler that runs while its own thread holds the event's lock would wait
     for ever.
@@ -42,6 +43,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.count = 0
         self.hangups = 0
+        self._has_lost_terminal = False
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
 
@@ -50,7 +52,7 @@ class StopSignals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: the terminal's end is not ours
-            signal.signal(signal.SIGHUP, self._on_signal if _has_terminal() else self._on_hangup)
+            signal.signal(signal.SIGHUP, self._on_end_of_terminal if _has_terminal() else self._on_hangup)
 
     def wait(self, seconds: float) -> None:
         """Returns after `seconds`, earlier when a signal comes."""
@@ -65,6 +67,11 @@ class StopSignals:
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
         self.hangups += 1
         os.write(self._write_end, b"!")
+
+    def _on_end_of_terminal(self, number: int, frame: FrameType | None) -> None:
+        if not self._has_lost_terminal:
+            self._has_lost_terminal = True
+            self._on_signal(number, frame)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1

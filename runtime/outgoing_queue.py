@@ -184,9 +184,17 @@ class OutgoingQueue:
             hold.backoff.reset()
             hold.portion = min(PORTION, 2 * hold.portion)
 
-    def on_refused(self, publication: Publication, reason: str) -> None:
+    def on_refused(self, publication: Publication) -> None:
+        self._complain("the broker refused it (queue full?)")
+        self._put_back(publication)
+
+    def on_returned(self, publication: Publication) -> None:
+        # Nothing to worry about: it is created when it is needed. If that is not possible, it is told.
+        self._complain("the queue does not exist", logging.INFO)
+        self._put_back(publication)
+
+    def _put_back(self, publication: Publication) -> None:
         self._events.emit(PublishFailed(self.name))
-        self._complain(reason)
         hold = self._held()
         self._refused.append(publication)
         hold.portion = 1
@@ -213,9 +221,9 @@ class OutgoingQueue:
             self._hold = _Hold(self._longest)
         return self._hold
 
-    def _complain(self, reason: str) -> None:
+    def _complain(self, reason: str, level: int = logging.WARNING) -> None:
         extra = {"event": "publish.failed", "queue": self.name, "throttle": f"publish {self.name}"}
-        log.warning("a message for %s is not stored yet: %s", self.name, reason, extra=extra)
+        log.log(level, "a message for %s is not stored yet: %s", self.name, reason, extra=extra)
 
     def _try_later(self) -> None:
         hold = self._held()

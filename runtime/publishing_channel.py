@@ -51,8 +51,11 @@ class Owner(Protocol):
 
     def on_stored(self, publications: list[Publication]) -> None: ...
 
-    def on_refused(self, publication: Publication, reason: str) -> None:
-        """The broker has not taken it."""
+    def on_refused(self, publication: Publication) -> None:
+        """The queue has not taken it."""
+
+    def on_returned(self, publication: Publication) -> None:
+        """There is no such queue."""
 
     def on_closed(self, unconfirmed: list[Publication]) -> None:
         """The fate of those is unknown. They are in the order of publishing."""
@@ -197,10 +200,10 @@ class PublishingChannel:
         for tag in tags:
             publication = self._unconfirmed.pop(tag)
             if isinstance(method, Basic.Nack):
-                self._owner.on_refused(publication, "the broker refused it (queue full?)")
+                self._owner.on_refused(publication)
             elif self._returned and publication in self._returned:
                 self._returned.remove(publication)
-                self._owner.on_refused(publication, "the queue does not exist")
+                self._owner.on_returned(publication)
             else:
                 stored.append(publication)
         if stored:

@@ -50,6 +50,7 @@ def test_all_is_well(tmp_path: Path, vhost: BrokerAddress, broker: Broker) -> No
     place = f"{vhost.host}:{vhost.port}, virtual host {vhost.vhost}, user {vhost.username}"
     assert_told(done, 0, f"answers: RabbitMQ {version}.", f" at {place}", f"from {tmp_path / '.env'} and the environ")
     assert "will be created at the start: bitrix24.queue, default.queue, bitrix24.sent.queue" in done.stdout
+    assert "email.sent.queue" not in done.stdout, "the worker would not follow it either: mail has no settings"
     assert "not asked: default has no question" in done.stdout
     assert vhost.password not in done.stdout
     assert portal.webhook_token not in done.stdout

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,20 @@ def test_the_end_of_its_terminal_stops_the_worker_in_order(tmp_path: Path) -> No
         os.close(master)
         assert process.wait(PATIENCE) == 0
     assert "worker.stopped" in log_of(tmp_path)
+
+
+def test_the_end_of_a_terminal_that_is_told_twice_is_no_second_signal(tmp_path: Path) -> None:
+    # By the kernel and by the shell, within milliseconds (bash 5.2 in a tmux session that is closed).
+    master, slave = pty.openpty()
+    with worker(tmp_path, stdin=slave, before=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) as process:
+        os.close(slave)
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "worker.stopping" in log_of(tmp_path), PATIENCE, "the beginning of the stop")
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGHUP)
+        os.close(master)
+        assert process.wait(PATIENCE) == 0
+    assert "worker.aborted" not in log_of(tmp_path)
 
 
 def test_the_end_of_its_terminal_is_nothing_to_a_worker_under_nohup(tmp_path: Path) -> None:

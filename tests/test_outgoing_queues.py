@@ -288,7 +288,7 @@ class Desk:
         return [delay for delay, _ in due]
 
     def refuse(self) -> None:
-        self.outgoing.on_refused(self.sent.pop(), "no")
+        self.outgoing.on_refused(self.sent.pop())
         self.time_passes()
 
     def store(self) -> None:

@@ -61,16 +61,17 @@ def test_of_two_messages_with_one_id_none_is_taken_for_stored_because_the_other_
     # confirm of an earlier publish may come after it: the queue was deleted between the two.
     class Fates:
         stored: ClassVar[list[Publication]] = []
-        refused: ClassVar[list[Publication]] = []
+        returned: ClassVar[list[Publication]] = []
 
         def on_change(self) -> None: ...
 
         def on_stored(self, publications: list[Publication]) -> None:
             self.stored.extend(publications)
 
-        def on_refused(self, publication: Publication, reason: str) -> None:
-            assert reason == "the queue does not exist"
-            self.refused.append(publication)
+        def on_refused(self, publication: Publication) -> None: ...
+
+        def on_returned(self, publication: Publication) -> None:
+            self.returned.append(publication)
 
         def on_closed(self, unconfirmed: list[Publication]) -> None: ...
 
@@ -80,7 +81,7 @@ def test_of_two_messages_with_one_id_none_is_taken_for_stored_because_the_other_
     returned = spec.Basic.Return(reply_code=312, exchange="", routing_key="1c.queue")
     channel._on_returned(None, returned, pika.BasicProperties(message_id="one-id"), b"second")  # type: ignore[arg-type]
     channel._on_confirm(Method(1, spec.Basic.Ack(2, multiple=True)))
-    assert Fates.refused == both
+    assert Fates.returned == both
     assert Fates.stored == []
 
 

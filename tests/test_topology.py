@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -429,6 +431,12 @@ def tls_port() -> int:
     return free_port()
 
 
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=5):
+        return True
+    return False
+
+
 @pytest.fixture(scope="module")
 def tls_node(server: Server, authority: Authority, tls_port: int) -> Iterator[RabbitNode]:
     if not isinstance(server, LocalServer):
@@ -443,6 +451,8 @@ def tls_node(server: Server, authority: Authority, tls_port: int) -> Iterator[Ra
         "ssl_options.fail_if_no_peer_cert": "true",
     }
     with RabbitNode(server, config) as node:
+        # RabbitMQ opens it after the port that the node is waited for by.
+        wait_until(lambda: listens(tls_port), what="the TLS port")
         yield node
 
 
@@ -495,9 +505,9 @@ class TestTls:
     def test_a_client_without_the_right_certificate_is_not_let_in(
         self, settings: RabbitMQSettings, strangers: Authority
     ) -> None:
-        self.refused(settings, cert_file=None, key_file=None)
+        assert "nobody listens" not in self.refused(settings, cert_file=None, key_file=None)
         client = strangers.issue("client")
-        self.refused(settings, cert_file=client.file, key_file=client.key)
+        assert "nobody listens" not in self.refused(settings, cert_file=client.file, key_file=client.key)
 
     def test_without_verification_any_certificate_will_do(
         self, settings: RabbitMQSettings, strangers: Authority
