@@ -27,7 +27,8 @@ from core.errors import OutcomeError
 from core.events import EventStream
 from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.results import Accepted
-from core.settings_errors import SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Text
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connect, connection_parameters
 from runtime.loader import LoadError

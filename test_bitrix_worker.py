@@ -31,7 +31,8 @@ from cli.exit_codes import (
 )
 from cli.texts import language, make_streams_forgiving
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import Language, SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Language, Text
 from runtime.amqp import ERRORS_QUEUE, NOT_FOUND, connect, connection_parameters
 from runtime.secrets import Secrets
 from runtime.unreachable import explain

@@ -17,7 +17,8 @@ from consumers.bitrix.handler import BitrixTaskHandler
 from consumers.bitrix.lookup import TaskLookup
 from consumers.bitrix.rows import id_of
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import Language, SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Language, Text
 from runtime.secrets import Secrets
 from runtime.settings import load_settings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from base_handler import BaseMessageHandler
 from cli.queue_remarks import remarks
 from cli.startup import Startup
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 from runtime.amqp import BROKER_ERRORS, ERRORS_QUEUE, connection_parameters
 from runtime.broker_check import Needs, look
 from runtime.unreachable import explain

@@ -13,7 +13,8 @@ from cli.broker_report import ask_broker
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import Language, SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Language, Text
 from runtime.loader import LoadError, make_handler, make_tracker, settings_of
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")

@@ -24,7 +24,7 @@ from core.events import (
     SystemPaused,
     SystemResumed,
 )
-from core.settings_errors import Text
+from core.texts import Text
 
 Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh", "unstable", "unusable"]
 

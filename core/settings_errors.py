@@ -7,19 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Language = Literal["en", "ru"]
-
-
-class Text(NamedTuple):
-    """One statement in both languages of the operators."""
-
-    en: str
-    ru: str
-
-    def say(self, language: Language) -> str:
-        return self.ru if language == "ru" else self.en
+from core.texts import Language, Text
 
 
 class ValueProblem(ValueError):  # noqa: N818  # not an error of the program: pydantic wants a ValueError

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from core.settings_errors import Mistake, Notice, Text
+from core.settings_errors import Mistake, Notice
+from core.texts import Text
 
 
 @dataclass

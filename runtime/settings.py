@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from config import EnvironmentSettings, NamedSecrets, RabbitMQSettings, Settings, WorkerSettings
-from core.settings_errors import Mistake, Notice, SettingsError, Text
+from core.settings_errors import Mistake, Notice, SettingsError
+from core.texts import Text
 from runtime.env_file import EnvFile, read_env_file
 from runtime.log_format import escape
 from runtime.secret_files import FileSecret, SecretFileError, read_secret

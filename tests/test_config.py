@@ -23,8 +23,9 @@ from consumers.email.config import EmailSettings
 from consumers.onec.config import OneCSettings
 from consumers.openproject.config import OpenProjectSettings
 from consumers.telegram.config import TelegramSettings
-from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
+from core.settings_errors import Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
+from core.texts import Language
 from runtime.settings import load_settings
 from runtime.settings_names import secret_fields, variables_of
 from runtime.settings_texts import default_text

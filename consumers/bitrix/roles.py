@@ -14,7 +14,7 @@ import yaml
 
 from consumers.bitrix.rows import plain_id
 from core.errors import ConfigurationError
-from core.settings_errors import Text
+from core.texts import Text
 from runtime.changing_file import ChangingFile
 
 VARIABLE = "BITRIX_ROLES_FILE"

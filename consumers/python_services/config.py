@@ -15,7 +15,8 @@ from consumers.python_services.processes import callable_problem
 from consumers.python_services.registry import HttpSpec, PythonSpec, Registry
 from consumers.python_services.registry_file import Problem, UnreadableError, named_variables, read_registry
 from core.errors import NotConfiguredError
-from core.settings_errors import FieldProblem, Text
+from core.settings_errors import FieldProblem
+from core.texts import Text
 from runtime.http_settings import clear_text_notice
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from consumers.python_services.registry import KINDS, HttpSpec, Registry, Spec
-from core.settings_errors import Text
+from core.texts import Text
 from runtime.settings_texts import explain
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
