@@ -74,7 +74,7 @@ def run_worker(lang: Language) -> int:
         print(error.render(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     except LoadError as error:
-        print(error, file=sys.stderr)
+        print(error.text.say(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     return EXIT_OK if orderly else EXIT_INTERRUPTED
 

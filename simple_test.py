@@ -50,6 +50,10 @@ _WRONG = Text("wrong: {what}", "неверно: {what}")
 class WrongMessageError(Exception):
     """What was read back is not what the contract says."""
 
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
+
 
 def main() -> int:
     make_streams_forgiving()
@@ -60,7 +64,7 @@ def main() -> int:
         print(error.render(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     except LoadError as error:
-        print(error, file=sys.stderr)
+        print(error.text.say(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
 
     def good(text: Text, **values: object) -> None:
@@ -88,7 +92,7 @@ def main() -> int:
     except NotConfirmedError:
         problem = _NOT_CONFIRMED.say(lang).format(seconds=round(CONFIRM_TIMEOUT))
     except (WrongMessageError, OutcomeError) as error:
-        problem = _WRONG.say(lang).format(what=error)
+        problem = _WRONG.say(lang).format(what=error.text.say(lang))
     else:
         return EXIT_OK
     print(f"✖ {problem}", file=sys.stderr)
@@ -129,7 +133,9 @@ def verify(channel: BlockingChannel, queue: str, task: CamundaTask) -> int:
     """The size of the one message in the queue, in bytes. Raises WrongMessageError."""
     method, properties, body = channel.basic_get(queue, auto_ack=True)
     if method is None or properties is None or body is None:
-        raise WrongMessageError("the confirmed message is not in its queue")
+        raise WrongMessageError(
+            Text("the confirmed message is not in its queue", "подтверждённого сообщения нет в очереди")
+        )
     sent = decode_sent(body)
     for name, found, expected in (
         ("delivery_mode", properties.delivery_mode, pika.DeliveryMode.Persistent.value),
@@ -146,7 +152,9 @@ def verify(channel: BlockingChannel, queue: str, task: CamundaTask) -> int:
 
 def _require(name: str, found: Any, expected: Any) -> None:
     if found != expected:
-        raise WrongMessageError(f"{name} is {found!r}, {expected!r} was expected")
+        raise WrongMessageError(
+            Text(f"{name} is {found!r}, {expected!r} was expected", f"{name} – {found!r}, а ожидалось {expected!r}")
+        )
 
 
 if __name__ == "__main__":

@@ -224,7 +224,7 @@ def main(arguments: list[str]) -> int:
         place = ", ".join(f"{host}:{port}" for host, port in settings.rabbitmq.endpoints)
         problem = _RABBITMQ_BAD.say(lang).format(place=place, reason=mask(explain(error.__cause__ or error).say(lang)))
     except OutcomeError as error:
-        problem = REFUSED.say(lang).format(reason=mask(error.reason))
+        problem = REFUSED.say(lang).format(reason=mask(error.text.say(lang)))
     print(f"✖ {problem}", file=sys.stderr)
     return EXIT_CHECK_FAILED
 

@@ -56,7 +56,7 @@ def init_fields(environ: Mapping[str, str], env_file: Path, lang: Language) -> i
     try:
         report = init.init_fields(client, bitrix.key_field)
     except OutcomeError as error:
-        reason = Secrets(settings.secret_values()).mask(error.reason)
+        reason = Secrets(settings.secret_values()).mask(error.text.say(lang))
         print(REFUSED.say(lang).format(reason=reason), file=sys.stderr)
         return EXIT_CHECK_FAILED
     _print_report(report, bitrix.key_field, lang)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from core.errors import ConfigurationError
+from core.texts import Text
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class ChangingFile(Generic[_Content]):
         except (OSError, ConfigurationError) as error:
             self._stamp = None  # looked at again and again until it can be used
             extra = {"event": "file.unreadable", "throttle": f"file {self._variable}"}
-            log.error("%s; what it held before stays in use", self._told(error), extra=extra)
+            log.error("%s; what it held before stays in use", self._told(error).en, extra=extra)
             return
         if self._content != content:
             text = "%s has changed and is used from now on"
@@ -89,7 +90,10 @@ class ChangingFile(Generic[_Content]):
         self._stamp, self._read_at, self._next_look = stamp, now, now + LOOK
         return content
 
-    def _told(self, error: OSError | ConfigurationError) -> str:
+    def _told(self, error: OSError | ConfigurationError) -> Text:
         if isinstance(error, ConfigurationError):
-            return error.reason
-        return f"{self._variable} {self._path} cannot be read: {error.strerror}"
+            return error.text
+        return Text(
+            f"{self._variable} {self._path} cannot be read: {error.strerror}",
+            f"{self._variable} {self._path} не читается: {error.strerror}",
+        )
