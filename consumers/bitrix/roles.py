@@ -77,7 +77,8 @@ def _usable(path: Path) -> dict[str, int]:
     try:
         return read_roles(path)
     except RolesProblem as problem:
-        raise ConfigurationError(f"{VARIABLE} {path}: {problem}", code="roles_file") from problem
+        text = Text(*(f"{VARIABLE} {path}: {each}" for each in problem.text))
+        raise ConfigurationError(text, code="roles_file") from problem
 
 
 class _StrictLoader(yaml.SafeLoader):
