@@ -305,7 +305,7 @@ entity = "Document_ЗаказКлиента"
 finish = { when = "status", attribute = "Статус1", done = ["x"] }
 """
     with OneCSandbox() as base:
-        told = list(handler_for(base, mapping_file=mapping_file(tmp_path, text)).inspect())
+        told = [each.en for each in handler_for(base, mapping_file=mapping_file(tmp_path, text)).inspect()]
     assert len(told) == 3
     assert "topic no_attribute" in told[0]
     assert "ИНН" in told[0], "what may have been meant"
