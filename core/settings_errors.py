@@ -37,13 +37,14 @@ class FieldProblem(NamedTuple):
 class Mistake:
     """One wrong setting. `shown` is the value as it may be printed, None when there is none to show."""
 
-    variable: str
+    variable: str | Text  # or where it stands, if it has no name
     shown: str | None
     problem: Text
     hint: Text
 
     def render(self, language: Language) -> str:
-        name = self.variable if self.shown is None else f"{self.variable}={self.shown}"
+        variable = Text.of(self.variable).say(language)
+        name = variable if self.shown is None else f"{variable}={self.shown}"
         return f"  {name}\n      {self.problem.say(language)}\n      → {self.hint.say(language)}"
 
 

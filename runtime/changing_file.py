@@ -30,6 +30,13 @@ def stamp_of(path: Path) -> Stamp:
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
+def unreadable(error: OSError | ValueError) -> Text:
+    """Why the text of a file could not be had; a ValueError is about its encoding."""
+    if isinstance(error, OSError):
+        return Text(f"cannot be read: {error.strerror}", f"не читается: {error.strerror}")
+    return Text("cannot be read: not UTF-8", "не читается: это не UTF-8")
+
+
 class ChangingFile(Generic[_Content]):
     """Usable from any thread. `variable` names the file for people; `read` raises ConfigurationError.
 
@@ -93,7 +100,4 @@ class ChangingFile(Generic[_Content]):
     def _told(self, error: OSError | ConfigurationError) -> Text:
         if isinstance(error, ConfigurationError):
             return error.text
-        return Text(
-            f"{self._variable} {self._path} cannot be read: {error.strerror}",
-            f"{self._variable} {self._path} не читается: {error.strerror}",
-        )
+        return Text(*(f"{self._variable} {self._path} {each}" for each in unreadable(error)))

@@ -125,7 +125,7 @@ class _Loader:
                 "the file must hold the secret alone, as UTF-8 text, readable by the worker's user",
                 "в файле должен быть только секрет, текст UTF-8, с правом чтения у пользователя воркера",
             )
-            self._mistake(variable, str(path), Text(str(error), error.russian), hint)
+            self._mistake(variable, str(path), error.text, hint)
             return ""
 
     def _file_of(self, variable: str) -> Path | None:

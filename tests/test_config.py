@@ -25,7 +25,7 @@ from consumers.openproject.config import OpenProjectSettings
 from consumers.telegram.config import TelegramSettings
 from core.settings_errors import Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
-from core.texts import Language
+from core.texts import Language, Text
 from runtime.settings import load_settings
 from runtime.settings_names import secret_fields, variables_of
 from runtime.settings_texts import default_text
@@ -46,7 +46,7 @@ def load(environ: dict[str, str] | None = None, env_file: Path | None = None) ->
 def mistakes(environ: dict[str, str], env_file: Path | None = None) -> dict[str, Mistake]:
     with pytest.raises(SettingsError) as caught:
         load(environ, env_file)
-    return {each.variable: each for each in reversed(caught.value.mistakes)}
+    return {Text.of(each.variable).en: each for each in reversed(caught.value.mistakes)}
 
 
 def told_about(environ: dict[str, str]) -> tuple[Mistake, ...]:

@@ -85,7 +85,9 @@ class ServicesSettings(EnvironmentSettings):
                 if reason is not None:
                     yield Problem(
                         f"services.{name}.callable",
-                        Text(f"{spec.callable} cannot be used: {reason}", f"{spec.callable} не годится: {reason}"),
+                        Text(
+                            f"{spec.callable} cannot be used: {reason.en}", f"{spec.callable} не годится: {reason.ru}"
+                        ),
                         Text(
                             "it must be importable by the worker's Python from its folder or PYTHONPATH",
                             "её должен находить Python воркера: в его папке или через PYTHONPATH",
