@@ -123,7 +123,7 @@ def _server_error(status: int, write: bool) -> Rule:
 def _of_something_else(status: int, what: str, *, write: bool, retry_after: float | None) -> OutcomeError:
     reason = Text(
         f"Something in between answered {what} in Telegram's place (HTTP {status})",
-        f"На запрос {what} вместо Telegram ответило что-то промежуточное (HTTP {status})",
+        f"На запрос {what} ответил не Telegram, а что-то на пути к нему (HTTP {status})",
     )
     if status == 407:
         return refusal(Rule(ConfigurationError, _PROXY_LOGIN), reason, code="http_407")
