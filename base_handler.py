@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 from core.errors import OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted, Result
+from core.texts import Text
 
 HandlerOutcome = Result | OutcomeError
 MoreMessages = Callable[[int], Sequence[IncomingMessage]]
@@ -84,7 +85,7 @@ class BaseMessageHandler:
     def probe(self) -> None:
         """Asks a paused system, cheaply, whether it is usable again. Raises OutageError or ConfigurationError."""
 
-    def inspect(self) -> Sequence[str]:
+    def inspect(self) -> Sequence[str | Text]:
         """What people should mend in the system's set-up, found by asking it; one sentence each, none if all is well.
 
         Asked once at start, beside the work, and by `config check --probe`. Raises what `probe` raises.

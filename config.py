@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.messages import Limits
-from core.settings_errors import FieldProblem, Notice, Text, ValueProblem
+from core.settings_errors import FieldProblem, Notice, ValueProblem
 from core.settings_values import LOOPBACK_HOSTS, Endpoint, parse_endpoints, parse_json_object, parse_pairs
+from core.texts import Text
 
 QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
     "bitrix24.queue": {

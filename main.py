@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
-from core.settings_errors import Language, SettingsError
+from core.settings_errors import SettingsError
+from core.texts import Language
 
 if TYPE_CHECKING:
     from cli.parser import Parser
@@ -73,7 +74,7 @@ def run_worker(lang: Language) -> int:
         print(error.render(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     except LoadError as error:
-        print(error, file=sys.stderr)
+        print(error.text.say(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     return EXIT_OK if orderly else EXIT_INTERRUPTED
 

@@ -27,7 +27,8 @@ from core.errors import OutcomeError
 from core.events import EventStream
 from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.results import Accepted
-from core.settings_errors import SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Text
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connect, connection_parameters
 from runtime.loader import LoadError
@@ -49,6 +50,10 @@ _WRONG = Text("wrong: {what}", "неверно: {what}")
 class WrongMessageError(Exception):
     """What was read back is not what the contract says."""
 
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
+
 
 def main() -> int:
     make_streams_forgiving()
@@ -59,7 +64,7 @@ def main() -> int:
         print(error.render(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     except LoadError as error:
-        print(error, file=sys.stderr)
+        print(error.text.say(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
 
     def good(text: Text, **values: object) -> None:
@@ -87,7 +92,7 @@ def main() -> int:
     except NotConfirmedError:
         problem = _NOT_CONFIRMED.say(lang).format(seconds=round(CONFIRM_TIMEOUT))
     except (WrongMessageError, OutcomeError) as error:
-        problem = _WRONG.say(lang).format(what=error)
+        problem = _WRONG.say(lang).format(what=error.text.say(lang))
     else:
         return EXIT_OK
     print(f"✖ {problem}", file=sys.stderr)
@@ -128,7 +133,9 @@ def verify(channel: BlockingChannel, queue: str, task: CamundaTask) -> int:
     """The size of the one message in the queue, in bytes. Raises WrongMessageError."""
     method, properties, body = channel.basic_get(queue, auto_ack=True)
     if method is None or properties is None or body is None:
-        raise WrongMessageError("the confirmed message is not in its queue")
+        raise WrongMessageError(
+            Text("the confirmed message is not in its queue", "подтверждённого сообщения нет в очереди")
+        )
     sent = decode_sent(body)
     for name, found, expected in (
         ("delivery_mode", properties.delivery_mode, pika.DeliveryMode.Persistent.value),
@@ -145,7 +152,9 @@ def verify(channel: BlockingChannel, queue: str, task: CamundaTask) -> int:
 
 def _require(name: str, found: Any, expected: Any) -> None:
     if found != expected:
-        raise WrongMessageError(f"{name} is {found!r}, {expected!r} was expected")
+        raise WrongMessageError(
+            Text(f"{name} is {found!r}, {expected!r} was expected", f"{name} – {found!r}, а ожидалось {expected!r}")
+        )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ from cli.exit_codes import (
 )
 from cli.texts import language, make_streams_forgiving
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import Language, SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Language, Text
 from runtime.amqp import ERRORS_QUEUE, NOT_FOUND, connect, connection_parameters
 from runtime.secrets import Secrets
 from runtime.unreachable import explain
@@ -223,7 +224,7 @@ def main(arguments: list[str]) -> int:
         place = ", ".join(f"{host}:{port}" for host, port in settings.rabbitmq.endpoints)
         problem = _RABBITMQ_BAD.say(lang).format(place=place, reason=mask(explain(error.__cause__ or error).say(lang)))
     except OutcomeError as error:
-        problem = REFUSED.say(lang).format(reason=mask(error.reason))
+        problem = REFUSED.say(lang).format(reason=mask(error.text.say(lang)))
     print(f"✖ {problem}", file=sys.stderr)
     return EXIT_CHECK_FAILED
 

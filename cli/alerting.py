@@ -15,7 +15,8 @@ from consumers.telegram.chats import chats_of
 from consumers.telegram.config import TelegramSettings
 from core.alerts import AlertBook, AlertPolicy
 from core.errors import NotConfiguredError
-from core.settings_errors import Mistake, SettingsError, Text
+from core.settings_errors import Mistake, SettingsError
+from core.texts import Text
 from core.values import BadValueError
 from runtime.alert_settings import AlertSettings
 from runtime.alerting import Alerting, Channel

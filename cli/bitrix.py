@@ -17,7 +17,8 @@ from consumers.bitrix.handler import BitrixTaskHandler
 from consumers.bitrix.lookup import TaskLookup
 from consumers.bitrix.rows import id_of
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import Language, SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Language, Text
 from runtime.secrets import Secrets
 from runtime.settings import load_settings
 
@@ -55,7 +56,7 @@ def init_fields(environ: Mapping[str, str], env_file: Path, lang: Language) -> i
     try:
         report = init.init_fields(client, bitrix.key_field)
     except OutcomeError as error:
-        reason = Secrets(settings.secret_values()).mask(error.reason)
+        reason = Secrets(settings.secret_values()).mask(error.text.say(lang))
         print(REFUSED.say(lang).format(reason=reason), file=sys.stderr)
         return EXIT_CHECK_FAILED
     _print_report(report, bitrix.key_field, lang)

@@ -11,7 +11,7 @@ from base_handler import BaseMessageHandler
 from cli.queue_remarks import remarks
 from cli.startup import Startup
 from core.errors import NotConfiguredError
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 from runtime.amqp import BROKER_ERRORS, ERRORS_QUEUE, connection_parameters
 from runtime.broker_check import Needs, look
 from runtime.loader import make_tracker, settings_of

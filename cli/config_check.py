@@ -13,7 +13,8 @@ from cli.broker_report import ask_broker
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import Language, SettingsError, Text
+from core.settings_errors import SettingsError
+from core.texts import Language, Text
 from runtime.loader import LoadError, make_handler, make_tracker, settings_of
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")
@@ -23,7 +24,6 @@ _IN_USE = Text("in use", "используется")
 _TRACKED = Text("tracked by", "отслеживает")
 _UNTRACKED = Text("NOT TRACKED: results stay in {queue}", "НЕ ОТСЛЕЖИВАЕТСЯ: результаты останутся в {queue}")
 _NOT_IN_USE = Text("not in use: {reason}", "не используется: {reason}")
-_NOT_SET = Text("{variable} is not set", "{variable} не задана")
 _USABLE = Text("answers", "отвечает")
 _UNUSABLE = Text("NOT USABLE: {reason}", "НЕДОСТУПНА: {reason}")
 _NOT_ASKED = Text("not asked: {handler} has no question", "не спрошена: у {handler} нет вопроса")
@@ -44,7 +44,7 @@ def check_configuration(environ: Mapping[str, str], env_file: Path, lang: Langua
         print(error.render(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     except LoadError as error:
-        print(error, file=sys.stderr)
+        print(error.text.say(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     return EXIT_OK if usable else EXIT_CHECK_FAILED
 
@@ -87,9 +87,7 @@ class _Report:
             try:
                 handlers[queue] = make_handler(cls, settings_of(cls, self._startup.settings), threading.Event())
             except NotConfiguredError as error:
-                unused[queue] = (
-                    _NOT_SET.say(self._lang).format(variable=error.variable) if error.variable else str(error)
-                )
+                unused[queue] = error.text.say(self._lang)
         return handlers, unused
 
     def _tracking(self, queue: str) -> str:
@@ -108,8 +106,8 @@ class _Report:
             handler.probe()
             remarks = handler.inspect()
         except OutcomeError as error:
-            return [_UNUSABLE.say(lang).format(reason=mask(str(error)))], False
-        told = [_TO_MEND.say(lang).format(remark=mask(remark)) for remark in remarks]
+            return [_UNUSABLE.say(lang).format(reason=mask(error.text.say(lang)))], False
+        told = [_TO_MEND.say(lang).format(remark=mask(Text.of(remark).say(lang))) for remark in remarks]
         return [_USABLE.say(lang), *told], not remarks
 
     def _print(self, name: str, first: str, *further: str) -> None:

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any, NoReturn
 
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 
 _USAGE = Text("usage: ", "использование: ")
 _OPTIONS = Text("options", "параметры")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 from runtime.amqp import BROKER_ERRORS
 from runtime.nodes import Parameters
 from runtime.queue_check import dangers

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Mapping
 
-from core.settings_errors import Language
+from core.texts import Language
 
 TEXTS: Mapping[Language, Mapping[str, str]] = {
     "en": {

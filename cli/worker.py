@@ -17,6 +17,7 @@ from core.errors import NotConfiguredError, OutcomeError, StoppingError
 from core.events import EventStream
 from core.policy import RetryPolicy, lease_for
 from core.stats import Statistics
+from core.texts import Text
 from message_processor import MessageProcessor
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
@@ -279,7 +280,7 @@ def _inspected(queue: str, handler: BaseMessageHandler) -> None:
     extra = {"event": "system.remark", "queue": queue}
     try:
         for remark in handler.inspect():
-            log.error("%s", remark, extra=extra)
+            log.error("%s", Text.of(remark).en, extra=extra)
     except (OutcomeError, StoppingError) as error:  # the first message will meet it, too
         log.info("%s could not be inspected: %s", queue, error, extra=extra)
     except Exception:  # one of the four borders: a handler is foreign code

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from core import values
 from core.events import (
     ConnectionUnstable,
     Event,
@@ -24,7 +25,7 @@ from core.events import (
     SystemPaused,
     SystemResumed,
 )
-from core.settings_errors import Text
+from core.texts import Text
 
 Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh", "unstable", "unusable"]
 
@@ -104,8 +105,9 @@ class AlertBook:
     def note(self, event: Event, now: float) -> None:
         match event:
             case MessageParked():
-                topic, reason = event.topic or "–", self._short(event.reason)
-                self._happened(self._kind_of(event, topic, reason), _error(event, topic, reason), now)
+                topic, reason = event.topic or "–", self._plain(event.reason)
+                kind = self._kind_of(event, topic, reason[:REASON_LIMIT])
+                self._happened(kind, _error(event, topic, values.cut_middle(reason, REASON_LIMIT)), now)
             case MessageRerouted(is_consumed=False):
                 self._happened(("unconsumed", event.queue), _unconsumed(event), now)
             case ConnectionUnstable():
@@ -185,10 +187,12 @@ class AlertBook:
         return told
 
     def _short(self, reason: str) -> str:
+        return values.cut_middle(self._plain(reason), REASON_LIMIT)
+
+    def _plain(self, reason: str) -> str:
         text = " ".join(self.mask(reason).split()).rstrip(".")
         # A reason may hold what another server said: half of a surrogate pair, say, which no mail can.
-        text = "".join(character if character.isprintable() else "?" for character in text)
-        return text if len(text) <= REASON_LIMIT else f"{text[: REASON_LIMIT - 1]}…"
+        return "".join(character if character.isprintable() else "?" for character in text)
 
     def _swept(self, event: Swept, now: float) -> None:
         tracker = self._trackers.setdefault(event.system, _Tracker(now))

@@ -19,20 +19,27 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from core.texts import Text
+
 
 class OutcomeError(Exception):
     """The task was not done; the subclass says what that means for the message.
 
-    `code` is a short stable word for machines (`ERROR_CORE`, `unknown_topic`), `retry_after` is in seconds.
+    `code` is a short stable word for machines (`ERROR_CORE`, `unknown_topic`), `retry_after` is in seconds. A reason
+    that a command may show is given in both languages; messages and logs have the English one.
     """
 
     outcome: ClassVar[str]
 
-    def __init__(self, reason: str, *, code: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, reason: str | Text, *, code: str | None = None, retry_after: float | None = None) -> None:
+        self.text = Text.of(reason)
+        super().__init__(self.text.en)
         self.code = code or self.outcome
         self.retry_after = retry_after
+
+    @property
+    def reason(self) -> str:
+        return self.text.en
 
 
 class BusinessError(OutcomeError):
@@ -72,7 +79,7 @@ class PartialOutageError(OutcomeError):
     outcome = "partial_outage"
 
     def __init__(
-        self, reason: str, *, code: str | None = None, retry_after: float | None = None, part: str | None = None
+        self, reason: str | Text, *, code: str | None = None, retry_after: float | None = None, part: str | None = None
     ) -> None:
         super().__init__(reason, code=code, retry_after=retry_after)
         self.part = part
@@ -103,8 +110,9 @@ class LostError(OutcomeError):
 class NotConfiguredError(Exception):
     """The system has no settings: its queue is not consumed. `variable` is the one that is missing, if it is that."""
 
-    def __init__(self, reason: str = "", *, variable: str | None = None) -> None:
-        super().__init__(reason or f"{variable} is not set")
+    def __init__(self, reason: str | Text = "", *, variable: str | None = None) -> None:
+        self.text = Text.of(reason or Text(f"{variable} is not set", f"{variable} не задана"))
+        super().__init__(self.text.en)
         self.variable = variable
 
 

@@ -7,19 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Language = Literal["en", "ru"]
-
-
-class Text(NamedTuple):
-    """One statement in both languages of the operators."""
-
-    en: str
-    ru: str
-
-    def say(self, language: Language) -> str:
-        return self.ru if language == "ru" else self.en
+from core.texts import Language, Text
 
 
 class ValueProblem(ValueError):  # noqa: N818  # not an error of the program: pydantic wants a ValueError
@@ -47,13 +37,14 @@ class FieldProblem(NamedTuple):
 class Mistake:
     """One wrong setting. `shown` is the value as it may be printed, None when there is none to show."""
 
-    variable: str
+    variable: str | Text  # or where it stands, if it has no name
     shown: str | None
     problem: Text
     hint: Text
 
     def render(self, language: Language) -> str:
-        name = self.variable if self.shown is None else f"{self.variable}={self.shown}"
+        variable = Text.of(self.variable).say(language)
+        name = variable if self.shown is None else f"{variable}={self.shown}"
         return f"  {name}\n      {self.problem.say(language)}\n      → {self.hint.say(language)}"
 
 

@@ -6,7 +6,8 @@ import ipaddress
 import json
 from typing import Any, NamedTuple
 
-from core.settings_errors import Text, ValueProblem
+from core.settings_errors import ValueProblem
+from core.texts import Text
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 

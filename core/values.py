@@ -82,6 +82,18 @@ def cut(long: str, limit: int) -> str:
     return (long[:end] + _ELLIPSIS)[:limit]
 
 
+def cut_middle(long: str, limit: int) -> str:
+    """At most `limit` characters, from both ends: the end of a path tells which one it is, that of a reason what to do.
+
+    No character as people see it is torn apart.
+    """
+    if len(long) <= limit:
+        return long
+    tail = long[boundary(long, len(long) - limit // 2) :]
+    head = long[: boundary(long, max(limit - len(_ELLIPSIS) - len(tail), 0))]
+    return f"{head}{_ELLIPSIS}{tail}"
+
+
 def boundary(long: str, end: int, start: int = 0) -> int:
     """The last place after `start`, up to `end`, that is not inside a character as people see it; else `end` itself."""
     for place in range(end, start, -1):

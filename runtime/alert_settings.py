@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from config import EnvironmentSettings, Seconds
-from core.settings_errors import Text
 from core.settings_values import parse_numbers
+from core.texts import Text
 
 
 def _items(value: object) -> object:

@@ -27,7 +27,7 @@ from core.events import (
     SystemPaused,
     SystemResumed,
 )
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 
 log = logging.getLogger(__name__)
 

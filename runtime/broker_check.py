@@ -17,7 +17,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ConnectionBlockedTimeout, UnroutableError
 
-from core.settings_errors import Text
+from core.texts import Text
 from runtime.amqp import ACCESS_REFUSED, NOT_FOUND, connect, owner_queue_name, wait_queue_name
 from runtime.queue_types import Version, server_version
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from core.settings_errors import Text
+from core.texts import Text
 
 # Numbers of OpenSSL's include/openssl/x509_vfy.h, which `ssl` hands through as `verify_code`.
 _NOT_YET_VALID = frozenset({9, 11})

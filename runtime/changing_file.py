@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from core.errors import ConfigurationError
+from core.texts import Text
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,13 @@ def stamp_of(path: Path) -> Stamp:
     """Differs when the file has been written or replaced (also behind a link). Raises OSError."""
     found = os.stat(path)
     return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def unreadable(error: OSError | ValueError) -> Text:
+    """Why the text of a file could not be had; a ValueError is about its encoding."""
+    if isinstance(error, OSError):
+        return Text(f"cannot be read: {error.strerror}", f"не читается: {error.strerror}")
+    return Text("cannot be read: not UTF-8", "не читается: это не UTF-8")
 
 
 class ChangingFile(Generic[_Content]):
@@ -74,7 +82,7 @@ class ChangingFile(Generic[_Content]):
         except (OSError, ConfigurationError) as error:
             self._stamp = None  # looked at again and again until it can be used
             extra = {"event": "file.unreadable", "throttle": f"file {self._variable}"}
-            log.error("%s; what it held before stays in use", self._told(error), extra=extra)
+            log.error("%s; what it held before stays in use", self._told(error).en, extra=extra)
             return
         if self._content != content:
             text = "%s has changed and is used from now on"
@@ -89,7 +97,7 @@ class ChangingFile(Generic[_Content]):
         self._stamp, self._read_at, self._next_look = stamp, now, now + LOOK
         return content
 
-    def _told(self, error: OSError | ConfigurationError) -> str:
+    def _told(self, error: OSError | ConfigurationError) -> Text:
         if isinstance(error, ConfigurationError):
-            return error.reason
-        return f"{self._variable} {self._path} cannot be read: {error.strerror}"
+            return error.text
+        return Text(*(f"{self._variable} {self._path} {each}" for each in unreadable(error)))

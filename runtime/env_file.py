@@ -10,7 +10,9 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from core.settings_errors import Mistake, Notice, Text
+from core.settings_errors import Mistake, Notice
+from core.texts import Text
+from runtime.changing_file import unreadable
 
 
 @dataclass
@@ -33,12 +35,11 @@ def read_env_file(path: Path | None) -> EnvFile:
     except FileNotFoundError:
         return result
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         result.mistakes.append(
             Mistake(
                 str(path),
                 None,
-                Text(f"cannot be read: {reason}", f"не читается: {reason}"),
+                unreadable(error),
                 Text("it must be a UTF-8 text that the worker's user may read", "нужен текст в UTF-8 с правом чтения"),
             )
         )
@@ -48,7 +49,7 @@ def read_env_file(path: Path | None) -> EnvFile:
             # The line itself is not shown: it may hold a password.
             result.mistakes.append(
                 Mistake(
-                    f"{path}, line {binding.original.line}",
+                    Text(f"{path}, line {binding.original.line}", f"{path}, строка {binding.original.line}"),
                     None,
                     Text("is not NAME=value", "это не ИМЯ=значение"),
                     Text('put the value in quotes: NAME="value"', 'возьмите значение в кавычки: ИМЯ="значение"'),

@@ -25,6 +25,7 @@ import requests
 import urllib3
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError
+from core.texts import Text
 from runtime.http_failures import DroppedError, Failures, may_be_sent
 
 DEFAULT_MAX_BODY = 10 * 1024 * 1024  # bytes, after decompression
@@ -163,11 +164,11 @@ class HttpClient:
             return self._attempt(request)
         except DroppedError as dropped:
             if write:
-                raise AmbiguousError(dropped.reason, code="connection_dropped") from None
+                raise AmbiguousError(dropped.text, code="connection_dropped") from None
         try:
             return self._attempt(request)
         except DroppedError as dropped:
-            raise OutageError(dropped.reason, code="connection_dropped") from None
+            raise OutageError(dropped.text, code="connection_dropped") from None
 
     def close(self) -> None:
         """Closes the calling thread's connections."""
@@ -221,23 +222,29 @@ class HttpClient:
     def _refuse_redirect(self, response: requests.Response) -> None:
         if 300 <= response.status_code < 400:
             target = urlsplit(response.headers.get("Location", ""))
-            host = f"{target.scheme}://{target.netloc}" if target.netloc else "another address"
-            raise ConfigurationError(
-                f"{self._system} redirects to {host} (HTTP {response.status_code}): set that address in the "
+            there = Text("another address", "другой адрес")
+            host = Text.of(f"{target.scheme}://{target.netloc}") if target.netloc else there
+            text = Text(
+                f"{self._system} redirects to {host.en} (HTTP {response.status_code}): set that address in the "
                 "configuration; requests are not sent on, since a redirected POST may lose its body",
-                code="redirect",
+                f"{self._system} перенаправляет на {host.ru} (HTTP {response.status_code}): укажите в настройках этот "
+                "адрес; сам воркер по перенаправлениям не ходит: POST при этом может потерять тело",
             )
+            raise ConfigurationError(text, code="redirect")
 
     def _pieces(self, response: requests.Response, deadline: float, write: bool) -> Iterator[bytes]:
         size = 0
         while piece := response.raw.read1(_READ_CHUNK, decode_content=True):
             size += len(piece)
             if size > self._max_body:
-                raise self._failures.unanswered(f"answered more than {self._max_body} bytes", "body_too_large", write)
+                what = Text(f"answered more than {self._max_body} bytes", f"ответ длиннее {self._max_body} байт")
+                raise self._failures.unanswered(what, "body_too_large", write)
             if time.monotonic() > deadline:
-                raise self._failures.unanswered(
-                    f"did not finish its answer in {self._total_timeout:g} s", "timeout", write
+                what = Text(
+                    f"did not finish its answer in {self._total_timeout:g} s",
+                    f"за {self._total_timeout:g} с ответ не пришёл целиком",
                 )
+                raise self._failures.unanswered(what, "timeout", write)
             yield piece
 
 

@@ -14,15 +14,16 @@ import requests
 import urllib3
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError
+from core.texts import Text
 from runtime import certificates
 
 
 class DroppedError(Exception):
     """The connection ended between sending the request and the last byte of the answer."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
 
 
 class Failures:
@@ -39,13 +40,17 @@ class Failures:
         if not sent:
             return self._unsent(error, causes, timed_out)
         if timed_out:
-            return self.unanswered("did not answer in time", "timeout", write)
+            return self.unanswered(Text("did not answer in time", "нет ответа за отведённое время"), "timeout", write)
+        why = _describe(causes)
         return DroppedError(
-            f"{self._system} dropped the connection before its answer was complete: {_describe(causes)}"
+            Text(
+                f"{self._system} dropped the connection before its answer was complete: {why.en}",
+                f"{self._system}: соединение оборвалось до конца ответа: {why.ru}",
+            )
         )
 
-    def unanswered(self, what: str, code: str, write: bool) -> AmbiguousError | OutageError:
-        text = f"{self._system} {what}"
+    def unanswered(self, what: Text, code: str, write: bool) -> AmbiguousError | OutageError:
+        text = Text(f"{self._system} {what.en}", f"{self._system}: {what.ru}")
         return AmbiguousError(text, code=code) if write else OutageError(text, code=code)
 
     def _unsent(self, error: Exception, causes: list[BaseException], timed_out: bool) -> Exception:
@@ -54,40 +59,59 @@ class Failures:
         if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
             return self._of_proxy(causes)
         if timed_out:
-            return OutageError(f"{self._system} did not accept a connection in time", code="connect_timeout")
-        return OutageError(f"{self._system} cannot be reached: {_describe(causes)}", code="unreachable")
+            text = Text(
+                f"{self._system} did not accept a connection in time",
+                f"{self._system}: соединение не установлено за отведённое время",
+            )
+            return OutageError(text, code="connect_timeout")
+        why = _describe(causes)
+        text = Text(f"{self._system} cannot be reached: {why.en}", f"{self._system}: нет связи: {why.ru}")
+        return OutageError(text, code="unreachable")
 
     def _mistake(self, error: Exception, causes: list[BaseException]) -> ConfigurationError | None:
         """What does not go away by waiting."""
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
-                text = f"{self._system}: {certificates.reason(cause, self._ca_setting).en}"
-                return ConfigurationError(text, code="certificate")
+                why = certificates.reason(cause, self._ca_setting)
+                return ConfigurationError(Text(*(f"{self._system}: {each}" for each in why)), code="certificate")
         if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
-            return ConfigurationError(
+            text = Text(
                 f"{self._system} would be reached through a SOCKS proxy, which is not supported: set HTTPS_PROXY to an "
                 "HTTP proxy, or unset ALL_PROXY",
-                code="proxy",
+                f"{self._system}: соединение пошло бы через прокси SOCKS, а он не поддерживается: укажите в "
+                "HTTPS_PROXY прокси HTTP или уберите ALL_PROXY",
             )
+            return ConfigurationError(text, code="proxy")
         if isinstance(error, ValueError):
-            return ConfigurationError(f"The address of {self._system} is unusable", code="address")
+            text = Text(
+                f"The address of {self._system} is unusable", f"{self._system}: адрес системы записан неправильно"
+            )
+            return ConfigurationError(text, code="address")
         if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
             # requests wraps every error of a socket; a bare OSError comes from reading the CA bundle.
-            return ConfigurationError(f"The CA file for {self._system} cannot be read", code="ca_file")
+            text = Text(
+                f"The CA file for {self._system} cannot be read",
+                f"{self._system}: файл с сертификатом CA не читается",
+            )
+            return ConfigurationError(text, code="ca_file")
         return None
 
     def _of_proxy(self, causes: list[BaseException]) -> Exception:
         # http.client has no other place for the status of a CONNECT than its text.
         if any(isinstance(cause, OSError) and " 407 " in str(cause) for cause in causes):
-            return ConfigurationError(
+            text = Text(
                 f"The proxy before {self._system} wants a name and a password (407): give them in HTTPS_PROXY, "
                 "http://name:password@host:port",
-                code="proxy_login",
+                f"{self._system}: прокси требует имя и пароль (407): укажите их в HTTPS_PROXY, "
+                "http://name:password@host:port",
             )
-        return OutageError(
-            f"{self._system} cannot be reached through the proxy (HTTPS_PROXY, NO_PROXY): {_describe(causes)}",
-            code="unreachable",
+            return ConfigurationError(text, code="proxy_login")
+        why = _describe(causes)
+        text = Text(
+            f"{self._system} cannot be reached through the proxy (HTTPS_PROXY, NO_PROXY): {why.en}",
+            f"{self._system}: нет связи через прокси (HTTPS_PROXY, NO_PROXY): {why.ru}",
         )
+        return OutageError(text, code="unreachable")
 
 
 def may_be_sent(error: Exception) -> bool:
@@ -110,14 +134,14 @@ def _is_timeout(cause: BaseException) -> bool:
     )
 
 
-def _describe(causes: list[BaseException]) -> str:
+def _describe(causes: list[BaseException]) -> Text:
     """The innermost operating system text, or the kind of error; never `str(error)`, which contains the URL."""
     for cause in reversed(causes):
         if isinstance(cause, socket.gaierror):
-            return "its name cannot be resolved"
+            return Text("its name cannot be resolved", "имя узла не разрешается")
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
-            return cause.strerror
-    return type(causes[-1]).__name__
+            return Text.of(cause.strerror)
+    return Text.of(type(causes[-1]).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

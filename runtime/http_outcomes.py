@@ -17,21 +17,25 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
+from core.texts import Text
 
 TEXT_LIMIT = 1000  # characters of a server's own text that are shown to people
+
+
+PROXY_LOGIN = Text("a proxy in between wants credentials", "промежуточный прокси требует учётные данные")
 
 
 class Rule(NamedTuple):
     """What a status means, and what a person can do about it."""
 
     outcome: type[OutcomeError]
-    advice: str = ""
+    advice: str | Text = ""
 
 
 COMMON: Mapping[int, Rule] = {
-    401: Rule(ConfigurationError, "the credentials are wrong or expired"),
-    403: Rule(ConfigurationError, "the worker's user lacks a right"),
-    407: Rule(ConfigurationError, "a proxy in between wants credentials"),
+    401: Rule(ConfigurationError, Text("the credentials are wrong or expired", "учётные данные неверны или устарели")),
+    403: Rule(ConfigurationError, Text("the worker's user lacks a right", "пользователю воркера не хватает прав")),
+    407: Rule(ConfigurationError, PROXY_LOGIN),
     408: Rule(TransientError),
     425: Rule(TransientError),
     429: Rule(OutageError),
@@ -53,10 +57,19 @@ def rule_of(status: int, rules: Mapping[int, Rule], *, write: bool, is_theirs: b
     return Rule(TransientError if is_theirs else OutageError)
 
 
-def refusal(rule: Rule, reason: str, *, text: str = "", code: str, retry_after: float | None = None) -> OutcomeError:
+def refused(system: str, what: str | Text, told: str) -> Text:
+    """How a refusal begins; `what` names the request, `told` is the status in the system's own terms."""
+    named = Text.of(what)
+    return Text(f"{system} refused {named.en} ({told})", f"{system}: отказ на запрос {named.ru} ({told})")
+
+
+def refusal(
+    rule: Rule, reason: str | Text, *, text: str = "", code: str, retry_after: float | None = None
+) -> OutcomeError:
     """The outcome, told as `reason: the server's text – advice`."""
+    told = Text.of(reason)
     if text:
-        reason = f"{reason}: {values.shortened(text, TEXT_LIMIT)}"
+        told = Text(*(f"{each}: {values.shortened(text, TEXT_LIMIT)}" for each in told))
     if rule.advice:
-        reason = f"{reason} – {rule.advice}"
-    return rule.outcome(reason, code=code, retry_after=retry_after)
+        told = Text(*(f"{each} – {advice}" for each, advice in zip(told, Text.of(rule.advice), strict=True)))
+    return rule.outcome(told, code=code, retry_after=retry_after)

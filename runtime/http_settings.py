@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from config import EnvironmentSettings, Seconds, missing_files
 from core.policy import LONGEST_LEASE
-from core.settings_errors import FieldProblem, Text, ValueProblem
+from core.settings_errors import FieldProblem, ValueProblem
 from core.settings_values import LOOPBACK_HOSTS
+from core.texts import Text
 from runtime.http import HttpClient
 
 _ADDRESS = re.compile(r"https?://[^\s?#@]+", re.IGNORECASE)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.errors import AmbiguousError, OutageError, OutcomeError, StoppingError
+from core.texts import Text
 from runtime.http import Guard, HttpAnswer, HttpClient, unguarded
-from runtime.http_outcomes import COMMON, Rule, refusal, rule_of
+from runtime.http_outcomes import COMMON, Rule, refusal, refused, rule_of
 
 Json = dict[str, Any]
 
@@ -77,7 +78,7 @@ class JsonClient:
     def refused(self, answer: HttpAnswer, content: Json | None, what: str, *, write: bool) -> OutcomeError:
         """The outcome of an answer that is not 2xx; `what` names the request for people."""
         rule = rule_of(answer.status, self._rules, write=write, is_theirs=content is not None)
-        reason = f"{self._system} refused {what} (HTTP {answer.status})"
+        reason = refused(self._system, what, f"HTTP {answer.status}")
         return refusal(
             rule, reason, text=_text(content or {}), code=f"http_{answer.status}", retry_after=answer.retry_after
         )
@@ -92,7 +93,10 @@ class JsonClient:
         if content is not None:
             return content
         # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
-        text = f"{self._system} gave no usable answer to {what}: no JSON object (HTTP {answer.status})"
+        text = Text(
+            f"{self._system} gave no usable answer to {what}: no JSON object (HTTP {answer.status})",
+            f"{self._system}: ответ на {what} использовать нельзя: в нём нет объекта JSON (HTTP {answer.status})",
+        )
         raise (AmbiguousError if write else OutageError)(text, code="no_json")
 
     def _read(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:

@@ -14,12 +14,17 @@ from config import Settings
 from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage
 from core.results import Acknowledged, Result
+from core.texts import Text
 
 _Made = TypeVar("_Made")
 
 
 class LoadError(Exception):
     """One or more configured classes cannot be used; the text lists every one with its reason."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
 
 
 class SimpleHandlerAdapter(BaseMessageHandler):
@@ -51,9 +56,9 @@ def load_classes(
             classes[queue] = _load_class(module, name)
             require(classes[queue])
         except LoadError as error:
-            problems.append(f'{setting}["{queue}"]: {error}')
+            problems.append(Text(*(f'{setting}["{queue}"]: {each}' for each in error.text)))
     if problems:
-        raise LoadError("\n".join(problems))
+        raise LoadError(Text(*map("\n".join, zip(*problems, strict=True))))
     return classes
 
 
@@ -78,8 +83,8 @@ def _made(cls: type[Any], make: Callable[[], _Made]) -> _Made:
     except NotConfiguredError:
         raise
     except (Exception, SystemExit) as error:
-        name = f"{cls.__module__}.{cls.__name__}"
-        raise LoadError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+        name, what = f"{cls.__module__}.{cls.__name__}", f"{type(error).__name__}: {error}"
+        raise LoadError(Text(f"{name} cannot be made: {what}", f"{name} не создаётся: {what}")) from error
 
 
 def settings_classes(classes: Iterable[type[Any]]) -> list[type[Any]]:
@@ -96,12 +101,18 @@ def settings_of(cls: type[Any], settings: Settings) -> Any:
 
 def _require_handler(cls: type[Any]) -> None:
     if not issubclass(cls, BaseMessageHandler) and not callable(getattr(cls, "process_message", None)):
-        raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseMessageHandler and has no process_message")
+        name = f"{cls.__module__}.{cls.__name__}"
+        text = Text(
+            f"{name} is no BaseMessageHandler and has no process_message",
+            f"{name} не наследует BaseMessageHandler, и у него нет process_message",
+        )
+        raise LoadError(text)
 
 
 def _require_tracker(cls: type[Any]) -> None:
     if not issubclass(cls, BaseTracker):
-        raise LoadError(f"{cls.__module__}.{cls.__name__} is no BaseTracker")
+        name = f"{cls.__module__}.{cls.__name__}"
+        raise LoadError(Text(f"{name} is no BaseTracker", f"{name} не наследует BaseTracker"))
 
 
 def _load_class(module_name: str, class_name: str) -> type[Any]:
@@ -111,14 +122,23 @@ def _load_class(module_name: str, class_name: str) -> type[Any]:
         raise LoadError(_import_problem(module_name, error)) from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        raise LoadError(f"module {module_name!r} has no class {class_name!r}")
+        text = Text(
+            f"module {module_name!r} has no class {class_name!r}", f"в модуле {module_name!r} нет класса {class_name!r}"
+        )
+        raise LoadError(text)
     return found
 
 
-def _import_problem(module_name: str, error: BaseException) -> str:
+def _import_problem(module_name: str, error: BaseException) -> Text:
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
-        return f"module {module_name!r} fails on import: {type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}"
+        return Text(
+            f"module {module_name!r} fails on import: {what}", f"модуль {module_name!r} не импортируется: {what}"
+        )
     # Absent is not broken: a module that exists and misses one of its own imports needs another cure.
     if f"{module_name}.".startswith(f"{error.name}."):
-        return f"there is no module {module_name!r}"
-    return f"module {module_name!r} needs {error.name!r}, which is not installed"
+        return Text(f"there is no module {module_name!r}", f"модуля {module_name!r} нет")
+    return Text(
+        f"module {module_name!r} needs {error.name!r}, which is not installed",
+        f"модулю {module_name!r} нужен {error.name!r}, а он не установлен",
+    )

@@ -14,7 +14,7 @@ from typing import Any
 import pika
 from pika.exceptions import ChannelClosedByBroker
 
-from core.settings_errors import Text
+from core.texts import Text
 from runtime.amqp import ERRORS_QUEUE, connect
 from runtime.nodes import Parameters
 from runtime.queue_types import QUORUM, Version, queue_type, server_version

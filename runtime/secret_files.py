@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from runtime.changing_file import LOOK, Stamp, stamp_of
+from core.texts import Text
+from runtime.changing_file import LOOK, Stamp, stamp_of, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +23,11 @@ LIMIT = 64 * 1024  # bytes
 
 
 class SecretFileError(Exception):
-    """Why there is no secret in a file; `russian` says the same."""
+    """Why there is no secret in a file."""
 
-    def __init__(self, english: str, russian: str) -> None:
-        super().__init__(english)
-        self.russian = russian
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
 
 
 def read_secret(path: Path) -> str:
@@ -36,10 +37,9 @@ def read_secret(path: Path) -> str:
             content = file.read(LIMIT + 1)
         text = content.decode().rstrip("\r\n")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise SecretFileError(f"cannot be read: {reason}", f"не читается: {reason}") from None
+        raise SecretFileError(unreadable(error)) from None
     if not text or len(content) > LIMIT:
-        raise SecretFileError("is empty or far too large", "пуст или слишком велик")
+        raise SecretFileError(Text("is empty or far too large", "пуст или слишком велик"))
     return text
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import BusyError, ConfigurationError
+from core.texts import Text
 from runtime.liveness import new_locked_file, owner_lives
 
 KEPT = 60 * 24 * 3600.0  # seconds; a task that comes again later is somebody's deliberate replay
@@ -230,11 +231,13 @@ class SendJournal:
                     yield self._connection
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
-                raise ConfigurationError(
+                text = Text(
                     f"the journal of sends {self._path} cannot be used: {error}; STATE_DIR must be a folder that the "
                     "worker may write to",
-                    code="send_journal",
-                ) from None
+                    f"журнал отправок {self._path} использовать нельзя: {error}; STATE_DIR должна указывать на папку, "
+                    "в которую воркер может писать",
+                )
+                raise ConfigurationError(text, code="send_journal") from None
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)

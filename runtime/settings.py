@@ -12,7 +12,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from config import EnvironmentSettings, NamedSecrets, RabbitMQSettings, Settings, WorkerSettings
-from core.settings_errors import Mistake, Notice, SettingsError, Text
+from core.settings_errors import Mistake, Notice, SettingsError
+from core.texts import Text
+from core.values import cut_middle
 from runtime.env_file import EnvFile, read_env_file
 from runtime.log_format import escape
 from runtime.secret_files import FileSecret, SecretFileError, read_secret
@@ -22,7 +24,7 @@ from runtime.settings_texts import default_text, explain
 
 SystemClasses = Sequence[type[BaseSettings]] | Callable[[WorkerSettings], Sequence[type[BaseSettings]]]
 
-SHOWN_LENGTH = 80  # characters of a wrong value that are repeated to the reader
+SHOWN_LENGTH = 400  # characters of a wrong value that are repeated to the reader: any path that people write is whole
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
@@ -124,7 +126,7 @@ class _Loader:
                 "the file must hold the secret alone, as UTF-8 text, readable by the worker's user",
                 "в файле должен быть только секрет, текст UTF-8, с правом чтения у пользователя воркера",
             )
-            self._mistake(variable, str(path), Text(str(error), error.russian), hint)
+            self._mistake(variable, str(path), error.text, hint)
             return ""
 
     def _file_of(self, variable: str) -> Path | None:
@@ -183,8 +185,7 @@ class _Loader:
         return Text(*(escape(self._mask(each)) for each in text))
 
     def _printable(self, value: str) -> str:
-        value = escape(self._mask(value))
-        return value if len(value) <= SHOWN_LENGTH else f"{value[:SHOWN_LENGTH]}…"
+        return cut_middle(escape(self._mask(value)), SHOWN_LENGTH)
 
 
 def _accepted(cls: type[BaseSettings], values: Mapping[str, Any], field: str, secret: str) -> str:

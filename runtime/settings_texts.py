@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from core.settings_errors import Text, ValueProblem
+from core.settings_errors import ValueProblem
+from core.texts import Text
 from runtime.settings_names import alternatives
 
 _PROBLEMS: Mapping[str, Text] = {

@@ -17,7 +17,7 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from core.settings_errors import Text
+from core.texts import Text
 from runtime import certificates
 from runtime.resolving import UnresolvedError
 

@@ -52,7 +52,8 @@ class AnsweringServer:
         while _HEAD_END not in request:
             request += _received(connection)
         head, _, body = request.partition(_HEAD_END)
-        size = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        told = (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        size = next(told, 0)  # a GET has none
         while len(body) < size:
             body += _received(connection)
         self.latest = head + _HEAD_END + body

@@ -205,6 +205,14 @@ def test_a_long_reason_is_cut_and_a_broken_one_stays_on_its_line() -> None:
     assert "a b" in broken.text.en
 
 
+def test_of_a_long_reason_both_ends_are_told_for_the_last_words_say_what_to_do() -> None:
+    book = AlertBook(POLICY)
+    book.note(parked(reason=f"1C refused it: {'x ' * 500}– give the rights to the user of ONEC_USERNAME"), 0)
+    [told] = book.due(0)
+    assert "1C refused it" in told.text.ru
+    assert "ONEC_USERNAME" in told.text.ru
+
+
 EVENTS = st.one_of(
     st.builds(parked, st.sampled_from("abc"), st.sampled_from([None, "t"])),
     st.builds(SystemPaused, st.sampled_from("xy"), st.just("down"), st.booleans()),

@@ -147,6 +147,19 @@ def test_a_description_is_cut_between_characters_as_people_see_them(text: str, l
     assert values.cut(text, limit) == kept
 
 
+@pytest.mark.parametrize(
+    ("text", "limit", "kept"),
+    [
+        ("/etc/a.yaml", 11, "/etc/a.yaml"),
+        ("/etc/one/two/roles.yaml", 13, "/etc/o…s.yaml"),
+        ("0123456789", 1, "…"),
+        ("aaaaae\u0301bc", 6, "a…e\u0301bc"),
+    ],
+)
+def test_a_text_that_is_cut_in_the_middle_keeps_both_ends(text: str, limit: int, kept: str) -> None:
+    assert values.cut_middle(text, limit) == kept
+
+
 @given(st.text(), st.integers(min_value=1, max_value=40))
 def test_a_cut_text_is_a_beginning_of_the_whole_and_fits(text: str, limit: int) -> None:
     kept = values.cut(text, limit)

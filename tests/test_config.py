@@ -23,9 +23,10 @@ from consumers.email.config import EmailSettings
 from consumers.onec.config import OneCSettings
 from consumers.openproject.config import OpenProjectSettings
 from consumers.telegram.config import TelegramSettings
-from core.settings_errors import Language, Mistake, SettingsError, ValueProblem
+from core.settings_errors import Mistake, SettingsError, ValueProblem
 from core.settings_values import Endpoint, parse_endpoints, parse_pairs
-from runtime.settings import load_settings
+from core.texts import Language, Text
+from runtime.settings import SHOWN_LENGTH, load_settings
 from runtime.settings_names import secret_fields, variables_of
 from runtime.settings_texts import default_text
 
@@ -45,7 +46,7 @@ def load(environ: dict[str, str] | None = None, env_file: Path | None = None) ->
 def mistakes(environ: dict[str, str], env_file: Path | None = None) -> dict[str, Mistake]:
     with pytest.raises(SettingsError) as caught:
         load(environ, env_file)
-    return {each.variable: each for each in reversed(caught.value.mistakes)}
+    return {Text.of(each.variable).en: each for each in reversed(caught.value.mistakes)}
 
 
 def told_about(environ: dict[str, str]) -> tuple[Mistake, ...]:
@@ -393,11 +394,19 @@ class TestMistakes:
         assert "RABBITMQ_KEY_FILE" in mistakes(files)["RABBITMQ_CERT_FILE"].hint.en
         assert load(files | {"RABBITMQ_KEY_FILE": str(tmp_path / "cert.pem")}).rabbitmq.key_file
 
+    @pytest.mark.parametrize("folders", [30, 300])
+    def test_a_long_path_is_shown_with_the_end_by_which_it_is_known(self, folders: int) -> None:
+        path = f"/srv/{'integration/' * folders}roles.yaml"
+        shown = mistakes({"BITRIX_ROLES_FILE": path})["BITRIX_ROLES_FILE"].shown or ""
+        assert shown.startswith("/srv/integration/integration/")
+        assert shown.endswith("/integration/roles.yaml")
+        assert (shown == path) == (folders == 30)
+
     def test_a_value_cannot_forge_lines_of_the_report(self) -> None:
-        shown = mistakes({"LOG_LEVEL": "x\n  RABBITMQ_HOST=fine\x1b[31m" + "y" * 500})["LOG_LEVEL"].shown
+        shown = mistakes({"LOG_LEVEL": "x\n  RABBITMQ_HOST=fine\x1b[31m" + "y" * 5000})["LOG_LEVEL"].shown
         assert shown is not None
         assert shown.isprintable()
-        assert len(shown) < 100
+        assert len(shown) <= SHOWN_LENGTH
 
     def test_mistakes_of_the_daemon_do_not_hide_those_of_the_systems(self) -> None:
         def find(worker: WorkerSettings) -> list[type[BaseSettings]]:

@@ -7,7 +7,7 @@ import socketserver
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,7 +105,7 @@ class TestRabbitMQ:
         assert_told(done, 3, "no answer within RABBITMQ_CONNECTION_TIMEOUT", "firewalls")
 
     def test_that_is_another_service(self, tmp_path: Path, vhost: BrokerAddress) -> None:
-        with _web_server() as port:
+        with web_server() as port:
             done = probe(tmp_path, vhost, RABBITMQ_PORT=str(port))
         assert_told(done, 3, "does not speak AMQP", "RABBITMQ_PORT")
 
@@ -164,7 +164,17 @@ class TestSystems:
             done, 3, "НЕДОСТУПНА: Bitrix24", "openproject.queue      не используется: OPENPROJECT_URL не задана"
         )
 
-    def test_that_refuse_the_credentials(self, tmp_path: Path, vhost: BrokerAddress) -> None:
+    @pytest.mark.parametrize(
+        ("locale", "words"),
+        [
+            ("C.UTF-8", ("NOT USABLE", "refused", "check OPENPROJECT_TOKEN")),
+            ("ru_RU.UTF-8", ("НЕДОСТУПНА", "отказ на запрос", "проверьте OPENPROJECT_TOKEN")),
+        ],
+        ids=["english", "russian"],
+    )
+    def test_that_refuse_the_credentials(
+        self, tmp_path: Path, vhost: BrokerAddress, locale: str, words: Sequence[str]
+    ) -> None:
         with (
             BitrixSandbox() as portal,
             OpenProjectSandbox() as openproject,
@@ -183,10 +193,11 @@ class TestSystems:
                 ONEC_PASSWORD="wrong",
                 TELEGRAM_BOT_TOKEN="1234567890:AAwrongwrongwrongwrongwrongwrongwro",
                 TELEGRAM_API_URL=telegram.base_url,
+                LC_ALL=locale,
             )
         advice = ["BITRIX_WEBHOOK_URL", "OPENPROJECT_TOKEN", "ONEC_PASSWORD", "TELEGRAM_BOT_TOKEN"]
-        assert_told(done, 3, *advice)
-        assert done.stdout.count("NOT USABLE") == len(advice)
+        assert_told(done, 3, *advice, *words)
+        assert done.stdout.count(words[0]) == done.stdout.count(words[1]) == len(advice)
 
 
 class TestSettings:
@@ -233,7 +244,7 @@ def user_with_rights(node: RabbitNode, vhost: BrokerAddress, *rights: str) -> It
 
 
 @contextmanager
-def _web_server() -> Iterator[int]:
+def web_server() -> Iterator[int]:
     """Answers whatever it is sent, as nginx and RabbitMQ's own management port do."""
     with _OtherService(("127.0.0.1", 0), _BadRequest) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

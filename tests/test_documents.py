@@ -22,7 +22,7 @@ from core.errors import InvalidMessageError
 from core.messages import Limits, decode_task
 from core.policy import WAIT_STEPS
 from core.results import Accepted
-from core.settings_errors import Language
+from core.texts import Language
 from runtime.amqp import Topology
 from sandbox import camunda
 from sandbox.address import BrokerAddress

@@ -16,6 +16,7 @@ from consumers.onec.mapping_file import SHIPPED, MappingProblem, read_mapping
 from consumers.onec.metadata import parse_metadata
 from core.errors import ConfigurationError, OutageError
 from core.settings_errors import SettingsError
+from core.texts import Text
 from runtime.settings import load_settings
 from sandbox.onec import ENTITIES, OneCSandbox
 from sandbox.onec.filters import parse
@@ -168,7 +169,7 @@ def test_any_file_is_read_or_explained(tmp_path_factory: pytest.TempPathFactory,
 def mistakes(environ: dict[str, str]) -> dict[str, str]:
     with pytest.raises(SettingsError) as caught:
         load_settings(environ, None, [OneCSettings])
-    return {each.variable: each.render("ru") for each in caught.value.mistakes}
+    return {Text.of(each.variable).en: each.render("ru") for each in caught.value.mistakes}
 
 
 def test_a_mistake_in_the_mapping_is_a_mistake_of_the_settings(tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ entity = "Document_ЗаказКлиента"
 finish = { when = "status", attribute = "Статус1", done = ["x"] }
 """
     with OneCSandbox() as base:
-        told = list(handler_for(base, mapping_file=mapping_file(tmp_path, text)).inspect())
+        told = [each.en for each in handler_for(base, mapping_file=mapping_file(tmp_path, text)).inspect()]
     assert len(told) == 3
     assert "topic no_attribute" in told[0]
     assert "ИНН" in told[0], "what may have been meant"

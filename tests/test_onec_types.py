@@ -266,7 +266,7 @@ def test_a_setting_that_does_not_fit_its_attribute_is_the_mappings_fault(tmp_pat
         assert isinstance(error, ConfigurationError)
         assert told in error.reason
         if "lookup" not in line:
-            assert any(told in each for each in handler.inspect()), "told at the start, too"
+            assert any(told in each.en for each in handler.inspect()), "told at the start, too"
 
 
 # -- tabular parts ---------------------------------------------------------------------------------------------------

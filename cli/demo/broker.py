@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from cli.demo.texts import say
 from config import RabbitMQSettings
-from core.settings_errors import Language, Mistake, SettingsError, Text
+from core.settings_errors import Mistake, SettingsError
+from core.texts import Language, Text
 from runtime.amqp import connection_parameters
 from runtime.secrets import MASK
 from runtime.settings import load_settings

@@ -12,7 +12,7 @@ from cli.demo.texts import say
 from cli.demo.view import Stages
 from cli.demo.worker import WorkerProcess
 from core.policy import WAIT_STEPS
-from core.settings_errors import Language
+from core.texts import Language
 from runtime.amqp import wait_queue_name
 from sandbox.camunda import ERRORS_QUEUE, RESPONSES_QUEUE, CamundaSide
 

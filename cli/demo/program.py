@@ -27,7 +27,8 @@ from cli.demo.texts import say
 from cli.demo.view import DemoView
 from cli.demo.worker import SWEEP_INTERVAL, WorkerDiedError, WorkerProcess
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
-from core.settings_errors import Language, SettingsError
+from core.settings_errors import SettingsError
+from core.texts import Language
 from runtime.unreachable import explain
 from sandbox.camunda import CamundaSide, CamundaSideError
 from sandbox.node_guard import GuardedFolder, GuardError

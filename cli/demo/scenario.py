@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 
 # task: people finish it. instant: finished at once. refused, broken: belong into the error queue.
 Kind = Literal["task", "instant", "update", "duplicate", "refused", "broken"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 
 _TEXTS: Mapping[str, Text] = {
     "title": Text(

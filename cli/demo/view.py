@@ -20,7 +20,7 @@ from rich.text import Text
 from cli.demo.account import Account, Row
 from cli.demo.scenario import Scenario
 from cli.demo.texts import say
-from core.settings_errors import Language
+from core.texts import Language
 
 STEPS = 4
 PLAIN_INTERVAL = 2.0  # seconds between two lines of the board where it cannot be redrawn

@@ -34,6 +34,7 @@ from core.errors import (
     StoppingError,
     TransientError,
 )
+from core.texts import Text
 from runtime.http import Guard, HttpAnswer, unguarded
 
 _LONGEST_PAUSE = 60.0  # seconds between two tries after QUERY_LIMIT_EXCEEDED
@@ -151,7 +152,10 @@ class BitrixClient:
             body = self._post("batch", payload, methods, write=write, guard=guard, turn=turn)
             reply = body["result"]
             if not isinstance(reply, Mapping):
-                raise AmbiguousError("Bitrix24 answered a batch without its results", code="batch_shape")
+                text = Text(
+                    "Bitrix24 answered a batch without its results", "Bitrix24: в ответе на batch нет результатов"
+                )
+                raise AmbiguousError(text, code="batch_shape")
         except OutcomeError as error:
             return [_for_command(error, command) for command in commands], time.monotonic() - began
         for key, command in zip(keys, commands, strict=True):
@@ -168,7 +172,10 @@ class BitrixClient:
         results = section(reply, "result")
         if key in results:
             return Answer(results[key], _int(section(reply, "result_next").get(key)))
-        text = f"Bitrix24 left {command.method} out of its answer to a batch"
+        text = Text(
+            f"Bitrix24 left {command.method} out of its answer to a batch",
+            f"Bitrix24: в ответе на batch нет результата {command.method}",
+        )
         return (AmbiguousError if command.write else TransientError)(text, code="batch_command_missing")
 
     def _post(
@@ -200,11 +207,12 @@ class BitrixClient:
             with self._lock:
                 self._stats["refused_by_limit"] += 1
             if time.monotonic() + pause > gives_up_at:
-                raise OutageError(
+                text = Text(
                     "Bitrix24 keeps refusing requests as too many: other programs of this address use up its limit",
-                    code=QUERY_LIMIT_EXCEEDED,
-                    retry_after=_LONGEST_PAUSE,
+                    "Bitrix24 всё время отвечает, что запросов слишком много: лимит этого адреса расходуют другие "
+                    "программы",
                 )
+                raise OutageError(text, code=QUERY_LIMIT_EXCEEDED, retry_after=_LONGEST_PAUSE)
             if self._stop.wait(pause * random.uniform(0.5, 1.0)):
                 raise StoppingError
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -215,10 +223,16 @@ class BitrixClient:
         if answer.status == 200 and "result" in body:
             return body
         if answer.status in {401, 403, 404}:
-            text = f"Bitrix24 answered HTTP {answer.status} without a reason: check BITRIX_WEBHOOK_URL"
+            text = Text(
+                f"Bitrix24 answered HTTP {answer.status} without a reason: check BITRIX_WEBHOOK_URL",
+                f"Bitrix24 отвечает HTTP {answer.status} без объяснений: проверьте BITRIX_WEBHOOK_URL",
+            )
             raise ConfigurationError(text, code=f"http_{answer.status}")
         # A proxy's 502 or 504, or a page in HTML: behind it the method may be running still.
-        text = f"Bitrix24 gave no usable answer to {method} (HTTP {answer.status})"
+        text = Text(
+            f"Bitrix24 gave no usable answer to {method} (HTTP {answer.status})",
+            f"Bitrix24: ответ на {method} использовать нельзя (HTTP {answer.status})",
+        )
         raise (AmbiguousError if write else OutageError)(text, code=f"http_{answer.status}")
 
     def _refusal(
@@ -239,7 +253,7 @@ def _for_command(error: OutcomeError, command: Command) -> OutcomeError:
     if command.write or not isinstance(error, AmbiguousError):
         return error
     lost = TransientError if isinstance(error, UnclearAnswerError) else OutageError
-    return lost(error.reason, code=error.code, retry_after=error.retry_after)
+    return lost(error.text, code=error.code, retry_after=error.retry_after)
 
 
 def _int(value: Any) -> int | None:

@@ -12,8 +12,9 @@ from pydantic_settings import SettingsConfigDict
 
 from config import Pairs, PositiveCount, Seconds, Timezone, missing_files
 from consumers.bitrix.roles import RolesProblem, read_roles
-from core.settings_errors import FieldProblem, Text, ValueProblem
+from core.settings_errors import FieldProblem, ValueProblem
 from core.settings_values import parse_numbers
+from core.texts import Text
 from runtime.http_settings import HttpSystemSettings, clear_text_notice
 
 

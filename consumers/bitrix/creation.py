@@ -156,7 +156,7 @@ class TaskCreation:
                 # looks for it by its key), and the portal is not trusted any further.
                 self._portal.distrust(job.key)
             elif isinstance(job.errors[0], UnclearAnswerError) and isinstance(found, dict) and task is None:
-                job.errors = [TransientError(job.errors[0].reason, code=job.errors[0].code)]
+                job.errors = [TransientError(job.errors[0].text, code=job.errors[0].code)]
             else:
                 job.errors[0].retry_after = self._ambiguous_wait
                 self._claims.doubt(job.key, self._ambiguous_wait)

@@ -117,7 +117,7 @@ class CrmItems:
         except AmbiguousError as error:
             item = self._find(kind, key)
             if item is None and isinstance(error, UnclearAnswerError):
-                raise TransientError(error.reason, code=error.code) from error
+                raise TransientError(error.text, code=error.code) from error
             if item is None:
                 self._claims.doubt(key, self._ambiguous_wait)
                 raise again(error.reason, error.code, self._ambiguous_wait) from error

@@ -18,6 +18,7 @@ from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.crm_kinds import Kind
 from consumers.bitrix.userfields import UserField, choices_of
 from core.errors import ConfigurationError
+from core.texts import Text
 
 _NO_YES = ("N", "Y")
 
@@ -58,7 +59,8 @@ def _schema(kind: Kind, result: Any) -> Schema:
     told = result.get("fields") if isinstance(result, Mapping) else None
     rows = {name: row for name, row in told.items() if isinstance(row, Mapping)} if isinstance(told, Mapping) else {}
     if "title" not in rows and "name" not in rows:
-        raise ConfigurationError(f"Bitrix24 does not tell the fields of a {kind.name}", code="crm_fields")
+        text = Text(f"Bitrix24 does not tell the fields of a {kind.name}", f"Bitrix24 не называет поля {kind.name}")
+        raise ConfigurationError(text, code="crm_fields")
     own: dict[str, UserField] = {}
     user_fields: dict[str, UserField] = {}
     spellings: dict[str, str] = {}

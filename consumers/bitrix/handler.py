@@ -26,6 +26,7 @@ from consumers.bitrix.userfields import with_fresh_fields
 from core.errors import OutageError, OutcomeError, PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, Result, with_warnings
+from core.texts import Text
 from runtime.claims import KeyClaims
 
 CREATE_TASK = "bitrix_create_task"
@@ -128,7 +129,10 @@ class BitrixTaskHandler(BaseMessageHandler):
         self._crm.probe()
         for method in ("tasks.task.add", "tasks.task.list"):
             if (seconds := self._client.limiter.closed_for(method)) > 0:
-                raise OutageError(f"Bitrix24 allows no more running time for {method}", retry_after=seconds)
+                text = Text(
+                    f"Bitrix24 allows no more running time for {method}", f"Bitrix24 пока не даёт времени на {method}"
+                )
+                raise OutageError(text, retry_after=seconds)
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()

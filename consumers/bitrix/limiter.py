@@ -16,6 +16,7 @@ from consumers.bitrix.batch import number_of
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.errors import OPERATION_TIME_LIMIT
 from core.errors import OutageError, StoppingError
+from core.texts import Text
 
 _GATE_SHARE = 0.8  # of the limit: the call that exceeds it is still executed, the next one is blocked
 _SHORT_WAIT = 5.0  # seconds that are waited here; longer ones are an outage of the method
@@ -58,11 +59,11 @@ class Limiter:
         """Waits for this request's turn. Raises OutageError when a method is closed for long, StoppingError on stop."""
         closed = max((self.closed_for(method), method) for method in methods) if methods else (0.0, "")
         if closed[0] > _SHORT_WAIT:
-            raise OutageError(
+            text = Text(
                 f"Bitrix24 allows no more running time for {closed[1]} during {closed[0]:.0f} s",
-                code=OPERATION_TIME_LIMIT,
-                retry_after=closed[0],
+                f"Bitrix24 ещё {closed[0]:.0f} с не даёт времени на {closed[1]}",
             )
+            raise OutageError(text, code=OPERATION_TIME_LIMIT, retry_after=closed[0])
         self._wait(closed[0] if has_place else max(closed[0], self.reserve()), stop)
 
     def _wait(self, delay: float, stop: threading.Event) -> None:

@@ -13,6 +13,7 @@ from consumers.bitrix.batch import Answer, Command
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.rows import Row, id_of, rows_in
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
+from core.texts import Text
 
 PAGE = 50  # rows in one answer
 
@@ -80,7 +81,7 @@ class TaskLookup:
         try:
             return self._read([key], answer)
         except ConfigurationError:  # the portal applies the filter, as the answer for all keys has shown
-            return {key: _unclear("another task")}
+            return {key: _unclear(Text("another task", "другая задача"))}
 
     def _read(self, keys: Sequence[str], answer: Answer) -> Found:
         wanted = set(keys)
@@ -92,17 +93,21 @@ class TaskLookup:
             keyed = [(str(value_of(row, self._key_field)), row) for row in tasks]
             ours = [(key, row) for key, row in keyed if key.casefold() in alike]
             if tasks and not ours:
-                raise ConfigurationError(
+                text = Text(
                     f"Bitrix24 ignores the filter by {self._key_field}: tasks cannot be recognised. Create the field "
                     "with `python main.py bitrix init-fields` or set BITRIX_KEY_FIELD=XML_ID",
-                    code="key_filter_ignored",
+                    f"Bitrix24 не учитывает фильтр по {self._key_field}: задачи нельзя узнать. Создайте поле командой "
+                    "`python main.py bitrix init-fields` или задайте BITRIX_KEY_FIELD=XML_ID",
                 )
+                raise ConfigurationError(text, code="key_filter_ignored")
             has_strange_rows |= len(ours) < len(rows)
             for key, row in ours:
                 if key in wanted:
-                    found.setdefault(key, row if id_of(row) else _unclear("a task of this key without its id"))
+                    nameless = Text("a task of this key without its id", "задача с этим ключом без id")
+                    found.setdefault(key, row if id_of(row) else _unclear(nameless))
         if has_strange_rows:
-            found.update({key: _unclear("something that it was not asked for") for key in wanted - found.keys()})
+            other = Text("something that it was not asked for", "то, о чём не спрашивали")
+            found.update({key: _unclear(other) for key in wanted - found.keys()})
         return found
 
     def _pages(self, keys: Sequence[str], answer: Answer) -> Iterator[list[Any]]:
@@ -112,7 +117,11 @@ class TaskLookup:
                 return
             command = self.command(keys, start=answer.next)
             answer = self._client.call(command.method, command.params)
-        raise OutageError("Bitrix24 tells more and more tasks of a few keys", code="endless_pages")
+        text = Text(
+            "Bitrix24 tells more and more tasks of a few keys",
+            "Bitrix24: на несколько ключей приходят всё новые и новые задачи",
+        )
+        raise OutageError(text, code="endless_pages")
 
 
 def value_of(row: Row, field: str) -> Any:
@@ -141,9 +150,17 @@ def _rows(answer: Answer) -> list[Any]:
     """Raises OutageError for an answer without rows: it says nothing of what is there, and must not be read as none."""
     rows = rows_in(answer.result, "tasks")
     if rows is None:
-        raise OutageError("Bitrix24 gave no usable answer to tasks.task.list: no list of tasks", code="no_rows")
+        text = Text(
+            "Bitrix24 gave no usable answer to tasks.task.list: no list of tasks",
+            "Bitrix24: ответ на tasks.task.list использовать нельзя: в нём нет списка задач",
+        )
+        raise OutageError(text, code="no_rows")
     return rows
 
 
-def _unclear(what: str) -> TransientError:
-    return TransientError(f"Bitrix24 was asked for the task of this message and told {what}", code="unreadable_row")
+def _unclear(what: Text) -> TransientError:
+    text = Text(
+        f"Bitrix24 was asked for the task of this message and told {what.en}",
+        f"Bitrix24: спрошена задача этого сообщения, а в ответе {what.ru}",
+    )
+    return TransientError(text, code="unreadable_row")

@@ -17,8 +17,12 @@ from consumers.bitrix.fields import XML_ID
 from consumers.bitrix.lookup import TaskLookup
 from consumers.bitrix.userfields import USER_FIELDS, UserField, fields_by_name
 from core.errors import ConfigurationError, OutcomeError
+from core.texts import Text
 
-_ADMINISTRATOR = "create the webhook as an administrator of the portal, who can read all tasks"
+_ADMINISTRATOR = Text(
+    "create the webhook as an administrator of the portal, who can read all tasks",
+    "создайте вебхук от имени администратора портала, которому видны все задачи",
+)
 
 
 class Portal:
@@ -81,11 +85,13 @@ class Portal:
         # tell (no such right, an empty object for an inactive user) is left to the check of unreadable tasks.
         who = {} if isinstance(profile, ConfigurationError) else _answer(profile).result
         if self._require_admin and isinstance(who, Mapping) and who.get("ADMIN") is False:
-            raise ConfigurationError(
+            text = Text(
                 "The webhook's user is not an administrator and does not see the tasks of others: lookups would miss "
-                f"tasks and create them again; {_ADMINISTRATOR}, or set BITRIX_REQUIRE_ADMIN=false",
-                code="webhook_not_administrator",
+                f"tasks and create them again; {_ADMINISTRATOR.en}, or set BITRIX_REQUIRE_ADMIN=false",
+                "Пользователь вебхука не администратор и не видит чужих задач: поиск пропускал бы задачи, и они "
+                f"создавались бы повторно; {_ADMINISTRATOR.ru}, или задайте BITRIX_REQUIRE_ADMIN=false",
             )
+            raise ConfigurationError(text, code="webhook_not_administrator")
         self._require_readable_tasks()
         self._checked_at = self._clock()
 
@@ -93,23 +99,31 @@ class Portal:
         field = self._fields.get(self._key_field)
         if self._key_field == XML_ID or (field is not None and field.type == "string" and not field.multiple):
             return
-        problem = "does not exist" if field is None else f"is of type {field.type}, not a single text"
-        raise ConfigurationError(
-            f"The user field {self._key_field} that keeps the Camunda task id {problem}: run "
+        if field is None:
+            problem = Text("does not exist", "не существует")
+        else:
+            problem = Text(
+                f"is of type {field.type}, not a single text", f"имеет тип {field.type}, а нужна одна строка"
+            )
+        text = Text(
+            f"The user field {self._key_field} that keeps the Camunda task id {problem.en}: run "
             "`python main.py bitrix init-fields` or set BITRIX_KEY_FIELD=XML_ID",
-            code="key_field",
+            f"Пользовательское поле {self._key_field}, где хранится id задачи Camunda, {problem.ru}: выполните "
+            "`python main.py bitrix init-fields` или задайте BITRIX_KEY_FIELD=XML_ID",
         )
+        raise ConfigurationError(text, code="key_field")
 
     def _require_readable_tasks(self) -> None:
         if self._unreadable_keys:
             found = self._lookup.find(sorted(self._unreadable_keys))
             self._unreadable_keys -= {key for key, task in found.items() if not isinstance(task, OutcomeError)}
         if self._unreadable_keys:
-            raise ConfigurationError(
-                f"Bitrix24 created {len(self._unreadable_keys)} task(s) that the webhook's user may not read: "
-                f"{_ADMINISTRATOR}",
-                code="created_task_unreadable",
+            count = len(self._unreadable_keys)
+            text = Text(
+                f"Bitrix24 created {count} task(s) that the webhook's user may not read: {_ADMINISTRATOR.en}",
+                f"Bitrix24 создал задачи (их {count}), которые пользователю вебхука не видны: {_ADMINISTRATOR.ru}",
             )
+            raise ConfigurationError(text, code="created_task_unreadable")
 
 
 def _answer(outcome: Answer | OutcomeError) -> Answer:

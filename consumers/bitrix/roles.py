@@ -14,7 +14,7 @@ import yaml
 
 from consumers.bitrix.rows import plain_id
 from core.errors import ConfigurationError
-from core.settings_errors import Text
+from core.texts import Text
 from runtime.changing_file import ChangingFile
 
 VARIABLE = "BITRIX_ROLES_FILE"
@@ -77,7 +77,8 @@ def _usable(path: Path) -> dict[str, int]:
     try:
         return read_roles(path)
     except RolesProblem as problem:
-        raise ConfigurationError(f"{VARIABLE} {path}: {problem}", code="roles_file") from problem
+        text = Text(*(f"{VARIABLE} {path}: {each}" for each in problem.text))
+        raise ConfigurationError(text, code="roles_file") from problem
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -17,6 +17,7 @@ from consumers.bitrix.batch import Answer, Command
 from consumers.bitrix.given import bare
 from core import values
 from core.errors import ConfigurationError, PermanentError
+from core.texts import Text
 
 # Either may only mean that the portal was changed since its fields were read.
 UNKNOWN_FIELD = "unknown_user_field"
@@ -118,7 +119,10 @@ USER_FIELDS = Command("task.item.userfield.getlist", {"ORDER": {"SORT": "ASC"}})
 def fields_by_name(answer: Answer) -> dict[str, UserField]:
     """The answer to `USER_FIELDS`; a row that describes no field is passed over."""
     if not isinstance(answer.result, list):
-        raise ConfigurationError("Bitrix24 does not tell its user fields of tasks", code="user_fields")
+        text = Text(
+            "Bitrix24 does not tell its user fields of tasks", "Bitrix24 не называет пользовательские поля своих задач"
+        )
+        raise ConfigurationError(text, code="user_fields")
     rows = [row for row in answer.result if isinstance(row, Mapping) and row.get("FIELD_NAME")]
     return {field.name: field for field in map(UserField.from_row, rows)}
 

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config import Pairs, Seconds
-from core.settings_errors import FieldProblem, Text, ValueProblem
+from core.settings_errors import FieldProblem, ValueProblem
+from core.texts import Text
 from runtime.http_settings import HttpSystemSettings, clear_text_notice
 
 _ADDRESS = re.compile(r"https?://[^\s#@/?]+[^\s#]*", re.IGNORECASE)

@@ -15,6 +15,7 @@ from consumers.email.errors import RecipientDeferredError, RecipientRefusedError
 from consumers.email.own_name import own_name
 from consumers.email.wire import BadAnswerError, Smtp, SmtpSsl
 from core.errors import ConfigurationError, NotConfiguredError, OutageError, StoppingError
+from core.texts import Text
 from runtime import certificates
 
 _GOODBYE = 5.0  # seconds for the answer to QUIT, which changes nothing
@@ -90,9 +91,11 @@ class SmtpClient:
 
     def _start_tls(self, smtp: Smtp) -> None:
         if not smtp.has_extn("starttls"):
-            raise ConfigurationError(
-                "the mail server offers no STARTTLS: give EMAIL_TLS=tls with its port, or EMAIL_TLS=none", code="no_tls"
+            text = Text(
+                "the mail server offers no STARTTLS: give EMAIL_TLS=tls with its port, or EMAIL_TLS=none",
+                "почтовый сервер не предлагает STARTTLS: задайте EMAIL_TLS=tls и порт для него или EMAIL_TLS=none",
             )
+            raise ConfigurationError(text, code="no_tls")
         with errors("tls"):
             smtp.starttls(context=self._context())
         with errors("greeting"):
@@ -110,14 +113,22 @@ class SmtpClient:
                 token = base64.b64encode(f"\0{name}\0{password.get_secret_value()}".encode()).decode()
                 require(smtp.docmd("AUTH", f"PLAIN {token}"), "login", 235)
             else:
-                raise smtplib.SMTPNotSupportedError("AUTH PLAIN, which a login beyond ASCII needs")
+                raise _not_offered(
+                    Text(
+                        "AUTH PLAIN, which a login beyond ASCII needs",
+                        "AUTH PLAIN, нужен для имени и пароля не в ASCII",
+                    )
+                )
 
     def _context(self) -> ssl.SSLContext:
         ca_file = self.settings.ca_file
         try:
             context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         except OSError as error:  # ssl.SSLError is one
-            raise ConfigurationError(f"EMAIL_CA_FILE cannot be used: {error.strerror}", code="ca_file") from None
+            text = Text(
+                f"EMAIL_CA_FILE cannot be used: {error.strerror}", f"EMAIL_CA_FILE не годится: {error.strerror}"
+            )
+            raise ConfigurationError(text, code="ca_file") from None
         if not self.settings.tls_verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -132,11 +143,14 @@ def _greet(smtp: Smtp) -> None:
         return
     second = smtp.helo()
     if second[0] // 100 == 5:
-        raise ConfigurationError(
+        said = Reply.of(*answer)
+        text = Text(
             f"the mail server refused the name {smtp.local_hostname} that the worker gives itself: "
-            f"{Reply.of(*answer)}; give it another one in EMAIL_EHLO_NAME",
-            code="ehlo_name",
+            f"{said}; give it another one in EMAIL_EHLO_NAME",
+            f"почтовый сервер не принял имя {smtp.local_hostname}, которым воркер представляется: "
+            f"{said}; задайте другое в EMAIL_EHLO_NAME",
         )
+        raise ConfigurationError(text, code="ehlo_name")
     require(second, "greeting", 250)
 
 
@@ -153,30 +167,50 @@ def errors(stage: Stage) -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        reason = certificates.reason(error, "EMAIL_CA_FILE").en
-        raise ConfigurationError(f"the mail server: {reason}", code="certificate") from None
+        why = certificates.reason(error, "EMAIL_CA_FILE")
+        text = Text(f"the mail server: {why.en}", f"почтовый сервер: {why.ru}")
+        raise ConfigurationError(text, code="certificate") from None
     except BadAnswerError as error:
         kind = RecipientDeferredError if stage in ("recipient", "content") else OutageError
-        raise kind(f"the mail server gave no proper answer: {error}", code="bad_answer") from None
+        raise kind(_no_proper_answer(error.text), code="bad_answer") from None
     except smtplib.SMTPNotSupportedError as error:
-        raise ConfigurationError(
-            f"the mail server does not offer what is wanted: {error}", code="not_offered"
-        ) from None
+        raise _not_offered(Text.of(str(error))) from None
     except smtplib.SMTPResponseException as error:
         if error.smtp_code < 400:  # of another kind than what was asked
-            raise OutageError(f"the mail server gave no proper answer: {shown(error)}", code="bad_answer") from None
+            raise OutageError(_no_proper_answer(Text.of(shown(error))), code="bad_answer") from None
         raise outcome_of(stage, Reply.of(error.smtp_code, error.smtp_error)) from None
     except ValueError as error:  # what cannot be written into a command, or looked up as a name
         if stage in ("sender", "recipient"):
             raise RecipientRefusedError(
                 f"the address cannot be told the mail server: {error}", code="address"
             ) from None
-        raise ConfigurationError(f"the mail server cannot be asked: {error}", code="bad_setting") from None
+        text = Text(f"the mail server cannot be asked: {error}", f"к почтовому серверу не обратиться: {error}")
+        raise ConfigurationError(text, code="bad_setting") from None
     except (OSError, smtplib.SMTPException) as error:
         if type(error) is smtplib.SMTPException and stage == "login":  # smtplib knows none of the ways that are offered
-            reason = "the mail server offers no way to log in that is known here (PLAIN, LOGIN, CRAM-MD5)"
-            raise ConfigurationError(reason, code="not_offered") from None
-        raise OutageError(f"the mail server cannot be reached: {shown(error)}", code="no_connection") from None
+            text = Text(
+                "the mail server offers no way to log in that is known here (PLAIN, LOGIN, CRAM-MD5)",
+                "почтовый сервер не предлагает ни одного из известных воркеру способов входа (PLAIN, LOGIN, CRAM-MD5)",
+            )
+            raise ConfigurationError(text, code="not_offered") from None
+        text = Text(
+            f"the mail server cannot be reached: {shown(error)}", f"нет связи с почтовым сервером: {shown(error)}"
+        )
+        raise OutageError(text, code="no_connection") from None
+
+
+def _no_proper_answer(what: Text) -> Text:
+    return Text(
+        f"the mail server gave no proper answer: {what.en}", f"почтовый сервер ответил не по правилам SMTP: {what.ru}"
+    )
+
+
+def _not_offered(what: Text) -> ConfigurationError:
+    text = Text(
+        f"the mail server does not offer what is wanted: {what.en}",
+        f"почтовый сервер не предлагает того, что нужно: {what.ru}",
+    )
+    return ConfigurationError(text, code="not_offered")
 
 
 def socket_of(smtp: smtplib.SMTP) -> socket.socket:

@@ -13,8 +13,9 @@ from config import EnvironmentSettings, PositiveCount, Seconds, Shared, StateDir
 from consumers.email.addresses import NAME_LIMIT, BadAddressError, domain_of, parse_address
 from consumers.email.own_name import is_name
 from core import values
-from core.settings_errors import FieldProblem, Text, ValueProblem
+from core.settings_errors import FieldProblem, ValueProblem
 from core.settings_values import LOOPBACK_HOSTS, parse_endpoints
+from core.texts import Text
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Self
 
 from core import values
 from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+from core.texts import Text
 
 Stage = Literal["greeting", "tls", "login", "sender", "recipient", "content"]
 
@@ -74,7 +75,8 @@ class Reply(NamedTuple):
 
 def outcome_of(stage: Stage, reply: Reply) -> OutcomeError:
     """The outcome of a reply that is no success."""
-    reason = f"the mail server refused {_NAMES[stage]}: {reply}"
+    what = _NAMES[stage]
+    reason = Text(f"the mail server refused {what.en}: {reply}", f"почтовый сервер не принял {what.ru}: {reply}")
     if reply.code == 421:  # closing the connection, whatever it was asked
         return OutageError(reason, code=reply.word)
     error = _kind(stage, reply)(reason, code=reply.word)
@@ -105,11 +107,14 @@ def _wants_login(reply: Reply) -> bool:
     return reply.code == 530
 
 
-_NAMES: dict[Stage, str] = {
-    "greeting": "to talk to this machine",
-    "tls": "TLS",
-    "login": "the login (check EMAIL_SMTP_USERNAME and EMAIL_SMTP_PASSWORD)",
-    "sender": "the sender (EMAIL_FROM)",
-    "recipient": "the recipient",
-    "content": "the mail",
+_NAMES: dict[Stage, Text] = {
+    "greeting": Text("to talk to this machine", "приветствие этой машины"),
+    "tls": Text("TLS", "переход на TLS"),
+    "login": Text(
+        "the login (check EMAIL_SMTP_USERNAME and EMAIL_SMTP_PASSWORD)",
+        "имя и пароль (проверьте EMAIL_SMTP_USERNAME и EMAIL_SMTP_PASSWORD)",
+    ),
+    "sender": Text("the sender (EMAIL_FROM)", "отправителя (EMAIL_FROM)"),
+    "recipient": Text("the recipient", "получателя"),
+    "content": Text("the mail", "письмо"),
 }

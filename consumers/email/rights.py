@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from consumers.email.client import SmtpClient, errors, require, say_goodbye
 from consumers.email.errors import Reply, outcome_of
 from core.errors import ConfigurationError
+from core.texts import Text
 
 
 class NoRightError(ConfigurationError):
@@ -34,12 +35,15 @@ def require_right_to_send(client: SmtpClient, candidates: Iterable[str]) -> None
             return
         refusals[address] = reply
     first = next(iter(refusals.values()))
-    error = NoRightError(
+    text = Text(
         f"the mail server takes mails of this worker for nobody, not even for EMAIL_FROM: {first}; check EMAIL_FROM, "
         f"EMAIL_EHLO_NAME (the worker calls itself {client.last_name}), the login, and whether the server accepts mail "
         "from this machine",
-        code=first.word,
+        f"почтовый сервер не берёт писем этого воркера ни для кого, даже для EMAIL_FROM: {first}; проверьте "
+        f"EMAIL_FROM, EMAIL_EHLO_NAME (воркер называет себя {client.last_name}), имя и пароль и то, принимает ли "
+        "сервер почту с этой машины",
     )
+    error = NoRightError(text, code=first.word)
     error.asked = tuple(refusals)
     raise error
 

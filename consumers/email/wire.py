@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import smtplib
 
+from core.texts import Text
+
 LINE_LIMIT = 8192  # bytes; RFC 5321 4.5.3.1.5 asks for 512
 _LINES_LIMIT = 500  # of one reply
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([- \t])(.*?))?[ \t\r]*\n", re.DOTALL)
@@ -12,6 +14,10 @@ _LINE = re.compile(rb"([2-5][0-9]{2})(?:([- \t])(.*?))?[ \t\r]*\n", re.DOTALL)
 
 class BadAnswerError(smtplib.SMTPException):
     """The other side said what is no reply of SMTP; the connection is closed, for nobody knows what comes next."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
 
 
 class Smtp(smtplib.SMTP):
@@ -50,7 +56,8 @@ class Smtp(smtplib.SMTP):
 
     def _broken(self, line: bytes) -> BadAnswerError:
         self.close()
-        return BadAnswerError(f"{line[:100]!r} is no reply of a mail server")
+        said = repr(line[:100])
+        return BadAnswerError(Text(f"{said} is no reply of a mail server", f"{said}: так почтовый сервер не отвечает"))
 
 
 class SmtpSsl(smtplib.SMTP_SSL, Smtp):

@@ -131,7 +131,7 @@ class Writer:
             title = f"{name}[{number}].{column}"
             if slot is None:
                 raise PermanentError(
-                    f"{name}: the rows have no {column}; near it: {of.near(column)}", code="unknown_attribute"
+                    f"{name}: the rows have no {column}; {of.near(column).en}", code="unknown_attribute"
                 )
             kind = values.text(told.pop(slot.name, None) or "") or None
             if slot.name in _ROWS_OWN or slot.kind_of or (values.is_blank(row[column]) and _is_nothing(kind)):
@@ -141,7 +141,7 @@ class Writer:
             try:
                 result |= self.written(title, row[column], slot, kind=kind)
             except ConfigurationError as error:  # the message has named the column, not the mapping
-                raise PermanentError(error.reason, code=error.code) from None
+                raise PermanentError(error.text, code=error.code) from None
         for base, kind in told.items():
             if not _is_nothing(values.text(kind or "")):
                 raise values.BadValueError(f"{name}[{number}].{base}_Type", kind, f"needed without {base}")

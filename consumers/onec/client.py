@@ -22,6 +22,7 @@ from consumers.onec.errors import RefusalError, SessionLostError, outcome_of
 from consumers.onec.literals import entity_path, query_string
 from core import values
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
+from core.texts import Text
 from runtime.http import Guard, HttpAnswer, HttpClient, unguarded
 from runtime.json_answers import read_answer
 
@@ -37,7 +38,7 @@ class _Request:
 
     method: str
     url: str
-    what: str
+    what: Text
     body: Json | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     guard: Guard = unguarded
@@ -66,44 +67,46 @@ class OneCClient:
 
     def metadata(self) -> bytes:
         """The XML of `$metadata`. Raises an outcome."""
-        request = _Request("GET", self._odata + "$metadata", "$metadata", headers={"Accept": "application/xml"})
+        what = Text.of("$metadata")
+        request = _Request("GET", self._odata + "$metadata", what, headers={"Accept": "application/xml"})
         return self._send(request, self._metadata_http).body
 
     def root(self) -> Json:
         """The service document, which names what is available."""
-        return self._read("", {}, "the list of objects")
+        return self._read("", {}, Text("the list of objects", "списка объектов"))
 
     def query(self, entity: str, **options: str | int) -> Json:
         """One page; `filter="…"` becomes `$filter`, `allowed_only=1` leaves out what the user may not see."""
         written = {f"${name}": str(value) for name, value in options.items() if name != "allowed_only"}
         if options.get("allowed_only"):
             written["allowedOnly"] = "true"
-        what = f"a query of {entity}"
+        what = Text(f"a query of {entity}", f"выборки {entity}")
         page = self._read(entity_path(entity), written, what)
         if not isinstance(page.get("value"), list):
             # Taken for an empty list, it would make every task look deleted.
-            raise OutageError(f"1C gave no usable answer to {what}: no list of objects", code="no_rows")
+            raise OutageError(f"1C gave no usable answer to {what.en}: no list of objects", code="no_rows")
         return page
 
     def get(self, entity: str, key: str) -> Json:
         """Raises NotFoundError when there is no such object, and only then."""
-        return self._read(entity_path(entity, key), {}, f"{entity}/{key}")
+        return self._read(entity_path(entity, key), {}, Text.of(f"{entity}/{key}"))
 
     def create(self, entity: str, body: Json, guard: Guard = unguarded) -> Json:
         """Raises KeyExistsError when there is one with this Ref_Key. Empty answer: `{}`."""
-        return self._write("POST", entity_path(entity), body, f"to create {entity}", guard=guard)
+        what = Text(f"to create {entity}", f"на создание {entity}")
+        return self._write("POST", entity_path(entity), body, what, guard=guard)
 
     def patch(self, entity: str, key: str, body: Json, version: str, guard: Guard = unguarded) -> Json:
         """Only if the object has still this DataVersion, else ChangedError."""
         headers = {"If-Match": version} if version else {}
-        what = f"to change {entity}/{key}"
+        what = Text(f"to change {entity}/{key}", f"на изменение {entity}/{key}")
         return self._write("PATCH", entity_path(entity, key), body, what, guard=guard, headers=headers)
 
     def action(self, entity: str, key: str, name: str, guard: Guard = unguarded) -> None:
         """`Post`, `Start`, …; whatever comes back with 2xx means done."""
         parameters = "?PostingModeOperational=false" if name == "Post" else ""
         url = f"{self._odata}{entity_path(entity, key)}/{name}{parameters}"
-        self._send(_Request("POST", url, f"{name} of {entity}/{key}", guard=guard))
+        self._send(_Request("POST", url, Text.of(f"{name} of {entity}/{key}"), guard=guard))
 
     def call_service(self, path: str, body: Json, key: str, guard: Guard = unguarded) -> HttpAnswer:
         """POST to /hs/<path>; `key` lets the service recognise what it has done already.
@@ -111,19 +114,20 @@ class OneCClient:
         Raises RefusalError beside outcomes: what a refusal means is the service's own contract.
         """
         url, headers = self._services + quote(path), {"Idempotency-Key": values.header_string(key)}
-        request = _Request("POST", url, f"the HTTP service {path}", body, headers, guard)
+        what = Text(f"the HTTP service {path}", f"к HTTP-сервису {path}")
+        request = _Request("POST", url, what, body, headers, guard)
         return self._attempt(request, self._http)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
             return {"requests": self._requests}
 
-    def _read(self, path: str, options: Mapping[str, str], what: str) -> Json:
+    def _read(self, path: str, options: Mapping[str, str], what: Text) -> Json:
         request = _Request("GET", self._odata + path + query_string(options), what)
         return _object(self._send(request), request)
 
     def _write(
-        self, method: str, path: str, body: Json, what: str, *, guard: Guard, headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Json, what: Text, *, guard: Guard, headers: Mapping[str, str] | None = None
     ) -> Json:
         request = _Request(method, self._odata + path + query_string({}), what, body, headers or {}, guard)
         return _object_or_nothing(self._send(request), request)
@@ -186,7 +190,10 @@ def _object(answer: HttpAnswer, request: _Request) -> Json:
     told = read_answer(answer)
     if told.content is None or told.is_empty:
         # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
-        text = f"1C gave no usable answer to {request.what}: no JSON object (HTTP {answer.status})"
+        text = Text(
+            f"1C gave no usable answer to {request.what.en}: no JSON object (HTTP {answer.status})",
+            f"1C: ответ на запрос {request.what.ru} использовать нельзя: в нём нет объекта JSON (HTTP {answer.status})",
+        )
         raise (AmbiguousError if request.write else OutageError)(text, code="no_json")
     return told.content
 

@@ -13,6 +13,7 @@ from consumers.onec.mapping import FINISHED_BY, Finish, usual_attributes
 from consumers.onec.metadata import EntityType, Metadata
 from core import values
 from core.errors import ConfigurationError
+from core.texts import Text
 
 State = Literal["open", "done", "failed", "deleted"]
 
@@ -91,9 +92,16 @@ def _named(known: EntityType, name: str | None) -> str | None:
         return None
     slot = slot_of(known, name)
     if slot is None or slot.composite:
-        problem = "has no attribute" if slot is None else "cannot be asked for an attribute of several types,"
-        raise ConfigurationError(
-            f"1C: {known.name} {problem} {name!r} (finish in ONEC_MAPPING_FILE); near it: {known.near(name)}",
-            code="attribute_unknown",
+        if slot is None:
+            problem = Text("has no attribute", "нет реквизита")
+        else:
+            problem = Text(
+                "cannot be asked for an attribute of several types,", "нельзя отбирать по реквизиту разных типов"
+            )
+        close = known.near(name)
+        text = Text(
+            f"1C: {known.name} {problem.en} {name!r} (finish in ONEC_MAPPING_FILE); {close.en}",
+            f"1C: у {known.name} {problem.ru} {name!r} (finish в ONEC_MAPPING_FILE); {close.ru}",
         )
+        raise ConfigurationError(text, code="attribute_unknown")
     return slot.name

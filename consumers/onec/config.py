@@ -13,7 +13,8 @@ from pydantic_settings import SettingsConfigDict
 from config import PositiveCount, Seconds, Timezone, missing_files
 from consumers.onec.mapping import OneCMapping
 from consumers.onec.mapping_file import SHIPPED, MappingProblem, read_mapping
-from core.settings_errors import FieldProblem, Text, ValueProblem
+from core.settings_errors import FieldProblem, ValueProblem
+from core.texts import Text
 from runtime.http_settings import HttpSystemSettings, base_address, clear_text_notice
 
 

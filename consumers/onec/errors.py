@@ -22,8 +22,9 @@ from xml.etree import ElementTree
 
 from core import values
 from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
+from core.texts import Text
 from runtime.http import HttpAnswer
-from runtime.http_outcomes import Rule, refusal, rule_of
+from runtime.http_outcomes import PROXY_LOGIN, Rule, refusal, refused, rule_of
 
 TEXT_LIMIT = 500  # characters of 1C's own text: the innermost description, never a stack
 
@@ -56,8 +57,8 @@ class SessionLostError(TransientError):
 class RefusalError(Exception):
     """An answer that is not 2xx, before it is judged; `what` names the request for people."""
 
-    def __init__(self, answer: HttpAnswer, what: str, *, write: bool) -> None:
-        super().__init__(f"{what}: HTTP {answer.status}")
+    def __init__(self, answer: HttpAnswer, what: Text, *, write: bool) -> None:
+        super().__init__(f"{what.en}: HTTP {answer.status}")
         self.answer = answer
         self.what = what
         self.write = write
@@ -72,20 +73,40 @@ class Problem:
     code: str | None = None
 
 
-_RIGHTS = "give the rights to the infobase user of ONEC_USERNAME"
-_PUBLICATION = "check ONEC_URL and the publication on the web server; a web server also answers so to a query that is "
-_NOT_EXPOSED = "an administrator of 1C must add the object to those that are available over OData"
+_RIGHTS = Text(
+    "give the rights to the infobase user of ONEC_USERNAME", "дайте права пользователю базы из ONEC_USERNAME"
+)
+_PUBLICATION = Text(
+    "check ONEC_URL and the publication on the web server; a web server also answers so to a query that is too long "
+    "for it: lower ONEC_KEYS_PER_QUERY",
+    "проверьте ONEC_URL и публикацию на веб-сервере; так же веб-сервер отвечает на слишком длинный запрос: тогда "
+    "уменьшите ONEC_KEYS_PER_QUERY",
+)
+_NOT_EXPOSED = Text(
+    "an administrator of 1C must add the object to those that are available over OData",
+    "администратору 1С нужно добавить объект в состав стандартного интерфейса OData",
+)
 
 STATUS_RULES: Mapping[int, Rule] = {
-    401: Rule(ConfigurationError, "check ONEC_USERNAME and ONEC_PASSWORD"),
+    401: Rule(
+        ConfigurationError, Text("check ONEC_USERNAME and ONEC_PASSWORD", "проверьте ONEC_USERNAME и ONEC_PASSWORD")
+    ),
     403: Rule(ConfigurationError, _RIGHTS),
-    404: Rule(ConfigurationError, _PUBLICATION + "too long for it: lower ONEC_KEYS_PER_QUERY"),
-    405: Rule(ConfigurationError, "the publication does not allow this method"),
+    404: Rule(ConfigurationError, _PUBLICATION),
+    405: Rule(
+        ConfigurationError, Text("the publication does not allow this method", "публикация не допускает этот метод")
+    ),
     406: Rule(SessionLostError),
-    407: Rule(ConfigurationError, "a proxy in between wants credentials"),
+    407: Rule(ConfigurationError, PROXY_LOGIN),
     408: Rule(TransientError),
     412: Rule(ChangedError),
-    414: Rule(ConfigurationError, "the query is too long for the web server: lower ONEC_KEYS_PER_QUERY"),
+    414: Rule(
+        ConfigurationError,
+        Text(
+            "the query is too long for the web server: lower ONEC_KEYS_PER_QUERY",
+            "запрос слишком длинный для веб-сервера: уменьшите ONEC_KEYS_PER_QUERY",
+        ),
+    ),
     425: Rule(TransientError),
     429: Rule(TransientError),
     502: Rule(OutageError),
@@ -97,13 +118,16 @@ CODE_RULES: Mapping[str, Rule] = {
     "8": Rule(ConfigurationError, _NOT_EXPOSED),
     CODE_NOT_FOUND: Rule(NotFoundError),
     CODE_KEY_EXISTS: Rule(KeyExistsError),
-    "19": Rule(ConfigurationError, "this object does not take this method over OData"),
+    "19": Rule(
+        ConfigurationError,
+        Text("this object does not take this method over OData", "этот объект не поддерживает такой метод через OData"),
+    ),
     CODE_NO_RIGHT: Rule(ConfigurationError, _RIGHTS),
     # Mostly a refusal of the application's own checks, but it cannot be told from a passing fault: the attempts decide.
     "-1": Rule(TransientError),
 }
 
-_FOR_AN_ADMINISTRATOR = "the infobase cannot be used at the moment"
+_FOR_AN_ADMINISTRATOR = Text("the infobase cannot be used at the moment", "работать с базой сейчас нельзя")
 _NO_LICENCE = re.compile("не обнаружено свободной лиценз|ключ защиты программы|no free licen[cs]e")
 # Also the words of many a business refusal (of a trader without a licence, say): heard only from the platform itself.
 _NO_LICENCE_OF_THE_PLATFORM = re.compile("не найдена лицензия|licen[cs]e not found")
@@ -117,14 +141,14 @@ _LOCKS = re.compile(
 )
 
 
-def outcome_of(refused: RefusalError) -> OutcomeError:
+def outcome_of(error: RefusalError) -> OutcomeError:
     """What a refusal by 1C, or by what stands before it, means for the message."""
-    status = refused.answer.status
-    problem = read_problem(refused.answer.body)
-    rule = _rule(status, problem, write=refused.write)
-    reason = f"1C refused {refused.what} (HTTP {status}{f', code {problem.code}' if problem.code else ''})"
+    status = error.answer.status
+    problem = read_problem(error.answer.body)
+    rule = _rule(status, problem, write=error.write)
+    reason = refused("1C", error.what, f"HTTP {status}{f', code {problem.code}' if problem.code else ''}")
     code = f"odata_{problem.code}" if problem.code else f"http_{status}"
-    return refusal(rule, reason, text=problem.text, code=code, retry_after=refused.answer.retry_after)
+    return refusal(rule, reason, text=problem.text, code=code, retry_after=error.answer.retry_after)
 
 
 def _rule(status: int, problem: Problem, *, write: bool) -> Rule:

@@ -131,7 +131,7 @@ class ObjectFields:
             )
         except ConfigurationError as error:
             if given.is_own:  # the message's own idea, not the mapping's
-                raise PermanentError(error.reason, code=error.code) from None
+                raise PermanentError(error.text, code=error.code) from None
             raise
 
 
@@ -164,7 +164,7 @@ def _named(inputs: TaskInputs, entity: EntityType) -> Iterator[_Given]:
         if slot is None or OURS & {slot.name, slot.name.removesuffix("_Key")}:
             problem = "has no such attribute" if slot is None else "does not let it be set"
             raise PermanentError(
-                f"{name}: {entity.name} {problem}; near it: {entity.near(attribute)}", code="unknown_attribute"
+                f"{name}: {entity.name} {problem}; {entity.near(attribute).en}", code="unknown_attribute"
             )
         if slot.name in seen:
             raise values.BadValueError(name, value, f"given once: {seen[slot.name]} is the same attribute")

@@ -22,6 +22,7 @@ from core import values
 from core.errors import PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Accepted, Done, Result, with_warnings
+from core.texts import Text
 
 
 class OneCHandler(BaseMessageHandler):
@@ -65,7 +66,7 @@ class OneCHandler(BaseMessageHandler):
         self._client.root()
         self._publication.current(FRESH_ENOUGH)
 
-    def inspect(self) -> Sequence[str]:
+    def inspect(self) -> Sequence[Text]:
         return list(mistakes(self._mapping, self._publication.current()))
 
     def get_stats(self) -> dict[str, Any]:

@@ -9,19 +9,24 @@ from consumers.onec.mapping import ODataTopic, OneCMapping
 from consumers.onec.metadata import Metadata
 from consumers.onec.slots import slot_for
 from core.errors import ConfigurationError
+from core.texts import Text
 
 
-def mistakes(mapping: OneCMapping, metadata: Metadata) -> Iterator[str]:
+def mistakes(mapping: OneCMapping, metadata: Metadata) -> Iterator[Text]:
     """One sentence for each name of the mapping that the infobase does not have, with the topic."""
     for name, topic in mapping.topics.items():
         if isinstance(topic, ODataTopic):
             try:
-                yield from (f"topic {name}: {text}" for text in _of_topic(topic, metadata))
+                yield from (_about(name, text) for text in _of_topic(topic, metadata))
             except ConfigurationError as error:
-                yield f"topic {name}: {error.reason}"
+                yield _about(name, error.text)
 
 
-def _of_topic(topic: ODataTopic, metadata: Metadata) -> Iterator[str]:
+def _about(topic: str, text: Text) -> Text:
+    return Text(f"topic {topic}: {text.en}", f"топик {topic}: {text.ru}")
+
+
+def _of_topic(topic: ODataTopic, metadata: Metadata) -> Iterator[Text]:
     """Raises ConfigurationError for what spoils the whole topic."""
     entity = metadata.entity(topic.entity)
     for attribute, spec in topic.fields.items():
@@ -30,6 +35,6 @@ def _of_topic(topic: ODataTopic, metadata: Metadata) -> Iterator[str]:
         except ConfigurationError as error:
             if error.code == "entity_unknown":  # what it refers to
                 raise
-            yield error.reason
+            yield error.text
     if topic.is_tracked:
         completion_of(topic.entity, topic.finishing, metadata, mapped=True)

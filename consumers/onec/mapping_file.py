@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from consumers.onec.mapping import OneCMapping
-from core.settings_errors import Text
+from core.texts import Text
 from runtime.settings_texts import explain
 
 SHIPPED = Path(__file__).parent / "mapping.toml"

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from consumers.onec.client import OneCClient
 from core.errors import ConfigurationError, OutageError, PermanentError
+from core.texts import Text
 
 FRESH_ENOUGH = 60.0  # seconds: how often an unknown name may make us read $metadata again
 # Codes of errors that a newer $metadata may cure: a name of the mapping, one of a message.
@@ -43,8 +44,8 @@ class EntityType:
     name: str
     properties: Mapping[str, Property]
 
-    def near(self, name: str) -> str:
-        """The attributes that may have been meant, for people."""
+    def near(self, name: str) -> Text:
+        """The attributes that may have been meant."""
         names = sorted({each.removesuffix("_Key").removesuffix("_Type") for each in self.properties})
         return near(name, names)
 
@@ -61,12 +62,14 @@ class Metadata:
         """Raises ConfigurationError when it is not available: the name is the mapping's, not a message's."""
         found = self.types.get(name)
         if found is None or name not in self.entities:
-            raise ConfigurationError(
+            close, count = near(name, self.entities), len(self.entities)
+            text = Text(
                 f"1C does not offer {name} over OData: an administrator must add it to the objects that are available "
-                f"(there are {len(self.entities)}), or correct the name in ONEC_MAPPING_FILE; near it: "
-                f"{near(name, self.entities)}",
-                code="entity_unknown",
+                f"(there are {count}), or correct the name in ONEC_MAPPING_FILE; {close.en}",
+                f"1С не даёт {name} через OData: администратору нужно добавить его в состав стандартного интерфейса "
+                f"OData (сейчас там объектов: {count}) или исправить имя в ONEC_MAPPING_FILE; {close.ru}",
             )
+            raise ConfigurationError(text, code="entity_unknown")
         return found
 
     def row_type(self, of: Property) -> EntityType | None:
@@ -137,9 +140,9 @@ def parse_metadata(xml: bytes, wanted: Collection[str]) -> Metadata:
     return Metadata(frozenset(entities), types, enumerations)
 
 
-def near(name: str, names: Collection[str]) -> str:
-    found = difflib.get_close_matches(name, names, n=_NAMES_SHOWN, cutoff=0.5)
-    return ", ".join(found) or "none"
+def near(name: str, names: Collection[str]) -> Text:
+    found = ", ".join(difflib.get_close_matches(name, names, n=_NAMES_SHOWN, cutoff=0.5))
+    return Text(f"near it: {found or 'none'}", f"похожие имена: {found or 'нет'}")
 
 
 def _is_wanted(name: str, wanted: Collection[str]) -> bool:
@@ -159,4 +162,6 @@ def _properties(entity: ElementTree.Element) -> list[Property]:
 
 
 def _unusable() -> OutageError:
-    return OutageError("1C gave no usable $metadata", code="no_metadata")
+    return OutageError(
+        Text("1C gave no usable $metadata", "1C: ответ на запрос $metadata использовать нельзя"), code="no_metadata"
+    )

@@ -35,8 +35,8 @@ class References:
         slot = slot_of(metadata.entity(entity), attribute)
         if slot is None or slot.property.type != "Edm.String" or slot.composite or slot.kind_of:
             raise ConfigurationError(
-                f"1C: {entity} has no text {attribute!r} to look for {name} in (lookup in ONEC_MAPPING_FILE); near it: "
-                f"{metadata.entity(entity).near(attribute)}",
+                f"1C: {entity} has no text {attribute!r} to look for {name} in (lookup in ONEC_MAPPING_FILE); "
+                f"{metadata.entity(entity).near(attribute).en}",
                 code="attribute_unknown",
             )
         condition = f"{attribute} eq {string(text)} and DeletionMark eq false"

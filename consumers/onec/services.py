@@ -53,7 +53,7 @@ def service_outcome_of(refused: RefusalError, name: str) -> OutcomeError:
         outcome = outcome_of(refused)
         if isinstance(outcome, AmbiguousError) and status == 500:
             # What an exception in the service's code looks like: repeated like any fault, not as a doubt.
-            return TransientError(outcome.reason, code=outcome.code)
+            return TransientError(outcome.text, code=outcome.code)
         return outcome
     if status == 503:  # this service asks for patience; the rest of 1C works on
         reason = f"The HTTP service {name} of 1C is busy (HTTP 503)"

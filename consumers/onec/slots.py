@@ -8,27 +8,38 @@ from consumers.onec.mapping import FieldSpec
 from consumers.onec.metadata import EntityType, Metadata
 from consumers.onec.tables import USUAL_KEYS
 from core.errors import ConfigurationError
+from core.texts import Text
 
 
 def slot_for(attribute: str, spec: FieldSpec, entity: EntityType, metadata: Metadata) -> Slot:
     """Raises ConfigurationError: no message is to blame for a name or a setting of the mapping."""
     slot = slot_of(entity, attribute)
     if slot is None:
-        raise ConfigurationError(
-            f"1C: {entity.name} has no attribute {attribute!r} (ONEC_MAPPING_FILE); near it: {entity.near(attribute)}",
-            code="attribute_unknown",
+        close = entity.near(attribute)
+        text = Text(
+            f"1C: {entity.name} has no attribute {attribute!r} (ONEC_MAPPING_FILE); {close.en}",
+            f"1C: у {entity.name} нет реквизита {attribute!r} (ONEC_MAPPING_FILE); {close.ru}",
         )
+        raise ConfigurationError(text, code="attribute_unknown")
     if spec.type is not None and not (slot.composite or (slot.reference and spec.entity is not None)):
-        what = "a reference to objects of one type" if slot.reference else "no reference and of one type"
-        raise _unfit(attribute, entity, f"is {what}: it does not take the type {spec.type}")
+        if slot.reference:
+            what = Text("is a reference to objects of one type", "это ссылка на объекты одного типа")
+        else:
+            what = Text("is no reference and of one type", "это не ссылка, и тип у него один")
+        problem = Text(f"{what.en}: it does not take the type {spec.type}", f"{what.ru}: тип {spec.type} задать нельзя")
+        raise _unfit(attribute, entity, problem)
     if spec.entity is not None and (slot.composite or spec.lookup is not None):
         metadata.entity(spec.entity)
     if slot.storage:
-        raise _unfit(attribute, entity, "holds the content of a file and cannot be written")
+        problem = Text(
+            "holds the content of a file and cannot be written", "хранит содержимое файла, записать его нельзя"
+        )
+        raise _unfit(attribute, entity, problem)
     if slot.composite and spec.type is None:
         _require_clear(attribute, spec, entity)
     if spec.by is not None and metadata.row_type(slot.property) is None:
-        raise _unfit(attribute, entity, "is no tabular part: it takes no by")
+        problem = Text("is no tabular part: it takes no by", "это не табличная часть: by здесь не нужен")
+        raise _unfit(attribute, entity, problem)
     column_of(slot, spec.by, metadata)
     return slot
 
@@ -44,11 +55,12 @@ def column_of(slot: Slot, by: str | None, metadata: Metadata) -> str | None:
         return column.name
     if by is None:
         return None  # not the library's table, although it has its name
-    raise ConfigurationError(
-        f"1C: rows of {slot.name} have no column {by!r} of one type (by in ONEC_MAPPING_FILE); near it: "
-        f"{rows.near(wanted)}",
-        code="attribute_unknown",
+    close = rows.near(wanted)
+    text = Text(
+        f"1C: rows of {slot.name} have no column {by!r} of one type (by in ONEC_MAPPING_FILE); {close.en}",
+        f"1C: в строках {slot.name} нет колонки {by!r} одного типа (by в ONEC_MAPPING_FILE); {close.ru}",
     )
+    raise ConfigurationError(text, code="attribute_unknown")
 
 
 def _require_clear(attribute: str, spec: FieldSpec, entity: EntityType) -> None:
@@ -58,8 +70,16 @@ def _require_clear(attribute: str, spec: FieldSpec, entity: EntityType) -> None:
             if value is not None:
                 kind_of(attribute, value, None)
         except AmbiguousTypeError:
-            raise _unfit(attribute, entity, f"may be of several types: {value!r} needs a type beside it") from None
+            problem = Text(
+                f"may be of several types: {value!r} needs a type beside it",
+                f"может быть разных типов: рядом с {value!r} укажите type",
+            )
+            raise _unfit(attribute, entity, problem) from None
 
 
-def _unfit(attribute: str, entity: EntityType, problem: str) -> ConfigurationError:
-    return ConfigurationError(f"1C: {attribute} of {entity.name} {problem} (ONEC_MAPPING_FILE)", code="attribute_type")
+def _unfit(attribute: str, entity: EntityType, problem: Text) -> ConfigurationError:
+    text = Text(
+        f"1C: {attribute} of {entity.name} {problem.en} (ONEC_MAPPING_FILE)",
+        f"1C: {attribute} у {entity.name}: {problem.ru} (ONEC_MAPPING_FILE)",
+    )
+    return ConfigurationError(text, code="attribute_type")

@@ -185,4 +185,4 @@ def _asked(question: Callable[[], _Answer]) -> _Answer:
     try:
         return question()
     except PermanentError as error:
-        raise ConfigurationError(error.reason, code=error.code) from None
+        raise ConfigurationError(error.text, code=error.code) from None

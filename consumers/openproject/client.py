@@ -20,6 +20,7 @@ from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.errors import outcome_of
 from consumers.openproject.reading import Page, page_of
 from core.errors import NotConfiguredError, OutageError, OutcomeError
+from core.texts import Text
 from runtime.http import Guard, HttpAnswer
 from runtime.json_client import Json, JsonClient
 
@@ -70,7 +71,11 @@ class OpenProjectClient(JsonClient):
             answer = self.get(path, offset=number, pageSize=self._page_size, **query)  # offset counts pages from 1
             page = page_of(answer, f"GET {path}")
             if previous is not None and len(page) and page == previous:
-                raise OutageError(f"OpenProject turns no pages of GET {path}", code="bad_answer")
+                text = Text(
+                    f"OpenProject turns no pages of GET {path}",
+                    f"OpenProject не перелистывает страницы: на GET {path} приходит одно и то же",
+                )
+                raise OutageError(text, code="bad_answer")
             yield page
             seen += len(page)
             if not len(page) or seen >= page.total:

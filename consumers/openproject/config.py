@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config import Pairs, Seconds, Timezone
-from core.settings_errors import FieldProblem, Text
+from core.settings_errors import FieldProblem
+from core.texts import Text
 from runtime.http_settings import HttpSystemSettings, base_address, clear_text_notice
 
 

@@ -17,10 +17,11 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
-from runtime.http_outcomes import Rule, refusal, rule_of
+from core.texts import Text
+from runtime.http_outcomes import Rule, refusal, refused, rule_of
 
 RIGHT_WAIT = 300.0  # seconds until a message whose right is missing is tried again
-_MISTAKE = "a mistake of this program: please report it"
+_MISTAKE = Text("a mistake of this program: please report it", "это ошибка программы: сообщите о ней разработчикам")
 
 
 class InvalidQueryError(PermanentError):
@@ -34,7 +35,7 @@ class NotFoundError(PermanentError):
 class MissingRightError(PartialOutageError):
     """The token's user may not do this here: the message waits for the right, the others flow."""
 
-    def __init__(self, reason: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str | Text, *, code: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason, code=code, retry_after=retry_after or RIGHT_WAIT, part="a right of the token's user")
 
 
@@ -43,9 +44,27 @@ class UpdateConflictError(TransientError):
 
 
 RULES: Mapping[int, Rule] = {
-    401: Rule(ConfigurationError, "check OPENPROJECT_TOKEN and OPENPROJECT_AUTH: the token is wrong or expired"),
-    403: Rule(MissingRightError, "the token's user lacks a right: give it a role in the project"),
-    404: Rule(NotFoundError, "it does not exist, or the token's user may not see it"),
+    401: Rule(
+        ConfigurationError,
+        Text(
+            "check OPENPROJECT_TOKEN and OPENPROJECT_AUTH: the token is wrong or expired",
+            "проверьте OPENPROJECT_TOKEN и OPENPROJECT_AUTH: маркер доступа неверен или истёк",
+        ),
+    ),
+    403: Rule(
+        MissingRightError,
+        Text(
+            "the token's user lacks a right: give it a role in the project",
+            "пользователю маркера не хватает прав: дайте ему роль в проекте",
+        ),
+    ),
+    404: Rule(
+        NotFoundError,
+        Text(
+            "it does not exist, or the token's user may not see it",
+            "этого нет, или пользователю маркера это не видно",
+        ),
+    ),
     406: Rule(ConfigurationError, _MISTAKE),
     409: Rule(UpdateConflictError),
     415: Rule(ConfigurationError, _MISTAKE),
@@ -63,7 +82,7 @@ def outcome_of(
         rule = Rule(InvalidQueryError)
     else:
         rule = rule_of(status, RULES, write=write, is_theirs=body.get("_type") == "Error")
-    reason = f"OpenProject refused {what} (HTTP {status})"
+    reason = refused("OpenProject", what, f"HTTP {status}")
     return refusal(rule, reason, text="; ".join(_texts(body)), code=name or f"http_{status}", retry_after=retry_after)
 
 

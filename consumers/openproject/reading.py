@@ -13,6 +13,7 @@ from typing import Any
 
 from core import values
 from core.errors import OutageError
+from core.texts import Text
 from runtime.json_client import Json
 
 # Site-relative, below whatever path the site is mounted at; an id may be a word (users/me, project_statuses/on_track).
@@ -38,7 +39,10 @@ def page_of(answer: Mapping[str, Any], what: str) -> Page:
     if found is None and total == 0:
         found = []
     if not isinstance(found, list) or not isinstance(total, int) or isinstance(total, bool) or total < 0:
-        raise OutageError(f"OpenProject's answer to {what} is no list of anything", code="bad_answer")
+        text = Text(
+            f"OpenProject's answer to {what} is no list of anything", f"OpenProject: в ответе на {what} нет списка"
+        )
+        raise OutageError(text, code="bad_answer")
     rows = [each for each in found if isinstance(each, dict)]
     return Page(rows, len(found) - len(rows), total)
 

@@ -58,7 +58,7 @@ class OpenProjectTaskTracker(BaseTracker):
         try:
             return self._checked(tasks)
         except PermanentError as error:  # no message is to blame, and the next sweep asks again
-            raise OutageError(error.reason, code=error.code) from error
+            raise OutageError(error.text, code=error.code) from error
 
     def _checked(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
         self._unseen.begin()

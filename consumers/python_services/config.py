@@ -15,7 +15,8 @@ from consumers.python_services.processes import callable_problem
 from consumers.python_services.registry import HttpSpec, PythonSpec, Registry
 from consumers.python_services.registry_file import Problem, UnreadableError, named_variables, read_registry
 from core.errors import NotConfiguredError
-from core.settings_errors import FieldProblem, Text
+from core.settings_errors import FieldProblem
+from core.texts import Text
 from runtime.http_settings import clear_text_notice
 
 
@@ -84,7 +85,9 @@ class ServicesSettings(EnvironmentSettings):
                 if reason is not None:
                     yield Problem(
                         f"services.{name}.callable",
-                        Text(f"{spec.callable} cannot be used: {reason}", f"{spec.callable} не годится: {reason}"),
+                        Text(
+                            f"{spec.callable} cannot be used: {reason.en}", f"{spec.callable} не годится: {reason.ru}"
+                        ),
                         Text(
                             "it must be importable by the worker's Python from its folder or PYTHONPATH",
                             "её должен находить Python воркера: в его папке или через PYTHONPATH",

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from consumers.python_services.child import LENGTH
+from core.texts import Text
 
 RESULT_LIMIT = 1024 * 1024  # bytes of JSON in UTF-8
 _ANSWER_LIMIT = 6 * RESULT_LIMIT + 64 * 1024  # the same with every character escaped, and what stands around it
@@ -32,7 +33,13 @@ _CALLS_PER_PROCESS = 1000  # then a fresh one: foreign code may leak memory
 Output = Callable[[str], None]
 
 
-class EndedError(Exception):
+class _ToldError(Exception):
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
+
+
+class EndedError(_ToldError):
     """The process ended by itself before it had answered."""
 
 
@@ -40,20 +47,20 @@ class NotBegunError(EndedError):
     """The process ended while it was idle: the callable has not been called."""
 
 
-class DeadlineError(Exception):
+class DeadlineError(_ToldError):
     """The process did not answer in time and was killed."""
 
 
-class UnusableError(Exception):
+class UnusableError(_ToldError):
     """The callable cannot be imported."""
 
 
-def callable_problem(function: str, timeout: float) -> str | None:
+def callable_problem(function: str, timeout: float) -> Text | None:
     """Why this callable cannot be imported within `timeout` seconds, None when it can; in a process of its own."""
     try:
         CallableProcess(function, timeout, lambda _line: None).close()
     except (UnusableError, DeadlineError, EndedError) as error:
-        return str(error)
+        return error.text
     return None
 
 
@@ -83,7 +90,7 @@ class CallableProcess:
         told = self._exchange(b"", import_timeout)
         if "unusable" in told:
             self.close()
-            raise UnusableError(str(told["unusable"]))
+            raise UnusableError(Text.of(str(told["unusable"])))
 
     @property
     def pid(self) -> int:
@@ -102,7 +109,7 @@ class CallableProcess:
         try:
             self._exchange(LENGTH.pack(len(body)) + body, timeout)
         except EndedError as error:
-            raise NotBegunError(str(error)) from None
+            raise NotBegunError(error.text) from None
         return self._exchange(b"", timeout)
 
     def close(self) -> None:
@@ -138,7 +145,11 @@ class CallableProcess:
             while (answer := self._complete_frame()) is None:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise DeadlineError(f"it did not answer within {timeout:g} s and was ended")
+                    text = Text(
+                        f"it did not answer within {timeout:g} s and was ended",
+                        f"не ответила за {timeout:g} с, её процесс завершён",
+                    )
+                    raise DeadlineError(text)
                 for key, _ in selector.select(left):
                     if key.fileobj is stdin:
                         outgoing = self._written(stdin, outgoing)
@@ -176,17 +187,23 @@ class CallableProcess:
         except ValueError:
             frame = None
         if not isinstance(frame, dict):
-            raise EndedError("it wrote into the worker's own channel and was ended")
+            text = Text(
+                "it wrote into the worker's own channel and was ended",
+                "она писала в служебный канал воркера, её процесс завершён",
+            )
+            raise EndedError(text)
         del self._received[:end]
         return frame
 
-    def _how_it_ended(self) -> str:
+    def _how_it_ended(self) -> Text:
         deadline = time.monotonic() + 1.0
         while (code := self._exit_status()) is None:
             if time.monotonic() > deadline:
-                return "it closed its channel and was ended"
+                return Text("it closed its channel and was ended", "она закрыла служебный канал, её процесс завершён")
             time.sleep(0.01)
-        return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+        if code < 0:
+            return Text(f"its process was killed by signal {-code}", f"её процесс убит сигналом {-code}")
+        return Text(f"its process ended with exit code {code}", f"её процесс завершился с кодом {code}")
 
     def _exit_status(self) -> int | None:
         """As Popen.returncode, without taking it: while it is not taken, its group is nobody else's."""

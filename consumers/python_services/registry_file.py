@@ -15,7 +15,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from consumers.python_services.registry import KINDS, HttpSpec, Registry, Spec
-from core.settings_errors import Text
+from core.texts import Text
+from runtime.changing_file import unreadable
 from runtime.settings_texts import explain
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -51,8 +52,7 @@ def read_document(path: Path) -> Mapping[str, Any]:
         text = path.read_text("utf-8-sig")
         document = tomllib.loads(text) if ending == ".toml" else yaml.load(text, _StrictLoader)  # noqa: S506  # a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UnreadableError(Text(f"cannot be read: {reason}", f"не читается: {reason}"), _DOCUMENT) from None
+        raise UnreadableError(unreadable(error), _DOCUMENT) from None
     except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as error:
         where = _place(error)
         raise UnreadableError(Text(f"is broken: {where}", f"файл испорчен: {where}"), _DOCUMENT) from None

@@ -8,6 +8,7 @@ from typing import Any
 from consumers.telegram.config import TelegramSettings
 from consumers.telegram.errors import FloodError, outcome_of
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
+from core.texts import Text
 from runtime.http import Guard, HttpAnswer, unguarded
 
 Json = dict[str, Any]
@@ -37,7 +38,7 @@ class TelegramClient:
         try:
             return self._result("getMe", self._http.send("GET", f"{self._root()}/getMe", write=False), write=False)
         except FloodError as flood:
-            raise OutageError(flood.reason, code=flood.code, retry_after=flood.retry_after) from None
+            raise OutageError(flood.text, code=flood.code, retry_after=flood.retry_after) from None
 
     def send_message(self, parameters: Json, guard: Guard = unguarded) -> Json:
         """The message as it was sent. Raises an outcome, AmbiguousError when it may have been sent.
@@ -70,7 +71,13 @@ class TelegramClient:
         if not 200 <= answer.status < 300 or (body or {}).get("ok") is False:
             raise outcome_of(answer.status, body, what=method, write=write, retry_after=answer.retry_after)
         if answer.body.lstrip()[:1] == b"<":
-            text = f"A page in HTML came instead of Telegram's answer to {method}: a proxy's or a filter's"
+            text = Text(
+                f"A page in HTML came instead of Telegram's answer to {method}: a proxy's or a filter's",
+                f"Вместо ответа Telegram на {method} пришла страница HTML: от прокси или фильтра",
+            )
             raise OutageError(text, code="html")
-        text = f"Telegram gave no usable answer to {method} (HTTP {answer.status})"
+        text = Text(
+            f"Telegram gave no usable answer to {method} (HTTP {answer.status})",
+            f"Telegram: ответ на {method} использовать нельзя (HTTP {answer.status})",
+        )
         raise (AmbiguousError if write else OutageError)(text, code="no_json")

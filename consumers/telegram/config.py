@@ -13,7 +13,8 @@ from pydantic_settings import SettingsConfigDict
 
 from config import PositiveCount, StateDir
 from consumers.telegram.chats import chats_of
-from core.settings_errors import Text, ValueProblem
+from core.settings_errors import ValueProblem
+from core.texts import Text
 from core.values import BadValueError
 from runtime.http_settings import HttpSystemSettings, base_address, clear_text_notice
 

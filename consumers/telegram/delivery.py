@@ -18,6 +18,7 @@ from consumers.telegram.markup import Rich
 from consumers.telegram.sender import Sender, Sent
 from core.errors import AmbiguousError, BusyError, OutcomeError, PartialOutageError, PermanentError, StoppingError
 from core.messages import IncomingMessage
+from core.texts import Text
 from runtime.send_journal import Send, SendJournal, busy
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ class Delivery:
                 sent.append(self._send(chat, name, part, known, run))
             except PermanentError as error:
                 if sent:
-                    error.reason += f" (after {len(sent)} of {len(run.draft.parts)} parts)"
+                    parts = f"(after {len(sent)} of {len(run.draft.parts)} parts)"
+                    error.text = Text(*(f"{each} {parts}" for each in error.text))
                 raise
         return sent
 

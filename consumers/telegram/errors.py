@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import ConfigurationError, OutageError, OutcomeError, PartialOutageError, PermanentError
-from runtime.http_outcomes import TEXT_LIMIT, Rule, refusal
+from core.texts import Text
+from runtime.http_outcomes import TEXT_LIMIT, Rule, refusal, refused
 
 UNREACHABLE = "TELEGRAM_UNREACHABLE"
 _LEAST_WAIT = 1.0  # seconds; who is told none must not ask again and again
@@ -46,7 +47,7 @@ class EntitiesError(PermanentError):
 class MigratedError(PermanentError):
     """The group has become a supergroup with another id."""
 
-    def __init__(self, reason: str, chat_id: str) -> None:
+    def __init__(self, reason: str | Text, chat_id: str) -> None:
         super().__init__(reason, code="migrated")
         self.chat_id = chat_id
 
@@ -59,9 +60,24 @@ class DoubtfulOutageError(OutageError):
     """The system is down, and what was asked for may have been done before it went."""
 
 
+_PROXY_LOGIN = Text(
+    "the proxy wants credentials: check TELEGRAM_PROXY", "прокси требует учётные данные: проверьте TELEGRAM_PROXY"
+)
 _RULES: Mapping[int, Rule] = {
-    401: Rule(ConfigurationError, "check TELEGRAM_BOT_TOKEN: it is wrong or was revoked"),
-    404: Rule(ConfigurationError, "check TELEGRAM_BOT_TOKEN and TELEGRAM_API_URL: no such bot or method"),
+    401: Rule(
+        ConfigurationError,
+        Text(
+            "check TELEGRAM_BOT_TOKEN: it is wrong or was revoked",
+            "проверьте TELEGRAM_BOT_TOKEN: он неверен или отозван",
+        ),
+    ),
+    404: Rule(
+        ConfigurationError,
+        Text(
+            "check TELEGRAM_BOT_TOKEN and TELEGRAM_API_URL: no such bot or method",
+            "проверьте TELEGRAM_BOT_TOKEN и TELEGRAM_API_URL: такого бота или метода нет",
+        ),
+    ),
     403: Rule(UnreachableError),
     429: Rule(FloodError),
 }
@@ -77,10 +93,10 @@ def outcome_of(
     description = str(body.get("description") or "")
     parameters = body.get("parameters")
     told: Mapping[str, Any] = parameters if isinstance(parameters, Mapping) else {}
-    reason = f"Telegram refused {what} ({code})"
+    reason = refused("Telegram", what, str(code))
     moved_to = told.get("migrate_to_chat_id")
     if code < 500 and type(moved_to) is int:
-        return MigratedError(f"{reason}: {description[:TEXT_LIMIT]}", str(moved_to))
+        return MigratedError(f"{reason.en}: {description[:TEXT_LIMIT]}", str(moved_to))
     rule = _server_error(code, write) if code >= 500 else _RULES.get(code) or _bad_request(description)
     if rule.outcome is FloodError:
         seconds = told.get("retry_after")
@@ -105,8 +121,11 @@ def _server_error(status: int, write: bool) -> Rule:
 
 
 def _of_something_else(status: int, what: str, *, write: bool, retry_after: float | None) -> OutcomeError:
-    reason = f"Something in between answered {what} in Telegram's place (HTTP {status})"
+    reason = Text(
+        f"Something in between answered {what} in Telegram's place (HTTP {status})",
+        f"На запрос {what} ответил не Telegram, а что-то на пути к нему (HTTP {status})",
+    )
     if status == 407:
-        return ConfigurationError(f"{reason} – the proxy wants credentials: check TELEGRAM_PROXY", code="http_407")
+        return refusal(Rule(ConfigurationError, _PROXY_LOGIN), reason, code="http_407")
     rule = _server_error(status, write) if status >= 500 else Rule(OutageError)
     return refusal(rule, reason, code=f"http_{status}", retry_after=retry_after)

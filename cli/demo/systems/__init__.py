@@ -11,7 +11,7 @@ from cli.demo.systems.onec import OneCScenario
 from cli.demo.systems.openproject import OpenProjectScenario
 from cli.demo.systems.services import ServicesScenario
 from cli.demo.systems.telegram import TelegramScenario
-from core.settings_errors import Text
+from core.texts import Text
 
 _SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "bitrix24": BitrixScenario,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cli.demo.messages import again, broken, message, sample, spread
 from cli.demo.scenario import Outside, Sample, Scenario
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 from sandbox.bitrix24 import BitrixSandbox
 
 SYSTEM = "bitrix24"

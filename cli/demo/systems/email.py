@@ -11,7 +11,7 @@ from typing import Any
 
 from cli.demo.messages import again, broken, message, sample, spread
 from cli.demo.scenario import Outside, Sample, Scenario
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 from sandbox.email import EmailSandbox
 
 SYSTEM = "python-services"  # as Camunda's side addresses mails: they arrive in the default queue

@@ -11,7 +11,7 @@ from typing import Any
 
 from cli.demo.messages import again, broken, message, sample, spread
 from cli.demo.scenario import Outside, Sample, Scenario
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 from sandbox.openproject import OpenProjectSandbox, WorkPackage
 
 SYSTEM = "openproject"

@@ -10,7 +10,7 @@ from typing import Any
 
 from cli.demo.messages import again, broken, message, sample, spread
 from cli.demo.scenario import Outside, Sample, Scenario
-from core.settings_errors import Language, Text
+from core.texts import Language, Text
 from sandbox.telegram import CHANNEL, PERSON, SUPERGROUP, Chat, TelegramSandbox
 
 SYSTEM = "python-services"  # as Camunda's side addresses messages: they arrive in the default queue
