@@ -56,7 +56,8 @@ class Notice:
     text: Text
 
     def render(self, language: Language) -> str:
-        return f"{self.variable}: {self.text.say(language)}"
+        # No colon: what follows one behind PASSWORD or TOKEN is masked.
+        return f"{self.variable} – {self.text.say(language)}"
 
 
 class SettingsError(Exception):

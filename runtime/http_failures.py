@@ -101,9 +101,9 @@ class Failures:
         if any(isinstance(cause, OSError) and " 407 " in str(cause) for cause in causes):
             text = Text(
                 f"The proxy before {self._system} wants a name and a password (407): give them in HTTPS_PROXY, "
-                "http://name:password@host:port",
+                "http://<name>:<password>@<host>:<port>",
                 f"{self._system}: прокси требует имя и пароль (407): укажите их в HTTPS_PROXY, "
-                "http://name:password@host:port",
+                "http://<name>:<password>@<host>:<port>",
             )
             return ConfigurationError(text, code="proxy_login")
         why = _describe(causes)

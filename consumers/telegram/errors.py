@@ -67,8 +67,8 @@ _RULES: Mapping[int, Rule] = {
     401: Rule(
         ConfigurationError,
         Text(
-            "check TELEGRAM_BOT_TOKEN: it is wrong or was revoked",
-            "проверьте TELEGRAM_BOT_TOKEN: он неверен или отозван",
+            "check TELEGRAM_BOT_TOKEN, it is wrong or was revoked",
+            "проверьте TELEGRAM_BOT_TOKEN, он неверен или отозван",
         ),
     ),
     404: Rule(
