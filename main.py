@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -80,7 +79,7 @@ def run_worker(lang: Language) -> int:
 
 
 def _parser(lang: Language) -> Parser:
-    from cli.parser import Parser
+    from cli.parser import Parser, number
     from cli.texts import TEXTS
 
     texts = TEXTS[lang]
@@ -91,7 +90,7 @@ def _parser(lang: Language) -> Parser:
     demo = commands.add_parser("demo", help=texts["demo"])
     demo.add_argument("--system", choices=DEMO_SYSTEMS, default="bitrix24", help=texts["system"])
     demo.add_argument("--keep", action="store_true", help=texts["keep"])
-    demo.add_argument("--tasks", type=_number, default=30, metavar="N", help=texts["tasks"])
+    demo.add_argument("--tasks", type=number, default=30, metavar="N", help=texts["tasks"])
     demo.add_argument("--json", metavar="FILE", help=texts["json"])
     for name, action in (("bitrix", "init-fields"), ("config", "check")):
         actions = commands.add_parser(name, help=texts[name]).add_subparsers(
@@ -102,12 +101,6 @@ def _parser(lang: Language) -> Parser:
             parser_of_action.add_argument("--probe", action="store_true", help=texts["probe"])
     commands.add_parser("help", help=texts["help"])
     return parser
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number")
-    return int(text)
 
 
 def entry(arguments: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import TimeoutError as NotConfirmedError
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_OK
+from cli.parser import Parser
 from cli.startup import Startup, read_configuration
 from cli.texts import language, make_streams_forgiving
 from core.envelopes import PROCESSING_SUCCESS, decode_sent, encode_sent
@@ -38,6 +40,10 @@ ENV_FILE = Path(".env")
 INPUT_QUEUE = "bitrix24.queue"  # where the message claims to come from
 CONFIRM_TIMEOUT = 15.0  # seconds
 
+_ABOUT = Text(
+    "Publishes a result to a temporary queue of RabbitMQ and reads it back.",
+    "Публикует результат во временную очередь RabbitMQ и читает его обратно.",
+)
 _CONNECTED = Text("connected to {place}, virtual host {vhost}", "есть соединение с {place}, виртуальный хост {vhost}")
 _CONFIRMED = Text("published; confirmed in {ms} ms", "опубликовано; подтверждено за {ms} мс")
 _READ_BACK = Text("read back: {size} bytes, format correct", "прочитано обратно: {size} байт, формат верный")
@@ -55,9 +61,10 @@ class WrongMessageError(Exception):
         self.text = text
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     make_streams_forgiving()
     lang = language(os.environ)
+    Parser(lang, prog="simple_test.py", description=_ABOUT.say(lang)).parse_args(arguments)
     try:
         startup = read_configuration(os.environ, ENV_FILE)
     except SettingsError as error:
@@ -158,4 +165,4 @@ def _require(name: str, found: Any, expected: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

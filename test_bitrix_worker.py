@@ -9,7 +9,6 @@ worked on it yet, 78 the settings are wrong.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -29,6 +28,7 @@ from cli.exit_codes import (
     EXIT_OK,
     EXIT_STILL_WAITING,
 )
+from cli.parser import Parser, seconds
 from cli.texts import language, make_streams_forgiving
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import SettingsError
@@ -199,8 +199,8 @@ class SmokeTest:
 def main(arguments: list[str]) -> int:
     make_streams_forgiving()
     lang = language(os.environ)
-    parser = argparse.ArgumentParser(prog="test_bitrix_worker.py", description=_ABOUT.say(lang))
-    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help=_TIMEOUT.say(lang))
+    parser = Parser(lang, prog="test_bitrix_worker.py", description=_ABOUT.say(lang))
+    parser.add_argument("--timeout", type=seconds, default=DEFAULT_TIMEOUT, metavar="N", help=_TIMEOUT.say(lang))
     timeout = parser.parse_args(arguments).timeout
     try:
         settings = read_bitrix_settings(os.environ, ENV_FILE)

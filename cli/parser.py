@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 import sys
 from typing import Any, NoReturn
@@ -51,6 +52,24 @@ class Parser(argparse.ArgumentParser):
             told += f"; {_MEANT.say(self._lang).format(nearest=nearest)}"
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: {_ERROR.say(self._lang)}: {told}\n")
+
+
+def number(text: str) -> int:
+    """The type of an option. Raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """The type of an option. Raises ArgumentTypeError."""
+    try:
+        told = float(text)
+    except ValueError:
+        told = math.nan
+    if not 0 <= told < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return told
 
 
 def translated(message: str, lang: Language) -> str:

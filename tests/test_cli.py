@@ -87,7 +87,7 @@ def test_the_check_says_which_queues_would_be_worked_on_and_asks_nobody(tmp_path
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "bitrix24.queue in use: BitrixTaskHandler; bitrix24.sent.queue, tracked by BitrixTaskTracker" in lines
     assert "openproject.queue not in use: OPENPROJECT_URL is not set" in lines
-    assert "remark: TICKETS_URL: is not a known setting; it is ignored" in lines
+    assert "remark: TICKETS_URL – is not a known setting; it is ignored" in lines
     assert portal.webhook_token not in done.stdout
 
 

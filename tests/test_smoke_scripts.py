@@ -77,6 +77,20 @@ def test_a_wrong_password_is_told_and_not_shown(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["--help"], 0, "показать эту справку"), (["--nonsense"], 2, "ошибка: лишнее: --nonsense")],
+)
+@pytest.mark.parametrize("script", ["simple_test.py", "test_bitrix_worker.py"])
+def test_help_tries_nothing_and_an_unknown_option_is_refused(
+    tmp_path: Path, script: str, arguments: list[str], code: int, words: str
+) -> None:
+    done = run(script, arguments, {"LANG": "ru_RU.UTF-8", "RABBITMQ_PORT": "1"}, tmp_path)
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert "options" not in done.stdout
+
+
 @pytest.mark.parametrize("script", ["simple_test.py", "test_bitrix_worker.py"])
 def test_a_broker_that_is_down_is_told(portal: BitrixSandbox, tmp_path: Path, script: str) -> None:
     nobody_listens = BrokerAddress("127.0.0.1", free_port(), "sandbox", "some password")
