@@ -192,8 +192,7 @@ class RabbitMQConsumer:
         self._thread.call_later(self._look_interval, self._look_for_starvation)
 
     def _look_for_starvation(self) -> None:
-        connection = self._thread.connection
-        if connection is not None and connection.is_open:
+        if self._thread.is_open():
             self._starvation.look(self._thread.open_channel, self._subscriptions.values())
             self._thread.call_later(self._look_interval, self._look_for_starvation)
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from base_handler import BaseMessageHandler
 from cli.queue_remarks import remarks
 from cli.startup import Startup
-from core.errors import NotConfiguredError
 from core.texts import Language, Text
 from runtime.amqp import BROKER_ERRORS, ERRORS_QUEUE, connection_parameters
 from runtime.broker_check import Needs, look
-from runtime.loader import make_tracker, settings_of
 from runtime.unreachable import explain
 
 _USABLE = Text(
@@ -35,27 +31,21 @@ class BrokerReport:
     is_usable: bool
 
 
-def needs_of(startup: Startup, handlers: Mapping[str, BaseMessageHandler]) -> Needs:
-    """What a worker with these handlers asks of RabbitMQ."""
+def needs_of(startup: Startup, handlers: Mapping[str, BaseMessageHandler], tracked: Iterable[str]) -> Needs:
+    """What a worker with these handlers, which follows these queues, asks of RabbitMQ."""
     settings, worker = startup.settings.rabbitmq, startup.settings.worker
     return Needs(
         inputs=tuple(handlers),
-        sent=tuple(dict.fromkeys([*map(worker.sent_queue_of, handlers), *_tracked(startup)])),
+        sent=tuple(dict.fromkeys([*map(worker.sent_queue_of, handlers), *tracked])),
         written=(settings.responses_queue, ERRORS_QUEUE),
         exclusive=tuple(queue for queue, handler in handlers.items() if handler.exclusive),
     )
 
 
-def _tracked(startup: Startup) -> Iterator[str]:
-    """The queues that the worker would follow: not those of systems that have no settings."""
-    for queue, cls in startup.trackers.items():
-        with contextlib.suppress(NotConfiguredError):
-            make_tracker(cls, settings_of(cls, startup.settings), threading.Event())
-            yield queue
-
-
-def ask_broker(startup: Startup, handlers: Mapping[str, BaseMessageHandler], lang: Language) -> BrokerReport:
-    settings, needs = startup.settings.rabbitmq, needs_of(startup, handlers)
+def ask_broker(
+    startup: Startup, handlers: Mapping[str, BaseMessageHandler], tracked: Iterable[str], lang: Language
+) -> BrokerReport:
+    settings, needs = startup.settings.rabbitmq, needs_of(startup, handlers, tracked)
     try:
         parameters = connection_parameters(settings, "check")
         found = look(parameters, needs)

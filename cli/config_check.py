@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Mapping
@@ -62,10 +63,11 @@ class _Report:
         source = _WITH_FILE if env_file.exists() else _WITHOUT_FILE
         print(f"{_VALID.say(lang)}, {source.say(lang).format(file=env_file.absolute())}")
         handlers, unused = self._make_handlers()
+        tracked = self._make_trackers()
         remarks = [notice.render(lang) for notice in startup.settings.warnings]
         usable = True
         if probe:
-            broker = ask_broker(startup, handlers, lang)
+            broker = ask_broker(startup, handlers, tracked, lang)
             self._print(_BROKER, *broker.lines)
             remarks += broker.remarks
             usable = broker.is_usable
@@ -90,12 +92,20 @@ class _Report:
                 unused[queue] = error.text.say(self._lang)
         return handlers, unused
 
+    def _make_trackers(self) -> list[str]:
+        """The queues that the worker would follow: not those of systems that have no settings."""
+        tracked = []
+        for queue, cls in self._startup.trackers.items():
+            with contextlib.suppress(NotConfiguredError):
+                make_tracker(cls, settings_of(cls, self._startup.settings), threading.Event())
+                tracked.append(queue)
+        return tracked
+
     def _tracking(self, queue: str) -> str:
         sent_queue = self._startup.settings.worker.sent_queue_of(queue)
         cls = self._startup.trackers.get(sent_queue)
         if cls is None:
             return _UNTRACKED.say(self._lang).format(queue=sent_queue)
-        make_tracker(cls, settings_of(cls, self._startup.settings), threading.Event())
         return f"{sent_queue}, {_TRACKED.say(self._lang)} {cls.__name__}"
 
     def _probed(self, handler: BaseMessageHandler) -> tuple[list[str], bool]:

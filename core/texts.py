@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Self
 
 Language = Literal["en", "ru"]
@@ -17,6 +18,14 @@ class Text(NamedTuple):
     def of(cls, told: str | Self) -> Self:
         """What has one wording only, like the words of a server, is the same in both languages."""
         return cls(told, told) if isinstance(told, str) else told
+
+    def map(self, change: Callable[[str], str]) -> Text:
+        """The same change made to both."""
+        return Text(change(self.en), change(self.ru))
+
+    def led_by(self, start: str) -> Text:
+        """The same words before both, a name for example."""
+        return Text(start + self.en, start + self.ru)
 
     def say(self, language: Language) -> str:
         return self.ru if language == "ru" else self.en

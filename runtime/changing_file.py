@@ -100,4 +100,4 @@ class ChangingFile(Generic[_Content]):
     def _told(self, error: OSError | ConfigurationError) -> Text:
         if isinstance(error, ConfigurationError):
             return error.text
-        return Text(*(f"{self._variable} {self._path} {each}" for each in unreadable(error)))
+        return unreadable(error).led_by(f"{self._variable} {self._path} ")

@@ -73,7 +73,7 @@ class Failures:
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = certificates.reason(cause, self._ca_setting)
-                return ConfigurationError(Text(*(f"{self._system}: {each}" for each in why)), code="certificate")
+                return ConfigurationError(why.led_by(f"{self._system}: "), code="certificate")
         if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
             text = Text(
                 f"{self._system} would be reached through a SOCKS proxy, which is not supported: set HTTPS_PROXY to an "

@@ -69,7 +69,9 @@ def refusal(
     """The outcome, told as `reason: the server's text – advice`."""
     told = Text.of(reason)
     if text:
-        told = Text(*(f"{each}: {values.shortened(text, TEXT_LIMIT)}" for each in told))
+        shown = values.shortened(text, TEXT_LIMIT)
+        told = told.map(lambda each: f"{each}: {shown}")
     if rule.advice:
-        told = Text(*(f"{each} – {advice}" for each, advice in zip(told, Text.of(rule.advice), strict=True)))
+        advice = Text.of(rule.advice)
+        told = Text(f"{told.en} – {advice.en}", f"{told.ru} – {advice.ru}")
     return rule.outcome(told, code=code, retry_after=retry_after)

@@ -56,7 +56,7 @@ def load_classes(
             classes[queue] = _load_class(module, name)
             require(classes[queue])
         except LoadError as error:
-            problems.append(Text(*(f'{setting}["{queue}"]: {each}' for each in error.text)))
+            problems.append(error.text.led_by(f'{setting}["{queue}"]: '))
     if problems:
         raise LoadError(Text(*map("\n".join, zip(*problems, strict=True))))
     return classes

@@ -182,7 +182,7 @@ class _Loader:
         self._mistakes.append(Mistake(variable, shown and self._printable(shown), self._clean(problem), hint))
 
     def _clean(self, text: Text) -> Text:
-        return Text(*(escape(self._mask(each)) for each in text))
+        return text.map(lambda each: escape(self._mask(each)))
 
     def _printable(self, value: str) -> str:
         return cut_middle(escape(self._mask(value)), SHOWN_LENGTH)

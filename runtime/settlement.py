@@ -37,7 +37,6 @@ from core.events import (
 from core.messages import Limits, OutgoingMessage, decode_task
 from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, settle
 from core.results import Accepted, Acknowledged, Done, Rerouted
-from core.texts import Text
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, RabbitMQPublisher
 from runtime.amqp import wait_queue_name
@@ -176,7 +175,7 @@ class Settler:
         work.log(logging.INFO, "task.found" if duplicate else "task.accepted", text, external_id=external_id)
 
     def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
-        if (masked := Text(*map(self._settings.mask, error.text))) != error.text:
+        if (masked := error.text.map(self._settings.mask)) != error.text:
             error.text, error.args = masked, (masked.en,)
         if not self._consumer.owns(work.delivery):
             self._drop(work, error)

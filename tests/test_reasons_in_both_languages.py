@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pytest
 import trustme
@@ -232,12 +232,12 @@ class TestAnyWay:
 # -- what only one system says ----------------------------------------------------------------------------------------
 
 
-def bitrix(fault: Fault | None = None, call: str = "*", /, said: Sequence[str] = (), **changes: object) -> Case:
+def bitrix(fault: Fault | None = None, call: str = "*", /, said: Sequence[str] = (), **changes: Any) -> Case:
     """`changes` in capitals are variables, the others are the portal's."""
 
     def build(stage: Stage) -> Broken:
         given = {name: value for name, value in changes.items() if not name.isupper()}
-        portal = stage.enter(BitrixSandbox(**given))  # type: ignore[arg-type]
+        portal = stage.enter(BitrixSandbox(**given))
         portal.create_task("Чужая задача")
         if fault is not None:
             portal.inject(fault, call, count=None)
@@ -446,9 +446,11 @@ def test_roles_that_can_no_more_be_used(tmp_path: Path, content: str | None) -> 
     ],
 )
 @pytest.mark.parametrize("setting", ["QUEUE_HANDLERS", "TRACKER_CONFIG"])
-def test_a_class_that_cannot_be_used(setting: str, handler: tuple[str, str]) -> None:
+def test_a_class_that_cannot_be_used(
+    setting: Literal["QUEUE_HANDLERS", "TRACKER_CONFIG"], handler: tuple[str, str]
+) -> None:
     with pytest.raises(LoadError) as refused:
-        load_classes({"x.queue": handler, "y.queue": handler}, setting)  # type: ignore[arg-type]
+        load_classes({"x.queue": handler, "y.queue": handler}, setting)
     assert len(refused.value.text.en.splitlines()) == 2
     assert_the_readers_own(_by_language(refused.value.text), [str(handler)])
 

@@ -125,7 +125,7 @@ def outcome_of(code: Any, text: Any, *, method: str, write: bool, status: int | 
     rule = _rule(code.lower(), status)
     why = Text.of(readable(text)) if readable(text) else Text("no reason given", "причина не названа")
     named = f" [{code}]" if code not in {"", "0"} else ""
-    advice = Text(*(f" – {each}" for each in rule.advice)) if rule.advice else Text.of("")
+    advice = rule.advice.led_by(" – ") if rule.advice else Text.of("")
     told = Text(
         f"Bitrix24 refused {method}: {why.en}{named}{advice.en}",
         f"Bitrix24: отказ на запрос {method}: {why.ru}{named}{advice.ru}",

@@ -77,7 +77,7 @@ def _usable(path: Path) -> dict[str, int]:
     try:
         return read_roles(path)
     except RolesProblem as problem:
-        text = Text(*(f"{VARIABLE} {path}: {each}" for each in problem.text))
+        text = problem.text.led_by(f"{VARIABLE} {path}: ")
         raise ConfigurationError(text, code="roles_file") from problem
 
 

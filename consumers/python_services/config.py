@@ -59,7 +59,7 @@ class ServicesSettings(EnvironmentSettings):
             return
         for each in (*problems, *self._unusable_callables(registry)):
             # No colon: what follows "auth:" or "token:" would be masked as a secret.
-            said = Text(*(f"{each.path} – {text}" for text in each.problem))
+            said = each.problem.led_by(f"{each.path} – ")
             yield FieldProblem("file", said, each.hint)
 
     def notices(self) -> Iterator[tuple[str, Text]]:
