@@ -16,16 +16,19 @@ class Inputs:
 
     def __init__(self, task: CamundaTask) -> None:
         self.variables = task.variables
-        self.extensions = _section(task, "extensionProperties")
-        self.parameters = _section(task, "inputParameters")
+        self.extensions = Variables(task.metadata_section("extensionProperties"))
+        self.parameters = Variables(task.metadata_section("inputParameters"))
+        self._names = frozenset().union(self.variables, self.extensions, self.parameters)
         self._empty_dates: dict[str, str] = {}
 
     def first(self, *names: str) -> tuple[str, Any] | None:
         """Raises UnreadableError for a variable of these names that cannot be read."""
+        if self._names.isdisjoint(names):  # mostly: there are so many names that a message may use
+            return None
         for source in (self.variables, self.extensions, self.parameters):
             for name in names:
-                if name in source and self.is_given(name, source[name]):
-                    return name, source[name]
+                if name in source and self.is_given(name, value := source[name]):
+                    return name, value
         return None
 
     def named(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
@@ -57,7 +60,3 @@ class Inputs:
 def activity_name(task: CamundaTask) -> str:
     """The name of the step in the diagram, or an empty text."""
     return values.text(task.metadata_section("activityInfo").get("name") or "")
-
-
-def _section(task: CamundaTask, name: str) -> Variables:
-    return Variables({str(key): value for key, value in task.metadata_section(name).items()})

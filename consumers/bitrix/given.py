@@ -65,7 +65,7 @@ class Given:
 
     def user_fields(self) -> list[Named]:
         """Everything that is called like a user field, what wins first."""
-        return list(self._named(lambda name: _USER_FIELD.fullmatch(name) is not None))
+        return list(self._named(_USER_FIELD.fullmatch))
 
     def of_step(self, names: Collection[str]) -> list[Named]:
         """What stands under these names in the step's own metadata and was not asked for by `first`."""
@@ -85,11 +85,11 @@ class Given:
         if unused:
             self.warnings.append(f"{topic} has no use for {', '.join(sorted(unused))}")
 
-    def _named(self, wanted: Callable[[str], bool]) -> Iterator[Named]:
+    def _named(self, wanted: Callable[[str], object]) -> Iterator[Named]:
         for source, of_step in self._sources():
             for name in source:
-                if wanted(name) and self._inputs.is_given(name, source[name]):
-                    yield Named(name, source[name], of_step)
+                if wanted(name) and self._inputs.is_given(name, value := source[name]):
+                    yield Named(name, value, of_step)
 
     def _sources(self) -> Iterator[tuple[Mapping[str, Any], bool]]:
         yield self._inputs.variables, False
