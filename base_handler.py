@@ -58,7 +58,11 @@ class BaseMessageHandler:
         """Does the task. Raises one of core.errors when it cannot be done now or ever."""
         response = self._process_message_impl(dict(message.task.fields), message.properties)
         if response is None:
-            raise TransientError(f"{self.system_name} handler returned no result")
+            raise TransientError(
+                Text(
+                    f"{self.system_name} handler returned no result", f"обработчик {self.system_name} не дал результата"
+                )
+            )
         return Accepted(response)
 
     def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:

@@ -22,6 +22,7 @@ from core.errors import InvalidMessageError, OutcomeError, PermanentError, Stopp
 from core.events import EventStream, MessageReceived
 from core.messages import IncomingMessage, decode_task
 from core.policy import suspect_group_size
+from core.texts import Text
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.follow_ups import FollowUps
@@ -265,7 +266,10 @@ class MessageProcessor:
             key = self._key(work)
             starts = self._starts.starts(key)
             if self._starts.is_killer(key):
-                reason = f"the worker died {starts} times while it was working on this message"
+                reason = Text(
+                    f"the worker died {starts} times while it was working on this message",
+                    f"воркер погиб на этом сообщении, раз: {starts}",
+                )
                 self._settler.fail(messages.pop(message), PermanentError(reason, code="kills_worker"))
                 self._starts.convict([key])
             elif starts > 1 and (left := self._starts.seconds_to_prove()) > 0:
@@ -312,11 +316,14 @@ class MessageProcessor:
             failure = error
         except (Exception, SystemExit) as error:  # one of the four borders: a handler is foreign code
             log.exception("handler failed", extra={"event": "handler.failed", "queue": self.route.queue})
-            failure = TransientError(f"{type(error).__name__}: {error}", code="handler_failed")
+            failure = TransientError(Text.of(f"{type(error).__name__}: {error}"), code="handler_failed")
         finally:
             slot.end()
         if messages:
-            failure = failure or TransientError(f"{self.route.system} handler gave no outcome", code="no_outcome")
+            told = Text(
+                f"{self.route.system} handler gave no outcome", f"обработчик {self.route.system} не сообщил исхода"
+            )
+            failure = failure or TransientError(told, code="no_outcome")
             for work in messages.values():
                 self._settler.fail(work, failure, blame=False)
                 self._settler.late.end(work)

@@ -21,6 +21,7 @@ from pika.spec import Basic
 
 from core.events import EventStream
 from core.policy import LONGEST_LEASE
+from core.texts import Text
 from runtime.amqp import ACCESS_REFUSED, RESOURCE_LOCKED, Topology, describe, owner_queue_name
 from runtime.amqp_properties import ReceivedProperties
 from runtime.amqp_thread import ConnectionThread
@@ -63,7 +64,11 @@ class SilentChannelError(AMQPConnectionError):
     """RabbitMQ answers nothing on a channel, although its connection lives: what was delivered there counts as lost."""
 
     def __init__(self, queue: str, seconds: float) -> None:
-        super().__init__(f"no answer on the channel of {queue} for {seconds:.0f} s")
+        self.text = Text(
+            f"no answer on the channel of {queue} for {seconds:.0f} s",
+            f"в канале очереди {queue} нет ответа уже {seconds:.0f} с",
+        )
+        super().__init__(self.text.en)
 
 
 class RabbitMQConsumer:
@@ -324,7 +329,7 @@ class RabbitMQConsumer:
         elif self._thread.is_open():
             subscription.is_ensured = subscription.standing_by = False  # the queue may have been deleted
             if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == ACCESS_REFUSED:
-                self._thread.tell_unusable(subscription.queue, reason.reply_text)
+                self._thread.tell_unusable(subscription.queue, Text.of(reason.reply_text))
             extra = {"event": "channel.closed", "queue": subscription.queue, "throttle": f"closed {subscription.queue}"}
             log.warning("channel of %s closed: %s", subscription.queue, describe(reason), extra=extra)
             self._open_channel_later(subscription)

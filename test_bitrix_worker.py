@@ -154,7 +154,8 @@ class SmokeTest:
             if method is None or body is None:
                 break
             if self._key.encode() in body:
-                return str(json.loads(body)["error"])
+                report = json.loads(body)
+                return str(report["error_ru" if self._lang == "ru" else "error"])
         channel.close()  # everything that was read goes back to its place
         return None
 

@@ -34,6 +34,7 @@ SILENCE = 600.0  # seconds; a part that is met again after so long is met anew
 PART_FORGOTTEN = 3600.0  # seconds without a message that met it: it works again, or nobody needs it
 _SHAPES = 20  # of one code and topic; a server that tells something new each time must not call people each time
 _VALUES = re.compile(r"""'[^']*'|"[^"]*"|«[^»]*»|\S*\d\S*""")
+_UNKNOWN = Text.of("–")
 _REMEMBERED = 1000  # kinds of errors; a thousand kinds are no kinds any more
 
 
@@ -64,7 +65,7 @@ class _Told:
 @dataclass(slots=True)
 class _Down:
     at: float
-    reason: str
+    reason: Text
     is_alert: bool
     told: bool = False
     resumed: float | None = None
@@ -74,14 +75,14 @@ class _Down:
 class _Part:
     first: float
     last: float
-    reason: str
+    reason: Text
     told: bool = False
 
 
 @dataclass(slots=True)
 class _Tracker:
     last_success: float
-    failure: str = ""
+    failure: Text = _UNKNOWN
     told: bool = False
 
 
@@ -93,7 +94,7 @@ class AlertBook:
     mask: Callable[[str], str] = lambda text: text
     _errors: dict[tuple[str, ...], _Told] = field(default_factory=dict)
     _down: dict[str, _Down] = field(default_factory=dict)
-    _parts: dict[tuple[str, str], _Part] = field(default_factory=dict)
+    _parts: dict[tuple[str, Text], _Part] = field(default_factory=dict)
     _trackers: dict[str, _Tracker] = field(default_factory=dict)
     _due: list[Alert] = field(default_factory=list)
 
@@ -105,9 +106,9 @@ class AlertBook:
     def note(self, event: Event, now: float) -> None:
         match event:
             case MessageParked():
-                topic, reason = event.topic or "–", self._plain(event.reason)
-                kind = self._kind_of(event, topic, reason[:REASON_LIMIT])
-                self._happened(kind, _error(event, topic, values.cut_middle(reason, REASON_LIMIT)), now)
+                topic = event.topic or "–"
+                kind = self._kind_of(event, topic, self._plain(event.reason.en)[:REASON_LIMIT])
+                self._happened(kind, _error(event, topic, self._short(event.reason)), now)
             case MessageRerouted(is_consumed=False):
                 self._happened(("unconsumed", event.queue), _unconsumed(event), now)
             case ConnectionUnstable():
@@ -115,12 +116,12 @@ class AlertBook:
             case QueueUnusable():
                 self._happened(("unusable", event.queue), _unusable(event, self._short(event.reason)), now)
             case PartDown():
-                part = self._parts.setdefault((event.system, event.part), _Part(now, now, ""))
+                part = self._parts.setdefault((event.system, event.part), _Part(now, now, _UNKNOWN))
                 if now - part.last > SILENCE:
                     part.first = now
                 part.last, part.reason = now, self._short(event.reason)
             case SystemPaused():
-                down = self._down.setdefault(event.system, _Down(now, "", event.alert))
+                down = self._down.setdefault(event.system, _Down(now, _UNKNOWN, event.alert))
                 down.reason, down.resumed = self._short(event.reason), None
             case SystemResumed():
                 if (known := self._down.get(event.system)) is not None:
@@ -186,8 +187,8 @@ class AlertBook:
                     told.append(_is_up(system, down.resumed - down.at))
         return told
 
-    def _short(self, reason: str) -> str:
-        return values.cut_middle(self._plain(reason), REASON_LIMIT)
+    def _short(self, reason: Text) -> Text:
+        return reason.map(lambda each: values.cut_middle(self._plain(each), REASON_LIMIT))
 
     def _plain(self, reason: str) -> str:
         text = " ".join(self.mask(reason).split()).rstrip(".")
@@ -204,10 +205,10 @@ class AlertBook:
         self._trackers[event.system] = _Tracker(now)
 
 
-def _error(event: MessageParked, topic: str, reason: str) -> Alert:
+def _error(event: MessageParked, topic: str, reason: Text) -> Alert:
     text = Text(
-        f"{event.system}: a new kind of error, {event.code}, topic {topic}: {reason}. It is in the error queue.",
-        f"{event.system}: новый вид ошибки, {event.code}, топик {topic}: {reason}. Сообщение в очереди ошибок.",
+        f"{event.system}: a new kind of error, {event.code}, topic {topic}: {reason.en}. It is in the error queue.",
+        f"{event.system}: новый вид ошибки, {event.code}, топик {topic}: {reason.ru}. Сообщение в очереди ошибок.",
     )
     return Alert("error", event.system, text)
 
@@ -220,36 +221,36 @@ def _unconsumed(event: MessageRerouted) -> Alert:
     return Alert("unconsumed", event.system, text)
 
 
-def _unstable(event: ConnectionUnstable, reason: str) -> Alert:
+def _unstable(event: ConnectionUnstable, reason: Text) -> Alert:
     text = Text(
-        f"{event.connection} loses its connection to RabbitMQ again and again: {reason}. It is made anew with growing "
-        "pauses, nothing is lost.",
-        f"{event.connection} снова и снова теряет соединение с RabbitMQ: {reason}. Оно открывается заново с растущими "
-        "паузами, ничего не теряется.",
+        f"{event.connection} loses its connection to RabbitMQ again and again: {reason.en}. It is made anew with "
+        "growing pauses, nothing is lost.",
+        f"{event.connection} снова и снова теряет соединение с RabbitMQ: {reason.ru}. Оно открывается заново с "
+        "растущими паузами, ничего не теряется.",
     )
     return Alert("unstable", "rabbitmq", text)
 
 
-def _unusable(event: QueueUnusable, reason: str) -> Alert:
+def _unusable(event: QueueUnusable, reason: Text) -> Alert:
     text = Text(
-        f"{event.queue} cannot be used: {reason}. What is for it waits, nothing is lost; the other queues flow.",
-        f"{event.queue} использовать нельзя: {reason}. То, что для неё, ждёт, ничего не теряется; остальные идут.",
+        f"{event.queue} cannot be used: {reason.en}. What is for it waits, nothing is lost; the other queues flow.",
+        f"{event.queue} использовать нельзя: {reason.ru}. То, что для неё, ждёт, ничего не теряется; остальные идут.",
     )
     return Alert("unusable", "rabbitmq", text)
 
 
 def _is_down(system: str, down: _Down) -> Alert:
     text = Text(
-        f"{system} is not usable: {down.reason}. Its messages wait, nothing is lost.",
-        f"{system} недоступна: {down.reason}. Её сообщения ждут, ничего не теряется.",
+        f"{system} is not usable: {down.reason.en}. Its messages wait, nothing is lost.",
+        f"{system} недоступна: {down.reason.ru}. Её сообщения ждут, ничего не теряется.",
     )
     return Alert("down", system, text)
 
 
-def _is_partly_down(system: str, name: str, part: _Part) -> Alert:
+def _is_partly_down(system: str, name: Text, part: _Part) -> Alert:
     text = Text(
-        f"{system}: {name} is not usable: {part.reason}. Its messages wait, nothing is lost; the others flow.",
-        f"{system}: {name}: недоступно: {part.reason}. Его сообщения ждут, ничего не теряется; остальные идут.",
+        f"{system}: {name.en} is not usable: {part.reason.en}. Its messages wait, nothing is lost; the others flow.",
+        f"{system}: {name.ru}: недоступно: {part.reason.ru}. Его сообщения ждут, ничего не теряется; остальные идут.",
     )
     return Alert("part", system, text)
 
@@ -263,10 +264,11 @@ def _is_up(system: str, seconds: float) -> Alert:
 
 def _is_stale(system: str, tracker: _Tracker, now: float) -> Alert:
     minutes = _minutes(now - tracker.last_success)
-    reason = tracker.failure or "–"
     text = Text(
-        f"{system}: no look for finished tasks has succeeded for {minutes} min: {reason}. Answers to Camunda are late.",
-        f"{system}: завершённые задачи не проверяются уже {minutes} мин.: {reason}. Ответы в Camunda запаздывают.",
+        f"{system}: no look for finished tasks has succeeded for {minutes} min: {tracker.failure.en}. Answers to "
+        "Camunda are late.",
+        f"{system}: завершённые задачи не проверяются уже {minutes} мин.: {tracker.failure.ru}. Ответы в Camunda "
+        "запаздывают.",
     )
     return Alert("stale", system, text)
 

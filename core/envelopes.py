@@ -25,6 +25,7 @@ from core.messages import (
 )
 from core.results import Accepted, Done, JsonObject
 from core.strict_json import decode_object
+from core.texts import Text
 
 PROCESSING_SUCCESS = "success"
 PROCESSING_COMPLETED = "completed"
@@ -100,7 +101,11 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
     if result.external_id is not None:
         external_id = str(result.external_id)  # a handler is foreign code: it may have passed the system's number on
         if clip(external_id, EXTERNAL_ID_LIMIT) != external_id:  # not cut: a part of an id is another task's
-            raise PermanentError("the handler's external_id cannot be written into a header", code="bad_result")
+            reason = Text(
+                "the handler's external_id cannot be written into a header",
+                "external_id от обработчика нельзя записать в заголовок",
+            )
+            raise PermanentError(reason, code="bad_result")
         headers[HEADER_EXTERNAL_ID] = external_id
     return OutgoingMessage(body, f"{task.task_id}:sent", headers)
 
@@ -111,9 +116,17 @@ def decode_sent(body: bytes) -> SentMessage:
     original = fields.get("original_message")
     task_id = original.get("task_id") if isinstance(original, Mapping) else None
     if not isinstance(task_id, str) or not task_id:
-        raise InvalidMessageError("the message of a sent queue has no original_message.task_id", code="missing_task_id")
+        reason = Text(
+            "the message of a sent queue has no original_message.task_id",
+            "в сообщении очереди отправленных нет original_message.task_id",
+        )
+        raise InvalidMessageError(reason, code="missing_task_id")
     if not _fits(task_id, TASK_ID_LIMIT):  # it becomes a message id and a header, which have no room for it
-        raise InvalidMessageError(f"original_message.task_id is longer than {TASK_ID_LIMIT} bytes", code="bad_task_id")
+        reason = Text(
+            f"original_message.task_id is longer than {TASK_ID_LIMIT} bytes",
+            f"original_message.task_id длиннее {TASK_ID_LIMIT} байт",
+        )
+        raise InvalidMessageError(reason, code="bad_task_id")
     return SentMessage(fields, task_id, _created_task_id(fields.get("response_data")))
 
 
@@ -190,21 +203,22 @@ def _report(failure: Failure, task_id: str | None, topic: str | None, activity_i
     # Down to error_timestamp these are the keys of the two reports that Camunda's side writes into the same queue
     # (with original_message, which follows); the rest is ours.
     error = failure.error
-    reason, code = clip(str(error)), clip(error.code, HEADER_TEXT_LIMIT)
+    reason, code = error.text.map(clip), clip(error.code, HEADER_TEXT_LIMIT)
     return {
         "task_id": task_id,
         "topic": topic,
-        "error": reason,
+        "error": reason.en,
         "timestamp": int(failure.failed_at * 1000),
         "type": "task_error",
         "error_info": {
             "type": code,
-            "message": reason,
+            "message": reason.en,
             "timestamp": _iso(failure.failed_at),
             "source_queue": failure.source_queue,
         },
         "activity_id": None if activity_id is None else clip(activity_id, HEADER_TEXT_LIMIT),
         "error_timestamp": int(failure.failed_at * 1000),
+        "error_ru": reason.ru,
         "outcome": error.outcome,
         "code": code,
         "system": failure.system,
@@ -233,11 +247,12 @@ def _beside_original(
     original: bytes, message_id: str, headers: dict[str, Any], report: dict[str, Any]
 ) -> OutgoingMessage:
     # Escaping makes a character six bytes long at the worst; the header stays whole JSON and far from frame_max.
-    reason = clip(report["error"], ERROR_TEXT_LIMIT // 4)
+    reason, reason_ru = (clip(report[name], ERROR_TEXT_LIMIT // 4) for name in ("error", "error_ru"))
     info = {**report["error_info"], "message": reason}
-    told = _json({**report, "error": reason, "error_info": info})
+    short = {**report, "error": reason, "error_ru": reason_ru, "error_info": info}
+    told = _json(short)
     if len(told) > HEADER_REPORT_LIMIT:
-        told = _json({**report, "error": reason, "error_info": info, "properties": {}, "properties_base64": ""})
+        told = _json({**short, "properties": {}, "properties_base64": ""})
     headers[HEADER_ERROR] = told.decode()
     return OutgoingMessage(
         original, message_id, headers, content_type="application/octet-stream", content_encoding=None
@@ -280,7 +295,11 @@ def _json(value: Mapping[str, Any]) -> bytes:
     try:
         return _ENCODER.encode(value).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, NaN, a lone surrogate, a cycle
-        raise PermanentError(f"the handler's result cannot be written as JSON: {error}", code="bad_result") from None
+        reason = Text(
+            f"the handler's result cannot be written as JSON: {error}",
+            f"результат обработчика нельзя записать как JSON: {error}",
+        )
+        raise PermanentError(reason, code="bad_result") from None
 
 
 def _iso(seconds: float) -> str:

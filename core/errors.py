@@ -25,8 +25,8 @@ from core.texts import Text
 class OutcomeError(Exception):
     """The task was not done; the subclass says what that means for the message.
 
-    `code` is a short stable word for machines (`ERROR_CORE`, `unknown_topic`), `retry_after` is in seconds. A reason
-    that a command may show is given in both languages; messages and logs have the English one.
+    `code` is a short stable word for machines (`ERROR_CORE`, `unknown_topic`), `retry_after` is in seconds. A reason of
+    ours is given in both languages: error reports, alerts and commands tell it, logs have the English one.
     """
 
     outcome: ClassVar[str]
@@ -40,6 +40,10 @@ class OutcomeError(Exception):
     @property
     def reason(self) -> str:
         return self.text.en
+
+    def retell(self, text: Text) -> None:
+        """Gives it another reason: with more words, or without a secret."""
+        self.text, self.args = text, (text.en,)
 
 
 class BusinessError(OutcomeError):
@@ -79,10 +83,15 @@ class PartialOutageError(OutcomeError):
     outcome = "partial_outage"
 
     def __init__(
-        self, reason: str | Text, *, code: str | None = None, retry_after: float | None = None, part: str | None = None
+        self,
+        reason: str | Text,
+        *,
+        code: str | None = None,
+        retry_after: float | None = None,
+        part: str | Text | None = None,
     ) -> None:
         super().__init__(reason, code=code, retry_after=retry_after)
-        self.part = part
+        self.part = None if part is None else Text.of(part)
 
 
 class ConfigurationError(OutcomeError):

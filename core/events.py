@@ -6,7 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from core.texts import Text
+
 log = logging.getLogger(__name__)
+
+NO_REASON = Text.of("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class MessageParked:
     system: str
     code: str
     topic: str | None = None
-    reason: str = ""
+    reason: Text = NO_REASON
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,14 @@ class PartDown:
     """A message met a part of its system (a service) that is down; it waits, the others flow."""
 
     system: str
-    part: str
-    reason: str
+    part: Text
+    reason: Text
 
 
 @dataclass(frozen=True, slots=True)
 class SystemPaused:
     system: str
-    reason: str
+    reason: Text
     alert: bool
 
 
@@ -112,7 +116,7 @@ class ConnectionUnstable:
 
     connection: str
     losses: int
-    reason: str
+    reason: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class QueueUnusable:
     """RabbitMQ refuses what the worker needs of a queue, or says nothing about it; it is asked again and again."""
 
     queue: str
-    reason: str
+    reason: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ class Swept:
     moved: int
     errors: int
     at: float
-    failure: str | None = None
+    failure: Text | None = None
 
 
 Event = (

@@ -17,6 +17,7 @@ from typing import Any
 from core.amqp10 import NoTextError, text_of
 from core.errors import InvalidMessageError, LostError
 from core.strict_json import decode_object
+from core.texts import Text
 from core.variables import Variables
 
 # Our own headers carry no "x-": RabbitMQ 4 rewrites or drops that namespace on a client's re-publish.
@@ -126,7 +127,12 @@ class IncomingMessage:
     def ensure_ours(self) -> None:
         """To be called directly before each write to a system. Raises LostError."""
         if not self.is_ours():
-            raise LostError("RabbitMQ may have given this message to another worker")
+            raise LostError(
+                Text(
+                    "RabbitMQ may have given this message to another worker",
+                    "RabbitMQ мог уже отдать это сообщение другому воркеру",
+                )
+            )
 
     @property
     def may_have_been_begun(self) -> bool:
@@ -167,7 +173,10 @@ def decode_task(body: bytes, limits: Limits) -> CamundaTask:
     """
     if len(body) > limits.max_bytes:
         raise InvalidMessageError(
-            f"the message has {len(body)} bytes, MAX_MESSAGE_BYTES allows {limits.max_bytes}",
+            Text(
+                f"the message has {len(body)} bytes, MAX_MESSAGE_BYTES allows {limits.max_bytes}",
+                f"размер сообщения (байт): {len(body)}, а MAX_MESSAGE_BYTES допускает {limits.max_bytes}",
+            ),
             code="message_too_large",
         )
     text = text_of_value(body).removeprefix(codecs.BOM_UTF8)
@@ -185,26 +194,42 @@ def text_of_value(body: bytes) -> bytes:
         return text_of(body)
     except NoTextError:
         raise InvalidMessageError(
-            "the body is an AMQP 1.0 value and holds no text: send the JSON as data or as a string", code="amqp10_value"
+            Text(
+                "the body is an AMQP 1.0 value and holds no text: send the JSON as data or as a string",
+                "тело – значение AMQP 1.0 без текста: передавайте JSON как data или как строку",
+            ),
+            code="amqp10_value",
         ) from None
 
 
 def _require_identifier(fields: Mapping[str, Any], name: str) -> None:
     if name not in fields:
-        raise InvalidMessageError(f"the message has no {name}", code=f"missing_{name}")
+        raise InvalidMessageError(Text(f"the message has no {name}", f"в сообщении нет {name}"), code=f"missing_{name}")
     value = fields[name]
     if not isinstance(value, str) or not value:
         raise InvalidMessageError(
-            f"{name} must be a non-empty string, not {json.dumps(value)[:200]}", code=f"bad_{name}"
+            Text(
+                f"{name} must be a non-empty string, not {json.dumps(value)[:200]}",
+                f"{name} должен быть непустой строкой, а не {json.dumps(value)[:200]}",
+            ),
+            code=f"bad_{name}",
         )
     # A system that trims or drops such characters would store another key than we look up: a second task.
     if not value.isprintable() or value != value.strip():
         raise InvalidMessageError(
-            f"{name} {value[:TASK_ID_LIMIT]!r} has control characters or spaces around it", code=f"bad_{name}"
+            Text(
+                f"{name} {value[:TASK_ID_LIMIT]!r} has control characters or spaces around it",
+                f"{name} {value[:TASK_ID_LIMIT]!r}: есть управляющие символы или пробелы по краям",
+            ),
+            code=f"bad_{name}",
         )
     if len(value.encode()) > TASK_ID_LIMIT:
         raise InvalidMessageError(
-            f"{name} has {len(value.encode())} bytes, {TASK_ID_LIMIT} are allowed", code=f"bad_{name}"
+            Text(
+                f"{name} has {len(value.encode())} bytes, {TASK_ID_LIMIT} are allowed",
+                f"длина {name} (байт): {len(value.encode())}, допускается {TASK_ID_LIMIT}",
+            ),
+            code=f"bad_{name}",
         )
 
 
@@ -213,5 +238,9 @@ def _require_object(fields: Mapping[str, Any], name: str, *, code: str) -> None:
     value = fields.get(name)
     if value and not isinstance(value, Mapping):
         raise InvalidMessageError(
-            f'{name} must be an object such as {{"title": "…"}}, not {json.dumps(value)[:200]}', code=code
+            Text(
+                f'{name} must be an object such as {{"title": "…"}}, not {json.dumps(value)[:200]}',
+                f'вместо {name} должен стоять объект вида {{"title": "…"}}, а не {json.dumps(value)[:200]}',
+            ),
+            code=code,
         )

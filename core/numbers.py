@@ -10,6 +10,8 @@ import math
 import re
 from decimal import Decimal
 
+from core.texts import Text
+
 EXACT_WHOLE = 2**53  # IEEE 754: below it a double stands for one whole number, from here on for several
 _MOST_DIGITS = 400
 
@@ -26,7 +28,11 @@ _SPACES = str.maketrans(dict.fromkeys("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPAC
 
 
 class NumberError(ValueError):
-    """The text is no number, or none that can be kept; the message says what would be one."""
+    """The text is no number, or none that can be kept; `wanted` says what would be one."""
+
+    def __init__(self, wanted: Text) -> None:
+        super().__init__(wanted.en)
+        self.wanted = wanted
 
 
 def read(written: str) -> int | float:
@@ -37,10 +43,17 @@ def read(written: str) -> int | float:
     """
     text = written.strip().translate(_SPACES)
     if len(text) > _MOST_DIGITS:
-        raise NumberError(f"a number of at most {_MOST_DIGITS} characters")
+        raise NumberError(
+            Text(f"a number of at most {_MOST_DIGITS} characters", f"число не длиннее {_MOST_DIGITS} знаков")
+        )
     if _BOTH_WAYS.fullmatch(text):
         point, whole = text.replace(",", "."), text.replace(",", "")
-        raise NumberError(f"a clear number: it may mean {point} or {whole}; write it so")
+        raise NumberError(
+            Text(
+                f"a clear number: it may mean {point} or {whole}; write it so",
+                f"однозначное число: это может быть {point} или {whole}; запишите так",
+            )
+        )
     if _PLAIN.fullmatch(text):
         return _kept(Decimal(text), exponent="e" in text.lower())
     for pattern, separator in _GROUPED:
@@ -48,7 +61,7 @@ def read(written: str) -> int | float:
             return _kept(Decimal(text.replace(separator, "").replace(",", ".")))
     if _DECIMAL_COMMA.fullmatch(text):
         return _kept(Decimal(text.replace(",", ".")))
-    raise NumberError("a number")
+    raise NumberError(Text("a number", "число"))
 
 
 def whole(number: float) -> int:
@@ -56,10 +69,13 @@ def whole(number: float) -> int:
     if isinstance(number, int):
         return number
     if not number.is_integer():
-        raise NumberError("a whole number")
+        raise NumberError(Text("a whole number", "целое число"))
     if abs(number) >= EXACT_WHOLE:
         raise NumberError(
-            f"an exact whole number: a double keeps those below {EXACT_WHOLE}; send it as Long or as text"
+            Text(
+                f"an exact whole number: a double keeps those below {EXACT_WHOLE}; send it as Long or as text",
+                f"точное целое число: double хранит меньшие {EXACT_WHOLE}; передайте его как Long или текстом",
+            )
         )
     return int(number)
 
@@ -80,7 +96,12 @@ def _kept(number: Decimal, *, exponent: bool = False) -> int | float:
         return int(number)
     as_double = float(number)
     if not math.isfinite(as_double):
-        raise NumberError("a number below 1.8e308")
+        raise NumberError(Text("a number below 1.8e308", "число меньше 1.8e308"))
     if Decimal(repr(as_double)) != number:
-        raise NumberError("a number that a double keeps: it has more than 15 digits")
+        raise NumberError(
+            Text(
+                "a number that a double keeps: it has more than 15 digits",
+                "число, которое double хранит точно: в этом больше 15 цифр",
+            )
+        )
     return of_double(as_double)

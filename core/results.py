@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.texts import Text
+
 JsonObject = Mapping[str, Any]
 
 
@@ -63,7 +65,7 @@ class Completed:
 class Rejected:
     """Will never be finished (deleted, declined): people are told through the error queue."""
 
-    reason: str
+    reason: str | Text
     code: str
 
 

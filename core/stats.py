@@ -93,7 +93,7 @@ class Statistics:
     def _count_rare(self, event: Event) -> None:
         match event:
             case SystemPaused():
-                self._paused[event.system] = event.reason
+                self._paused[event.system] = event.reason.en
             case SystemResumed():
                 self._paused.pop(event.system, None)
             case PublishFailed():

@@ -12,6 +12,7 @@ import re
 from typing import Any, NoReturn
 
 from core.errors import InvalidMessageError
+from core.texts import Text
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -20,8 +21,13 @@ def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
     """A JSON object; raises InvalidMessageError."""
     value = decode_value(body, max_depth)
     if not isinstance(value, dict):
+        kind = _json_type(value)
         raise InvalidMessageError(
-            f"the message is a JSON {_json_type(value)}, an object is expected", code="not_an_object"
+            Text(
+                f"the message is a JSON {kind}, an object is expected",
+                f"сообщение – это {kind} в JSON, а должен быть объект (object)",
+            ),
+            code="not_an_object",
         )
     return value
 
@@ -32,18 +38,25 @@ def decode_value(body: bytes, max_depth: int) -> Any:
         value = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidMessageError(
-            f"the message is not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}",
+            Text(
+                f"the message is not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}",
+                f"сообщение не в UTF-8: байт 0x{body[error.start]:02x} на месте {error.start}",
+            ),
             code="not_utf8",
         ) from None
     except json.JSONDecodeError as error:
         raise InvalidMessageError(
-            f"the message is not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
+            Text(
+                f"the message is not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
+                f"сообщение не в JSON: {error.msg} (строка {error.lineno}, столбец {error.colno})",
+            ),
             code="not_json",
         ) from None
     except RecursionError:
         raise _too_deep(max_depth) from None
     except ValueError as error:  # an integer beyond sys.get_int_max_str_digits()
-        raise InvalidMessageError(f"the message holds an unusable number: {error}", code="bad_number") from None
+        reason = Text(f"the message holds an unusable number: {error}", f"сообщение: негодное число: {error}")
+        raise InvalidMessageError(reason, code="bad_number") from None
     # Counting brackets bounds the depth from above without walking: nearly every message ends here.
     if body.count(b"{") + body.count(b"[") > max_depth and _depth(value) > max_depth:
         raise _too_deep(max_depth)
@@ -57,18 +70,21 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InvalidMessageError(f"the key {twice[:200]!r} stands twice in one object", code="duplicate_key")
+        key = repr(twice[:200])
+        reason = Text(f"the key {key} stands twice in one object", f"ключ {key} стоит в одном объекте дважды")
+        raise InvalidMessageError(reason, code="duplicate_key")
     return members
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidMessageError(f"{name} is no JSON number", code="bad_number")
+    raise InvalidMessageError(Text(f"{name} is no JSON number", f"{name} – не число JSON"), code="bad_number")
 
 
 def _finite_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise InvalidMessageError(f"the number {text[:50]} is too large", code="bad_number")
+        reason = Text(f"the number {text[:50]} is too large", f"число {text[:50]} слишком велико")
+        raise InvalidMessageError(reason, code="bad_number")
     return number
 
 
@@ -93,7 +109,11 @@ def _depth(value: Any) -> int:
 
 def _too_deep(max_depth: int) -> InvalidMessageError:
     return InvalidMessageError(
-        f"the message is nested deeper than MAX_MESSAGE_DEPTH={max_depth}", code="message_too_deep"
+        Text(
+            f"the message is nested deeper than MAX_MESSAGE_DEPTH={max_depth}",
+            f"сообщение: вложенность больше, чем MAX_MESSAGE_DEPTH={max_depth}",
+        ),
+        code="message_too_deep",
     )
 
 
@@ -104,7 +124,10 @@ def _refuse_lone_surrogates(value: Any, max_depth: int) -> None:
     except UnicodeEncodeError as error:
         code_point = ord(error.object[error.start])
         raise InvalidMessageError(
-            f"the message holds half of a surrogate pair (\\u{code_point:04x}), which is no character",
+            Text(
+                f"the message holds half of a surrogate pair (\\u{code_point:04x}), which is no character",
+                f"сообщение: половина суррогатной пары (\\u{code_point:04x}), это не символ",
+            ),
             code="lone_surrogate",
         ) from None
     except RecursionError:  # the writer gives up a few levels before the reader

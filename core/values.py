@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from core import numbers
 from core.errors import PermanentError
+from core.texts import Text
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "y", "да", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "n", "нет", "off"})
@@ -28,11 +29,15 @@ _PLAIN_IN_HEADERS = " !#$&'()*+,/:;<=>?@[]^`{|}"
 
 
 class BadValueError(PermanentError):
-    """A value that cannot be meant: the text names the field and the value."""
+    """A value that cannot be meant: the text names the field and the value.
 
-    def __init__(self, name: str, value: Any, wanted: str) -> None:
-        self.problem = f"{shown(value)} is not {wanted}"
-        super().__init__(f"{name}: {self.problem}", code="bad_value")
+    `wanted` is a noun with what belongs to it, in Russian in the nominative case.
+    """
+
+    def __init__(self, name: str, value: Any, wanted: Text) -> None:
+        given = shown(value)
+        self.problem = Text(f"{given} is not {wanted.en}", f"{given} не подходит, нужно: {wanted.ru}")
+        super().__init__(self.problem.led_by(f"{name}: "), code="bad_value")
 
 
 def shown(value: Any) -> str:
@@ -42,18 +47,24 @@ def shown(value: Any) -> str:
 
 def is_blank(value: Any) -> bool:
     """None, an empty text or an empty list: as good as not given."""
-    return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {}, ())
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value in ([], {}, ())
 
 
 def text(value: Any) -> str:
     """Any JSON value as text without what JSON decoders and databases refuse (lone surrogates, NUL)."""
+    if not isinstance(value, str):
+        value = _as_text(value)
+    return without_halves(value).replace("\0", "").strip()
+
+
+def _as_text(value: Any) -> str:
     if isinstance(value, Mapping | list):
-        value = json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
-        value = "true" if value else "false"
-    if isinstance(value, float):
-        value = numbers.shown(value)
-    return without_halves(str(value)).replace("\0", "").strip()
+        return "true" if value else "false"
+    return numbers.shown(value) if isinstance(value, float) else str(value)
 
 
 def without_halves(written: str) -> str:
@@ -115,7 +126,7 @@ def as_identifier(value: Any) -> int | None:
 def identifier(name: str, value: Any) -> int:
     found = as_identifier(value)
     if found is None:
-        raise BadValueError(name, value, "a positive id")
+        raise BadValueError(name, value, Text("a positive id", "положительный номер"))
     return found
 
 
@@ -126,7 +137,7 @@ def flag(name: str, value: Any) -> int:
         return 1
     if word in FALSE_WORDS:
         return 0
-    raise BadValueError(name, value, "yes or no")
+    raise BadValueError(name, value, Text("yes or no", "да или нет"))
 
 
 def items(value: Any) -> list[Any]:
@@ -186,22 +197,25 @@ def number(name: str, value: Any) -> int | float:
     try:
         return numbers.read(text(value))
     except numbers.NumberError as error:
-        raise BadValueError(name, value, str(error)) from None
+        raise BadValueError(name, value, error.wanted) from None
 
 
 def whole_number(name: str, value: Any) -> int:
     try:
         return numbers.whole(number(name, value))
     except numbers.NumberError as error:
-        raise BadValueError(name, value, str(error)) from None
+        raise BadValueError(name, value, error.wanted) from None
 
 
 def _parsed(name: str, value: Any, zone: tzinfo, earliest: int) -> datetime:
     parsed = _iso(value)
     if parsed is None:
-        raise BadValueError(name, value, f"a date such as {SAMPLE_DATE} or 2026-12-31 18:00:00")
+        samples = f"{SAMPLE_DATE} {{}} 2026-12-31 18:00:00"
+        wanted = Text(f"a date such as {samples.format('or')}", f"дата, например {samples.format('или')}")
+        raise BadValueError(name, value, wanted)
     if not earliest <= parsed.year <= _LATEST_YEAR:
-        raise BadValueError(name, value, f"a date from {earliest} to {_LATEST_YEAR}")
+        years = Text(f"a date from {earliest} to {_LATEST_YEAR}", f"дата с {earliest} по {_LATEST_YEAR} год")
+        raise BadValueError(name, value, years)
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from core import values
 from core.errors import InvalidMessageError, PermanentError
 from core.strict_json import decode_value
+from core.texts import Text
 
 _KEYS = frozenset({"value", "type", "valueInfo", "local"})
 _WITHOUT_VALUE = frozenset({"file", "null"})
@@ -26,8 +27,8 @@ _JSON = "application/json"
 class UnreadableError(PermanentError):
     """A variable whose declared type does not let us read it; the text names variable, type and remedy."""
 
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name}: {problem}", code="unreadable_variable")
+    def __init__(self, name: str, problem: Text) -> None:
+        super().__init__(problem.led_by(f"{name}: "), code="unreadable_variable")
 
 
 class Variables(Mapping[str, Any]):
@@ -46,6 +47,9 @@ class Variables(Mapping[str, Any]):
         if name not in self._read:
             self._read[name] = self._plain(name, self._given[name])
         return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._given  # without reading it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)
@@ -69,10 +73,10 @@ class Variables(Mapping[str, Any]):
         return {name: self._given[name] if name in unreadable else self[name] for name in self}
 
     def _plain(self, name: str, value: Any) -> Any:
-        if is_typed(value):
-            return _read(name, value)
+        if not isinstance(value, str):
+            return _read(name, value) if is_typed(value) else value
         told = self._declared.get(name)
-        if isinstance(value, str) and isinstance(told, Mapping) and told.get("value") == value and _is_foreign(told):
+        if isinstance(told, Mapping) and told.get("value") == value and _is_foreign(told):
             return _read(name, told)
         return value
 
@@ -116,14 +120,24 @@ def _format(info: Mapping[str, Any]) -> str:
 
 def _scalar(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping | list):
-        raise UnreadableError(name, f"declared as a text, it holds {values.shown(value)}")
+        shown = values.shown(value)
+        raise UnreadableError(
+            name, Text(f"declared as a text, it holds {shown}", f"объявлена как текст, а в ней {shown}")
+        )
     return value
 
 
 def _date(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and values.is_moment(value):
         return value
-    raise UnreadableError(name, f"declared as Date, {values.shown(value)} is no date such as {values.SAMPLE_DATE}")
+    shown, sample = values.shown(value), values.SAMPLE_DATE
+    raise UnreadableError(
+        name,
+        Text(
+            f"declared as Date, {shown} is no date such as {sample}",
+            f"объявлена как Date, но {shown} – не дата вида {sample}",
+        ),
+    )
 
 
 def _boolean(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
@@ -131,21 +145,34 @@ def _boolean(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
         return value
     if isinstance(value, str) and value.lower() in {"true", "false"}:
         return value.lower() == "true"
-    raise UnreadableError(name, f"declared as Boolean, {values.shown(value)} is neither true nor false")
+    shown = values.shown(value)
+    raise UnreadableError(
+        name,
+        Text(
+            f"declared as Boolean, {shown} is neither true nor false",
+            f"объявлена как Boolean, но {shown} – не true и не false",
+        ),
+    )
 
 
 def _number(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
     try:
         return values.number(name, value)
     except values.BadValueError as error:
-        raise UnreadableError(name, f"declared as a number, {error.problem}") from None
+        told = error.problem
+        raise UnreadableError(
+            name, Text(f"declared as a number, {told.en}", f"объявлена как число, но {told.ru}")
+        ) from None
 
 
 def _whole(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
     try:
         return values.whole_number(name, value)
     except values.BadValueError as error:
-        raise UnreadableError(name, f"declared as a whole number, {error.problem}") from None
+        told = error.problem
+        raise UnreadableError(
+            name, Text(f"declared as a whole number, {told.en}", f"объявлена как целое число, но {told.ru}")
+        ) from None
 
 
 def _json(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
@@ -154,34 +181,55 @@ def _json(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
     try:
         return decode_value(value.encode("utf-8", "surrogatepass"), _DEPTH_LIMIT)
     except InvalidMessageError as error:
-        raise UnreadableError(name, f"declared as JSON, but {error}".replace("the message", "its text")) from None
+        # The value is read by the rules of a message.
+        text = error.text
+        told = Text(text.en.replace("the message", "its text"), text.ru.replace("сообщение", "её текст"))
+        raise UnreadableError(
+            name, Text(f"declared as JSON, but {told.en}", f"объявлена как JSON, но {told.ru}")
+        ) from None
 
 
 def _object(name: str, value: Any, info: Mapping[str, Any]) -> Any:
     if not isinstance(value, str) or _format(info) == _JSON:
         return _json(name, value, info)
-    kind = info.get("objectTypeName") or "object"
-    written = _format(info) or "an unknown format"
+    kind, written = info.get("objectTypeName") or "object", _format(info)
     raise UnreadableError(
-        name, f"a Java {kind} in {written} cannot be read; let the process keep it as Json or as a String"
+        name,
+        Text(
+            f"a Java {kind} in {written or 'an unknown format'} cannot be read; let the process keep it as Json or as "
+            "a String",
+            f"объект Java ({kind}, {written or 'неизвестный формат'}) прочитать нельзя; пусть процесс хранит его как "
+            "Json или String",
+        ),
     )
 
 
 def _bytes(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
     raise UnreadableError(
-        name, f"Bytes ({len(str(value))} characters of base64) are no text; let the process keep a text or a Json"
+        name,
+        Text(
+            f"Bytes ({len(str(value))} characters of base64) are no text; let the process keep a text or a Json",
+            f"Bytes (длина в base64: {len(str(value))}) – не текст; пусть процесс хранит текст или Json",
+        ),
     )
 
 
 def _file(name: str, _value: Any, info: Mapping[str, Any]) -> Any:
-    kept = values.shown(info.get("filename") or "without a name")
+    kept = info.get("filename")
     raise UnreadableError(
-        name, f"the content of the File {kept} stays with the engine and is not in the message; send a link to it"
+        name,
+        Text(
+            f"the content of the File {values.shown(kept or 'without a name')} stays with the engine and is not in the "
+            "message; send a link to it",
+            f"содержимое файла (File {values.shown(kept or 'без имени')}) остаётся в движке, в сообщении его нет; "
+            "передайте ссылку на него",
+        ),
     )
 
 
 def _null(name: str, value: Any, _info: Mapping[str, Any]) -> Any:
-    raise UnreadableError(name, f"declared as Null, it holds {values.shown(value)}")
+    shown = values.shown(value)
+    raise UnreadableError(name, Text(f"declared as Null, it holds {shown}", f"объявлена как Null, а в ней {shown}"))
 
 
 _READERS: Mapping[str, Callable[[str, Any, Mapping[str, Any]], Any]] = {

@@ -20,6 +20,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
 from config import RabbitMQSettings
+from core.texts import Text
 from runtime.amqp_frames import FramedConnection
 from runtime.nodes import Nodes, Parameters, at_address, limit_of
 from runtime.resolving import Resolver
@@ -56,6 +57,10 @@ class QueueSpec:
 
 class TopologyError(Exception):
     """The broker refused a queue or exchange; the text names it and the broker's reason."""
+
+    def __init__(self, reason: str | Text) -> None:
+        self.text = Text.of(reason)
+        super().__init__(self.text.en)
 
 
 BROKER_ERRORS = (AMQPError, OSError, TopologyError)  # all that an unusable broker raises here
@@ -238,7 +243,8 @@ def _declaring_exchange(exchange: ExchangeSpec) -> Steps:
 
 
 def refusal(name: str, error: ChannelClosedByBroker) -> TopologyError:
-    return TopologyError(f"RabbitMQ refused {name}: {error.reply_code} {error.reply_text}")
+    told = f"{name}: {error.reply_code} {error.reply_text}"
+    return TopologyError(Text(f"RabbitMQ refused {told}", f"RabbitMQ отказывает в {told}"))
 
 
 def ensure_queues(connection: pika.BlockingConnection, topology: Topology, names: Iterable[str]) -> None:
@@ -279,6 +285,13 @@ def describe(error: BaseException) -> str:
     """An AMQP error in one line: pika wraps what happened, and its connection errors often have an empty text."""
     *_, innermost = causes(error)
     return str(innermost) or repr(innermost)
+
+
+def describe_in_both(error: BaseException) -> Text:
+    """The same in both languages, as far as the words are ours."""
+    *_, innermost = causes(error)
+    text = getattr(innermost, "text", None)
+    return text if isinstance(text, Text) else Text.of(describe(error))
 
 
 class Backoff:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.texts import Text
+
 DEPTH_LIMIT = 100  # tables and lists within each other; Python's readers and writers give up at about 1,000
 
 _LONG = struct.Struct(">I").unpack_from
@@ -24,11 +26,18 @@ _SIZES = {code: size for codes, size in _FIXED for code in codes}
 _WITH_LENGTH = frozenset(b"SxAF")
 _NOTHING, _TEXT, _TABLE = b"VSF"
 
+_CUT = Text("they end in the middle of a value", "они обрываются посреди значения")
+_DEEP = Text(f"nested deeper than {DEPTH_LIMIT} levels", f"вложенность больше {DEPTH_LIMIT} уровней")
+
 _Reader = Callable[[bytes, int, int], tuple[Any, int]]  # data, offset, depth -> value, offset behind it
 
 
 class UnreadableError(Exception):
     """The bytes are no header table that this program understands; the text says which part and why."""
+
+    def __init__(self, reason: Text) -> None:
+        super().__init__(reason.en)
+        self.text = reason
 
 
 class WireValue(bytes):
@@ -40,21 +49,21 @@ def read_table(table: bytes) -> dict[str, Any]:
     try:
         return _read_entries(table, 0, len(table), 1)
     except (IndexError, struct.error):
-        raise UnreadableError("they end in the middle of a value") from None
+        raise UnreadableError(_CUT) from None
 
 
-def read_what_can_be_read(table: bytes) -> tuple[dict[str, Any], list[str]]:
+def read_what_can_be_read(table: bytes) -> tuple[dict[str, Any], list[Text]]:
     """The headers that can be read, and a reason for each of the others."""
     readable: dict[str, Any] = {}
-    reasons: list[str] = []
+    reasons: list[Text] = []
     try:
         for name, value in _entries(table):
             try:
                 readable.update(read_table(bytes((len(name),)) + name + value))
             except UnreadableError as error:
-                reasons.append(f"{name.decode('utf-8', 'backslashreplace')}: {error}")
+                reasons.append(error.text.led_by(f"{name.decode('utf-8', 'backslashreplace')}: "))
     except (IndexError, UnreadableError) as error:
-        reasons.append(str(error) if isinstance(error, UnreadableError) else "they end in the middle of a value")
+        reasons.append(error.text if isinstance(error, UnreadableError) else _CUT)
     return readable, reasons
 
 
@@ -84,7 +93,7 @@ def _entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _read_entries(data: bytes, offset: int, end: int, depth: int) -> dict[str, Any]:
     if depth > DEPTH_LIMIT:
-        raise UnreadableError(f"nested deeper than {DEPTH_LIMIT} levels")
+        raise UnreadableError(_DEEP)
     if end > len(data):
         raise IndexError
     table: dict[str, Any] = {}
@@ -94,7 +103,7 @@ def _read_entries(data: bytes, offset: int, end: int, depth: int) -> dict[str, A
             name = data[offset + 1 : start].decode()
         except UnicodeDecodeError:
             raw = data[offset + 1 : start].decode("utf-8", "backslashreplace")
-            raise UnreadableError(f"the name {raw!r} is not UTF-8") from None
+            raise UnreadableError(Text(f"the name {raw!r} is not UTF-8", f"имя {raw!r} не в UTF-8")) from None
         table[name], offset = _READERS[data[start]](data, start + 1, depth)
     if offset != end:
         raise IndexError
@@ -123,7 +132,7 @@ def _read_nested(data: bytes, offset: int, depth: int) -> tuple[dict[str, Any], 
 
 def _read_list(data: bytes, offset: int, depth: int) -> tuple[list[Any], int]:
     if depth >= DEPTH_LIMIT:
-        raise UnreadableError(f"nested deeper than {DEPTH_LIMIT} levels")
+        raise UnreadableError(_DEEP)
     end = offset + 4 + _LONG(data, offset)[0]
     offset += 4
     if end > len(data):
@@ -141,8 +150,13 @@ def _read_timestamp(data: bytes, offset: int, _depth: int) -> tuple[datetime, in
     # Unsigned in the standard; RabbitMQ 4 writes what an AMQP 1.0 client dates before 1970 as a negative number.
     seconds = _SIGNED(data, offset)[0]
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-        hint = "; are these milliseconds?" if 0 < seconds <= 1000 * _LAST_SECOND else ""
-        raise UnreadableError(f"the timestamp {seconds} is in no year from 1 to 9999, in seconds{hint}")
+        told = Text(
+            f"the timestamp {seconds} is in no year from 1 to 9999, in seconds",
+            f"отметка времени {seconds} в секундах не попадает в годы с 1 по 9999",
+        )
+        if 0 < seconds <= 1000 * _LAST_SECOND:
+            told = Text(f"{told.en}; are these milliseconds?", f"{told.ru}; это миллисекунды?")
+        raise UnreadableError(told)
     return _EPOCH + timedelta(seconds=seconds), offset + 8
 
 
@@ -160,8 +174,8 @@ def _reader_of(format_: str) -> _Reader:
     return read
 
 
-def _unknown(code: int) -> str:
-    return f"the type {chr(code)!r} of a value is unknown"
+def _unknown(code: int) -> Text:
+    return Text(f"the type {chr(code)!r} of a value is unknown", f"тип значения {chr(code)!r} неизвестен")
 
 
 class _Readers(dict[int, _Reader]):

@@ -17,6 +17,7 @@ import pika
 from pika import data
 
 from core.errors import InvalidMessageError
+from core.texts import Text
 from runtime.amqp_fields import UnreadableError, WireValue, read_table, read_what_can_be_read, wire_values
 
 _HEADERS = "headers"
@@ -51,7 +52,7 @@ class ReceivedProperties(pika.BasicProperties):
     publisher can set it: it is no header.
     """
 
-    unreadable: str | None = None
+    unreadable: Text | None = None
     raw: bytes = b""
     _table: bytes = b""
 
@@ -60,7 +61,7 @@ class ReceivedProperties(pika.BasicProperties):
         try:
             self._decode(encoded, offset)
         except (IndexError, struct.error):
-            self._refuse("they end in the middle of a property")
+            self._refuse(Text("they end in the middle of a property", "они обрываются посреди свойства"))
         if self.unreadable is not None:
             self.raw = encoded[offset:]
         return self
@@ -73,9 +74,11 @@ class ReceivedProperties(pika.BasicProperties):
         """Why this message can only go to the error queue."""
         if self.unreadable is None:
             return None
-        return InvalidMessageError(
-            f"the message's properties cannot be read: {self.unreadable}", code="unreadable_properties"
+        reason = Text(
+            f"the message's properties cannot be read: {self.unreadable.en}",
+            f"свойства сообщения прочитать нельзя: {self.unreadable.ru}",
         )
+        return InvalidMessageError(reason, code="unreadable_properties")
 
     def told(self) -> dict[str, Any]:
         """What can be told of unreadable properties, in JSON's words; `{}` of readable ones."""
@@ -113,10 +116,12 @@ class ReceivedProperties(pika.BasicProperties):
             self.headers = read_table(self._table)
         except UnreadableError:
             self.headers, reasons = read_what_can_be_read(self._table)
-            self._refuse("; ".join(f"header {reason}" for reason in reasons[:5]))
+            for reason in reasons[:5]:
+                self._refuse(Text(f"header {reason.en}", f"заголовок {reason.ru}"))
 
-    def _refuse(self, reason: str) -> None:
-        self.unreadable = f"{self.unreadable}; {reason}" if self.unreadable else reason
+    def _refuse(self, reason: Text) -> None:
+        told = self.unreadable
+        self.unreadable = Text(f"{told.en}; {reason.en}", f"{told.ru}; {reason.ru}") if told else reason
 
 
 class OutgoingProperties(pika.BasicProperties):

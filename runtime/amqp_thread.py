@@ -18,7 +18,8 @@ from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from core.events import ConnectionUnstable, EventStream, QueueUnusable
-from runtime.amqp import BROKER_ERRORS, Backoff, Topology, describe
+from core.texts import Text
+from runtime.amqp import BROKER_ERRORS, Backoff, Topology, describe, describe_in_both
 from runtime.channels import Channels
 from runtime.declarations import Declaration, OnDone
 from runtime.nodes import Nodes, Parameters
@@ -128,10 +129,10 @@ class ConnectionThread:
         if self._channels is not None and self._channels.connection.is_open:
             Declaration(self._channels, self._topology, name, on_done, self.tell_unusable, anew=anew)
 
-    def tell_unusable(self, queue: str, reason: str) -> None:
+    def tell_unusable(self, queue: str, reason: Text) -> None:
         """For people: RabbitMQ refuses what the worker needs of that queue."""
         extra = {"event": "queue.unusable", "queue": queue, "throttle": f"unusable {queue}"}
-        log.error("%s cannot be used: %s", queue, reason, extra=extra)
+        log.error("%s cannot be used: %s", queue, reason.en, extra=extra)
         if self._events is not None:
             self._events.emit(QueueUnusable(queue, reason))
 
@@ -170,10 +171,11 @@ class ConnectionThread:
         return self._unstable.delay()
 
     def _tell_storm(self) -> None:
-        reason = "it was closed" if self._failure is None else describe(self._failure)
+        closed = Text("it was closed", "его закрыли")
+        reason = closed if self._failure is None else describe_in_both(self._failure)
         extra = {"event": "rabbitmq.unstable", "throttle": f"{self._name} unstable"}
         text = "%s loses its connection again and again, now the %dth time: %s"
-        log.error(text, self._name, self._short_lives, reason, extra=extra)
+        log.error(text, self._name, self._short_lives, reason.en, extra=extra)
         if self._events is not None:
             self._events.emit(ConnectionUnstable(self._name, self._short_lives, reason))
 

@@ -27,6 +27,7 @@ from core.envelopes import (
 from core.errors import BusinessError, InvalidMessageError, OutcomeError, PermanentError
 from core.messages import OutgoingMessage
 from core.results import Completed, Rejected
+from core.texts import Text
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.sent_queue import Held, Taken, copy_of
 
@@ -86,7 +87,8 @@ class Answers:
             return self.report_unreadable((held.tag, held.properties, held.body), error, result)
         sent = replace(sent, external_id=held.header.external_id or sent.external_id)
         if isinstance(verdict, Rejected):
-            return self._reject(held, sent, BusinessError(self._route.mask(verdict.reason), code=verdict.code), result)
+            reason = Text.of(verdict.reason).map(self._route.mask)
+            return self._reject(held, sent, BusinessError(reason, code=verdict.code), result)
         if verdict is None:
             response, status = sent.fields.get("response_data") or {}, PROCESSING_COMPLETED
         else:

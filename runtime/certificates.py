@@ -13,9 +13,9 @@ _OF_ANOTHER_NAME = frozenset({62, 64})
 _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21, 27})
 
 
-def reason(error: ssl.SSLCertVerificationError, setting: str) -> Text:
+def reason(error: ssl.SSLCertVerificationError, setting: str | Text) -> Text:
     """What is wrong and what to do; `setting` is the variable that names the CA file of this server."""
-    code, told = error.verify_code, error.verify_message
+    code, told, where = error.verify_code, error.verify_message, Text.of(setting)
     if code in _EXPIRED:
         return Text(
             f"the server's certificate has expired: it has to be renewed on the server ({told})",
@@ -33,10 +33,10 @@ def reason(error: ssl.SSLCertVerificationError, setting: str) -> Text:
         )
     if code in _UNKNOWN_ISSUER:
         return Text(
-            f"the issuer of the server's certificate is unknown: give its CA in {setting} ({told})",
-            f"издатель сертификата сервера неизвестен: укажите его CA в {setting} ({told})",
+            f"the issuer of the server's certificate is unknown: give its CA in {where.en} ({told})",
+            f"издатель сертификата сервера неизвестен: укажите его CA в {where.ru} ({told})",
         )
     return Text(
-        f"the server's certificate is not trusted ({told}); {setting} names the CA that is believed",
-        f"сертификат сервера не вызывает доверия ({told}); доверенный CA указывается в {setting}",
+        f"the server's certificate is not trusted ({told}); {where.en} names the CA that is believed",
+        f"сертификат сервера не вызывает доверия ({told}); доверенный CA указывается в {where.ru}",
     )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from core.errors import AmbiguousError, BusyError
+from core.texts import Text
 
 
 class KeyClaims:
@@ -47,11 +48,12 @@ class KeyClaims:
             return key in self._in_doubt
 
 
-def busy(what: str, wait: float) -> BusyError:
+def busy(wait: float) -> BusyError:
     """For a message whose key `KeyClaims.take` refuses: it comes again after `wait` seconds, and nothing is spent."""
-    return BusyError(f"Another message of this {what} is being processed", code="key_in_use", retry_after=wait)
+    reason = Text("Another message of this task is being processed", "Другое сообщение этой задачи уже в работе")
+    return BusyError(reason, code="key_in_use", retry_after=wait)
 
 
-def again(reason: str, code: str, wait: float) -> AmbiguousError:
+def again(reason: Text, code: str, wait: float) -> AmbiguousError:
     """Comes again after `wait` seconds, when whoever is at it now has finished."""
     return AmbiguousError(reason, code=code, retry_after=wait)

@@ -10,6 +10,7 @@ from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 
+from core.texts import Text
 from runtime.amqp import NOT_FOUND, Topology, declaring, describe, refusal, replacing
 from runtime.channels import Channels
 
@@ -43,7 +44,7 @@ class Declaration:
         topology: Topology,
         queue: str,
         on_done: OnDone,
-        on_complaint: Callable[[str, str], None],
+        on_complaint: Callable[[str, Text], None],
         *,
         anew: bool = False,
     ) -> None:
@@ -82,11 +83,11 @@ class Declaration:
         if self._is_over or not self._connection.is_open:
             return
         if not isinstance(reason, ChannelClosedByBroker):
-            self._refused(describe(reason))
+            self._refused(Text.of(describe(reason)))
         elif self._step.is_passive and reason.reply_code == NOT_FOUND:
             self._go_on(None)
         else:
-            self._refused(str(refusal(self._queue, reason)))
+            self._refused(refusal(self._queue, reason).text)
 
     def _go_on(self, answer: int | None) -> None:
         try:
@@ -100,9 +101,10 @@ class Declaration:
             self._ask(self._channel)
 
     def _on_silence(self) -> None:
-        self._on_complaint(self._queue, "RabbitMQ gives no answer about it")
+        told = Text("RabbitMQ gives no answer about it", "RabbitMQ не отвечает на вопрос о ней")
+        self._on_complaint(self._queue, told)
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, reason: Text) -> None:
         self._on_complaint(self._queue, reason)
         self._end(Declared.REFUSED)
 

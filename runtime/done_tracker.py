@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from base_tracker import BaseTracker
 from core.messages import TrackedTask
 from core.results import Rejected, Verdict
+from core.texts import Text
 
 
 class DoneTracker(BaseTracker):
     """`check` is only ever asked about messages that no handler of this system has put into the sent queue."""
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
-        reason = f"{self.system_name} finishes its tasks at once: nobody will finish this one"
+        name = self.system_name
+        reason = Text(
+            f"{name} finishes its tasks at once: nobody will finish this one",
+            f"задачи {name} выполняются сразу: эту никто не завершит",
+        )
         return [Rejected(reason, code="not_followed") for _ in tasks]

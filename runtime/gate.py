@@ -63,7 +63,7 @@ class SystemGate:
                 return
             self._closed = True
             self._on_close()
-        self._events.emit(SystemPaused(self._system, str(error), pause.alert))
+        self._events.emit(SystemPaused(self._system, error.text, pause.alert))
         level = logging.ERROR if pause.alert else logging.WARNING
         extra = {"event": "system.paused", "system": self._system, "outcome": error.outcome, "code": error.code}
         log.log(level, "%s is not usable, its messages wait: %s", self._system, error, extra=extra)

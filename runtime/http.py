@@ -28,6 +28,7 @@ from core.errors import AmbiguousError, ConfigurationError, OutageError
 from core.texts import Text
 from runtime.http_failures import DroppedError, Failures, may_be_sent
 
+ITS_CA_FILE = Text("its CA file", "файле её сертификата CA")
 DEFAULT_MAX_BODY = 10 * 1024 * 1024  # bytes, after decompression
 _READ_CHUNK = 64 * 1024
 # Servers close idle connections without a word (Apache after 5 s). Writing into one that is just being closed
@@ -108,22 +109,22 @@ class HttpClient:
 
     def __init__(
         self,
-        system: str,
+        system: str | Text,
         *,
         connect_timeout: float,
         read_timeout: float,
         total_timeout: float | None = None,
         max_body: int = DEFAULT_MAX_BODY,
         verify: bool | str = True,
-        ca_setting: str = "its CA file",
+        ca_setting: str | Text = ITS_CA_FILE,
         headers: Mapping[str, str] | None = None,
         credentials: Credentials = nobody,
         proxy: Callable[[], str | None] = no_proxy,
         redirects_are_answers: bool = False,
         keep_cookies: bool = True,
     ) -> None:
-        self._system = system
-        self._failures = Failures(system, ca_setting)
+        self._system = Text.of(system)
+        self._failures = Failures(self._system, Text.of(ca_setting))
         self._timeouts = (connect_timeout, read_timeout)
         self._total_timeout = total_timeout or connect_timeout + 2 * read_timeout
         self._max_body = max_body
@@ -225,10 +226,10 @@ class HttpClient:
             there = Text("another address", "другой адрес")
             host = Text.of(f"{target.scheme}://{target.netloc}") if target.netloc else there
             text = Text(
-                f"{self._system} redirects to {host.en} (HTTP {response.status_code}): set that address in the "
+                f"{self._system.en} redirects to {host.en} (HTTP {response.status_code}): set that address in the "
                 "configuration; requests are not sent on, since a redirected POST may lose its body",
-                f"{self._system} перенаправляет на {host.ru} (HTTP {response.status_code}): укажите в настройках этот "
-                "адрес; сам воркер по перенаправлениям не ходит: POST при этом может потерять тело",
+                f"{self._system.ru} перенаправляет на {host.ru} (HTTP {response.status_code}): укажите в настройках "
+                "этот адрес; сам воркер по перенаправлениям не ходит: POST при этом может потерять тело",
             )
             raise ConfigurationError(text, code="redirect")
 

@@ -29,7 +29,7 @@ class DroppedError(Exception):
 class Failures:
     """Of one system, named for people. `ca_setting` is where its CA is given."""
 
-    def __init__(self, system: str, ca_setting: str) -> None:
+    def __init__(self, system: Text, ca_setting: Text) -> None:
         self._system = system
         self._ca_setting = ca_setting
 
@@ -44,13 +44,13 @@ class Failures:
         why = _describe(causes)
         return DroppedError(
             Text(
-                f"{self._system} dropped the connection before its answer was complete: {why.en}",
-                f"{self._system}: соединение оборвалось до конца ответа: {why.ru}",
+                f"{self._system.en} dropped the connection before its answer was complete: {why.en}",
+                f"{self._system.ru}: соединение оборвалось до конца ответа: {why.ru}",
             )
         )
 
     def unanswered(self, what: Text, code: str, write: bool) -> AmbiguousError | OutageError:
-        text = Text(f"{self._system} {what.en}", f"{self._system}: {what.ru}")
+        text = Text(f"{self._system.en} {what.en}", f"{self._system.ru}: {what.ru}")
         return AmbiguousError(text, code=code) if write else OutageError(text, code=code)
 
     def _unsent(self, error: Exception, causes: list[BaseException], timed_out: bool) -> Exception:
@@ -60,12 +60,12 @@ class Failures:
             return self._of_proxy(causes)
         if timed_out:
             text = Text(
-                f"{self._system} did not accept a connection in time",
-                f"{self._system}: соединение не установлено за отведённое время",
+                f"{self._system.en} did not accept a connection in time",
+                f"{self._system.ru}: соединение не установлено за отведённое время",
             )
             return OutageError(text, code="connect_timeout")
         why = _describe(causes)
-        text = Text(f"{self._system} cannot be reached: {why.en}", f"{self._system}: нет связи: {why.ru}")
+        text = Text(f"{self._system.en} cannot be reached: {why.en}", f"{self._system.ru}: нет связи: {why.ru}")
         return OutageError(text, code="unreachable")
 
     def _mistake(self, error: Exception, causes: list[BaseException]) -> ConfigurationError | None:
@@ -73,25 +73,26 @@ class Failures:
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = certificates.reason(cause, self._ca_setting)
-                return ConfigurationError(why.led_by(f"{self._system}: "), code="certificate")
+                text = Text(f"{self._system.en}: {why.en}", f"{self._system.ru}: {why.ru}")
+                return ConfigurationError(text, code="certificate")
         if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
             text = Text(
-                f"{self._system} would be reached through a SOCKS proxy, which is not supported: set HTTPS_PROXY to an "
-                "HTTP proxy, or unset ALL_PROXY",
-                f"{self._system}: соединение пошло бы через прокси SOCKS, а он не поддерживается: укажите в "
+                f"{self._system.en} would be reached through a SOCKS proxy, which is not supported: set HTTPS_PROXY to "
+                "an HTTP proxy, or unset ALL_PROXY",
+                f"{self._system.ru}: соединение пошло бы через прокси SOCKS, а он не поддерживается: укажите в "
                 "HTTPS_PROXY прокси HTTP или уберите ALL_PROXY",
             )
             return ConfigurationError(text, code="proxy")
         if isinstance(error, ValueError):
             text = Text(
-                f"The address of {self._system} is unusable", f"{self._system}: адрес системы записан неправильно"
+                f"The address of {self._system.en} is unusable", f"{self._system.ru}: адрес системы записан неправильно"
             )
             return ConfigurationError(text, code="address")
         if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
             # requests wraps every error of a socket; a bare OSError comes from reading the CA bundle.
             text = Text(
-                f"The CA file for {self._system} cannot be read",
-                f"{self._system}: файл с сертификатом CA не читается",
+                f"The CA file for {self._system.en} cannot be read",
+                f"{self._system.ru}: файл с сертификатом CA не читается",
             )
             return ConfigurationError(text, code="ca_file")
         return None
@@ -100,16 +101,16 @@ class Failures:
         # http.client has no other place for the status of a CONNECT than its text.
         if any(isinstance(cause, OSError) and " 407 " in str(cause) for cause in causes):
             text = Text(
-                f"The proxy before {self._system} wants a name and a password (407): give them in HTTPS_PROXY, "
+                f"The proxy before {self._system.en} wants a name and a password (407): give them in HTTPS_PROXY, "
                 "http://<name>:<password>@<host>:<port>",
-                f"{self._system}: прокси требует имя и пароль (407): укажите их в HTTPS_PROXY, "
+                f"{self._system.ru}: прокси требует имя и пароль (407): укажите их в HTTPS_PROXY, "
                 "http://<name>:<password>@<host>:<port>",
             )
             return ConfigurationError(text, code="proxy_login")
         why = _describe(causes)
         text = Text(
-            f"{self._system} cannot be reached through the proxy (HTTPS_PROXY, NO_PROXY): {why.en}",
-            f"{self._system}: нет связи через прокси (HTTPS_PROXY, NO_PROXY): {why.ru}",
+            f"{self._system.en} cannot be reached through the proxy (HTTPS_PROXY, NO_PROXY): {why.en}",
+            f"{self._system.ru}: нет связи через прокси (HTTPS_PROXY, NO_PROXY): {why.ru}",
         )
         return OutageError(text, code="unreachable")
 

@@ -57,10 +57,10 @@ def rule_of(status: int, rules: Mapping[int, Rule], *, write: bool, is_theirs: b
     return Rule(TransientError if is_theirs else OutageError)
 
 
-def refused(system: str, what: str | Text, told: str) -> Text:
+def refused(system: str | Text, what: str | Text, told: str | Text) -> Text:
     """How a refusal begins; `what` names the request, `told` is the status in the system's own terms."""
-    named = Text.of(what)
-    return Text(f"{system} refused {named.en} ({told})", f"{system}: отказ на запрос {named.ru} ({told})")
+    who, named, status = Text.of(system), Text.of(what), Text.of(told)
+    return Text(f"{who.en} refused {named.en} ({status.en})", f"{who.ru}: отказ на запрос {named.ru} ({status.ru})")
 
 
 def refusal(

@@ -27,7 +27,9 @@ class HttpSystemSettings(EnvironmentSettings):
     ca_file: Path | None = None
     tls_verify: bool = True
 
-    def http_client(self, system: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> HttpClient:
+    def http_client(
+        self, system: str | Text, *, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> HttpClient:
         """`system` is its name in texts for people, `options` are further ones of HttpClient."""
         return HttpClient(
             system,

@@ -18,8 +18,10 @@ from typing import Any
 
 from core import values
 from core.errors import AmbiguousError, PermanentError
+from core.texts import Text
 from runtime.http import HttpAnswer
 
+_TOO_DEEP = Text("it is nested too deeply", "он вложен слишком глубоко")
 _DEEPEST = 500  # levels; what wraps a result must still be read and written by Python, which gives up at 1,000
 _CHARSET = re.compile(r'charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
 # UTF-8 has been tried, and these of Python's codecs are no charset of a text.
@@ -37,7 +39,7 @@ class JsonAnswer:
 
     content: dict[str, Any] | None
     notes: tuple[str, ...] = ()
-    problem: str | None = None
+    problem: Text | None = None
     is_json: bool = False
     is_empty: bool = False
 
@@ -51,50 +53,66 @@ def read_answer(answer: HttpAnswer) -> JsonAnswer:
     reader = _Reader()
     try:
         value = reader.read(answer.body, media_type)
-    except ValueError as error:
-        return JsonAnswer(None, (), str(error), calls_itself_json)
+    except _UnreadableError as error:
+        return JsonAnswer(None, (), error.text, calls_itself_json)
     if value is None:
         return JsonAnswer({}, ("the answer was null: there is no result",), is_json=True, is_empty=True)
     if not isinstance(value, dict):
-        return JsonAnswer(None, tuple(reader.notes), f"it is {_kind(value)}, not an object", is_json=True)
+        kind = _kind(value)
+        problem = Text(f"it is {kind.en}, not an object", f"это {kind.ru}, а не объект")
+        return JsonAnswer(None, tuple(reader.notes), problem, is_json=True)
     return JsonAnswer(value, tuple(reader.notes), reader.flaw, is_json=True)
 
 
-def result_of(answer: HttpAnswer, who: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def result_of(answer: HttpAnswer, who: Text) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The result in an answer of success, and the notes on it; `who` names the server.
 
     Raises PermanentError when the server itself has said something that cannot be used: its work is done, and doing it
     again would bring the same. AmbiguousError when something in between may have answered, a log-in page for example.
     """
     read = read_answer(answer)
-    what = f"{who} answered HTTP {answer.status}"
-    if read.content is not None and read.problem is None:
+    problem = read.problem
+    if read.content is not None and problem is None:
         return read.content, read.notes
+    why = problem or Text("", "")
     if read.is_json:
-        reason = f"{what}, so its work is done, but its answer cannot be used: {read.problem}"
+        reason = Text(
+            f"{who.en} answered HTTP {answer.status}, so its work is done, but its answer cannot be used: {why.en}",
+            f"{who.ru}: ответ HTTP {answer.status}, работа сделана, но ответ использовать нельзя: {why.ru}",
+        )
         raise PermanentError(reason, code="bad_result")
-    raise AmbiguousError(f"{what} without a JSON object: {read.problem}", code="no_json")
+    reason = Text(
+        f"{who.en} answered HTTP {answer.status} without a JSON object: {why.en}",
+        f"{who.ru}: ответ HTTP {answer.status} без объекта JSON: {why.ru}",
+    )
+    raise AmbiguousError(reason, code="no_json")
+
+
+class _UnreadableError(ValueError):
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
 
 
 @dataclass(slots=True)
 class _Reader:
     notes: list[str] = field(default_factory=list)
-    flaw: str | None = None  # why what was read cannot be handed on
+    flaw: Text | None = None  # why what was read cannot be handed on
 
     def read(self, body: bytes, media_type: str) -> Any:
-        """Raises ValueError that says why it is no JSON."""
+        """Raises _UnreadableError that says why it is no JSON."""
         value = self._parsed(self._decoded(body, media_type))
         if isinstance(value, str):
             value = self._unwrapped(value)
         if _is_deep(value):
-            self.flaw = f"it is nested deeper than {_DEEPEST} levels"
+            self.flaw = Text(f"it is nested deeper than {_DEEPEST} levels", f"вложенность больше {_DEEPEST} уровней")
             return value
         return self._without_halves(value)
 
     def _unwrapped(self, text: str) -> Any:
         try:
             value = self._parsed(text)
-        except ValueError:
+        except _UnreadableError:
             return text
         if not isinstance(value, dict):
             return text
@@ -104,22 +122,29 @@ class _Reader:
     def _decoded(self, body: bytes, media_type: str) -> str:
         encoding = json.detect_encoding(body)
         if not encoding.startswith("utf-8"):
-            return self._of_charset(body, encoding, "it looks like")
+            return self._of_charset(body, encoding, Text("which it looks like", "на который похож"))
         try:
             return body.decode(encoding)
         except UnicodeDecodeError as error:
-            problem = f"it is not UTF-8 (byte 0x{body[error.start]:02x} at offset {error.start})"
+            byte, place = f"0x{body[error.start]:02x}", error.start
         named = _CHARSET.search(media_type)
         codec = _codec(named[1]) if named else None
         if codec is None:
-            raise ValueError(f"{problem} and names no other charset")
-        return self._of_charset(body, codec, "its header says")
+            raise _UnreadableError(
+                Text(
+                    f"it is not UTF-8 (byte {byte} at offset {place}) and names no other charset",
+                    f"он не в UTF-8 (байт {byte} на месте {place}), а другая кодировка не названа",
+                )
+            )
+        return self._of_charset(body, codec, Text("which its header says", "который назван в заголовке"))
 
-    def _of_charset(self, body: bytes, codec: str, why: str) -> str:
+    def _of_charset(self, body: bytes, codec: str, why: Text) -> str:
         try:
             text = body.decode(codec)
         except UnicodeError:
-            raise ValueError(f"it is neither UTF-8 nor {codec}, which {why}") from None
+            raise _UnreadableError(
+                Text(f"it is neither UTF-8 nor {codec}, {why.en}", f"он не в UTF-8 и не в {codec}, {why.ru}")
+            ) from None
         self._note(f"the answer was not in UTF-8, as JSON should be, but in {codec}")
         return text
 
@@ -129,14 +154,19 @@ class _Reader:
         except json.JSONDecodeError:
             pass
         except RecursionError:
-            raise ValueError("it is nested too deeply") from None
+            raise _UnreadableError(_TOO_DEEP) from None
         self.flaw = None
         try:
             value = self._decoder(strict=False).decode(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+            raise _UnreadableError(
+                Text(
+                    f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
+                    f"это не JSON: {error.msg} (строка {error.lineno}, столбец {error.colno})",
+                )
+            ) from None
         except RecursionError:
-            raise ValueError("it is nested too deeply") from None
+            raise _UnreadableError(_TOO_DEEP) from None
         self._note("texts of the answer hold line breaks or other control characters that JSON wants escaped")
         return value
 
@@ -158,20 +188,22 @@ class _Reader:
         return members
 
     def _no_number(self, name: str) -> None:
-        self.flaw = f"it holds {name}, which is no number in JSON"
+        self.flaw = Text(f"it holds {name}, which is no number in JSON", f"в нём {name}, в JSON такого числа нет")
 
     def _float(self, text: str) -> float | None:
         number = float(text)
         if math.isfinite(number):
             return number
-        self.flaw = f"it holds the number {text[:50]}, which is too large"
+        self.flaw = Text(
+            f"it holds the number {text[:50]}, which is too large", f"в нём число {text[:50]}, оно слишком велико"
+        )
         return None
 
     def _int(self, text: str) -> int | None:
         try:
             return int(text)
         except ValueError:  # beyond sys.get_int_max_str_digits()
-            self.flaw = f"it holds a number of {len(text)} digits"
+            self.flaw = Text(f"it holds a number of {len(text)} digits", f"в нём число, цифр в нём {len(text)}")
             return None
 
     def _without_halves(self, value: Any) -> Any:
@@ -213,9 +245,9 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _kind(value: Any) -> str:
+def _kind(value: Any) -> Text:
     if isinstance(value, bool):
-        return "true or false"
+        return Text("true or false", "true или false")
     if isinstance(value, str | list):
-        return "a text" if isinstance(value, str) else "a list"
-    return "a number"
+        return Text("a text", "текст") if isinstance(value, str) else Text("a list", "список")
+    return Text("a number", "число")

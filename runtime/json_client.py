@@ -25,7 +25,7 @@ class JsonClient:
 
     def __init__(
         self,
-        system: str,
+        system: str | Text,
         http: HttpClient,
         base: str | Callable[[], str],
         stop: threading.Event,
@@ -33,7 +33,7 @@ class JsonClient:
         rules: Mapping[int, Rule] = COMMON,
         accept: str = "application/json",
     ) -> None:
-        self._system = system
+        self._system = Text.of(system)
         self._http = http
         self._base = base if callable(base) else lambda: base
         self._stop = stop
@@ -94,8 +94,8 @@ class JsonClient:
             return content
         # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
         text = Text(
-            f"{self._system} gave no usable answer to {what}: no JSON object (HTTP {answer.status})",
-            f"{self._system}: ответ на {what} использовать нельзя: в нём нет объекта JSON (HTTP {answer.status})",
+            f"{self._system.en} gave no usable answer to {what}: no JSON object (HTTP {answer.status})",
+            f"{self._system.ru}: ответ на {what} использовать нельзя: в нём нет объекта JSON (HTTP {answer.status})",
         )
         raise (AmbiguousError if write else OutageError)(text, code="no_json")
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from core.errors import BusyError, ConfigurationError, LostError, OutageError, OutcomeError, PartialOutageError
 from core.results import Acknowledged
+from core.texts import Text
 from rabbitmq_consumer import Delivery
 from runtime.work import Work
 
@@ -87,7 +88,10 @@ class LateResults:
             return None
         lasted = now - min(lost)
         wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, lasted / 4))
-        reason = f"RabbitMQ took this message back, and the work on it, which began {lasted:.0f} s ago, still goes on"
+        reason = Text(
+            f"RabbitMQ took this message back, and the work on it, which began {lasted:.0f} s ago, still goes on",
+            f"RabbitMQ забрал это сообщение обратно, а работа по нему, начатая {lasted:.0f} с назад, ещё идёт",
+        )
         return BusyError(reason, code="still_running", retry_after=wait)
 
     def _keep(self, work: Work, outcome: object, seconds: float) -> None:

@@ -36,7 +36,8 @@ class SimpleHandlerAdapter(BaseMessageHandler):
 
     def handle(self, message: IncomingMessage) -> Result:
         if not self._handler.process_message(dict(message.task.fields), message.properties):
-            raise TransientError(f"{type(self._handler).__name__}.process_message returned False")
+            name = f"{type(self._handler).__name__}.process_message"
+            raise TransientError(Text(f"{name} returned False", f"{name}: ответ False"))
         return Acknowledged()
 
     def get_stats(self) -> dict[str, Any]:

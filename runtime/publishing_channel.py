@@ -19,6 +19,7 @@ from pika.frame import Method
 from pika.spec import Basic
 
 from core.messages import OutgoingMessage
+from core.texts import Text
 from runtime.amqp import Backoff, describe
 from runtime.amqp_properties import OutgoingProperties
 from runtime.amqp_thread import PROVEN, ConnectionThread
@@ -30,6 +31,13 @@ _TOO_LARGE = re.compile(r"message size \d+ (?:is larger than|larger than) (?:con
 
 class MessageTooLargeError(Exception):
     """The broker refuses messages of this size (its max_message_size)."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.text = Text(
+            f"the message has {size} bytes, RabbitMQ takes at most {limit} (max_message_size)",
+            f"размер сообщения (байт): {size}, RabbitMQ принимает не больше {limit} (max_message_size)",
+        )
+        super().__init__(self.text.en)
 
 
 class Publication:
@@ -179,8 +187,7 @@ class PublishingChannel:
             size = len(publication.message.body)
             if size > limit:
                 del self._unconfirmed[tag]
-                reason = f"the message has {size} bytes, RabbitMQ takes at most {limit} (max_message_size)"
-                publication.confirmed.set_exception(MessageTooLargeError(reason))
+                publication.confirmed.set_exception(MessageTooLargeError(size, limit))
 
     def _on_returned(
         self, _channel: Channel, _method: Basic.Return, properties: pika.BasicProperties, _body: bytes

@@ -260,4 +260,5 @@ class SendJournal:
 
 def busy() -> BusyError:
     """For a message whose send is running, in another thread or in another worker of this machine."""
-    return BusyError("Another message of this task is being sent", code="key_in_use", retry_after=BUSY_WAIT)
+    reason = Text("Another message of this task is being sent", "Другое сообщение этой задачи уже отправляется")
+    return BusyError(reason, code="key_in_use", retry_after=BUSY_WAIT)

@@ -37,6 +37,7 @@ from core.events import (
 from core.messages import Limits, OutgoingMessage, decode_task
 from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, settle
 from core.results import Accepted, Acknowledged, Done, Rerouted
+from core.texts import Text
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError, RabbitMQPublisher
 from runtime.amqp import wait_queue_name
@@ -127,7 +128,11 @@ class Settler:
             case OutcomeError():
                 self.fail(work, outcome)
             case _:
-                reason = f"{self._route.system} handler returned {type(outcome).__name__} instead of a result"
+                system, kind = self._route.system, type(outcome).__name__
+                reason = Text(
+                    f"{system} handler returned {kind} instead of a result",
+                    f"обработчик {system} вернул {kind} вместо результата",
+                )
                 self.fail(work, TransientError(reason, code="no_outcome"))
 
     def _store_result(self, work: Work, result: Accepted | Done) -> None:
@@ -149,7 +154,8 @@ class Settler:
             return
         self._events.emit(ResultNotStored(self._route.system))
         if isinstance(error, MessageTooLargeError):
-            self.fail(work, PermanentError(f"the result cannot be stored: {error}", code="result_too_large"))
+            reason = Text(f"the result cannot be stored: {error}", f"результат нельзя сохранить: {error.text.ru}")
+            self.fail(work, PermanentError(reason, code="result_too_large"))
 
     def _reroute(self, work: Work, queue: str) -> None:
         self._publish(queue, work.rerouted(), partial(self._on_rerouted, work, queue))
@@ -176,20 +182,22 @@ class Settler:
 
     def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := error.text.map(self._settings.mask)) != error.text:
-            error.text, error.args = masked, (masked.en,)
+            error.retell(masked)
         if not self._consumer.owns(work.delivery):
             self._drop(work, error)
             return
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
-            error = TransientError(f"only this message meets it: {error}", code=error.code)
+            told = error.text
+            reason = Text(f"only this message meets it: {told.en}", f"так только с этим сообщением: {told.ru}")
+            error = TransientError(reason, code=error.code)
         decision = settle(error, work.tries, self._settings.retry, random.random())
         if isinstance(decision, Drop):
             self._drop(work, error)
             return
         self._events.emit(MessageFailed(self._route.system, error.outcome))
         if isinstance(error, PartialOutageError) and error.part is not None:
-            self._events.emit(PartDown(self._route.system, error.part, str(error)))
+            self._events.emit(PartDown(self._route.system, error.part, error.text))
         match decision:
             case RetryLater():
                 self._retry_later(work, error, decision)
@@ -252,11 +260,11 @@ class Settler:
         else:
             message = encode_failed_task(work.task, failure)
         # Words, not the error: its traceback would keep the handler's frames until the broker has confirmed.
-        told = partial(self._on_parked, work, str(error), error.code, error.outcome)
+        told = partial(self._on_parked, work, error.text, error.code, error.outcome)
         self._send_and_ack(self._settings.errors_queue, message, work, told)
 
-    def _on_parked(self, work: Work, reason: str, code: str, outcome: str) -> None:
-        work.log(logging.ERROR, "task.parked", reason, code=code, outcome=outcome)
+    def _on_parked(self, work: Work, reason: Text, code: str, outcome: str) -> None:
+        work.log(logging.ERROR, "task.parked", reason.en, code=code, outcome=outcome)
         topic = None if work.task is None else work.task.topic
         self._events.emit(MessageParked(self._route.system, code, topic, reason))
 

@@ -13,7 +13,8 @@ import time
 
 from core.errors import OutcomeError, StoppingError
 from core.events import EventStream, Swept
-from runtime.amqp import BROKER_ERRORS, Backoff, describe
+from core.texts import Text
+from runtime.amqp import BROKER_ERRORS, Backoff, describe_in_both
 from runtime.tracking import Sweeper, SweepInterruptedError, SweepResult
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class TrackerThread:
     def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> bool:
         """False when the connection to RabbitMQ failed."""
         is_connected = True
-        failure: str | None = None
+        failure: Text | None = None
         try:
             self._sweeper.sweep(result, woken=woken)
         except (StoppingError, SweepInterruptedError):
@@ -91,12 +92,12 @@ class TrackerThread:
         except (OutcomeError, *BROKER_ERRORS) as error:
             result.errors += 1
             is_connected = isinstance(error, OutcomeError)
-            failure = describe(error)
+            failure = describe_in_both(error)
             extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
-            log.warning("tracking of %s must wait: %s", self._system, failure, extra=extra)
+            log.warning("tracking of %s must wait: %s", self._system, failure.en, extra=extra)
         except Exception as error:  # one of the four borders: a tracker is foreign code
             result.errors += 1
-            failure = f"{type(error).__name__}: {error}"
+            failure = Text.of(f"{type(error).__name__}: {error}")
             extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
             log.exception("tracking of %s failed", self._system, extra=extra)
         counts = (result.checked, result.completed, result.moved, result.errors)

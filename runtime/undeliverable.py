@@ -23,6 +23,7 @@ from pika.exceptions import ConnectionClosedByBroker
 from core.envelopes import Failure, encode_failed_task, encode_unreadable
 from core.errors import InvalidMessageError
 from core.messages import Limits, OutgoingMessage, decode_task
+from core.texts import Text
 from rabbitmq_publisher import MessageTooLargeError, PublisherClosedError
 from runtime.amqp10_link import Link, LinkError
 from runtime.amqp10_values import (
@@ -136,7 +137,7 @@ def _report(message: bytes, queue: str) -> OutgoingMessage | None:
 def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
     """The error report of an AMQP 1.0 message that no AMQP 0-9-1 consumer can be given; None for any other."""
     told: dict[str, Any] = {}
-    reasons: list[str] = []
+    reasons: list[Text] = []
     raw, body = b"", b""
     for code, value, section in sections(message):
         if code in (DATA, VALUE):
@@ -150,13 +151,19 @@ def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
             case list():
                 reasons += _long_texts(value)
             case dict():
-                reasons += (f"{name} holds a {kind}" for name, inner in value.items() for kind in lacking(inner))
+                reasons += (
+                    Text(f"{name} holds a {kind}", f"в {name} есть {kind}")
+                    for name, inner in value.items()
+                    for kind in lacking(inner)
+                )
     if not reasons:
         return None
-    error = InvalidMessageError(
-        f"RabbitMQ cannot hand this message of an AMQP 1.0 client over: {'; '.join(reasons[:5])}",
-        code="unreadable_properties",
+    why = Text(*map("; ".join, zip(*reasons[:5], strict=True)))
+    reason = Text(
+        f"RabbitMQ cannot hand this message of an AMQP 1.0 client over: {why.en}",
+        f"RabbitMQ не может передать это сообщение клиента AMQP 1.0: {why.ru}",
     )
+    error = InvalidMessageError(reason, code="unreadable_properties")
     properties = {"properties": told, "properties_base64": base64.b64encode(raw).decode("ascii")}
     now = time.time()
     system = queue.removesuffix(".sent.queue").removesuffix(".queue")
@@ -167,10 +174,10 @@ def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
         return encode_unreadable(body, "unreadable:task", failure)
 
 
-def _long_texts(fields: list[Any]) -> list[str]:
+def _long_texts(fields: list[Any]) -> list[Text]:
     texts = {name: fields[place] for place, name in _TEXTS_OF_PROPERTIES.items() if place < len(fields)}
     return [
-        f"{name} has more than {SHORT_TEXT} bytes"
+        Text(f"{name} has more than {SHORT_TEXT} bytes", f"{name} длиннее {SHORT_TEXT} байт")
         for name, text in texts.items()
         if isinstance(text, str) and len(text.encode()) > SHORT_TEXT
     ]

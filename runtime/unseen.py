@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from core.errors import ConfigurationError
 from core.results import Pending, Rejected
+from core.texts import Text
 
 CHECKS_UNTIL_DELETED = 3
 TOO_MANY_TO_BE_DELETED = 10
@@ -19,7 +20,7 @@ class UnseenTasks:
     `advice` is what a person can do when all are gone at once.
     """
 
-    def __init__(self, system: str, advice: str) -> None:
+    def __init__(self, system: str, advice: Text) -> None:
         self._system = system
         self._advice = advice
         self._checks: dict[str, int] = {}  # Camunda task id -> checks in a row that did not see it
@@ -36,15 +37,19 @@ class UnseenTasks:
         """Raises ConfigurationError when none of many is seen: then a right was lost, not the tasks."""
         if asked >= TOO_MANY_TO_BE_DELETED and not seen:
             raise ConfigurationError(
-                f"{self._system} shows none of {asked} tasks: the worker's user has most likely lost the right to see "
-                f"them; {self._advice}",
+                Text(
+                    f"{self._system} shows none of {asked} tasks: the worker's user has most likely lost the right to "
+                    f"see them; {self._advice.en}",
+                    f"{self._system}: не видно ни одной из задач (их {asked}): скорее всего, пользователь воркера "
+                    f"потерял право их видеть; {self._advice.ru}",
+                ),
                 code="tasks_unreadable",
             )
 
     def seen(self, task_id: str) -> None:
         self._checks.pop(task_id, None)
 
-    def verdict(self, task_id: str, name: str) -> Pending | Rejected:
+    def verdict(self, task_id: str, name: str | Text) -> Pending | Rejected:
         """For a task that was not seen this time; `name` is what the system calls it."""
         checks = self._checks.get(task_id, 0) + (task_id not in self._now)
         self._now.add(task_id)
@@ -52,7 +57,11 @@ class UnseenTasks:
             self._checks[task_id] = checks
             return Pending()
         self._checks.pop(task_id, None)
+        named = Text.of(name)
         return Rejected(
-            f"{self._system} no longer shows {name}: it was deleted, or the worker's user may not see it",
+            Text(
+                f"{self._system} no longer shows {named.en}: it was deleted, or the worker's user may not see it",
+                f"{self._system}: {named.ru} – больше не видно: удалено, либо пользователю воркера видеть это нельзя",
+            ),
             code="task_deleted",
         )

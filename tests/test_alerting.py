@@ -13,6 +13,7 @@ import pytest
 from core.alerts import AlertBook, AlertPolicy
 from core.errors import OutageError, PermanentError
 from core.events import MessageParked, SystemPaused, SystemResumed
+from core.texts import Text
 from runtime.alerting import KEPT, Alerting
 from sandbox.address import BrokerAddress
 from sandbox.email import EmailSandbox
@@ -152,7 +153,7 @@ def alerting(way: Way, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alerting]:
 
 
 def parked(number: int) -> MessageParked:
-    return MessageParked("default", f"code-{number}", "t", "reason")
+    return MessageParked("default", f"code-{number}", "t", Text.of("reason"))
 
 
 def test_what_comes_together_is_one_message(alerting: Alerting, way: Way) -> None:
@@ -164,7 +165,7 @@ def test_what_comes_together_is_one_message(alerting: Alerting, way: Way) -> Non
 
 def test_a_way_that_is_down_gets_all_of_it_later_and_once(alerting: Alerting, way: Way) -> None:
     way.error = OutageError("no connection")
-    alerting(SystemPaused("1c", "down", alert=True))
+    alerting(SystemPaused("1c", Text.of("down"), alert=True))
     wait_until(lambda: way.tries >= 2, 10, "two tries")
     alerting(SystemResumed("1c"))
     way.error = None

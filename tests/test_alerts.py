@@ -20,16 +20,17 @@ from core.events import (
     SystemPaused,
     SystemResumed,
 )
+from core.texts import Text
 
 POLICY = AlertPolicy(delay=60, stale_after=900, repeat=3600)
 
 
 def parked(code: str = "no_handler", topic: str | None = "aprove", reason: str = "There is no handler") -> Event:
-    return MessageParked("default", code, topic, reason)
+    return MessageParked("default", code, topic, Text.of(reason))
 
 
 def swept(failure: str | None = None) -> Event:
-    return Swept("1c", 0, 0, 0, 0, at=0.0, failure=failure)
+    return Swept("1c", 0, 0, 0, 0, at=0.0, failure=None if failure is None else Text.of(failure))
 
 
 def kinds(alerts: list[Alert]) -> list[str]:
@@ -72,7 +73,7 @@ def test_a_server_that_tells_something_new_each_time_does_not_call_people_each_t
 def test_a_queue_that_rabbitmq_refuses_is_told_once_and_again_while_it_is_refused() -> None:
     book = AlertBook(POLICY)
     for second in range(300):
-        book.note(QueueUnusable("1c.queue", "ACCESS_REFUSED - read access refused for user 'worker'"), second)
+        book.note(QueueUnusable("1c.queue", Text.of("ACCESS_REFUSED - read access refused for user 'worker'")), second)
     [alert] = book.due(300)
     assert (alert.kind, alert.system) == ("unusable", "rabbitmq")
     for text in alert.text:
@@ -97,25 +98,25 @@ def test_an_error_that_goes_on_is_told_again_with_its_count_and_one_that_has_end
 def test_a_connection_that_is_lost_again_and_again_is_told_once_with_its_reason_and_again_while_it_goes_on() -> None:
     book = AlertBook(POLICY)
     for losses in range(5, 400):
-        book.note(ConnectionUnstable("rabbitmq-consumer", losses, "cannot decode a timestamp"), losses)
+        book.note(ConnectionUnstable("rabbitmq-consumer", losses, Text.of("cannot decode a timestamp")), losses)
     [alert] = book.due(400)
     assert (alert.kind, alert.system) == ("unstable", "rabbitmq")
     for text in alert.text:
         assert "rabbitmq-consumer" in text
         assert "cannot decode a timestamp" in text
     assert book.due(401) == []
-    book.note(ConnectionUnstable("rabbitmq-publisher", 5, "reset"), 402)
+    book.note(ConnectionUnstable("rabbitmq-publisher", 5, Text.of("reset")), 402)
     assert kinds(book.due(403)) == ["unstable"]
     assert kinds(book.due(4005)) == ["unstable"]
 
 
 def test_a_short_pause_is_nobodys_business_and_a_long_one_is_told_with_its_end() -> None:
     book = AlertBook(POLICY)
-    book.note(SystemPaused("1c", "no connection", alert=False), 0)
+    book.note(SystemPaused("1c", Text.of("no connection"), alert=False), 0)
     assert book.due(59) == []
     book.note(SystemResumed("1c"), 59)
     assert book.due(600) == []
-    book.note(SystemPaused("1c", "no connection", alert=False), 1000)
+    book.note(SystemPaused("1c", Text.of("no connection"), alert=False), 1000)
     [down] = book.due(1060)
     assert "no connection" in down.text.ru
     assert book.due(5000) == []
@@ -132,7 +133,7 @@ def test_a_system_whose_probe_succeeds_and_whose_work_fails_is_told_once(*, aler
         if second % 15 == 0:
             book.note(SystemResumed("email"), second)
         if second % 15 == 1:
-            book.note(SystemPaused("email", "sender refused", alert=alert), second)
+            book.note(SystemPaused("email", Text.of("sender refused"), alert=alert), second)
         told += book.due(second)
     assert kinds(told) == ["down"]
     book.note(SystemResumed("email"), 3600)
@@ -151,25 +152,25 @@ def test_a_reason_is_masked_before_it_is_cut_and_holds_nothing_that_a_mail_canno
 
 def test_a_matter_of_configuration_is_told_at_once() -> None:
     book = AlertBook(POLICY)
-    book.note(SystemPaused("1c", "401", alert=True), 0)
+    book.note(SystemPaused("1c", Text.of("401"), alert=True), 0)
     assert kinds(book.due(0)) == ["down"]
 
 
 def test_a_service_that_stays_down_is_told_once_and_anew_after_a_long_silence() -> None:
     book = AlertBook(POLICY)
-    book.note(PartDown("python-services", "service disk", "no connection"), 0)
+    book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), 0)
     assert book.due(500) == [], "one message met it, and no other"
     for moment in (10, 40, 70, 100):
-        book.note(PartDown("python-services", "service disk", "no connection"), 500 + moment)
+        book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), 500 + moment)
     [alert] = book.due(601)
     assert (alert.kind, alert.system, "service disk" in alert.text.ru) == ("part", "python-services", True)
     assert "no connection" in alert.text.en
-    book.note(PartDown("python-services", "service disk", "no connection"), 700)
+    book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), 700)
     assert book.due(701) == []
     later = 700 + PART_FORGOTTEN
     assert book.due(later) == []
     for moment in (0, 61):
-        book.note(PartDown("python-services", "service disk", "no connection"), later + moment)
+        book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), later + moment)
     assert kinds(book.due(later + 61)) == ["part"]
 
 
@@ -213,12 +214,37 @@ def test_of_a_long_reason_both_ends_are_told_for_the_last_words_say_what_to_do()
     assert "ONEC_USERNAME" in told.text.ru
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        MessageParked("1c", "bad_value", "order", Text("no such date", "нет такой даты")),
+        SystemPaused("1c", Text("no such date", "нет такой даты"), alert=True),
+        PartDown("1c", Text("part", "часть"), Text("no such date", "нет такой даты")),
+        Swept("1c", 0, 0, 0, 1, at=0.0, failure=Text("no such date", "нет такой даты")),
+        QueueUnusable("1c.queue", Text("no such date", "нет такой даты")),
+        ConnectionUnstable("rabbitmq-consumer", 5, Text("no such date", "нет такой даты")),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_the_reason_is_told_in_the_reader_s_language(event: Event) -> None:
+    book = AlertBook(POLICY)
+    for now in range(0, 2000, 100):
+        book.note(event, now)
+    told = {alert.text for now in (2000, 2100) for alert in book.due(now)}
+    assert told
+    for text in told:
+        assert "no such date" in text.en
+        assert "нет такой даты" not in text.en
+        assert "нет такой даты" in text.ru
+        assert "no such date" not in text.ru
+
+
 EVENTS = st.one_of(
     st.builds(parked, st.sampled_from("abc"), st.sampled_from([None, "t"])),
-    st.builds(SystemPaused, st.sampled_from("xy"), st.just("down"), st.booleans()),
+    st.builds(SystemPaused, st.sampled_from("xy"), st.just(Text.of("down")), st.booleans()),
     st.builds(SystemResumed, st.sampled_from("xy")),
     st.builds(swept, st.sampled_from([None, "broken"])),
-    st.builds(PartDown, st.sampled_from("xy"), st.sampled_from("ab"), st.just("down")),
+    st.builds(PartDown, st.sampled_from("xy"), st.sampled_from([Text.of("a"), Text.of("b")]), st.just(Text.of("down"))),
     st.builds(MessageRerouted, st.just("default"), st.sampled_from("pq"), st.booleans()),
 )
 

@@ -49,7 +49,7 @@ def is_known(handler: BitrixTaskHandler, role: str) -> Callable[[], bool]:
         (b"mappings: {boss: director}", "у роли boss не id пользователя, а 'director'"),
         (b"mappings: {boss: true}", "у роли boss не id пользователя, а True"),
         (b"mappings: {boss: 0}", "у роли boss не id пользователя, а 0"),
-        (b"mappings: {boss: 1, boss: 2}", "boss stands twice"),
+        (b"mappings: {boss: 1, boss: 2}", "boss стоит дважды"),
         (b"mappings: {no: 1}", "возьмите её в кавычки"),
         (b"mappings: [", "это не YAML"),
         (b"\xff\xfe\x00", "не в кодировке UTF-8"),

@@ -15,6 +15,7 @@ from consumers.bitrix.tracker import BitrixTaskTracker
 from core.errors import ConfigurationError, NotConfiguredError, OutageError, OutcomeError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from core.texts import Text
 from sandbox.bitrix24 import BARE_USER_FIELDS, BitrixSandbox, UserField, faults
 from tests.bitrix_support import client_for, settings_for
 
@@ -93,7 +94,7 @@ def test_a_deleted_task_is_reported_after_three_looks() -> None:
         [rejected, _] = looks[2]
         assert isinstance(rejected, Rejected)
         assert rejected.code == "task_deleted"
-        assert str(gone.external_id) in rejected.reason
+        assert str(gone.external_id) in Text.of(rejected.reason).en
         assert tracker.get_stats()["unseen"] == 0
 
 

@@ -32,9 +32,14 @@ def response(sample: Sample, answer: str | None) -> StoredMessage:
 
 
 def report(sample: Sample) -> StoredMessage:
-    body: dict[str, Any] = {"task_id": sample.key, "error": f"refused {sample.key}"}
+    body: dict[str, Any] = {"task_id": sample.key, "error": f"refused {sample.key}", "error_ru": f"отказ {sample.key}"}
     if sample.kind == "broken":
-        body = {"task_id": None, "error": "not JSON", "original_body_base64": base64.b64encode(sample.body).decode()}
+        body = {
+            "task_id": None,
+            "error": "not JSON",
+            "error_ru": "не JSON",
+            "original_body_base64": base64.b64encode(sample.body).decode(),
+        }
     return StoredMessage({}, json.dumps(body).encode())
 
 
@@ -82,7 +87,12 @@ def with_changed_bytes_of_the_broken_message(good: Evidence) -> Evidence:
 
 
 def report_of_other_bytes() -> StoredMessage:
-    body = {"task_id": None, "error": "not JSON", "original_body_base64": base64.b64encode(b"other").decode()}
+    body = {
+        "task_id": None,
+        "error": "not JSON",
+        "error_ru": "не JSON",
+        "original_body_base64": base64.b64encode(b"other").decode(),
+    }
     return StoredMessage({}, json.dumps(body).encode())
 
 

@@ -22,7 +22,7 @@ from core.errors import InvalidMessageError
 from core.messages import Limits, decode_task
 from core.policy import WAIT_STEPS
 from core.results import Accepted
-from core.texts import Language
+from core.texts import Language, Text
 from runtime.amqp import Topology
 from sandbox import camunda
 from sandbox.address import BrokerAddress
@@ -291,7 +291,7 @@ def test_the_contracts_messages_are_what_the_daemon_writes() -> None:
     )
     assert json.loads(response.body) == finished
     report = shown('"error_info"')
-    error = errors.PermanentError(report["error"], code="bad_value")
+    error = errors.PermanentError(Text(report["error"], report["error_ru"]), code="bad_value")
     failure = envelopes.Failure(error, "bitrix24.queue", "bitrix24", 1, 1795158901.0, 1795158902.5)
     failed = envelopes.encode_failed_task(task, failure)
     assert json.loads(failed.body) == report

@@ -306,6 +306,23 @@ def test_a_template_that_fails_or_runs_away_costs_one_message(source: str, match
     refused(match, settings=write(tmp_path, a__txt=source), template="a")
 
 
+@pytest.mark.parametrize(
+    ("source", "english", "russian"),
+    [
+        ("{{ photo }}", "UndefinedError: photo: Bytes (8 characters", "UndefinedError: photo: Bytes (длина"),
+        ("{{ 'x' * 2 }}", "TemplateError: * is for numbers", "TemplateError: * – только для чисел"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError: division by zero", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_told_in_both_languages(
+    source: str, english: str, russian: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PermanentError) as caught:
+        mail(settings=write(tmp_path, a__txt=source), template="a", photo={"type": "Bytes", "value": "UEsDBA=="})
+    assert caught.value.text.en.startswith(f"template a.txt: {english}")
+    assert caught.value.text.ru.startswith(f"шаблон a.txt: {russian}")
+
+
 def test_line_ends_that_a_template_puts_into_the_subject_are_refused(tmp_path: Path) -> None:
     settings = write(tmp_path, a__subject__txt="Привет {{ who }}", a__txt="x")
     refused("^subject: ", settings=settings, template="a", who="x\r\nBcc: y@evil.example")

@@ -11,7 +11,7 @@ import pytest
 
 from consumers.email.client import SmtpClient
 from consumers.email.handler import EmailHandler
-from core.errors import AmbiguousError, ConfigurationError, PermanentError
+from core.errors import AmbiguousError, ConfigurationError, PermanentError, TransientError
 from core.results import Done, Result
 from runtime.send_journal import Send, SendJournal
 from tests.email_server import MailServer
@@ -149,6 +149,28 @@ def test_after_a_crash_nobody_gets_it_twice_where_that_is_wanted(
         with pytest.raises(PermanentError, match=f"taken for {A}, {C}; in doubt: {B}"):
             after_the_crash(handler, "task-1", [A, B, C])
     assert sorted(server.boxes()) == sorted([A, C] if at == "begin" else [A, B, C])
+
+
+def test_a_refusal_is_told_again_in_both_languages(server: MailServer, tmp_path: Path) -> None:
+    server.always("RCPT", "550 5.1.1 no such user", to=B)
+    server.always("RCPT", "450 4.7.1 greylisted", to=A)
+    for _ in range(2):
+        with pytest.raises(TransientError) as caught:
+            handler_for(server, tmp_path).handle(message("task-1", to=[A, B]))
+        told = caught.value.text
+        assert f"refused: {B} (the mail server refused the recipient: 550 5.1.1 no such user); not now: {A}" in told.en
+        assert f"отказано: {B} (почтовый сервер не принял получателя: 550 5.1.1 no such user); отложено: {A}" in told.ru
+
+
+def test_a_refusal_that_an_earlier_version_has_written_counts(server: MailServer, tmp_path: Path) -> None:
+    journal = SendJournal(tmp_path / "state", "email")
+    journal.begin("task-1", B)
+    journal.refused("task-1", B, "the mail server refused the recipient: 550 5.1.1 no such user")
+    journal.close()
+    result = handler_for(server, tmp_path).handle(message("task-1", to=[A, B]))
+    assert isinstance(result, Done)
+    assert result.response["email_refused"] == {B: "the mail server refused the recipient: 550 5.1.1 no such user"}
+    assert server.boxes() == [A]
 
 
 def test_two_copies_of_a_task_at_once_send_one_mail(server: MailServer, tmp_path: Path) -> None:

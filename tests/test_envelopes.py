@@ -36,6 +36,7 @@ from core.errors import BusinessError, InvalidMessageError, PermanentError, Tran
 from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.policy import Tries
 from core.results import Accepted, Done
+from core.texts import Text
 from sandbox.address import BrokerAddress
 from tests.broker import Broker
 from tests.harness import Bench
@@ -53,7 +54,7 @@ def a_task(**changes: Any) -> CamundaTask:
 
 def a_failure(**changes: Any) -> Failure:
     values: dict[str, Any] = {
-        "error": PermanentError("there is no user 99", code="unknown_user"),
+        "error": PermanentError(Text("there is no user 99", "нет пользователя 99"), code="unknown_user"),
         "source_queue": "bitrix24.queue",
         "system": "bitrix24",
         "attempts": 4,
@@ -288,6 +289,7 @@ class TestErrorReport:
             },
             "activity_id": "Activity_1",
             "error_timestamp": 1795416839500,
+            "error_ru": "нет пользователя 99",
             "outcome": "permanent",
             "code": "unknown_user",
             "system": "bitrix24",

@@ -15,6 +15,7 @@ import pytest
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
 from core.events import Event, EventStream, SystemPaused, SystemResumed
 from core.policy import Pause
+from core.texts import Text
 from runtime.gate import LONGEST_WAIT, SystemGate
 from runtime.suspects import REMEMBERED_SUSPECTS, STRIKES
 
@@ -132,7 +133,7 @@ def test_many_errors_at_once_close_the_gate_once(system: System) -> None:
 
     assert not gate.is_open()
     assert drained(system.intake) == ["closed"]
-    assert system.events.get(timeout=PATIENCE) == SystemPaused("bitrix24", "connection refused", alert=False)
+    assert system.events.get(timeout=PATIENCE) == SystemPaused("bitrix24", Text.of("connection refused"), alert=False)
     assert system.events.empty()
     assert len(probe_threads()) == 1
 
@@ -213,7 +214,9 @@ def test_a_configuration_error_is_an_alert_and_heals_the_same_way(
     error = ConfigurationError("the webhook was revoked", code="INVALID_CREDENTIALS")
     system.health = error
     gate.close(error, Pause(alert=True, retry_after=None))
-    assert system.events.get(timeout=PATIENCE) == SystemPaused("bitrix24", "the webhook was revoked", alert=True)
+    assert system.events.get(timeout=PATIENCE) == SystemPaused(
+        "bitrix24", Text.of("the webhook was revoked"), alert=True
+    )
     assert caplog.records[0].levelno == logging.ERROR
     assert vars(caplog.records[0])["code"] == "INVALID_CREDENTIALS"
     system.stop.let_through()

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import AmbiguousError, PermanentError
+from core.texts import Text
 from runtime.http import HttpAnswer
 from runtime.json_answers import read_answer, result_of
 
+WHO = Text("Service x", "Сервис x")
 CYRILLIC = '{"a": "Готово"}'
 
 
@@ -44,7 +46,7 @@ def test_what_has_one_reading_is_read_and_told(
     body: bytes, media_type: str, content: dict[str, Any], note: str | None
 ) -> None:
     """RFC 8259: 4 (names), 6 (numbers), 7 (control characters), 8.1 (UTF-8, byte order mark)."""
-    found, notes = result_of(answered(body, media_type), "Service x")
+    found, notes = result_of(answered(body, media_type), WHO)
     assert found == content
     assert len(notes) == (note is not None)
     assert all(str(note) in each for each in notes)
@@ -72,7 +74,7 @@ def test_what_has_one_reading_is_read_and_told(
 )
 def test_what_cannot_be_a_result_is_refused_by_name_and_said_to_be_done(body: bytes, problem: str) -> None:
     with pytest.raises(PermanentError) as caught:
-        result_of(answered(body), "Service x")
+        result_of(answered(body), WHO)
     assert caught.value.code == "bad_result"
     assert "its work is done" in caught.value.reason
     assert problem in caught.value.reason
@@ -81,13 +83,13 @@ def test_what_cannot_be_a_result_is_refused_by_name_and_said_to_be_done(body: by
 @pytest.mark.parametrize("charset", ["base64", "idna", "undefined", "no-such-thing", "utf-8"])
 def test_a_charset_that_is_none_is_not_tried(charset: str) -> None:
     with pytest.raises(PermanentError, match="no other charset"):
-        result_of(answered(CYRILLIC.encode("cp1251"), f"application/json; charset={charset}"), "Service x")
+        result_of(answered(CYRILLIC.encode("cp1251"), f"application/json; charset={charset}"), WHO)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"OK", b'{"a": 1', b"\xff"])
 def test_what_does_not_call_itself_json_may_be_a_page_of_something_in_between(body: bytes) -> None:
     with pytest.raises(AmbiguousError) as caught:
-        result_of(answered(body, "text/html"), "Service x")
+        result_of(answered(body, "text/html"), WHO)
     assert caught.value.code == "no_json"
 
 

@@ -16,6 +16,7 @@ from consumers.onec.tracker import OneCTracker
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from core.texts import Text
 from sandbox.http_front import RawAnswer
 from sandbox.onec import ENTITIES, OneCSandbox, faults
 from tests.onec_support import (
@@ -114,7 +115,7 @@ def test_a_status_of_ones_own_is_done_failed_or_open(tmp_path: Path) -> None:
         )
         assert task_of(done)["status"] == "исполнен"
         assert isinstance(failed, Rejected)
-        assert (failed.code, "'Отклонен'" in failed.reason) == ("task_failed", True)
+        assert (failed.code, "'Отклонен'" in Text.of(failed.reason).en) == ("task_failed", True)
         assert pending == Pending()
 
 

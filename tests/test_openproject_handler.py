@@ -220,7 +220,7 @@ def test_without_a_field_for_the_key_nothing_is_created() -> None:
         assert isinstance(outcome, PartialOutageError), "the others need not wait for this project"
         accepted(other)
         assert "Camunda ID" in outcome.reason
-        assert outcome.part == "project 3"
+        assert outcome.part == ("project 3", "проект 3")
         assert len(server.work_packages) == 1
 
 

@@ -16,6 +16,7 @@ from consumers.python_services.tracker import PythonServicesTracker
 from core.envelopes import Failure, SentMessage, encode_failed_task, encode_response, encode_sent
 from core.errors import AmbiguousError, BusinessError, OutcomeError, PartialOutageError, PermanentError
 from core.results import Accepted, Completed, Done, Pending, Rejected
+from core.texts import Text
 from sandbox.http_front import RawAnswer
 from sandbox.python_services import ServicesSandbox, faults
 from tests.any_json import ANY, objects, written
@@ -188,7 +189,7 @@ def test_a_job_that_runs_is_not_given_up_for_a_number_and_a_finished_one_is_told
     answered(outside, "get status/*", b'{"status": "succeeded", "result": {"sum": NaN}}')
     [verdict] = tracker.check([task])
     assert isinstance(verdict, Rejected)
-    assert (verdict.code, "NaN" in verdict.reason) == ("bad_result", True)
+    assert (verdict.code, "NaN" in Text.of(verdict.reason).en) == ("bad_result", True)
 
 
 def test_a_job_whose_answers_cannot_be_read_is_told_why_at_its_deadline(
@@ -203,7 +204,7 @@ def test_a_job_whose_answers_cannot_be_read_is_told_why_at_its_deadline(
     clock.now += 200
     [verdict] = tracker.check([task])
     assert isinstance(verdict, Rejected)
-    assert (verdict.code, "it is not JSON" in verdict.reason) == ("deadline", True)
+    assert (verdict.code, "it is not JSON" in Text.of(verdict.reason).en) == ("deadline", True)
 
 
 def test_a_line_break_in_a_refusal_hides_no_code_of_the_process(

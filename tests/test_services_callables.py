@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from consumers.python_services import refusals
 from consumers.python_services.callable_service import MAY_HAVE_RUN
 from consumers.python_services.handler import PythonServicesHandler
 from consumers.python_services.processes import CallableProcess, DeadlineError, EndedError, ProcessPool, UnusableError
 from core.errors import BusinessError, BusyError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.results import Done
+from core.texts import Text
 from runtime.send_journal import SendJournal
 from tests.harness import wait_until
 from tests.services_support import handler_for, message, python
@@ -269,6 +272,27 @@ def test_a_redelivered_message_that_was_never_begun_is_called(tmp_path: Path) ->
     with handler_for(tmp_path, once()) as handler:
         assert isinstance(handler.handle(redelivered(counting(tmp_path))), Done)
     assert calls(tmp_path) == ["task-7"]
+
+
+@pytest.mark.parametrize("function", ["a_list", "huge"])
+def test_a_refusal_is_told_again_in_both_languages(function: str, tmp_path: Path) -> None:
+    task = message("call", key="task-7")
+    texts = set()
+    for _ in range(2):
+        with handler_for(tmp_path, {"f": python(f"{HERE}:{function}")}) as handler:
+            texts.add(outcome_of(handler, redelivered(task)).text)
+    [text] = texts
+    assert f"Service f ({HERE}:{function}): it returned" in text.en
+    assert f"Сервис f, функция {HERE}:{function}: она вернула" in text.ru
+
+
+@pytest.mark.parametrize("business", [True, False])
+def test_a_refusal_that_an_earlier_version_has_written_is_told(business: bool) -> None:
+    told = json.dumps({"reason": "no", "code": "E1", "business": business})
+    error = refusals.read(told, MAY_HAVE_RUN)
+    assert (type(error) is BusinessError, error.text, error.code) == (business, Text("no", "no"), "E1")
+    error = refusals.read("no", MAY_HAVE_RUN)
+    assert (type(error), error.text, error.code) == (PermanentError, Text("no", "no"), MAY_HAVE_RUN)
 
 
 def test_a_function_that_says_so_itself_may_be_called_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.python_services.client import title
 from consumers.python_services.health import IN_A_ROW
 from consumers.python_services.outcomes import ServerFailedError, StillRunningError, at, failure, read
 from consumers.python_services.registry import Poll
@@ -312,7 +313,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["status", "error", "result", "message"]), JSON))
 def test_any_object_is_read_and_any_failure_told(body: dict[str, Any]) -> None:
     assert read(body, Poll()) is not None
-    error = failure("Service x", body)
+    error = failure(title("x"), body)
     assert isinstance(error, PermanentError | TransientError | BusinessError)
     assert 0 < len(error.code) <= 200
 

@@ -18,6 +18,7 @@ from consumers.python_services.registry import Poll
 from consumers.python_services.tracker import SILENT_IN_A_ROW, TOO_MANY_TO_BE_LOST, PythonServicesTracker
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from core.texts import Text
 from sandbox.http_front import HttpRequest
 from sandbox.python_services import ServicesSandbox, faults
 from tests.services_support import NOW, Clock, http, tracked, tracker_for
@@ -42,7 +43,7 @@ def jobs(server: ServicesSandbox, count: int, **changes: Any) -> list[TrackedTas
 
 def rejected(verdict: Verdict) -> tuple[str, str]:
     assert isinstance(verdict, Rejected), verdict
-    return verdict.code, verdict.reason
+    return verdict.code, Text.of(verdict.reason).en
 
 
 # -- verdicts ------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from core.events import (
     SystemResumed,
 )
 from core.stats import Statistics
+from core.texts import Text
 
 STARTED = 1795416000.0
 
@@ -132,7 +133,7 @@ def test_every_figure_of_the_specification_is_there() -> None:
 def test_a_paused_system_says_why_until_it_is_resumed() -> None:
     paused: list[Event] = [
         MessageReceived("1c", redelivered=False),
-        SystemPaused("1c", "connection refused", alert=False),
+        SystemPaused("1c", Text.of("connection refused"), alert=False),
     ]
     assert stats_after(paused)["systems"]["1c"]["paused"] == "connection refused"
     assert stats_after([*paused, SystemResumed("1c")])["systems"]["1c"]["paused"] is None

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from cli.demo.scenario import IN_ERROR_QUEUE, Kind, Outside, Sample
+from core.texts import Text
 from sandbox.camunda import StoredMessage
 
 _T = TypeVar("_T")
@@ -38,7 +39,7 @@ class Row:
     copies: int
     ids: list[str]
     answers: list[str | None]
-    errors: list[str]
+    errors: list[Text]
     expected_answer: str | None
 
     @classmethod
@@ -128,7 +129,7 @@ class Account:
             "duplicates_avoided": self.duplicates_avoided,
             "completed": self.completed,
             "answers": self.given_answers,
-            "in_error_queue": [{"key": row.key, "reason": row.errors[0]} for row in self.in_error_queue],
+            "in_error_queue": [{"key": row.key, "reason": row.errors[0].en} for row in self.in_error_queue],
             "lost": len(self.lost),
             "created_twice": sum(row.is_created_twice for row in self.rows),
             "answered_twice": sum(row.is_answered_twice for row in self.rows),
@@ -177,13 +178,14 @@ def _answer(response: dict[str, Any]) -> tuple[str, str | None]:
     return key, None
 
 
-def _error_of(published: Sequence[Sample]) -> Callable[[dict[str, Any]], tuple[str, str]]:
+def _error_of(published: Sequence[Sample]) -> Callable[[dict[str, Any]], tuple[str, Text]]:
     keys = {sample.body: sample.key for sample in published}
 
-    def read(report: dict[str, Any]) -> tuple[str, str]:
+    def read(report: dict[str, Any]) -> tuple[str, Text]:
+        reason = Text(report["error"], report["error_ru"])
         if report["task_id"] is not None:
-            return report["task_id"], report["error"]
+            return report["task_id"], reason
         # What is no task has no id: it is known by its bytes, which must have come through unchanged.
-        return keys.get(base64.b64decode(report["original_body_base64"]), "unknown bytes"), report["error"]
+        return keys.get(base64.b64decode(report["original_body_base64"]), "unknown bytes"), reason
 
     return read

@@ -125,7 +125,7 @@ class DemoView:
         self._figure("duplicates", account.duplicates_avoided)
         self._figure("completed", account.completed, answers)
         self._figure("errors", len(account.in_error_queue))
-        alike = Counter((self._name(row), row.errors[0]) for row in account.in_error_queue)
+        alike = Counter((self._name(row), row.errors[0].say(lang)) for row in account.in_error_queue)
         for (name, reason), count in alike.items():
             self._write(f"     • {name}" if count == 1 else f"     • {count} × {name}", "yellow")
             self._write(f"       {reason}", "dim")
@@ -142,7 +142,7 @@ class DemoView:
                 title=self._name(row),
                 ids=", ".join(row.ids),
                 answers=row.answers,
-                errors=row.errors,
+                errors=[each.say(lang) for each in row.errors],
             )
             self._write(f"   {text}", "bold red")
         self._write("")

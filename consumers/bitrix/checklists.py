@@ -18,6 +18,7 @@ from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.rows import id_of, plain_id, rows_of
 from core import values
 from core.errors import OutcomeError, PermanentError, TransientError
+from core.texts import Text
 from runtime.http import Guard
 
 _TITLE_LIMIT = 255  # characters
@@ -59,9 +60,10 @@ def parse(value: Any, warnings: list[str]) -> list[Checklist]:
         try:
             decoded = json.loads(value)
         except (ValueError, RecursionError):
-            raise values.BadValueError("checklists", value, f"JSON such as {_SHAPE}") from None
+            wanted_json = Text(f"JSON such as {_SHAPE}", f"JSON вида {_SHAPE}")
+            raise values.BadValueError("checklists", value, wanted_json) from None
     if not isinstance(decoded, list):
-        raise values.BadValueError("checklists", value, f"a list such as {_SHAPE}")
+        raise values.BadValueError("checklists", value, Text(f"a list such as {_SHAPE}", f"список вида {_SHAPE}"))
     wanted: dict[str, tuple[str, ...]] = {}
     for entry in decoded:
         checklist = _one(entry, warnings)
@@ -101,9 +103,8 @@ def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
             job.errors.append(outcome)
         elif (root := plain_id(outcome.result)) is None:
             # Items under an id that is none would become checklists of their own.
-            job.errors.append(
-                TransientError("Bitrix24 does not tell the id of a new checklist", code="no_checklist_id")
-            )
+            text = Text("Bitrix24 does not tell the id of a new checklist", "Bitrix24 не сообщает id нового чек-листа")
+            job.errors.append(TransientError(text, code="no_checklist_id"))
         else:
             roots[id(job)][checklist.name] = root
     lines = [
@@ -121,7 +122,7 @@ def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
 def _one(entry: Any, warnings: list[str]) -> Checklist:
     items = entry.get("items", []) if isinstance(entry, Mapping) else None
     if not isinstance(items, list):
-        raise values.BadValueError("checklists", entry, f"of the form {_SHAPE}")
+        raise values.BadValueError("checklists", entry, Text(f"of the form {_SHAPE}", f"запись вида {_SHAPE}"))
     if further := sorted(str(key) for key in entry if key not in {"name", "items"}):
         warnings.append(f"checklists: {', '.join(further)} means nothing there and was not used")
     titles = [_title(item, warnings) for item in items if not values.is_blank(item)]
@@ -143,7 +144,10 @@ def _read(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
             job.errors.append(outcome)
         elif (rows := rows_of(outcome.result)) is None or not all(id_of(row, "ID") for row in rows):
             # What cannot be read would be added a second time.
-            text = f"Bitrix24 does not tell the checklists of task {job.task_id} in a readable form"
+            text = Text(
+                f"Bitrix24 does not tell the checklists of task {job.task_id} in a readable form",
+                f"Bitrix24: чек-листы задачи {job.task_id} пришли в нечитаемом виде",
+            )
             job.errors.append(TransientError(text, code="checklists_unreadable"))
         else:
             job.rows = [row for row in rows if isinstance(row, Mapping)]

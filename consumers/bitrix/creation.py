@@ -26,6 +26,7 @@ from consumers.bitrix.rows import id_of
 from core.errors import AmbiguousError, LostError, OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted, with_warnings
+from core.texts import Text
 from runtime.claims import KeyClaims, again
 
 LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
@@ -119,11 +120,17 @@ class TaskCreation:
             if job.message.redelivered:
                 group.remove(job)
                 self._claims.doubt(job.key, self._ambiguous_wait)  # a second message of it may come without the mark
-                reason = "An earlier worker may be creating this task still"
+                reason = Text(
+                    "An earlier worker may be creating this task still",
+                    "Возможно, эту задачу ещё создаёт прежний воркер",
+                )
                 yield job.message, again(reason, "redelivered", self._ambiguous_wait)
             elif self._claims.is_in_doubt(job.key):
                 group.remove(job)
-                reason = "The portal may be creating this task still, for another message of it"
+                reason = Text(
+                    "The portal may be creating this task still, for another message of it",
+                    "Возможно, портал ещё создаёт эту задачу по другому сообщению о ней",
+                )
                 yield job.message, again(reason, "key_in_doubt", self._ambiguous_wait)
 
     def _add(self, new: Sequence[Job], upcoming: Sequence[Job], turn: Turn) -> Found | OutcomeError:

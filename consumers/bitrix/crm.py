@@ -27,6 +27,7 @@ from core import values
 from core.errors import AmbiguousError, ConfigurationError, OutageError, PermanentError, TransientError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, with_warnings
+from core.texts import Text
 from runtime.claims import KeyClaims, again, busy
 
 Item = Mapping[str, Any]
@@ -59,16 +60,22 @@ class CrmItems:
         """Adds the item, or adopts the one that an earlier attempt added. Raises an outcome."""
         key = message.task.task_id
         if not self._claims.take(key):
-            raise busy("task", self._ambiguous_wait)
+            raise busy(self._ambiguous_wait)
         try:
             with self._noting(kind):
                 if (found := self._find(kind, key)) is not None:
                     return _done(found, [], duplicate=True)
                 if message.redelivered:
-                    reason = "An earlier worker may be creating this item still"
+                    reason = Text(
+                        "An earlier worker may be creating this item still",
+                        "Возможно, этот элемент ещё создаёт прежний воркер",
+                    )
                     raise again(reason, "redelivered", self._ambiguous_wait)
                 if self._claims.is_in_doubt(key):
-                    reason = "The portal may be creating this item still, for another message of it"
+                    reason = Text(
+                        "The portal may be creating this item still, for another message of it",
+                        "Возможно, портал ещё создаёт этот элемент по другому сообщению о нём",
+                    )
                     raise again(reason, "key_in_doubt", self._ambiguous_wait)
                 return self._add(message, kind)
         finally:
@@ -80,9 +87,11 @@ class CrmItems:
             made = self._translated(message.task, kind, new=False)
             if not made.fields and not made.contacts:
                 told = "".join(f" ({warning})" for warning in made.warnings)
-                raise PermanentError(
-                    f"The message names no field of the {kind.name} to update{told}", code="nothing_to_update"
+                text = Text(
+                    f"The message names no field of the {kind.name} to update{told}",
+                    f"В сообщении не названо ни одного поля {kind.genitive} для изменения{told}",
                 )
+                raise PermanentError(text, code="nothing_to_update")
             item_id = self._target(message.task, kind)
             entries: dict[str, Entry] = {}
             if made.contacts:
@@ -120,7 +129,7 @@ class CrmItems:
                 raise TransientError(error.text, code=error.code) from error
             if item is None:
                 self._claims.doubt(key, self._ambiguous_wait)
-                raise again(error.reason, error.code, self._ambiguous_wait) from error
+                raise again(error.text, error.code, self._ambiguous_wait) from error
             return _done(item, made.warnings)
         item = _item(answer.result) or self._find(kind, key)
         if item is None:
@@ -152,11 +161,13 @@ class CrmItems:
         reference = values.text(found[1]) if found else task.task_id
         item = self._find(kind, reference)
         if item is None:
-            raise PermanentError(
+            text = Text(
                 f"There is no CRM item to update: give its id in {kind.id_names[0]}, or the id of the Camunda task "
                 f"that created it ({reference} did not)",
-                code="item_not_found",
+                f"Нет элемента CRM, который нужно изменить: укажите его id в {kind.id_names[0]} или id задачи Camunda, "
+                f"которая его создала ({reference} его не создавала)",
             )
+            raise PermanentError(text, code="item_not_found")
         return int(id_of(item) or 0)
 
     def _get(self, kind: Kind, item_id: int) -> Item:
@@ -164,7 +175,11 @@ class CrmItems:
         item = _item(result)
         if item is None or rows_of(item.get("fm")) is None:
             # What cannot be read would be added a second time.
-            raise TransientError(f"Bitrix24 does not tell what the {kind.name} {item_id} holds", code="item_unreadable")
+            text = Text(
+                f"Bitrix24 does not tell what the {kind.name} {item_id} holds",
+                f"Bitrix24 не сообщает содержимое {kind.genitive} {item_id}",
+            )
+            raise TransientError(text, code="item_unreadable")
         return item
 
     def _find(self, kind: Kind, key: str) -> Item | None:
@@ -177,13 +192,20 @@ class CrmItems:
         rows = rows_in(self._client.call("crm.item.list", params).result, "items")
         if rows is None:
             # It says nothing of what is there, and must not be read as nothing.
-            raise OutageError("Bitrix24 gave no usable answer to crm.item.list: no list of items", code="no_rows")
+            text = Text(
+                "Bitrix24 gave no usable answer to crm.item.list: no list of items",
+                "Bitrix24: ответ на crm.item.list использовать нельзя: в нём нет списка элементов",
+            )
+            raise OutageError(text, code="no_rows")
         ours = [row for row in rows if isinstance(row, Mapping) and _is_of(row, key)]
         for row in ours:
             if row["originId"] == key and id_of(row):
                 return dict(row)
         if len(ours) < len(rows) or any(row["originId"] == key for row in ours):
-            text = "Bitrix24 was asked for the item of this message and told something that it was not asked for"
+            text = Text(
+                "Bitrix24 was asked for the item of this message and told something that it was not asked for",
+                "Bitrix24: спрошен элемент этого сообщения, а в ответе то, о чём не спрашивали",
+            )
             raise TransientError(text, code="unreadable_row")
         return None
 

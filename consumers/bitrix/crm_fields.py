@@ -21,6 +21,7 @@ from core import values
 from core.errors import PermanentError
 from core.inputs import activity_name
 from core.messages import CamundaTask
+from core.texts import Text
 
 ORIGINATOR = "camunda"
 
@@ -157,10 +158,14 @@ def _accepted(rules: CrmRules, field: Any, named: Named) -> Any:
 
 def _unknown(named: Named, kind: Kind, given: Given) -> bool:
     """User fields of CRM items are called UF_CRM_…: only such a name in the step's metadata was meant for the item."""
-    text = f"the portal has no user field {named.name} for a {kind.name}"
+    text = Text(
+        f"the portal has no user field {named.name} for a {kind.name}",
+        f"на портале нет пользовательского поля {named.name} для {kind.genitive}",
+    )
     if named.of_step and bare(named.name).startswith("ufcrm"):
-        raise PermanentError(f"{named.name}: {text}; correct the name in the process", code=UNKNOWN_FIELD)
-    given.warnings.append(f"{named.name} was not used: {text}")
+        refusal = Text(f"{text.en}; correct the name in the process", f"{text.ru}; исправьте имя в процессе")
+        raise PermanentError(refusal.led_by(f"{named.name}: "), code=UNKNOWN_FIELD)
+    given.warnings.append(f"{named.name} was not used: {text.en}")
     return True
 
 

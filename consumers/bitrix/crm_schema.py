@@ -59,7 +59,7 @@ def _schema(kind: Kind, result: Any) -> Schema:
     told = result.get("fields") if isinstance(result, Mapping) else None
     rows = {name: row for name, row in told.items() if isinstance(row, Mapping)} if isinstance(told, Mapping) else {}
     if "title" not in rows and "name" not in rows:
-        text = Text(f"Bitrix24 does not tell the fields of a {kind.name}", f"Bitrix24 не называет поля {kind.name}")
+        text = Text(f"Bitrix24 does not tell the fields of a {kind.name}", f"Bitrix24 не называет поля {kind.genitive}")
         raise ConfigurationError(text, code="crm_fields")
     own: dict[str, UserField] = {}
     user_fields: dict[str, UserField] = {}

@@ -19,6 +19,7 @@ from core import values
 from core.errors import PermanentError
 from core.inputs import activity_name
 from core.messages import CamundaTask
+from core.texts import Text
 
 XML_ID = "XML_ID"
 ANSWER_FIELD = "UF_RESULT_ANSWER"
@@ -130,7 +131,11 @@ def for_update(task: CamundaTask, rules: FieldRules, others: frozenset[str] = fr
     if not fields and not wanted:
         told = "".join(f" ({warning})" for warning in given.warnings)
         code = UNKNOWN_FIELD if missed else "nothing_to_update"
-        raise PermanentError(f"The message names no field of the task to update{told}", code=code)
+        text = Text(
+            f"The message names no field of the task to update{told}",
+            f"В сообщении не названо ни одного поля задачи для изменения{told}",
+        )
+        raise PermanentError(text, code=code)
     given.tell_unused(task.topic, TASK_NAMES, others)
     return Translated(fields, wanted, given.told(), missed)
 
@@ -199,11 +204,13 @@ def _user_fields(given: Given, rules: FieldRules) -> tuple[dict[str, Any], bool]
 def _unknown(named: Named, given: Given) -> bool:
     """A misspelt name in one process must not stop all the others: Permanent, not Configuration."""
     if named.of_step:
-        raise PermanentError(
+        text = Text(
             f"The portal has no user field {named.name} for tasks; correct the name in the process or create the "
             "field (python main.py bitrix init-fields creates the usual ones)",
-            code=UNKNOWN_FIELD,
+            f"На портале нет пользовательского поля {named.name} для задач; исправьте имя в процессе или создайте "
+            "поле (обычные создаёт python main.py bitrix init-fields)",
         )
+        raise PermanentError(text, code=UNKNOWN_FIELD)
     given.warnings.append(f"{named.name} was not used: the portal has no such user field for tasks")
     return True
 
@@ -224,7 +231,8 @@ def _priority(name: str, value: Any) -> int:
     try:
         return min(max(values.whole_number(name, value), 0), 2)
     except values.BadValueError:
-        raise values.BadValueError(name, value, "a priority (0 low, 1 medium, 2 high)") from None
+        wanted = Text("a priority (0 low, 1 medium, 2 high)", "приоритет (0 низкий, 1 средний, 2 высокий)")
+        raise values.BadValueError(name, value, wanted) from None
 
 
 def _group(name: str, value: Any) -> int:

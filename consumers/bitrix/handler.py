@@ -148,9 +148,12 @@ class BitrixTaskHandler(BaseMessageHandler):
             return self._crm.create(message, CREATE_TOPICS[topic])
         if topic in UPDATE_TOPICS:
             return self._crm.update(message, UPDATE_TOPICS[topic])
-        raise PermanentError(
-            f"Bitrix24 has no topic {topic!r}; supported are {', '.join(SUPPORTED_TOPICS)}", code="unknown_topic"
+        supported = ", ".join(SUPPORTED_TOPICS)
+        text = Text(
+            f"Bitrix24 has no topic {topic!r}; supported are {supported}",
+            f"У Bitrix24 нет топика {topic!r}; поддерживаются {supported}",
         )
+        raise PermanentError(text, code="unknown_topic")
 
     def _update(self, message: IncomingMessage) -> Done:
         """Finished at once: whoever works on the task is waited for by the message that created it."""
@@ -178,11 +181,13 @@ class BitrixTaskHandler(BaseMessageHandler):
             return target
         found = self._lookup.one(target)
         if found is None:
-            raise PermanentError(
+            text = Text(
                 "There is no task to update: give its id in bitrix_task_id, or the id of the Camunda task that "
                 f"created it ({target} did not)",
-                code="task_not_found",
+                "Нет задачи, которую нужно изменить: укажите её id в bitrix_task_id или id задачи Camunda, "
+                f"которая её создала ({target} её не создавала)",
             )
+            raise PermanentError(text, code="task_not_found")
         return int(id_of(found) or 0)
 
     def _translate(self, task: CamundaTask) -> Translated:

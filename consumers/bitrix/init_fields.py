@@ -24,12 +24,11 @@ class WantedField:
 
 @dataclass(slots=True)
 class InitReport:
-    """Field names by what became of them; `advice` is for people."""
+    """Field names by what became of them."""
 
     created: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
     wrong_type: list[str] = field(default_factory=list)
-    advice: list[str] = field(default_factory=list)
 
 
 def wanted_fields(key_field: str) -> list[WantedField]:
@@ -56,14 +55,8 @@ def init_fields(client: BitrixClient, key_field: str) -> InitReport:
             report.present.append(wanted.name)
         else:
             report.wrong_type.append(wanted.name)
-            report.advice.append(f"{wanted.name} is of type {existing.type}; the daemon expects {wanted.type}")
     if ANSWER_FIELD in known:
         report.present.append(ANSWER_FIELD)
-    else:
-        report.advice.append(
-            f"{ANSWER_FIELD} is a list of choices (ДА, НЕТ), which REST cannot create: add it in the portal's "
-            "administration as a user field of TASKS_TASK; processes that ask no question do without it"
-        )
     return report
 
 

@@ -68,7 +68,7 @@ class Intake:
             if key in self._owned:
                 put_off.append(message)  # its first message is in hand: looked up after that is through, and then found
             elif not self._claims.take(key):
-                yield message, busy("task", self._wait)
+                yield message, busy(self._wait)
             else:
                 self._owned.add(key)
                 try:

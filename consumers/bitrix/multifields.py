@@ -16,6 +16,7 @@ from consumers.bitrix.given import Given, bare
 from consumers.bitrix.rows import plain_id, rows_of
 from core import values
 from core.errors import PermanentError
+from core.texts import Text
 from core.values import BadValueError
 
 # Type -> its names in a message.
@@ -31,7 +32,11 @@ _VALUE_TYPES: Mapping[str, tuple[str, ...]] = {
     "LINK": (),
 }
 _KEYS = {"typeid": "typeId", "valuetype": "valueType", "type": "valueType", "value": "value", "id": "id"}
-_SHAPE = '{"value": "+7…", "valueType": "MOBILE"}, with "id" to change that entry, and an empty value to delete it'
+_SHAPE = Text(
+    '{"value": "+7…", "valueType": "MOBILE"}, with "id" to change that entry, and an empty value to delete it',
+    '{"value": "+7…", "valueType": "MOBILE"}, с "id" – чтобы изменить ту запись, с пустым value – чтобы удалить её',
+)
+_FORM = Text(f"of the form {_SHAPE.en}", f"запись вида {_SHAPE.ru}")
 
 Entry = dict[str, str]
 
@@ -62,10 +67,12 @@ def for_new(wanted: Sequence[Wanted]) -> list[Entry]:
     """The `fm` of crm.item.add."""
     for each in wanted:
         if each.entry_id is not None or not each.value:
-            raise PermanentError(
+            text = Text(
                 f"A new item has no entry {each.entry_id or ''} of {each.type_id} to change: give values without ids",
-                code="unknown_multifield",
+                f"У нового элемента нет записи {each.entry_id or ''} вида {each.type_id}, которую можно изменить: "
+                "укажите значения без id",
             )
+            raise PermanentError(text, code="unknown_multifield")
     return [_new(each) for each in wanted]
 
 
@@ -84,10 +91,11 @@ def operations(wanted: Sequence[Wanted], present: Sequence[Entry]) -> dict[str, 
             if entry is None and not each.value:
                 continue  # deleted already: an update may be repeated
             if entry is None:
-                raise PermanentError(
+                text = Text(
                     f"The item has no entry {each.entry_id} of {each.type_id}: the portal would add one",
-                    code="unknown_multifield",
+                    f"У элемента нет записи {each.entry_id} вида {each.type_id}: портал добавил бы новую",
                 )
+                raise PermanentError(text, code="unknown_multifield")
             value = each.value
         changed = {"typeId": each.type_id, "valueType": each.value_type or entry["valueType"], "value": value}
         if not changed.items() <= entry.items():
@@ -140,13 +148,13 @@ def _decoded(value: Any) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
-        raise BadValueError(_RAW, value, f"JSON such as {_SHAPE}") from None
+        raise BadValueError(_RAW, value, Text(f"JSON such as {_SHAPE.en}", f"JSON вида {_SHAPE.ru}")) from None
 
 
 def _wanted(name: str, type_id: str | None, entry: Any) -> Wanted:
     if not isinstance(entry, Mapping):
         if type_id is None or isinstance(entry, list | bool):
-            raise BadValueError(name, entry, f"of the form {_SHAPE}")
+            raise BadValueError(name, entry, _FORM)
         return Wanted(type_id, values.text(entry), None, None)
     given = {_KEYS.get(bare(str(key))): value for key, value in entry.items()}
     kind = values.text(given.get("typeId") or type_id or "").upper()
@@ -160,9 +168,10 @@ def _wanted(name: str, type_id: str | None, entry: Any) -> Wanted:
         or ("value" not in given or isinstance(given["value"], Mapping | list | bool))
         or (values.is_blank(given["value"]) and entry_id is None)
     ):
-        raise BadValueError(name, entry, f"of the form {_SHAPE}")
+        raise BadValueError(name, entry, _FORM)
     if value_type is not None and _VALUE_TYPES[kind] and value_type not in _VALUE_TYPES[kind]:
-        raise BadValueError(name, value_type, f"one of {', '.join(_VALUE_TYPES[kind])}")
+        usable = ", ".join(_VALUE_TYPES[kind])
+        raise BadValueError(name, value_type, Text(f"one of {usable}", f"одно из значений {usable}"))
     return Wanted(kind, values.text(given["value"] if given["value"] is not None else ""), value_type, entry_id)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from consumers.bitrix.given import Given
 from core import values
+from core.texts import Text
 
 PERSON_NAMES = ("responsible_id", "responsibleId")
 ROLE_NAMES = ("assigneeId",)
@@ -28,4 +29,5 @@ def person(name: str, value: Any, roles: Mapping[str, int], *, role_first: bool 
     found = (role or user_id) if role_first else (user_id or role)
     if found is not None:
         return found
-    raise values.BadValueError(name, value, "a user id or a role of BITRIX_ROLES_FILE")
+    wanted = Text("a user id or a role of BITRIX_ROLES_FILE", "id пользователя или роль из BITRIX_ROLES_FILE")
+    raise values.BadValueError(name, value, wanted)

@@ -48,6 +48,8 @@ def read_roles(path: Path) -> dict[str, int]:
         raise RolesProblem(f"cannot be read: {why}", f"не читается: {why}") from error
     except UnicodeDecodeError as error:
         raise RolesProblem("is not UTF-8", "не в кодировке UTF-8") from error
+    except RolesProblem:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = " ".join(str(error).split())
         raise RolesProblem(f"is not YAML: {where}", f"это не YAML: {where}") from error
@@ -89,8 +91,9 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode) and key_node.value != "<<":
                 if key_node.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        problem=f"{key_node.value} stands twice", problem_mark=key_node.start_mark
+                    role, where = key_node.value, " ".join(str(key_node.start_mark).split())
+                    raise RolesProblem(
+                        f"is not YAML: {role} stands twice {where}", f"это не YAML: {role} стоит дважды {where}"
                     )
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)

@@ -18,6 +18,7 @@ from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutageError, OutcomeError, PermanentError, TransientError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from core.texts import Text
 from runtime.unseen import UnseenTasks
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,10 @@ class BitrixTaskTracker(BaseTracker):
         self._lookup = TaskLookup(client, settings.key_field)
         self._answers = AnswerTexts(client, settings.answer_texts, settings.fields_cache_ttl)
         self._finished_tasks = FinishedTasks(client, settings.key_field, settings.finished_statuses | {DECLINED})
-        self._unseen = UnseenTasks("Bitrix24", "create the webhook as an administrator of the portal")
+        advice = Text(
+            "create the webhook as an administrator of the portal", "создайте вебхук от имени администратора портала"
+        )
+        self._unseen = UnseenTasks("Bitrix24", advice)
 
     @classmethod
     def from_settings(cls, settings: BitrixSettings, stop: threading.Event) -> BitrixTaskTracker:
@@ -131,20 +135,29 @@ class BitrixTaskTracker(BaseTracker):
     ) -> Verdict:
         if bitrix_id is None or bitrix_id not in statuses:
             # Also for a row that cannot be read: as with one that is missing, the next looks decide.
-            name = f"task {bitrix_id}" if bitrix_id else f"the task of Camunda task {task.task_id}"
-            return self._unseen.verdict(task.task_id, name)
+            return self._unseen.verdict(task.task_id, _name(task, bitrix_id))
         self._unseen.seen(task.task_id)
         full = finished.get(bitrix_id)
         # Read again with the data: a person may have taken the task up once more in between.
         if full is not None and number_of_status(full) in self._finished_statuses:
             return Completed({"result": {"task": self._with_answer(full)}})
         if statuses[bitrix_id] == DECLINED and DECLINED not in self._finished_statuses:
-            return Rejected(f"Bitrix24 task {bitrix_id} was declined by its assignee", code="task_declined")
+            text = Text(
+                f"Bitrix24 task {bitrix_id} was declined by its assignee",
+                f"Bitrix24: задача {bitrix_id} отклонена исполнителем",
+            )
+            return Rejected(text, code="task_declined")
         return Pending()
 
     def _with_answer(self, task: Row) -> dict[str, Any]:
         text = self._answers.text(task)
         return {**task, "ufResultAnswer_text": text} if text is not None else dict(task)
+
+
+def _name(task: TrackedTask, bitrix_id: str | None) -> Text:
+    if bitrix_id:
+        return Text(f"task {bitrix_id}", f"задача {bitrix_id}")
+    return Text(f"the task of Camunda task {task.task_id}", f"задача для задачи Camunda {task.task_id}")
 
 
 def _rows(outcome: Answer | OutcomeError) -> list[Any] | OutcomeError:
@@ -154,7 +167,11 @@ def _rows(outcome: Answer | OutcomeError) -> list[Any] | OutcomeError:
     if isinstance(outcome, OutcomeError):
         raise outcome
     rows = rows_in(outcome.result, "tasks")
-    return OutageError("Bitrix24 tells no list of tasks", code="no_rows") if rows is None else rows
+    if rows is None:
+        return OutageError(
+            Text("Bitrix24 tells no list of tasks", "Bitrix24: в ответе нет списка задач"), code="no_rows"
+        )
+    return rows
 
 
 def _readable(tasks: Iterable[tuple[str | None, Any]]) -> dict[str, int]:

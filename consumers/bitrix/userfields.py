@@ -91,16 +91,21 @@ class UserField:
         if len(meant) == 1:
             return meant[0]
         if meant:
-            raise values.BadValueError(self.name, value, f"one choice but several: give its id ({', '.join(meant)})")
+            ids = ", ".join(meant)
+            one = Text(
+                f"one choice but several: give its id ({ids})",
+                f"одно значение, а подходят несколько: укажите id ({ids})",
+            )
+            raise values.BadValueError(self.name, value, one)
         choices = ", ".join(self.choices.values())
-        raise PermanentError(
-            f"{self.name}: {values.shown(value)} is none of its choices ({choices})", code=UNKNOWN_CHOICE
-        )
+        text = Text(f"is none of its choices ({choices})", f"нет среди значений поля ({choices})")
+        raise PermanentError(text.led_by(f"{self.name}: {values.shown(value)} "), code=UNKNOWN_CHOICE)
 
     def _money(self, value: Any) -> str:
         amount = values.text(value).replace(" ", "")
         if not _MONEY.fullmatch(amount):
-            raise values.BadValueError(self.name, value, "an amount such as 300 or 300.50|RUB")
+            wanted = Text("an amount such as 300 or 300.50|RUB", "сумма, например 300 или 300.50|RUB")
+            raise values.BadValueError(self.name, value, wanted)
         return amount
 
     def _file(self, value: Any) -> list[str]:
@@ -110,7 +115,10 @@ class UserField:
             parts = None
         if isinstance(parts, list) and len(parts) == 2 and all(isinstance(part, str) and part for part in parts):
             return list(parts)
-        raise values.BadValueError(self.name, value, 'a file as ["name.txt", "its content in base64"]')
+        wanted = Text(
+            'a file as ["name.txt", "its content in base64"]', 'файл в виде ["name.txt", "его содержимое в base64"]'
+        )
+        raise values.BadValueError(self.name, value, wanted)
 
 
 USER_FIELDS = Command("task.item.userfield.getlist", {"ORDER": {"SORT": "ASC"}})

@@ -13,6 +13,7 @@ from core.copies import hops
 from core.errors import PermanentError
 from core.messages import IncomingMessage
 from core.results import Done, Rerouted, Result
+from core.texts import Text
 
 MOST_HOPS = 1
 
@@ -35,17 +36,21 @@ class DefaultHandler(BaseMessageHandler):
         if self._webhook is not None:
             return Done(self._webhook.deliver(task, message.ensure_ours))
         if queue is not None:
-            raise PermanentError(
+            text = Text(
                 f"This message was put into another queue once and has come back; the rules would put it into {queue} "
                 "again",
-                code="came_back",
+                "Это сообщение уже перекладывали в другую очередь, и оно вернулось; по правилам оно снова попало бы в "
+                f"{queue}",
             )
-        raise PermanentError(
-            f"There is no handler for topic {task.topic!r}"
-            + (f" of system {system!r}" if system else "")
-            + ": correct the topic in the process, or name its queue in DEFAULT_QUEUE_ROUTES",
-            code="no_handler",
+            raise PermanentError(text, code="came_back")
+        of_system = Text(f" of system {system!r}", f" системы {system!r}") if system else Text.of("")
+        text = Text(
+            f"There is no handler for topic {task.topic!r}{of_system.en}: correct the topic in the process, or name "
+            "its queue in DEFAULT_QUEUE_ROUTES",
+            f"Нет обработчика для топика {task.topic!r}{of_system.ru}: исправьте топик в процессе или укажите его "
+            "очередь в DEFAULT_QUEUE_ROUTES",
         )
+        raise PermanentError(text, code="no_handler")
 
     def _get_original_queue_name(self) -> str:
         return "default.queue"

@@ -24,13 +24,18 @@ from core.errors import (
     TransientError,
 )
 from core.messages import CamundaTask
+from core.texts import Text
 from runtime.http import Guard, HttpAnswer
 from runtime.http_outcomes import COMMON, Rule
 from runtime.json_answers import read_answer, result_of
 from runtime.json_client import Json, JsonClient
 
+_NAME = Text("The webhook", "Вебхук")
 _MOST_BODY = 1024 * 1024  # bytes; the result travels in messages
-_CHECK_IT = "check DEFAULT_QUEUE_WEBHOOK_URL and DEFAULT_QUEUE_WEBHOOK_TOKEN"
+_CHECK_IT = Text(
+    "check DEFAULT_QUEUE_WEBHOOK_URL and DEFAULT_QUEUE_WEBHOOK_TOKEN",
+    "проверьте DEFAULT_QUEUE_WEBHOOK_URL и DEFAULT_QUEUE_WEBHOOK_TOKEN",
+)
 
 _RULES: Mapping[int, Rule] = {
     **COMMON,
@@ -51,8 +56,8 @@ class Webhook:
     def __init__(self, settings: DefaultSettings, url: SecretStr, stop: threading.Event) -> None:
         self._wait = settings.webhook_wait
         credentials = partial(_credentials, settings.webhook_token)
-        http = settings.http_client("The webhook", credentials=credentials, max_body=_MOST_BODY)
-        self._api = _WebhookClient("The webhook", http, url.get_secret_value, stop, rules=_RULES)
+        http = settings.http_client(_NAME, credentials=credentials, max_body=_MOST_BODY)
+        self._api = _WebhookClient(_NAME, http, url.get_secret_value, stop, rules=_RULES)
 
     def deliver(self, task: CamundaTask, guard: Guard) -> dict[str, Any]:
         """The result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
@@ -64,7 +69,7 @@ class Webhook:
             return self._api.ask("POST", "", _envelope(task), headers=headers, guard=guard)
         except (OutageError, ConfigurationError) as error:
             wait = max(self._wait, error.retry_after or 0.0)
-            raise PartialOutageError(error.reason, code=error.code, retry_after=wait, part="webhook") from None
+            raise PartialOutageError(error.text, code=error.code, retry_after=wait, part="webhook") from None
         except AmbiguousError as error:
             # Its receiver knows the key: the same request again finds out what became of the first.
             error.retry_after = self._wait
@@ -78,7 +83,7 @@ class _WebhookClient(JsonClient):
         return read_answer(answer).content or None
 
     def accepted(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
-        content, notes = result_of(answer, "The webhook")
+        content, notes = result_of(answer, _NAME)
         if not notes:
             return content
         name = "warnings" if "warnings" not in content else "task_creator_warnings"

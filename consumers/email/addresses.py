@@ -15,6 +15,7 @@ from typing import Any
 
 from core import values
 from core.errors import PermanentError
+from core.texts import Text
 
 NAME_LIMIT = 200  # characters of a display name
 
@@ -41,10 +42,17 @@ def header_text(name: str, value: Any) -> str:
     written = str(value) if isinstance(value, str | int | float) else values.text(value)
     if _ENCODED_WORD.search(written):
         # Python's own mail package decodes it, and what it holds may be line ends.
-        raise values.BadValueError(name, written, "plain text: an encoded word of RFC 2047 is not taken")
+        wanted = Text(
+            "plain text: an encoded word of RFC 2047 is not taken",
+            "простой текст, кодированные слова (RFC 2047) не принимаются",
+        )
+        raise values.BadValueError(name, written, wanted)
     for character in written:
         if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
-            raise values.BadValueError(name, written, "text on one line, without control characters")
+            wanted = Text(
+                "text on one line, without control characters", "текст в одну строку без управляющих символов"
+            )
+            raise values.BadValueError(name, written, wanted)
     return written.strip()
 
 
@@ -54,14 +62,18 @@ def parse_addresses(name: str, value: Any) -> Iterator[Address]:
     count = 0
     for item in listed:
         if not isinstance(item, str):
-            raise BadAddressError(name, item, "a mail address")
+            raise BadAddressError(name, item, Text("a mail address", "почтовый адрес"))
         written = header_text(name, item)
         if len(written) > _LIST_LIMIT:
-            raise BadAddressError(name, written, f"a list of at most {_LIST_LIMIT} characters")
+            wanted = Text(f"a list of at most {_LIST_LIMIT} characters", f"список не длиннее {_LIST_LIMIT} символов")
+            raise BadAddressError(name, written, wanted)
         for part in _split(name, written):
             count += 1
             if count > _COUNT_LIMIT:
-                raise BadAddressError(name, written, f"a list of at most {_COUNT_LIMIT} addresses")
+                wanted = Text(
+                    f"a list of at most {_COUNT_LIMIT} addresses", f"список, в котором не больше {_COUNT_LIMIT} адресов"
+                )
+                raise BadAddressError(name, written, wanted)
             if part:
                 yield parse_address(name, part)
 
@@ -75,27 +87,37 @@ def parse_address(name: str, written: str) -> Address:
         display, bare = _unquoted(display.strip()), bare.strip()
     local, at, domain = bare.rpartition("@")
     if not at or len(local.encode()) > _LOCAL_LIMIT or not _LOCAL.fullmatch(local) or not local.isprintable():
-        raise BadAddressError(name, written, "a mail address such as ivan@example.ru or Иван <ivan@example.ru>")
+        wanted = Text(
+            "a mail address such as ivan@example.ru or Иван <ivan@example.ru>",
+            "почтовый адрес, например ivan@example.ru или Иван <ivan@example.ru>",
+        )
+        raise BadAddressError(name, written, wanted)
     if len(display) > NAME_LIMIT or "<" in display or ">" in display:
-        raise BadAddressError(name, written, f"an address with a name of at most {NAME_LIMIT} characters")
+        wanted = Text(
+            f"an address with a name of at most {NAME_LIMIT} characters",
+            f"адрес с именем не длиннее {NAME_LIMIT} символов",
+        )
+        raise BadAddressError(name, written, wanted)
     try:
-        address = Address(display, username=local, domain=domain_of(domain))
+        address = Address(display, username=local, domain=domain_of(domain, name))
     except (MessageError, ValueError, IndexError):
-        raise BadAddressError(name, written, "a mail address such as ivan@example.ru") from None
+        wanted = Text("a mail address such as ivan@example.ru", "почтовый адрес, например ivan@example.ru")
+        raise BadAddressError(name, written, wanted) from None
     if len(address.addr_spec.encode()) > _ADDRESS_LIMIT:
-        raise BadAddressError(name, written, f"an address of at most {_ADDRESS_LIMIT} bytes")
+        wanted = Text(f"an address of at most {_ADDRESS_LIMIT} bytes", f"адрес не длиннее {_ADDRESS_LIMIT} байт")
+        raise BadAddressError(name, written, wanted)
     return address
 
 
-def domain_of(written: str) -> str:
-    """In lower case and ASCII (пример.рф -> xn--e1afmkfd.xn--p1ai). Raises BadAddressError."""
+def domain_of(written: str, name: str = "domain") -> str:
+    """In lower case and ASCII (пример.рф -> xn--e1afmkfd.xn--p1ai). Raises BadAddressError, which names `name`."""
     try:
         domain = written[:254].encode("idna").decode("ascii").lower()
     except UnicodeError:
         domain = ""
     labels = domain.split(".")
     if len(domain) > 253 or not all(map(_LABEL.fullmatch, labels)) or _NUMERIC.fullmatch(labels[-1]):
-        raise BadAddressError("domain", written, "a domain such as example.ru")
+        raise BadAddressError(name, written, Text("a domain such as example.ru", "домен, например example.ru"))
     return domain
 
 
@@ -116,9 +138,11 @@ def require_allowed(name: str, addresses: Iterable[Address], domains: frozenset[
     """Raises PermanentError for the first address outside of `domains` (empty: any)."""
     for address in addresses:
         if domains and address.domain not in domains:
-            raise PermanentError(
-                f"{name}: {address.addr_spec} is not in a domain that EMAIL_ALLOWED_DOMAINS names", code="domain"
+            reason = Text(
+                f"{name}: {address.addr_spec} is not in a domain that EMAIL_ALLOWED_DOMAINS names",
+                f"{name}: домен адреса {address.addr_spec} не указан в EMAIL_ALLOWED_DOMAINS",
             )
+            raise PermanentError(reason, code="domain")
 
 
 def _json_list(value: Any) -> list[Any]:
@@ -144,7 +168,8 @@ def _split(name: str, written: str) -> Iterator[str]:
             continue
         part.append(character)
     if quoted:
-        raise BadAddressError(name, written, "a list of addresses: a quote is not closed")
+        wanted = Text("a list of addresses: a quote is not closed", "список адресов, в котором закрыты все кавычки")
+        raise BadAddressError(name, written, wanted)
     yield "".join(part).strip()
 
 

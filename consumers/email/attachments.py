@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from consumers.email.addresses import header_text
 from core import values
 from core.errors import PermanentError, TransientError
+from core.texts import Text
 
 COUNT_LIMIT = 50
 _NAME_LIMIT = 200  # characters
@@ -43,7 +44,11 @@ class Attachments:
         """
         items = _items(value)
         if len(items) > COUNT_LIMIT:
-            raise PermanentError(f"attachments: {len(items)} are given, {COUNT_LIMIT} are allowed", code="attachment")
+            reason = Text(
+                f"attachments: {len(items)} are given, {COUNT_LIMIT} are allowed",
+                f"attachments: вложений {len(items)}, допускается {COUNT_LIMIT}",
+            )
+            raise PermanentError(reason, code="attachment")
         left, read = self._limit, []
         for item in items:
             attachment = self._one(item, left)
@@ -55,11 +60,18 @@ class Attachments:
         if isinstance(item, str):
             item = {"file": item}
         if not isinstance(item, Mapping):
-            raise values.BadValueError("attachments", item, "a file name or {name, content}")
+            wanted = Text("a file name or {name, content}", "имя файла или {name, content}")
+            raise values.BadValueError("attachments", item, wanted)
         if unknown := [key for key in item if key not in _KEYS]:
-            raise values.BadValueError("attachments", unknown[0], f"a key of an attachment: {', '.join(_KEYS)}")
+            known = ", ".join(_KEYS)
+            wanted = Text(f"a key of an attachment: {known}", f"ключ вложения ({known})")
+            raise values.BadValueError("attachments", unknown[0], wanted)
         if not values.is_blank(item.get("file")) and item.get("content") is not None:
-            raise PermanentError("attachments: file and content are given, one of them is meant", code="attachment")
+            reason = Text(
+                "attachments: file and content are given, one of them is meant",
+                "attachments: заданы и file, и content, а нужно что-то одно",
+            )
+            raise PermanentError(reason, code="attachment")
         if not values.is_blank(item.get("file")):
             path, content = self._file(item["file"], left)
             name = header_text("attachments.name", item.get("name") or path.name)
@@ -68,10 +80,17 @@ class Attachments:
             content = self._decoded(name, item["content"], left)
         else:
             shown = {key: "…" if key == "content" else each for key, each in item.items()}
-            raise values.BadValueError("attachments", shown, "a file name or {name, content} with content in base64")
+            wanted = Text(
+                "a file name or {name, content} with content in base64",
+                "имя файла или {name, content} с content в base64",
+            )
+            raise values.BadValueError("attachments", shown, wanted)
         name = _without_path(name)
         if not name or len(name) > _NAME_LIMIT:
-            raise values.BadValueError("attachments.name", name, f"a file name of at most {_NAME_LIMIT} characters")
+            wanted = Text(
+                f"a file name of at most {_NAME_LIMIT} characters", f"имя файла не длиннее {_NAME_LIMIT} символов"
+            )
+            raise values.BadValueError("attachments.name", name, wanted)
         return Attachment(name, _content_type(name, item.get("content_type")), content)
 
     def _decoded(self, name: str, content: str, left: int) -> bytes:
@@ -81,45 +100,59 @@ class Attachments:
         try:
             decoded = base64.b64decode(compact, validate=True)
         except (binascii.Error, ValueError):
-            raise values.BadValueError(f"attachments: content of {name}", content[:50], "base64") from None
+            given = values.shown(content[:50])
+            reason = Text(
+                f"attachments: content of {name}: {given} is not base64",
+                f"attachments: content вложения {name}: {given} не подходит, нужно: base64",
+            )
+            raise PermanentError(reason, code="bad_value") from None
         if len(decoded) > left:
             raise self._too_large(name)
         return decoded
 
     def _file(self, written: Any, left: int) -> tuple[Path, bytes]:
         if self._folder is None:
-            raise PermanentError(
-                f"attachment {values.shown(written)}: EMAIL_ATTACHMENTS_DIR is not set", code="attachment"
+            shown = values.shown(written)
+            reason = Text(
+                f"attachment {shown}: EMAIL_ATTACHMENTS_DIR is not set",
+                f"вложение {shown}: EMAIL_ATTACHMENTS_DIR не задана",
             )
+            raise PermanentError(reason, code="attachment")
         name = header_text("attachments.file", written)
         try:
             root = self._folder.resolve(strict=True)
             path = (root / name).resolve()  # links are followed here: where they lead decides
             if Path(name).is_absolute() or not path.is_relative_to(root):
-                raise PermanentError(f"attachment {name!r} is outside of EMAIL_ATTACHMENTS_DIR", code="attachment")
-            if not path.is_file():
-                raise PermanentError(
-                    f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR", code="attachment"
+                reason = Text(
+                    f"attachment {name!r} is outside of EMAIL_ATTACHMENTS_DIR",
+                    f"вложение {name!r} находится вне EMAIL_ATTACHMENTS_DIR",
                 )
+                raise PermanentError(reason, code="attachment")
+            if not path.is_file():
+                raise _absent(name)
             with path.open("rb") as file:
                 content = file.read(left + 1)
         except RuntimeError:  # links in a circle
-            raise PermanentError(
-                f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR", code="attachment"
-            ) from None
+            raise _absent(name) from None
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                raise values.BadValueError("attachments.file", name, "the name of a file") from None
-            raise TransientError(f"attachment {name!r} cannot be read: {error.strerror}", code="attachment") from None
+                wanted = Text("the name of a file", "имя файла")
+                raise values.BadValueError("attachments.file", name, wanted) from None
+            reason = Text(
+                f"attachment {name!r} cannot be read: {error.strerror}",
+                f"вложение {name!r} не читается: {error.strerror}",
+            )
+            raise TransientError(reason, code="attachment") from None
         if len(content) > left:
             raise self._too_large(name)
         return path, content
 
     def _too_large(self, name: str) -> PermanentError:
-        return PermanentError(
+        reason = Text(
             f"attachment {name!r}: the attachments are larger than EMAIL_MAX_ATTACHMENT_BYTES={self._limit}",
-            code="attachment_too_large",
+            f"вложение {name!r}: вложения вместе больше, чем EMAIL_MAX_ATTACHMENT_BYTES={self._limit}",
         )
+        return PermanentError(reason, code="attachment_too_large")
 
 
 def path_warnings(value: Any) -> list[str]:
@@ -132,6 +165,14 @@ def path_warnings(value: Any) -> list[str]:
     ]
 
 
+def _absent(name: str) -> PermanentError:
+    reason = Text(
+        f"attachment {name!r}: there is no such file in EMAIL_ATTACHMENTS_DIR",
+        f"вложение {name!r}: такого файла в EMAIL_ATTACHMENTS_DIR нет",
+    )
+    return PermanentError(reason, code="attachment")
+
+
 def _without_path(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2]
 
@@ -141,7 +182,7 @@ def _items(value: Any) -> list[Any]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise values.BadValueError("attachments", value, "a JSON object") from None
+            raise values.BadValueError("attachments", value, Text("a JSON object", "объект JSON")) from None
     return values.items(value)
 
 
@@ -150,5 +191,6 @@ def _content_type(name: str, given: Any) -> str:
         guessed, encoding = mimetypes.guess_type(name)
         given = guessed if guessed and not encoding and _TYPE.fullmatch(guessed) else "application/octet-stream"
     if not isinstance(given, str) or not _TYPE.fullmatch(given):
-        raise values.BadValueError("attachments.content_type", given, "a content type such as application/pdf")
+        wanted = Text("a content type such as application/pdf", "тип содержимого, например application/pdf")
+        raise values.BadValueError("attachments.content_type", given, wanted)
     return given.lower()

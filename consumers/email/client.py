@@ -177,13 +177,14 @@ def errors(stage: Stage) -> Iterator[None]:
         raise _not_offered(Text.of(str(error))) from None
     except smtplib.SMTPResponseException as error:
         if error.smtp_code < 400:  # of another kind than what was asked
-            raise OutageError(_no_proper_answer(Text.of(shown(error))), code="bad_answer") from None
+            raise OutageError(_no_proper_answer(shown(error)), code="bad_answer") from None
         raise outcome_of(stage, Reply.of(error.smtp_code, error.smtp_error)) from None
     except ValueError as error:  # what cannot be written into a command, or looked up as a name
         if stage in ("sender", "recipient"):
-            raise RecipientRefusedError(
-                f"the address cannot be told the mail server: {error}", code="address"
-            ) from None
+            text = Text(
+                f"the address cannot be told the mail server: {error}", f"почтовому серверу не передать адрес: {error}"
+            )
+            raise RecipientRefusedError(text, code="address") from None
         text = Text(f"the mail server cannot be asked: {error}", f"к почтовому серверу не обратиться: {error}")
         raise ConfigurationError(text, code="bad_setting") from None
     except (OSError, smtplib.SMTPException) as error:
@@ -193,9 +194,8 @@ def errors(stage: Stage) -> Iterator[None]:
                 "почтовый сервер не предлагает ни одного из известных воркеру способов входа (PLAIN, LOGIN, CRAM-MD5)",
             )
             raise ConfigurationError(text, code="not_offered") from None
-        text = Text(
-            f"the mail server cannot be reached: {shown(error)}", f"нет связи с почтовым сервером: {shown(error)}"
-        )
+        why = shown(error)
+        text = Text(f"the mail server cannot be reached: {why.en}", f"нет связи с почтовым сервером: {why.ru}")
         raise OutageError(text, code="no_connection") from None
 
 
@@ -226,6 +226,10 @@ def say_goodbye(smtp: smtplib.SMTP) -> None:
     smtp.quit()
 
 
-def shown(error: Exception) -> str:
+def shown(error: Exception) -> Text:
     """For a person who reads the error queue."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    kind = type(error).__name__
+    if not str(error):
+        return Text.of(kind)
+    told = error.text if isinstance(error, BadAnswerError) else Text.of(str(error))
+    return told.led_by(f"{kind}: ")

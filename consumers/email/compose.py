@@ -11,19 +11,18 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined
-
 from consumers.email.addresses import distinct, header_text, key_of, parse_addresses, require_allowed
 from consumers.email.attachments import Attachment, Attachments, path_warnings
 from consumers.email.config import EmailSettings
 from consumers.email.headers import set_addresses, set_text
 from consumers.email.plaintext import text_of
 from consumers.email.session import Letter
-from consumers.email.templates import RENDERED_LIMIT, Templates
+from consumers.email.templates import RENDERED_LIMIT, Templates, unreadable
 from core import values
 from core.errors import PermanentError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
+from core.texts import Text
 
 _SUBJECT_LIMIT = 998  # characters
 _REPLY_TO_LIMIT = 10
@@ -72,12 +71,16 @@ class Composer:
             seen.update(map(key_of, group))
             require_allowed(name, groups[-1], self._settings.allowed_domains)
         if not seen:
-            raise PermanentError("the mail has no recipient: give to, cc or bcc", code="no_recipient")
-        if len(seen) > self._settings.max_recipients:
-            raise PermanentError(
-                f"the mail has {len(seen)} recipients, EMAIL_MAX_RECIPIENTS allows {self._settings.max_recipients}",
-                code="too_many_recipients",
+            reason = Text(
+                "the mail has no recipient: give to, cc or bcc", "у письма нет получателя: задайте to, cc или bcc"
             )
+            raise PermanentError(reason, code="no_recipient")
+        if len(seen) > (most := self._settings.max_recipients):
+            reason = Text(
+                f"the mail has {len(seen)} recipients, EMAIL_MAX_RECIPIENTS allows {most}",
+                f"получателей у письма {len(seen)}, EMAIL_MAX_RECIPIENTS допускает {most}",
+            )
+            raise PermanentError(reason, code="too_many_recipients")
         return Recipients(*groups)
 
     def letter(self, task: CamundaTask, recipients: Recipients, now: datetime) -> Letter:
@@ -86,7 +89,10 @@ class Composer:
         found = _first(inputs, "reply_to")
         reply_to = distinct(parse_addresses(*found)) if found else []
         if len(reply_to) > _REPLY_TO_LIMIT:
-            raise PermanentError(f"reply_to: more than {_REPLY_TO_LIMIT} addresses", code="bad_value")
+            reason = Text(
+                f"reply_to: more than {_REPLY_TO_LIMIT} addresses", f"reply_to: больше {_REPLY_TO_LIMIT} адресов"
+            )
+            raise PermanentError(reason, code="bad_value")
         texts = self._texts(task, inputs)
         attached = _first(inputs, "attachments")
         mail = new_mail(self._settings, texts.subject, now)
@@ -120,12 +126,23 @@ class Composer:
             subject = rendered.subject.strip() if rendered.subject is not None else subject
             text, html = rendered.text, rendered.html
         if text is None and html is None:
-            raise PermanentError("the mail has no text: give body, body_html or template", code="no_text")
+            reason = Text(
+                "the mail has no text: give body, body_html or template",
+                "у письма нет текста: задайте body, body_html или template",
+            )
+            raise PermanentError(reason, code="no_text")
         subject = header_text("subject", subject if subject is not None else activity_name(task))
         if not subject:
-            raise PermanentError("the mail has no subject: give subject, or name the step", code="no_subject")
+            reason = Text(
+                "the mail has no subject: give subject, or name the step",
+                "у письма нет темы: задайте subject или имя шага процесса",
+            )
+            raise PermanentError(reason, code="no_subject")
         if len(subject) > _SUBJECT_LIMIT:
-            raise values.BadValueError("subject", subject, f"a subject of at most {_SUBJECT_LIMIT} characters")
+            wanted = Text(
+                f"a subject of at most {_SUBJECT_LIMIT} characters", f"тема не длиннее {_SUBJECT_LIMIT} символов"
+            )
+            raise values.BadValueError("subject", subject, wanted)
         return _Texts(subject, text if text is not None else text_of(html or ""), html)
 
 
@@ -145,7 +162,8 @@ def as_letter(mail: EmailMessage, shown: Sequence[Address]) -> Letter:
     """`shown` are the addresses in the headers."""
     for part in mail.walk():
         if any(_LINE_END.search(str(value)) for _, value in part.raw_items()):
-            raise PermanentError("a header of the mail would hold a line end", code="bad_value")
+            reason = Text("a header of the mail would hold a line end", "в заголовке письма оказался бы перевод строки")
+            raise PermanentError(reason, code="bad_value")
     needs_utf8 = not all(each.addr_spec.isascii() for each in shown)
     policy = SMTPUTF8 if needs_utf8 else SMTP
     return Letter(mail.as_bytes(policy=policy.clone(cte_type="7bit", refold_source="none")), needs_utf8)
@@ -204,9 +222,14 @@ def _body(inputs: Inputs, name: str) -> str | None:
     # A text goes as it is: spaces at its beginning may be what it is about.
     body = value if isinstance(value, str) else values.text(value)
     if not body.isascii() and body != body.encode("utf-8", "replace").decode():
-        raise values.BadValueError(name, body, "text: it holds half of a surrogate pair")
+        wanted = Text("text: it holds half of a surrogate pair", "текст, в котором нет половин суррогатных пар")
+        raise values.BadValueError(name, body, wanted)
     if len(body) > RENDERED_LIMIT:
-        raise PermanentError(f"{name} has {len(body)} characters, {RENDERED_LIMIT} are allowed", code="text_too_long")
+        reason = Text(
+            f"{name} has {len(body)} characters, {RENDERED_LIMIT} are allowed",
+            f"длина {name} (символов): {len(body)}, допускается {RENDERED_LIMIT}",
+        )
+        raise PermanentError(reason, code="text_too_long")
     return body
 
 
@@ -221,7 +244,7 @@ def _variables(task: CamundaTask, inputs: Inputs) -> Mapping[str, Any]:
     seen: dict[str, Any] = {}
     for source in (inputs.parameters, inputs.extensions, inputs.variables):
         # What cannot be read is refused by name, but only of a template that asks for it.
-        refused = {name: StrictUndefined(str(error)) for name, error in source.unreadable().items()}
+        refused = {name: unreadable(error.text) for name, error in source.unreadable().items()}
         seen |= {name: refused[name] if name in refused else source[name] for name in source}
     return {**seen, "camunda": camunda}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,9 +19,23 @@ from core.errors import (
     TransientError,
 )
 from core.messages import IncomingMessage
+from core.texts import Text
 from runtime.send_journal import Send, SendJournal
 
 Earlier = Mapping[str, Send]  # by part
+
+_NOBODY = Text("taken for nobody", "не принято ни для кого")
+_REFUSED = Text("refused", "отказано")
+_NOT_NOW = Text("not now", "отложено")
+_IN_DOUBT = Text("in doubt", "под сомнением")
+_ENDED = Text("an earlier attempt ended while it was being sent", "прежняя попытка прервалась во время отправки")
+_SENT_AGAIN = Text(
+    "the mail may have been delivered; each further attempt sends it again",
+    "письмо, возможно, доставлено; каждая следующая попытка отправит его ещё раз",
+)
+_NOT_FOR_ALL = Text(
+    "the mail server does not take the mail for everybody now", "почтовый сервер пока принимает письмо не для всех"
+)
 
 
 @dataclass
@@ -28,22 +43,27 @@ class Progress:
     """What is known of each recipient of one mail, in the order of the mail."""
 
     accepted: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    deferred: dict[str, str] = field(default_factory=dict)
-    in_doubt: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, Text] = field(default_factory=dict)
+    deferred: dict[str, Text] = field(default_factory=dict)
+    in_doubt: dict[str, Text] = field(default_factory=dict)
     untried: list[str] = field(default_factory=list)
     tried: int = 0  # now
     doubt: AmbiguousError | None = None  # of this attempt
     error: OutcomeError | None = None  # of the server or of the whole mail
 
-    def story(self) -> str:
-        """For the error queue: who has it and who has not."""
-        told = [f"taken for {', '.join(self.accepted) or 'nobody'}"]
-        for title, found in (("refused", self.refused), ("not now", self.deferred), ("in doubt", self.in_doubt)):
-            told += [f"{title}: {address} ({reason})" for address, reason in found.items()]
-        if self.untried:
-            told.append(f"not tried yet: {', '.join(self.untried)}")
-        return "; ".join(told)
+    def story(self, what: Text) -> Text:
+        """For the error queue: `what` has happened, who has the mail and who has not."""
+        accepted, untried = ", ".join(self.accepted), ", ".join(self.untried)
+        told = [Text(f"taken for {accepted}", f"принято для {accepted}") if accepted else _NOBODY]
+        for title, found in ((_REFUSED, self.refused), (_NOT_NOW, self.deferred), (_IN_DOUBT, self.in_doubt)):
+            told += [
+                Text(f"{title.en}: {address} ({reason.en})", f"{title.ru}: {address} ({reason.ru})")
+                for address, reason in found.items()
+            ]
+        if untried:
+            told.append(Text(f"not tried yet: {untried}", f"ещё не пробовали: {untried}"))
+        english, russian = ("; ".join(each) for each in zip(*told, strict=True))
+        return Text(f"{what.en}: {english}", f"{what.ru}: {russian}")
 
 
 class Delivery:
@@ -98,7 +118,7 @@ class Delivery:
             if progress.doubt or progress.error:
                 progress.untried.append(recipient)
             elif state is not None and not self._resend:
-                progress.in_doubt[recipient] = "an earlier attempt ended while it was being sent"
+                progress.in_doubt[recipient] = _ENDED
             else:
                 progress.tried += 1
                 if self._transaction(session, message, recipient, letter, state=state, progress=progress):
@@ -110,18 +130,19 @@ class Delivery:
     def outcome(self, progress: Progress) -> OutcomeError | None:
         """Why the mail is not done with, None when every recipient has an answer."""
         if progress.in_doubt and self._resend:
-            reason = f"the mail may have been delivered; each further attempt sends it again: {progress.story()}"
+            reason = progress.story(_SENT_AGAIN)
             return TransientError(reason, code="in_doubt", retry_after=self._ambiguous_wait)
         if progress.error is not None:
             return progress.error
         if progress.untried:
-            reason = f"not everybody's turn has come: {progress.story()}"
+            reason = progress.story(Text("not everybody's turn has come", "очередь дошла не до всех"))
             return TransientError(reason, code="in_doubt", retry_after=self._ambiguous_wait)
         if progress.deferred:
-            reason = f"the mail server does not take the mail for everybody now: {progress.story()}"
+            reason = progress.story(_NOT_FOR_ALL)
             return TransientError(reason, code="deferred", retry_after=self._deferred_wait)
         if progress.in_doubt:
-            return PermanentError(f"the mail may have been delivered: {progress.story()}", code="may_be_delivered")
+            reason = progress.story(Text("the mail may have been delivered", "письмо, возможно, доставлено"))
+            return PermanentError(reason, code="may_be_delivered")
         return None
 
     def forget_refusals(self, task_id: str, recipients: Sequence[str]) -> None:
@@ -147,19 +168,19 @@ class Delivery:
         except (LostError, BusyError):
             raise  # nothing was begun
         except RecipientRefusedError as error:
-            progress.refused[recipient] = error.reason
+            progress.refused[recipient] = error.text
             if error.may_be_about_us:
                 return True
             if not attempt.is_begun:  # refused before the content: only known parts can be settled
                 attempt.begin()
-            self._journal.refused(task_id, part, error.reason)
+            self._journal.refused(task_id, part, _written(error.text))
         except AmbiguousError as error:
-            progress.in_doubt[recipient] = error.reason
+            progress.in_doubt[recipient] = error.text
             progress.doubt = error
         except OutcomeError as error:
             self._journal.undo(task_id, part, state)
             if isinstance(error, RecipientDeferredError):
-                progress.deferred[recipient] = error.reason
+                progress.deferred[recipient] = error.text
                 return error.may_be_about_us
             progress.untried.append(recipient)
             progress.error = error
@@ -188,7 +209,7 @@ class Delivery:
             if refusal.recipient in progress.refused:
                 part = _part(refusal.recipient)
                 _Attempt(self._journal, message, part, refusal.state).begin()
-                self._journal.refused(message.task.task_id, part, progress.refused[refusal.recipient])
+                self._journal.refused(message.task.task_id, part, _written(progress.refused[refusal.recipient]))
 
     def _candidates(self, refused: Sequence[str]) -> Iterator[str]:
         """EMAIL_FROM; if that is no mailbox, somebody who had a mail of ours before."""
@@ -236,7 +257,21 @@ def _recall(progress: Progress, recipient: str, state: Send | None) -> bool:
     if state is not None and state.state == "sent":
         progress.accepted.append(recipient)
     elif state is not None and state.state == "refused":
-        progress.refused[recipient] = state.detail
+        progress.refused[recipient] = _read(state.detail)
     else:
         return False
     return True
+
+
+def _written(reason: Text) -> str:
+    """As the journal keeps it."""
+    return json.dumps(reason, ensure_ascii=False)
+
+
+def _read(detail: str) -> Text:
+    """Earlier versions wrote the English reason alone, which is no JSON."""
+    try:
+        english, russian = json.loads(detail)
+    except ValueError:
+        return Text.of(detail)
+    return Text(str(english), str(russian))

@@ -23,6 +23,7 @@ from core.errors import (
 )
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, Result, with_warnings
+from core.texts import Text
 from runtime.claims import KeyClaims, again, busy
 from runtime.send_journal import SendJournal
 from runtime.send_journal import busy as being_sent
@@ -69,7 +70,10 @@ class EmailHandler(BaseMessageHandler):
                 if isinstance(outcome, OutageError | ConfigurationError):
                     down = outcome
                 elif isinstance(outcome, OutcomeError) and session.is_silent:
-                    down = OutageError("the mail server left a mail without an answer", code="no_answer")
+                    reason = Text(
+                        "the mail server left a mail without an answer", "почтовый сервер оставил письмо без ответа"
+                    )
+                    down = OutageError(reason, code="no_answer")
                 yield message, outcome
 
     def probe(self) -> None:
@@ -94,7 +98,7 @@ class EmailHandler(BaseMessageHandler):
     def _one(self, session: SmtpSession, message: IncomingMessage) -> HandlerOutcome:
         key = message.task.task_id
         if not self._claims.take(key):
-            return busy("task", self._wait)
+            return busy(self._wait)
         try:
             return self._sent(session, message)
         except OutcomeError as error:
@@ -115,9 +119,17 @@ class EmailHandler(BaseMessageHandler):
         if message.redelivered and self._delivery.is_in_doubt(earlier, addresses):
             # By a worker that gives no name, or one whose server may be taking it still.
             self._claims.doubt(task.task_id, self._wait)
-            raise again("An earlier worker may be sending this mail still", "redelivered", self._wait)
+            reason = Text(
+                "An earlier worker may be sending this mail still",
+                "Возможно, это письмо ещё отправляет прежний воркер",
+            )
+            raise again(reason, "redelivered", self._wait)
         if self._claims.is_in_doubt(task.task_id):
-            raise again("The server may still be taking this mail, for another message", "key_in_doubt", self._wait)
+            reason = Text(
+                "The server may still be taking this mail, for another message",
+                "Возможно, сервер ещё принимает это письмо, по другому сообщению",
+            )
+            raise again(reason, "key_in_doubt", self._wait)
         message.ensure_ours()  # again before the mail's end: what was lost before need not go that far
         letter = self._composer.letter(task, recipients, datetime.now(UTC))
         progress = self._delivery.send(session, message, addresses, letter, earlier)
@@ -127,7 +139,8 @@ class EmailHandler(BaseMessageHandler):
             raise error
         if not progress.accepted:
             self._delivery.forget_refusals(task.task_id, addresses)
-            raise self._all_refused(f"the mail server refused every recipient: {progress.story()}", code=REJECTED)
+            what = Text("the mail server refused every recipient", "почтовый сервер отказал всем получателям")
+            raise self._all_refused(progress.story(what), code=REJECTED)
         return self._done(task, progress, duplicate=False)
 
     def _done(self, task: CamundaTask, progress: Progress, *, duplicate: bool) -> Done:
@@ -136,7 +149,7 @@ class EmailHandler(BaseMessageHandler):
             "success": True,
             "email_message_id": message_id,
             "email_accepted": progress.accepted,
-            "email_refused": progress.refused,
+            "email_refused": {address: reason.en for address, reason in progress.refused.items()},
         }
         told = with_warnings(response, self._composer.warnings(task))
         return Done(told, external_id=message_id, duplicate=duplicate)

@@ -16,6 +16,7 @@ from typing import NamedTuple, Self
 from consumers.email.client import SmtpClient, errors, require, say_goodbye, shown, socket_of
 from consumers.email.errors import RecipientRefusedError, Reply, outcome_of
 from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentError
+from core.texts import Text
 
 # Exim hands on ten mails of a connection at once and leaves the rest to its next queue run, half an hour later on
 # Debian (smtp_accept_queue_per_connection).
@@ -101,10 +102,11 @@ class SmtpSession:
         if needs_utf8:
             if not smtp.has_extn("smtputf8"):
                 kind = PermanentError if letter.needs_utf8 else RecipientRefusedError
-                raise kind(
+                reason = Text(
                     "an address holds letters beyond ASCII before the @, and the mail server has no SMTPUTF8",
-                    code="no_smtputf8",
+                    "в адресе перед @ есть буквы вне ASCII, а почтовый сервер не поддерживает SMTPUTF8",
                 )
+                raise kind(reason, code="no_smtputf8")
             options.append("SMTPUTF8")
         smtp.command_encoding = "utf-8" if needs_utf8 else "ascii"
         self._used = True
@@ -138,7 +140,11 @@ class SmtpSession:
         except (OSError, smtplib.SMTPException) as error:
             self._drop()
             self.is_silent = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
-            reason = f"the mail server did not say whether it has taken the mail: {shown(error)}"
+            why = shown(error)
+            reason = Text(
+                f"the mail server did not say whether it has taken the mail: {why.en}",
+                f"почтовый сервер не сказал, принял ли он письмо: {why.ru}",
+            )
             raise AmbiguousError(reason, code="no_answer") from None
         if reply.code // 100 == 2:
             self._client.count_mail()
@@ -146,7 +152,10 @@ class SmtpSession:
             return str(reply)
         if reply.code // 100 not in (4, 5):
             self._drop()
-            raise AmbiguousError(f"the mail server answered a mail with {reply}", code="bad_answer")
+            reason = Text(
+                f"the mail server answered a mail with {reply}", f"почтовый сервер ответил на письмо: {reply}"
+            )
+            raise AmbiguousError(reason, code="bad_answer")
         self._refusals += 1
         raise outcome_of("content", reply)
 

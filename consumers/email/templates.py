@@ -11,15 +11,17 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, nodes
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, UndefinedError, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
 from core import values
 from core.errors import PermanentError, TransientError
+from core.texts import Text
 
 RENDERED_LIMIT = 2_000_000  # characters of one part
 STEP_LIMIT = 200_000  # turns of loops and calls in one part
@@ -46,16 +48,21 @@ class Templates:
     def render(self, name: Any, variables: Mapping[str, Any]) -> Rendered:
         """Raises PermanentError that names the template and what is wrong with it or missing for it."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise values.BadValueError("template", name, "the name of a template (small letters, digits, - and _)")
+            wanted = Text(
+                "the name of a template (small letters, digits, - and _)",
+                "имя шаблона (строчные латинские буквы, цифры, - и _)",
+            )
+            raise values.BadValueError("template", name, wanted)
         if self._environment is None:
-            raise PermanentError(f"template {name}: EMAIL_TEMPLATES_DIR is not set", code="template")
+            raise _bad_template(name, Text("EMAIL_TEMPLATES_DIR is not set", "EMAIL_TEMPLATES_DIR не задана"))
         files = (f"{name}.subject.txt", f"{name}.txt", f"{name}.html")
         rendered = Rendered(*(self._part(self._environment, file, variables) for file in files))
         if rendered.text is None and rendered.html is None:
-            raise PermanentError(
+            reason = Text(
                 f"there is no template {name}: EMAIL_TEMPLATES_DIR has neither {name}.txt nor {name}.html",
-                code="template",
+                f"шаблона {name} нет: в EMAIL_TEMPLATES_DIR нет ни {name}.txt, ни {name}.html",
             )
+            raise PermanentError(reason, code="template")
         return rendered
 
     @staticmethod
@@ -65,11 +72,17 @@ class Templates:
         except TemplateNotFound as error:
             if error.name == file:
                 return None
-            raise PermanentError(f"template {file}: there is no {error.name}", code="template") from None
+            raise _bad_template(file, Text(f"there is no {error.name}", f"нет {error.name}")) from None
         except OSError as error:
-            raise TransientError(f"template {file} cannot be read: {error.strerror}", code="template") from None
+            reason = Text(
+                f"template {file} cannot be read: {error.strerror}", f"шаблон {file} не читается: {error.strerror}"
+            )
+            raise TransientError(reason, code="template") from None
         except RecursionError:
-            raise PermanentError(f"template {file} calls itself without end", code="template") from None
+            reason = Text(f"template {file} calls itself without end", f"шаблон {file} без конца вызывает сам себя")
+            raise PermanentError(reason, code="template") from None
+        except _ToldError as error:
+            raise _bad_template(file, error.text.led_by(f"{error.kind}: ")) from None
         except (
             TemplateError,
             ArithmeticError,
@@ -80,8 +93,31 @@ class Templates:
             MemoryError,
         ) as error:
             # Whatever a template makes of its variables: it will be the same next time.
-            reason = values.cut(f"{type(error).__name__}: {error}", 500)
-            raise PermanentError(f"template {file}: {reason}", code="template") from None
+            raise _bad_template(file, Text.of(f"{type(error).__name__}: {error}")) from None
+
+
+def unreadable(reason: Text) -> StrictUndefined:
+    """In the place of an input that cannot be read."""
+    return StrictUndefined(reason.en, exc=partial(_UnreadableError, reason))  # type: ignore[arg-type]  # only called
+
+
+def _bad_template(name: str, what: Text) -> PermanentError:
+    reason = what.map(lambda each: values.cut(each, 500))
+    return PermanentError(Text(f"template {name}: {reason.en}", f"шаблон {name}: {reason.ru}"), code="template")
+
+
+class _ToldError(TemplateError):
+    """Our own words, in both languages; `kind` is what Jinja2 calls such an error, its own wording is not needed."""
+
+    kind = TemplateError.__name__
+
+    def __init__(self, text: Text, _own: str | None = None) -> None:
+        super().__init__(text.en)
+        self.text = text
+
+
+class _UnreadableError(_ToldError, UndefinedError):
+    kind = UndefinedError.__name__
 
 
 class _Budget:
@@ -95,19 +131,23 @@ class _Budget:
     def step(self) -> None:
         self._steps -= 1
         if self._steps < 0:
-            raise TemplateError(f"more than {STEP_LIMIT} turns of loops and calls")
+            raise _ToldError(
+                Text(
+                    f"more than {STEP_LIMIT} turns of loops and calls", f"больше {STEP_LIMIT} оборотов циклов и вызовов"
+                )
+            )
         if self._steps % 256 == 0:
             self.look_at_the_clock()
 
     def write(self, piece: str) -> None:
         self._characters -= len(piece)
         if self._characters < 0:
-            raise TemplateError(f"more than {RENDERED_LIMIT} characters")
+            raise _ToldError(Text(f"more than {RENDERED_LIMIT} characters", f"больше {RENDERED_LIMIT} символов"))
         self.look_at_the_clock()
 
     def look_at_the_clock(self) -> None:
         if time.monotonic() > self._deadline:
-            raise TemplateError(f"longer than {TIME_LIMIT:g} s")
+            raise _ToldError(Text(f"longer than {TIME_LIMIT:g} s", f"дольше {TIME_LIMIT:g} с"))
 
 
 class _BoundedEnvironment(SandboxedEnvironment):
@@ -139,7 +179,12 @@ class _BoundedEnvironment(SandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         if not numbers or (operator == "**" and (abs(left) > 1e6 or abs(right) > 100)):
-            raise TemplateError(f"{operator} is for numbers that stay small")
+            raise _ToldError(
+                Text(
+                    f"{operator} is for numbers that stay small",
+                    f"{operator} – только для чисел, которые остаются малыми",
+                )
+            )
         return super().call_binop(context, operator, left, right)
 
     def _generate(

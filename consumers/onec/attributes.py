@@ -13,6 +13,7 @@ from consumers.onec.literals import EMPTY_REF, as_guid, object_ref
 from consumers.onec.metadata import EntityType, Metadata, Property
 from core import numbers, values
 from core.errors import ConfigurationError, PermanentError
+from core.texts import Text
 
 Json = dict[str, Any]
 
@@ -20,6 +21,7 @@ _EMPTY = (EMPTY_REF, "0001-01-01T00:00:00", "StandardODATA.Undefined")
 _FIRST_YEAR, _LAST_YEAR = 1800, 3999  # 1C's own last year; earlier than the first is a slip of the pen
 _MOMENTS = {"Edm.DateTime", "Edm.DateTimeOffset"}
 _ROWS_OWN = {"LineNumber", "Ref_Key"}  # numbers and owner of rows are 1C's own
+_ROWS = Text("a list of objects, one for each row", "список объектов, по одному на строку")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,17 @@ class Writer:
         Raises BadValueError, AmbiguousTypeError, ConfigurationError for a type that is not written.
         """
         if slot.storage:
-            raise _unwritable(name, "a value storage, the content of a file")
+            raise _unwritable(
+                name, Text("a value storage, the content of a file", "хранилище значения, содержимое файла")
+            )
         if slot.composite:
             full = kinds.full_kind(kind) if kind is not None else kinds.kind_of(name, value, declared)
             if full is None:
-                raise values.BadValueError(f"{name}_Type", kind, f"the name of a type: {kinds.EXAMPLES}")
+                wanted = Text(f"the name of a type: {kinds.EXAMPLES}", f"имя типа: {kinds.EXAMPLES}")
+                raise values.BadValueError(f"{name}_Type", kind, wanted)
             if full == kinds.UNDEFINED:
-                raise values.BadValueError(name, value, "empty, as its type Undefined says")
+                wanted = Text("empty, as its type Undefined says", "пустое значение, раз указан тип Undefined")
+                raise values.BadValueError(name, value, wanted)
             return {slot.name: self._as_text(name, value, full), f"{slot.name}_Type": full}
         if slot.reference:
             return {slot.name: _guid(name, value, kinds.entity_of(kind))}
@@ -91,10 +97,14 @@ class Writer:
         """A value of an attribute of several types, in the form of the one that it has."""
         if (entity := kinds.entity_of(kind)) is not None:
             if entity not in self._metadata.entities:
-                raise values.BadValueError(name, value, f"a reference to what 1C offers over OData, as {entity} is not")
+                wanted = Text(
+                    f"a reference to what 1C offers over OData, as {entity} is not",
+                    f"ссылка на объект из состава интерфейса OData, а {entity} в него не входит",
+                )
+                raise values.BadValueError(name, value, wanted)
             return _guid(name, value, entity)
         if isinstance(value, Mapping | list) or (values.is_blank(value) and kind != kinds.STRING):
-            raise values.BadValueError(name, value, f"one value of the type {kind}")
+            raise values.BadValueError(name, value, Text(f"one value of the type {kind}", f"одно значение типа {kind}"))
         if kind == kinds.MOMENT:
             return self.moment(name, value)
         convert = _TEXTS.get(kind)
@@ -111,40 +121,50 @@ class Writer:
             return self.moment(name, value)
         convert = _PLAIN.get(of.type)
         if convert is None:
-            raise _unwritable(name, of.type)
+            raise _unwritable(name, Text.of(of.type))
         return convert(name, value)
 
     def moment(self, name: str, value: Any) -> str:
         """Raises BadValueError also for what 1C's calendar does not hold."""
         written = datetime.fromisoformat(values.moment(name, value, self._zone, earliest=_FIRST_YEAR))
         if written.year > _LAST_YEAR:
-            raise values.BadValueError(name, value, f"a date until {_LAST_YEAR}")
+            raise values.BadValueError(
+                name, value, Text(f"a date until {_LAST_YEAR}", f"дата не позже {_LAST_YEAR} года")
+            )
         return written.astimezone(self._zone).replace(tzinfo=None).isoformat(timespec="seconds")
 
     def _row(self, name: str, number: int, row: Any, of: EntityType) -> Json:
         if not isinstance(row, Mapping):
-            raise values.BadValueError(name, row, "a list of objects, one for each row")
+            raise values.BadValueError(name, row, _ROWS)
         slots = {str(column): slot_of(of, str(column)) for column in row}
         told = {slot.kind_of: row[column] for column, slot in slots.items() if slot is not None and slot.kind_of}
         result: Json = {"LineNumber": str(number)} if "LineNumber" in of.properties else {}
         for column, slot in slots.items():
             title = f"{name}[{number}].{column}"
             if slot is None:
-                raise PermanentError(
-                    f"{name}: the rows have no {column}; {of.near(column).en}", code="unknown_attribute"
+                close = of.near(column)
+                reason = Text(
+                    f"{name}: the rows have no {column}; {close.en}",
+                    f"{name}: в строках нет колонки {column}; {close.ru}",
                 )
+                raise PermanentError(reason, code="unknown_attribute")
             kind = values.text(told.pop(slot.name, None) or "") or None
             if slot.name in _ROWS_OWN or slot.kind_of or (values.is_blank(row[column]) and _is_nothing(kind)):
                 continue
             if slot.name in result:
-                raise values.BadValueError(title, row[column], "given once: the same column has a second name here")
+                wanted = Text(
+                    "given once: the same column has a second name here",
+                    "одно значение, а эта колонка названа здесь двумя именами",
+                )
+                raise values.BadValueError(title, row[column], wanted)
             try:
                 result |= self.written(title, row[column], slot, kind=kind)
             except ConfigurationError as error:  # the message has named the column, not the mapping
                 raise PermanentError(error.text, code=error.code) from None
         for base, kind in told.items():
             if not _is_nothing(values.text(kind or "")):
-                raise values.BadValueError(f"{name}[{number}].{base}_Type", kind, f"needed without {base}")
+                wanted = Text(f"needed without {base}", f"ещё и {base}, тип без значения не нужен")
+                raise values.BadValueError(f"{name}[{number}].{base}_Type", kind, wanted)
         return result
 
 
@@ -162,9 +182,11 @@ def _guid(name: str, value: Any, entity: str | None) -> str:
     ref = object_ref(values.text(value))
     guid = ref.key if ref else as_guid(values.text(value))
     if guid is None:
-        raise values.BadValueError(name, value, "a reference: a guid or Catalog_X/guid")
+        raise values.BadValueError(
+            name, value, Text("a reference: a guid or Catalog_X/guid", "ссылка: guid или Catalog_X/guid")
+        )
     if ref is not None and entity is not None and ref.entity != entity:
-        raise values.BadValueError(name, value, f"a reference to {entity}")
+        raise values.BadValueError(name, value, Text(f"a reference to {entity}", f"ссылка на {entity}"))
     return guid
 
 
@@ -176,18 +198,24 @@ def _member(name: str, value: Any, members: tuple[str, ...] | None) -> str:
     for member in members:
         if member.casefold() == wanted.casefold():
             return member
-    raise values.BadValueError(name, value, f"one of {', '.join(members) or 'none'}")
+    known = ", ".join(members)
+    raise values.BadValueError(
+        name, value, Text(f"one of {known or 'none'}", f"одно из значений: {known or 'ни одного'}")
+    )
 
 
-def _unwritable(name: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"1C: the attribute {name} ({what}) cannot be written", code="attribute_type")
+def _unwritable(name: str, what: Text) -> ConfigurationError:
+    reason = Text(
+        f"1C: the attribute {name} ({what.en}) cannot be written", f"1C: реквизит {name} ({what.ru}) записать нельзя"
+    )
+    return ConfigurationError(reason, code="attribute_type")
 
 
 def _list(name: str, value: Any) -> list[Any]:
     if isinstance(value, str):
         value = values.items(value)  # JSON in a text, as Camunda keeps lists
     if not isinstance(value, list):
-        raise values.BadValueError(name, value, "a list of objects, one for each row")
+        raise values.BadValueError(name, value, _ROWS)
     return value
 
 
@@ -197,7 +225,8 @@ def _string(name: str, value: Any, limit: int | None, *, cut: bool) -> str:
         return text
     if cut:
         return values.cut(text, limit)
-    raise values.BadValueError(name, text, f"a text of at most {limit} characters")
+    wanted = Text(f"a text of at most {limit} characters", f"текст не длиннее {limit} знаков")
+    raise values.BadValueError(name, text, wanted)
 
 
 def _bool(name: str, value: Any) -> bool:

@@ -84,7 +84,11 @@ class OneCClient:
         page = self._read(entity_path(entity), written, what)
         if not isinstance(page.get("value"), list):
             # Taken for an empty list, it would make every task look deleted.
-            raise OutageError(f"1C gave no usable answer to {what.en}: no list of objects", code="no_rows")
+            text = Text(
+                f"1C gave no usable answer to {what.en}: no list of objects",
+                f"1C: ответ на запрос {what.ru} использовать нельзя: в нём нет списка объектов",
+            )
+            raise OutageError(text, code="no_rows")
         return page
 
     def get(self, entity: str, key: str) -> Json:
@@ -106,7 +110,8 @@ class OneCClient:
         """`Post`, `Start`, …; whatever comes back with 2xx means done."""
         parameters = "?PostingModeOperational=false" if name == "Post" else ""
         url = f"{self._odata}{entity_path(entity, key)}/{name}{parameters}"
-        self._send(_Request("POST", url, Text.of(f"{name} of {entity}/{key}"), guard=guard))
+        what = Text(f"{name} of {entity}/{key}", f"{name} для {entity}/{key}")
+        self._send(_Request("POST", url, what, guard=guard))
 
     def call_service(self, path: str, body: Json, key: str, guard: Guard = unguarded) -> HttpAnswer:
         """POST to /hs/<path>; `key` lets the service recognise what it has done already.

@@ -17,6 +17,7 @@ from consumers.onec.literals import ObjectRef, as_guid
 from consumers.onec.mapping import STATES
 from consumers.onec.tables import Body
 from core.errors import AmbiguousError, ConfigurationError, OutcomeError, PermanentError, TransientError
+from core.texts import Text
 from runtime.http import Guard
 
 _CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
@@ -79,10 +80,17 @@ class Objects:
                 return replace(made, row=row)
             row = self._client.get(ref.entity, ref.key)
             if row.get(state) is False:  # a log-in page with status 200, say: 1C has not heard of it
-                raise AmbiguousError(f"the answer was no refusal, but {state} is false", code="not_done")
+                undone = Text(
+                    f"the answer was no refusal, but {state} is false", f"отказа в ответе не было, но {state} – false"
+                )
+                raise AmbiguousError(undone, code="not_done")
             return replace(made, row=row)
         except OutcomeError as error:
-            text = f"{ref} (number {made.row.get('Number', '?')}) exists, but {action} failed: {error.reason}"
+            number, why = made.row.get("Number", "?"), error.text
+            text = Text(
+                f"{ref} (number {number}) exists, but {action} failed: {why.en}",
+                f"{ref} (номер {number}) уже есть, но действие {action} не удалось: {why.ru}",
+            )
             raise type(error)(text, code=error.code, retry_after=error.retry_after) from None
 
     def updated(self, ref: ObjectRef, body: Body, *, guard: Guard) -> Made:
@@ -99,7 +107,8 @@ class Objects:
                 continue
             made = self._compared(ref, sent, row)
             return replace(made, row={**current, **made.row}, warnings=(*body.lost(current), *made.warnings))
-        raise TransientError(f"{ref} is being changed by somebody else", code="http_412")
+        text = Text(f"{ref} is being changed by somebody else", f"{ref} сейчас меняет кто-то другой")
+        raise TransientError(text, code="http_412")
 
     def _compared(self, ref: ObjectRef, sent: Json, row: Json) -> Made:
         if not sent.keys() <= row.keys():  # an answer without content, or not with all of it
@@ -115,7 +124,8 @@ class Objects:
                 raise
             # The rights to others of its kind tell whose fault it is: a single message must not stop the queue.
             self._client.query(ref.entity, select="Ref_Key", top=1, allowed_only=1)
-            raise PermanentError(f"{ref} may not be seen: {error.reason}", code=error.code) from None
+            text = Text(f"{ref} may not be seen: {error.text.en}", f"{ref} видеть не разрешено: {error.text.ru}")
+            raise PermanentError(text, code=error.code) from None
 
     def _found(self, ref: ObjectRef) -> Json | None:
         try:
@@ -125,5 +135,8 @@ class Objects:
 
     def _there(self, ref: ObjectRef) -> Json:
         if (row := self._found(ref)) is None:
-            raise TransientError(f"1C says that {ref} exists, but does not show it", code="odata_15")
+            text = Text(
+                f"1C says that {ref} exists, but does not show it", f"1С отвечает, что {ref} есть, но не показывает его"
+            )
+            raise TransientError(text, code="odata_15")
         return row

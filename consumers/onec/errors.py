@@ -146,7 +146,10 @@ def outcome_of(error: RefusalError) -> OutcomeError:
     status = error.answer.status
     problem = read_problem(error.answer.body)
     rule = _rule(status, problem, write=error.write)
-    reason = refused("1C", error.what, f"HTTP {status}{f', code {problem.code}' if problem.code else ''}")
+    told = Text.of(f"HTTP {status}")
+    if problem.code:
+        told = Text(f"{told.en}, code {problem.code}", f"{told.ru}, код {problem.code}")
+    reason = refused("1C", error.what, told)
     code = f"odata_{problem.code}" if problem.code else f"http_{status}"
     return refusal(rule, reason, text=problem.text, code=code, retry_after=error.answer.retry_after)
 

@@ -25,6 +25,7 @@ from core import values
 from core.errors import ConfigurationError, PermanentError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
+from core.texts import Text
 
 _OWN_PREFIX = "attr_"  # of an attribute that a message names itself
 _PLACEHOLDER = re.compile(r"\{(@?[^{}\s]+)\}")
@@ -62,8 +63,12 @@ class TaskInputs:
         if found is None and spec.default is not None:
             return attribute, spec.default
         if found is None and spec.required:
-            names = " or ".join(spec.sources or (attribute,))
-            raise PermanentError(f"There is no value for {attribute}: give {names}", code="missing_value")
+            names = spec.sources or (attribute,)
+            reason = Text(
+                f"There is no value for {attribute}: give {' or '.join(names)}",
+                f"{attribute}: нет значения, укажите {' или '.join(names)}",
+            )
+            raise PermanentError(reason, code="missing_value")
         return found
 
     def own_attributes(self) -> dict[str, Any]:
@@ -112,7 +117,8 @@ class ObjectFields:
                     keys[each.slot.name] = column
         for base, told in types.items():
             if told.spec.constant is None:
-                raise values.BadValueError(told.name, told.value, f"needed without a value for {base}")
+                wanted = Text(f"needed without a value for {base}", f"ещё и {base}, тип без значения не нужен")
+                raise values.BadValueError(told.name, told.value, wanted)
         if new and topic.kind != "catalog" and "Date" in entity.properties:
             # Without a date 1C may refuse the object, or file it in the year 1.
             fields.setdefault("Date", datetime.now(self._zone).replace(tzinfo=None).isoformat(timespec="seconds"))
@@ -122,7 +128,11 @@ class ObjectFields:
         name, value, spec, slot = given.name, given.value, given.spec, given.slot
         kind = spec.type if told is None else values.text(told.value)
         if told is not None and spec.type is not None and full_kind(kind or "") != full_kind(spec.type):
-            raise values.BadValueError(told.name, told.value, f"the type {spec.type}, which ONEC_MAPPING_FILE tells")
+            wanted = Text(
+                f"the type {spec.type}, which ONEC_MAPPING_FILE tells",
+                f"тип {spec.type}, как сказано в ONEC_MAPPING_FILE",
+            )
+            raise values.BadValueError(told.name, told.value, wanted)
         if spec.lookup is not None and spec.entity is not None:
             value = self._references.find(name, value, spec.entity, spec.lookup, metadata)
         try:
@@ -162,12 +172,21 @@ def _named(inputs: TaskInputs, entity: EntityType) -> Iterator[_Given]:
         name = f"{_OWN_PREFIX}{attribute}"
         slot = slot_of(entity, attribute)
         if slot is None or OURS & {slot.name, slot.name.removesuffix("_Key")}:
-            problem = "has no such attribute" if slot is None else "does not let it be set"
-            raise PermanentError(
-                f"{name}: {entity.name} {problem}; {entity.near(attribute).en}", code="unknown_attribute"
+            if slot is None:
+                problem = Text("has no such attribute", "нет такого реквизита")
+            else:
+                problem = Text("does not let it be set", "этот реквизит задать нельзя")
+            close = entity.near(attribute)
+            reason = Text(
+                f"{name}: {entity.name} {problem.en}; {close.en}", f"{name}: у {entity.name} {problem.ru}; {close.ru}"
             )
+            raise PermanentError(reason, code="unknown_attribute")
         if slot.name in seen:
-            raise values.BadValueError(name, value, f"given once: {seen[slot.name]} is the same attribute")
+            wanted = Text(
+                f"given once: {seen[slot.name]} is the same attribute",
+                f"одно значение, а {seen[slot.name]} – тот же реквизит",
+            )
+            raise values.BadValueError(name, value, wanted)
         seen[slot.name] = name
         yield _Given(name, value, FieldSpec(sources=(name,)), slot, declared_type(inputs.task, name), is_own=True)
 

@@ -52,9 +52,11 @@ class OneCHandler(BaseMessageHandler):
         topic = self._mapping.topics.get(task.topic)
         if topic is None:
             known = ", ".join(sorted(self._mapping.topics))
-            raise PermanentError(
-                f"1C has no topic {task.topic!r}; ONEC_MAPPING_FILE maps {known}", code="unknown_topic"
+            reason = Text(
+                f"1C has no topic {task.topic!r}; ONEC_MAPPING_FILE maps {known}",
+                f"1C: топика {task.topic!r} нет; в ONEC_MAPPING_FILE есть {known}",
             )
+            raise PermanentError(reason, code="unknown_topic")
         if isinstance(topic, ServiceTopic):
             return self._services.call(task, topic, message.ensure_ours)
         if topic.operation == "update":
@@ -99,7 +101,8 @@ class OneCHandler(BaseMessageHandler):
         ref = self._target(task, topic)
         body = self._fields.for_update(task, topic)
         if not body.fields and topic.action is None:
-            raise PermanentError("The message names nothing to update", code="nothing_to_update")
+            reason = Text("The message names nothing to update", "В сообщении не сказано, что изменить")
+            raise PermanentError(reason, code="nothing_to_update")
         made = self._objects.updated(ref, body, guard=guard)
         if topic.action is not None:
             # A posted document that was changed must be posted once more; posting twice does no harm.
@@ -109,15 +112,19 @@ class OneCHandler(BaseMessageHandler):
     def _target(self, task: CamundaTask, topic: ODataTopic) -> ObjectRef:
         found = TaskInputs(task).first(*topic.target)
         if found is None:
-            names = " or ".join(topic.target)
-            raise PermanentError(f"There is no object to update: give its guid in {names}", code="no_target")
+            reason = Text(
+                f"There is no object to update: give its guid in {' or '.join(topic.target)}",
+                f"Не сказано, какой объект изменить: укажите его guid в {' или '.join(topic.target)}",
+            )
+            raise PermanentError(reason, code="no_target")
         name, value = found
         text = values.text(value)
         if (guid := as_guid(text)) is not None:
             return ObjectRef(topic.entity, guid)
         ref = object_ref(text)
         if ref is None or ref.entity != topic.entity:
-            raise values.BadValueError(name, value, f"a guid or {topic.entity}/guid")
+            wanted = Text(f"a guid or {topic.entity}/guid", f"guid или {topic.entity}/guid")
+            raise values.BadValueError(name, value, wanted)
         return ref
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from consumers.onec.literals import as_guid, is_entity_name, object_ref
 from core import values
 from core.errors import PermanentError
+from core.texts import Text
 
 STRING, NUMBER, MOMENT, FLAG, GUID = "Edm.String", "Edm.Double", "Edm.DateTime", "Edm.Boolean", "Edm.Guid"
 WHOLE = frozenset({"Edm.Int16", "Edm.Int32", "Edm.Int64"})
@@ -41,12 +42,15 @@ _READINGS = (
 class AmbiguousTypeError(PermanentError):
     """A value that may be meant as one of several types; the text says how the type is told."""
 
-    def __init__(self, name: str, value: Any, readings: str) -> None:
-        super().__init__(
-            f"{name}: {values.shown(value)} may be meant as {readings}: tell its type, as {name}_Type in the message "
-            "or as type in ONEC_MAPPING_FILE",
-            code="ambiguous_type",
+    def __init__(self, name: str, value: Any, readings: Text) -> None:
+        shown = values.shown(value)
+        text = Text(
+            f"{name}: {shown} may be meant as {readings.en}: tell its type, as {name}_Type in the message or as type "
+            "in ONEC_MAPPING_FILE",
+            f"{name}: {shown} можно понять как {readings.ru}: укажите тип, как {name}_Type в сообщении или как type в "
+            "ONEC_MAPPING_FILE",
         )
+        super().__init__(text, code="ambiguous_type")
 
 
 def full_kind(text: str) -> str | None:
@@ -80,15 +84,23 @@ def kind_of(name: str, value: Any, declared: str | None) -> str:
     if isinstance(value, int | float):
         return NUMBER
     if not isinstance(value, str):
-        raise values.BadValueError(name, value, "one value: a text, a number, true or false, a date, Catalog_X/guid")
+        wanted = Text(
+            "one value: a text, a number, true or false, a date, Catalog_X/guid",
+            "одно значение: текст, число, true или false, дата, Catalog_X/guid",
+        )
+        raise values.BadValueError(name, value, wanted)
     if (ref := object_ref(value)) is not None:
         return f"{_NAMESPACE}{ref.entity}"
     if as_guid(value) is not None:
-        raise AmbiguousTypeError(name, value, f"{STRING}, {GUID} or a reference (write that as Catalog_X/guid)")
+        readings = Text(
+            f"{STRING}, {GUID} or a reference (write that as Catalog_X/guid)",
+            f"{STRING}, {GUID} или ссылку (её пишите как Catalog_X/guid)",
+        )
+        raise AmbiguousTypeError(name, value, readings)
     engine = _OF_THE_ENGINE.get(declared[:1].lower() + declared[1:]) if declared else None
     if engine is not None:
         return engine
     for pattern, kind in _READINGS:
         if pattern.fullmatch(value.strip()):
-            raise AmbiguousTypeError(name, value, f"{STRING} or {kind}")
+            raise AmbiguousTypeError(name, value, Text(f"{STRING} or {kind}", f"{STRING} или {kind}"))
     return STRING

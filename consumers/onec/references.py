@@ -11,6 +11,7 @@ from consumers.onec.literals import as_guid, object_ref, string
 from consumers.onec.metadata import Metadata
 from core import values
 from core.errors import ConfigurationError, PermanentError
+from core.texts import Text
 
 # Characters, and bytes as they stand in the address: with more the query would be longer than web servers take.
 _LONGEST, _LONGEST_QUOTED = 150, 1000
@@ -31,20 +32,33 @@ class References:
         if (guid := as_guid(text)) is not None:
             return guid
         if len(text) > _LONGEST or len(quote(text)) > _LONGEST_QUOTED:
-            raise values.BadValueError(name, value, f"a text of at most {_LONGEST} characters to look for")
+            wanted = Text(
+                f"a text of at most {_LONGEST} characters to look for ({_LONGEST_QUOTED} in an address)",
+                f"текст для поиска не длиннее {_LONGEST} знаков (в адресе – {_LONGEST_QUOTED})",
+            )
+            raise values.BadValueError(name, value, wanted)
         slot = slot_of(metadata.entity(entity), attribute)
         if slot is None or slot.property.type != "Edm.String" or slot.composite or slot.kind_of:
-            raise ConfigurationError(
+            close = metadata.entity(entity).near(attribute)
+            unknown = Text(
                 f"1C: {entity} has no text {attribute!r} to look for {name} in (lookup in ONEC_MAPPING_FILE); "
-                f"{metadata.entity(entity).near(attribute).en}",
-                code="attribute_unknown",
+                f"{close.en}",
+                f"1C: у {entity} нет текстового реквизита {attribute!r}, чтобы искать по нему {name} (lookup в "
+                f"ONEC_MAPPING_FILE); {close.ru}",
             )
+            raise ConfigurationError(unknown, code="attribute_unknown")
         condition = f"{attribute} eq {string(text)} and DeletionMark eq false"
         page = self._client.query(entity, filter=condition, select="Ref_Key", top=2, allowed_only=1)
         found = [key for row in rows_of(page) if (key := as_guid(row.get("Ref_Key"))) is not None]
         if len(found) == 1:
             return found[0]
-        problem = "is not found" if not found else "is there more than once"
-        raise PermanentError(
-            f"{name}: {values.shown(value)} {problem} in {entity} by {attribute}; give its guid", code="reference"
+        shown = values.shown(value)
+        if found:
+            problem = Text("is there more than once", "найдено не один раз")
+        else:
+            problem = Text("is not found", "не найдено")
+        reason = Text(
+            f"{name}: {shown} {problem.en} in {entity} by {attribute}; give its guid",
+            f"{name}: {shown} {problem.ru} в {entity} по {attribute}; укажите guid",
         )
+        raise PermanentError(reason, code="reference")

@@ -16,6 +16,7 @@ from consumers.onec.mapping import ServiceTopic
 from core.errors import AmbiguousError, BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import CamundaTask
 from core.results import Done, with_warnings
+from core.texts import Text
 from runtime.http import Guard
 from runtime.json_answers import read_answer, result_of
 
@@ -40,7 +41,7 @@ class HttpServices:
             answer = self._client.call_service(topic.address, body, task.task_id, guard)
         except RefusalError as refused:
             raise service_outcome_of(refused, topic.address) from None
-        told, notes = result_of(answer, f"The HTTP service {topic.address} of 1C")
+        told, notes = result_of(answer, _title(topic.address))
         view = {"id": task.task_id, "title": topic.address, "status": "done", **told}
         return Done(with_warnings({"result": {"task": view}, "success": True}, notes))
 
@@ -55,15 +56,23 @@ def service_outcome_of(refused: RefusalError, name: str) -> OutcomeError:
             # What an exception in the service's code looks like: repeated like any fault, not as a doubt.
             return TransientError(outcome.text, code=outcome.code)
         return outcome
+    who = _title(name)
     if status == 503:  # this service asks for patience; the rest of 1C works on
-        reason = f"The HTTP service {name} of 1C is busy (HTTP 503)"
-        return PartialOutageError(reason, code="http_503", retry_after=refused.answer.retry_after or _PATIENCE)
+        busy = Text(f"{who.en} is busy (HTTP 503)", f"{who.ru} занят (HTTP 503)")
+        return PartialOutageError(busy, code="http_503", retry_after=refused.answer.retry_after or _PATIENCE)
     text, code = _told(own)
-    reason = f"The HTTP service {name} of 1C refused the task (HTTP {status}): {text[:TEXT_LIMIT]}"
+    why = text[:TEXT_LIMIT]
+    reason = Text(
+        f"{who.en} refused the task (HTTP {status}): {why}", f"{who.ru}: отказ выполнить задачу (HTTP {status}): {why}"
+    )
     kind: type[OutcomeError] = PermanentError if status < 500 else TransientError
     return (BusinessError if status == 422 else kind)(
         reason, code=code or f"http_{status}", retry_after=refused.answer.retry_after
     )
+
+
+def _title(name: str) -> Text:
+    return Text(f"The HTTP service {name} of 1C", f"HTTP-сервис {name} в 1С")
 
 
 def _told(body: Mapping[str, Any]) -> tuple[str, str | None]:

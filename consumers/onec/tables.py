@@ -13,6 +13,7 @@ from typing import Any
 from consumers.onec.literals import as_guid
 from core import values
 from core.errors import TransientError
+from core.texts import Text
 
 Json = dict[str, Any]
 
@@ -51,16 +52,25 @@ def require_distinct(table: str, rows: Sequence[Json], column: str) -> None:
     for number, row in enumerate(rows, 1):
         key = _key(row.get(column))
         if key is None:
-            raise values.BadValueError(f"{table}[{number}]", row, f"a row with {column}, by which rows are told apart")
+            wanted = Text(
+                f"a row with {column}, by which rows are told apart",
+                f"строка со значением {column}, по которому строки различаются",
+            )
+            raise values.BadValueError(f"{table}[{number}]", row, wanted)
         if key in seen:
-            raise values.BadValueError(f"{table}[{number}].{column}", row[column], "different from that of other rows")
+            wanted = Text("different from that of other rows", "значение, которого нет в других строках")
+            raise values.BadValueError(f"{table}[{number}].{column}", row[column], wanted)
         seen.add(key)
 
 
 def merged(table: str, rows: Sequence[Json], current: Any, column: str) -> list[Json]:
     """Those that are there, with what the message says of each; new ones behind them."""
     if not isinstance(current, list) or not all(isinstance(each, Mapping) for each in current):
-        raise TransientError(f"1C does not show the rows of {table}: writing some would delete the others", code="rows")
+        text = Text(
+            f"1C does not show the rows of {table}: writing some would delete the others",
+            f"1С не показывает строки {table}: запись части строк удалила бы остальные",
+        )
+        raise TransientError(text, code="rows")
     # Links that 1C adds to what it tells are nothing to write.
     all_rows = [{name: value for name, value in row.items() if "@" not in name} for row in current]
     places = {_key(row.get(column)): place for place, row in enumerate(all_rows)}

@@ -25,6 +25,7 @@ from core import values
 from core.errors import ConfigurationError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from core.texts import Text
 from runtime.unseen import UnseenTasks
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,11 @@ class OneCTracker(BaseTracker):
         self._finishes = mapping.tracked()
         self._publication = Publication(client, mapping.entities, settings.metadata_ttl)
         self._finished = FinishedObjects(client, settings.page_size, lambda: datetime.now(zone).replace(tzinfo=None))
-        self._unseen = UnseenTasks("1C", "give the rights to the infobase user of ONEC_USERNAME again")
+        advice = Text(
+            "give the rights to the infobase user of ONEC_USERNAME again",
+            "верните права пользователю базы из ONEC_USERNAME",
+        )
+        self._unseen = UnseenTasks("1C", advice)
         self._unclear: set[ObjectRef] = set()  # may stand in rows that this check could not read
 
     @classmethod
@@ -129,10 +134,11 @@ class OneCTracker(BaseTracker):
             if len(readable) < len(page["value"]):
                 self._note_unclear(completion.entity, set(portion) - rows.keys(), len(page["value"]) - len(readable))
             if not rows.keys() <= set(portion):
-                raise ConfigurationError(
+                reason = Text(
                     f"1C ignores the filter by Ref_Key of {completion.entity}: objects cannot be recognised",
-                    code="key_filter",
+                    f"1С не учитывает фильтр по Ref_Key у {completion.entity}: объекты нельзя узнать",
                 )
+                raise ConfigurationError(reason, code="key_filter")
             found |= rows
         return found
 
@@ -154,7 +160,11 @@ class OneCTracker(BaseTracker):
         completions: Mapping[str, Completion],
     ) -> Verdict:
         if ref is None:
-            return Rejected(f"The sent message names no object of 1C but {task.external_id!r}", code="no_external_id")
+            reason = Text(
+                f"The sent message names no object of 1C but {task.external_id!r}",
+                f"В отправленном сообщении вместо объекта 1С указано {task.external_id!r}",
+            )
+            return Rejected(reason, code="no_external_id")
         row = states.get(ref)
         if ref in self._unclear:
             return Pending()
@@ -167,7 +177,9 @@ class OneCTracker(BaseTracker):
             return Pending()
         view = task_view(ref, row, completion.finish)
         if state == "failed":
-            return Rejected(f"{ref} ended as {view['status']!r} in 1C", code="task_failed")
+            status = repr(view["status"])
+            reason = Text(f"{ref} ended as {status} in 1C", f"{ref}: в 1С завершено со статусом {status}")
+            return Rejected(reason, code="task_failed")
         return Completed({"result": {"task": _with_answer(view, completion)}})
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 from consumers.openproject.reading import href_of, linked_number, number_of, text_of
 from core import values
+from core.texts import Text
 from runtime.json_client import Json
 
 _TEXTS = ("name", "value", "label", "identifier", "login", "email", "short")
 _SHOWN = 20
+
+NONE = Text("none", "ни одного")  # in place of a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,13 @@ def matching(choices: Sequence[Choice], value: Any) -> list[Choice]:
     )
 
 
-def listed(choices: Sequence[Choice]) -> str:
+def listed(choices: Sequence[Choice]) -> Text:
     """`Да (31), Нет (32)`, for people."""
-    shown = ", ".join(f"{choice.title} ({choice.id})" for choice in choices[:_SHOWN])
-    more = f" and {len(choices) - _SHOWN} more" if len(choices) > _SHOWN else ""
-    return f"{shown or 'none'}{more}"
+    if not choices:
+        return NONE
+    shown = Text.of(", ".join(f"{choice.title} ({choice.id})" for choice in choices[:_SHOWN]))
+    more = len(choices) - _SHOWN
+    return Text(f"{shown.en} and {more} more", f"{shown.ru} и ещё {more}") if more > 0 else shown
 
 
 def _title(links: Any) -> str | None:

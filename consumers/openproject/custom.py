@@ -15,6 +15,7 @@ from consumers.openproject.schemas import CustomField, Fields, Schemas
 from core import values
 from core.errors import PermanentError
 from core.inputs import Inputs
+from core.texts import Text
 from runtime.json_client import Json
 
 _PREFIX = "cf_"
@@ -42,10 +43,11 @@ class CustomValues:
         self._zone = zone
         self._key_field = key_field.casefold()
 
-    def of(self, inputs: Inputs, fields: Fields, where: str) -> tuple[Json, Json, list[str]]:
+    def of(self, inputs: Inputs, fields: Fields, where: Text) -> tuple[Json, Json, list[str]]:
         """Values for the top level and for `_links`, and what people should know. Raises an outcome.
 
-        A name that means no field is refused: it would be dropped without a word. `where` names the place for people.
+        A name that means no field is refused: it would be dropped without a word. `where` names the place for people,
+        in Russian in the genitive case.
         """
         plain: Json = {}
         links: Json = {}
@@ -55,15 +57,18 @@ class CustomValues:
             if self._is_key(field, fields):
                 warnings.append(f"{given.name}: not written, the field keeps the Camunda task id")
             elif not field.is_writable:
-                why = "OpenProject calculates it" if field.type == "CalculatedValue" else "it may not be written"
-                raise PermanentError(f"{given.name}: {why}", code="read_only_field")
+                if field.type == "CalculatedValue":
+                    why = Text("OpenProject calculates it", "его вычисляет OpenProject")
+                else:
+                    why = Text("it may not be written", "записывать его нельзя")
+                raise PermanentError(why.led_by(f"{given.name}: "), code="read_only_field")
             elif field.is_linked:
                 links[field.name] = self._chosen(given, fields)
             else:
                 plain[field.name] = self._plain(given)
         return plain, links, warnings
 
-    def _given(self, inputs: Inputs, fields: Fields, where: str, warnings: list[str]) -> Iterator[_Given]:
+    def _given(self, inputs: Inputs, fields: Fields, where: Text, warnings: list[str]) -> Iterator[_Given]:
         """One for each field. What comes first wins over the next: variables, extension properties, parameters."""
         found: dict[str, _Given] = {}
         for source in (inputs.variables, inputs.extensions, inputs.parameters):
@@ -82,23 +87,32 @@ class CustomValues:
                     continue
                 other = here.setdefault(one.field.name, one)
                 if other.value != value and not self._is_key(one.field, fields):
-                    raise PermanentError(
-                        f"{other.name} and {name} are the same field with different values", code="bad_value"
+                    reason = Text(
+                        f"{other.name} and {name} are the same field with different values",
+                        f"{other.name} и {name} – одно поле с разными значениями",
                     )
+                    raise PermanentError(reason, code="bad_value")
             found = here | found
         yield from found.values()
 
     def _is_key(self, field: CustomField, fields: Fields) -> bool:
         return not fields.of_projects and self._key_field in (field.name.casefold(), field.title.casefold())
 
-    def _field(self, name: str, fields: Fields, where: str) -> CustomField:
+    def _field(self, name: str, fields: Fields, where: Text) -> CustomField:
         title = name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else name
         found = self._schemas.find(fields, title)
         if not found:
-            raise PermanentError(f"{name}: {where} has no such custom field", code="unknown_field")
+            reason = Text(
+                f"{name}: {where.en} has no such custom field", f"{name}: у {where.ru} нет такого настраиваемого поля"
+            )
+            raise PermanentError(reason, code="unknown_field")
         if len(found) > 1:
             names = ", ".join(one.name for one in found)
-            raise PermanentError(f"{name}: {where} has several such custom fields: {names}", code="unknown_field")
+            reason = Text(
+                f"{name}: {where.en} has several such custom fields: {names}",
+                f"{name}: у {where.ru} несколько таких настраиваемых полей: {names}",
+            )
+            raise PermanentError(reason, code="unknown_field")
         return found[0]
 
     def _chosen(self, given: _Given, fields: Fields) -> Any:
@@ -124,7 +138,11 @@ class CustomValues:
             found = [choice for choice in known if choice.id == number]
         if len(found) == 1:
             return found[0]
-        wanted = f"one choice, it may be {listed(found)}" if found else f"one of {listed(known)}"
+        those = listed(found or known)
+        if found:
+            wanted = Text(f"one choice, it may be {those.en}", f"один вариант, а это может быть {those.ru}")
+        else:
+            wanted = Text(f"one of {those.en}", f"один из вариантов: {those.ru}")
         raise values.BadValueError(given.name, value, wanted)
 
     def _plain(self, given: _Given) -> Any:
@@ -143,7 +161,10 @@ class CustomValues:
             case "String" | "Link":
                 return values.text(value)
             case other:
-                raise PermanentError(f"{name}: fields of type {other!r} are not known here", code="unknown_field")
+                reason = Text(
+                    f"{name}: fields of type {other!r} are not known here", f"{name}: поля типа {other!r} неизвестны"
+                )
+                raise PermanentError(reason, code="unknown_field")
 
 
 def is_custom_name(name: str) -> bool:

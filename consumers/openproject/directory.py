@@ -17,6 +17,7 @@ from consumers.openproject.reading import number_of
 from consumers.openproject.remembered import Remembered
 from core import values
 from core.errors import PermanentError
+from core.texts import Text
 
 _LOGIN = re.compile(r"[a-zA-Z0-9_@.+-]*[a-zA-Z_@][a-zA-Z0-9_@.+-]*")
 
@@ -42,7 +43,11 @@ class Directory:
             return self._find("type", path, value)
         types = self._choices(path)
         if not types:
-            raise UnknownNameError(f"OpenProject project {project} has no work package types", code="no_types")
+            text = Text(
+                f"OpenProject project {project} has no work package types",
+                f"OpenProject: у проекта {project} нет типов рабочих пакетов",
+            )
+            raise UnknownNameError(text, code="no_types")
         return types[0]
 
     def status(self, value: Any) -> Choice:
@@ -89,20 +94,22 @@ class Directory:
 
     def _find(self, what: str, path: str, value: Any) -> Choice:
         choices: Sequence[Choice] = ()
+        given = f"{what}: {values.shown(value)}"
         for age in self._remembered.ages():
             choices = self._choices(path, age)
             found = matching(choices, value)
             if len(found) == 1:
                 return found[0]
             if found:
-                raise UnknownNameError(
-                    f"{what}: {values.shown(value)} may be {listed(found)}: give the id", code=f"unknown_{what}"
-                )
-        raise UnknownNameError(
-            f"{what}: {values.shown(value)} is unknown to OpenProject or hidden from the token's user; there are: "
-            f"{listed(choices)}",
-            code=f"unknown_{what}",
+                those = listed(found)
+                text = Text(f"{given} may be {those.en}: give the id", f"{given} может означать {those.ru}: укажите id")
+                raise UnknownNameError(text, code=f"unknown_{what}")
+        known = listed(choices)
+        text = Text(
+            f"{given} is unknown to OpenProject or hidden from the token's user; there are: {known.en}",
+            f"{given} – в OpenProject этого нет, или пользователю маркера это не видно; варианты: {known.ru}",
         )
+        raise UnknownNameError(text, code=f"unknown_{what}")
 
     def _choices(self, path: str, max_age: float | None = None) -> Sequence[Choice]:
         kind = _KINDS.get(path.rpartition("/")[2], path.rpartition("/")[2])

@@ -36,7 +36,8 @@ class MissingRightError(PartialOutageError):
     """The token's user may not do this here: the message waits for the right, the others flow."""
 
     def __init__(self, reason: str | Text, *, code: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(reason, code=code, retry_after=retry_after or RIGHT_WAIT, part="a right of the token's user")
+        part = Text("a right of the token's user", "право пользователя маркера")
+        super().__init__(reason, code=code, retry_after=retry_after or RIGHT_WAIT, part=part)
 
 
 class UpdateConflictError(TransientError):

@@ -28,6 +28,7 @@ from core import values
 from core.errors import PartialOutageError, PermanentError, TransientError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
+from core.texts import Text
 from runtime.json_client import Json
 
 _SUBJECT_LIMIT = 255  # characters
@@ -87,7 +88,8 @@ class WorkPackageFields:
         }
         links: Json = {"project": link("projects", project), "type": link("types", kind.id)}
         links |= self._links(inputs, project, defaults=True)
-        own, own_links, own_warnings = self._custom.of(inputs, fields, f"type {kind.title} in project {project}")
+        where = Text(f"type {kind.title} in project {project}", f"типа {kind.title} в проекте {project}")
+        own, own_links, own_warnings = self._custom.of(inputs, fields, where)
         body |= {**own, key.name: task.task_id}
         body["_links"] = links | own_links
         return Draft(project, body, key.name, [*warnings, *own_warnings, *inputs.empty_dates()])
@@ -99,7 +101,11 @@ class WorkPackageFields:
         links = work_package.get("_links")
         project, kind = linked_number(links, "project"), linked_number(links, "type")
         if project is None or kind is None:
-            raise TransientError(f"OpenProject does not tell project and type of {number}", code="bad_answer")
+            reason = Text(
+                f"OpenProject does not tell project and type of {number}",
+                f"OpenProject не сообщает проект и тип рабочего пакета {number}",
+            )
+            raise TransientError(reason, code="bad_answer")
         if (named := inputs.first(*names.PROJECT)) and self._directory.project(named[1]).id != project:
             warnings.append(f"{named[0]}: work package {number} is in project {project} and stays there")
         changed = self._links(inputs, project, defaults=False)
@@ -110,7 +116,8 @@ class WorkPackageFields:
                 kind, is_milestone = wanted.id, wanted.row.get("isMilestone") is True
                 changed["type"] = link("types", kind)
         fields = self._schemas.of_existing(work_package, number, project, kind)
-        own, own_links, own_warnings = self._custom.of(inputs, fields, f"work package {number}")
+        where = Text(f"work package {number}", f"рабочего пакета {number}")
+        own, own_links, own_warnings = self._custom.of(inputs, fields, where)
         body: Json = {
             **self._texts(inputs),
             **self._dates(inputs, warnings, is_milestone=is_milestone, new=False),
@@ -126,11 +133,13 @@ class WorkPackageFields:
         found = inputs.first(*names.PROJECT)
         value = found[1] if found else self._settings.default_project
         if value is None:
-            raise PermanentError(
+            reason = Text(
                 "The message names no project: give `project` (name, identifier or id) or set "
                 "OPENPROJECT_DEFAULT_PROJECT",
-                code="no_project",
+                "В сообщении не указан проект: задайте `project` (имя, идентификатор или id) или "
+                "OPENPROJECT_DEFAULT_PROJECT",
             )
+            raise PermanentError(reason, code="no_project")
         return self._directory.project(value)
 
     def _type(self, inputs: Inputs, project: int, *, milestone: bool) -> Choice:
@@ -139,24 +148,35 @@ class WorkPackageFields:
         kind = self._directory.work_package_type(project, found[1] if found else default)
         if milestone and kind.row.get("isMilestone") is False:
             name = found[0] if found else "OPENPROJECT_MILESTONE_TYPE"
-            raise PermanentError(f"{name}: {kind.title} is no type of milestones", code="no_milestone")
+            reason = Text(f"{name}: {kind.title} is no type of milestones", f"{name}: {kind.title} – не тип для вех")
+            raise PermanentError(reason, code="no_milestone")
         return kind
 
     def _key_field(self, fields: Fields, project: int, title: str) -> CustomField:
         found = self._schemas.find(fields, self._settings.key_field)
         if len(found) == 1 and found[0].type == "String":
             return found[0]
-        problem = f"is of type {found[0].type}, not a text," if found else "is not switched on"
-        if len(found) > 1:
-            problem = f"exists as {', '.join(one.name for one in found)}: set OPENPROJECT_KEY_FIELD to one of them,"
+        if not found:
+            problem = Text("is not switched on", "не включено")
+        elif len(found) == 1:
+            kind = found[0].type
+            problem = Text(f"is of type {kind}, not a text,", f"имеет тип {kind}, а нужен текст")
+        else:
+            called = ", ".join(one.name for one in found)
+            problem = Text(
+                f"exists as {called}: set OPENPROJECT_KEY_FIELD to one of them,",
+                f"есть не одно: {called}; укажите одно из них в OPENPROJECT_KEY_FIELD",
+            )
+        name = repr(self._settings.key_field)
+        reason = Text(
+            f"OpenProject: the custom field {name} (OPENPROJECT_KEY_FIELD), which keeps the Camunda task id, "
+            f"{problem.en} for type {title} in project {project}: without it a task could be created twice",
+            f"OpenProject: настраиваемое поле {name} (OPENPROJECT_KEY_FIELD), где хранится id задачи Camunda, для типа "
+            f"{title} в проекте {project} {problem.ru}; без него задача могла бы быть создана дважды",
+        )
         # Of one type in one project: the messages of others need not wait for it.
         raise PartialOutageError(
-            f"OpenProject: the custom field {self._settings.key_field!r} (OPENPROJECT_KEY_FIELD), which keeps the "
-            f"Camunda task id, {problem} for type {title} in project {project}: without it a task could be created "
-            "twice",
-            code="key_field",
-            retry_after=RIGHT_WAIT,
-            part=f"project {project}",
+            reason, code="key_field", retry_after=RIGHT_WAIT, part=Text(f"project {project}", f"проект {project}")
         )
 
     def _texts(self, inputs: Inputs) -> Json:
@@ -226,7 +246,8 @@ def _duration(name: str, value: Any) -> str:
         return text
     number = Decimal(str(values.number(name, value)))
     if not 0 <= number <= _MOST_HOURS:
-        raise values.BadValueError(name, value, "a number of hours or a duration such as PT2H30M")
+        wanted = Text("a number of hours or a duration such as PT2H30M", "число часов или длительность вида PT2H30M")
+        raise values.BadValueError(name, value, wanted)
     minutes, rest = divmod(round(number * 3600), 60)
     hours, minutes = divmod(minutes, 60)
     return f"PT{hours}H" + (f"{minutes}M" if minutes else "") + (f"{rest}S" if rest else "")

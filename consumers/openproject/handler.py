@@ -29,6 +29,7 @@ from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentErro
 from core.inputs import Inputs
 from core.messages import IncomingMessage
 from core.results import Accepted, Done, Result, with_warnings
+from core.texts import Text
 from runtime.claims import KeyClaims, again, busy
 from runtime.http import Guard
 from runtime.json_client import Json
@@ -115,7 +116,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         for message in messages:
             key = message.task.task_id
             if not self._claims.take(key):
-                yield message, busy("task", self._wait)
+                yield message, busy(self._wait)
                 continue
             owned.add(key)
             try:
@@ -146,15 +147,24 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         # A request that nobody heard of any more may be running still: the server gets time to finish it.
         if job.message.redelivered:
             self._claims.doubt(job.key, self._wait)
-            return again("An earlier worker may be creating this task still", "redelivered", self._wait)
+            reason = Text(
+                "An earlier worker may be creating this task still", "Возможно, прежний воркер ещё создаёт эту задачу"
+            )
+            return again(reason, "redelivered", self._wait)
         if self._claims.is_in_doubt(job.key):
-            reason = "OpenProject may be creating this task still, for another message of it"
+            reason = Text(
+                "OpenProject may be creating this task still, for another message of it",
+                "Возможно, OpenProject ещё создаёт эту задачу по другому её сообщению",
+            )
             return again(reason, "key_in_doubt", self._wait)
         try:
             path = f"projects/{job.draft.project}/work_packages"
             made = self._client.write("POST", path, job.draft.body, job.message.ensure_ours)
             if number_of(made) is None:
-                raise AmbiguousError("OpenProject's answer to the creation has no id", code="bad_answer")
+                without = Text(
+                    "OpenProject's answer to the creation has no id", "OpenProject: в ответе на создание нет id"
+                )
+                raise AmbiguousError(without, code="bad_answer")
         except AmbiguousError as error:
             return self._looked_up(job, error)
         except OutcomeError as error:
@@ -196,19 +206,22 @@ class OpenProjectTaskHandler(BaseMessageHandler):
             return self._update(message)
         if task.topic == CREATE_PROJECT:
             return self._projects.create(message)
-        raise PermanentError(
-            f"OpenProject has no topic {task.topic!r}; supported are {', '.join(SUPPORTED_TOPICS)}",
-            code="unknown_topic",
+        known = ", ".join(SUPPORTED_TOPICS)
+        reason = Text(
+            f"OpenProject has no topic {task.topic!r}; supported are {known}",
+            f"OpenProject: топика {task.topic!r} нет; есть {known}",
         )
+        raise PermanentError(reason, code="unknown_topic")
 
     def _update(self, message: IncomingMessage) -> Done:
         inputs = Inputs(message.task)
         found = inputs.first(*names.TARGET)
         if found is None:
-            raise PermanentError(
+            reason = Text(
                 "There is no work package to update: give its id (42, #42, PROJ-42) in work_package_id",
-                code="task_not_found",
+                "Не сказано, какой рабочий пакет изменить: укажите его id (42, #42, PROJ-42) в work_package_id",
             )
+            raise PermanentError(reason, code="task_not_found")
         work_package = self._work_packages.named(*found)
         number = number_of(work_package) or 0
         comment = inputs.text(*names.COMMENT)
@@ -228,9 +241,11 @@ class OpenProjectTaskHandler(BaseMessageHandler):
                 if not change.body:
                     if is_optional:
                         return current, change.warnings
-                    raise PermanentError(
-                        "The message names no field to update and no comment", code="nothing_to_update"
+                    nothing = Text(
+                        "The message names no field to update and no comment",
+                        "В сообщении нет ни полей для изменения, ни комментария",
                     )
+                    raise PermanentError(nothing, code="nothing_to_update")
                 # Repeating an update changes nothing, so a doubtful one is simply done again.
                 body = {**change.body, "lockVersion": current.get("lockVersion")}
                 made = self._client.write("PATCH", f"work_packages/{number}", body, message.ensure_ours)
@@ -238,9 +253,16 @@ class OpenProjectTaskHandler(BaseMessageHandler):
                 current = self._work_packages.read(number)
                 continue
             if number_of(made) is None:
-                raise TransientError("OpenProject's answer to the update has no id", code="bad_answer")
+                without = Text(
+                    "OpenProject's answer to the update has no id", "OpenProject: в ответе на изменение нет id"
+                )
+                raise TransientError(without, code="bad_answer")
             return made, change.warnings + kept.differences(change.body, made)
-        raise TransientError(f"Work package {number} is being changed by somebody else", code="UpdateConflict")
+        conflict = Text(
+            f"Work package {number} is being changed by somebody else",
+            f"Рабочий пакет {number} сейчас меняет кто-то другой",
+        )
+        raise TransientError(conflict, code="UpdateConflict")
 
     def _comment(self, number: int, text: str, guard: Guard) -> None:
         self._client.write("POST", f"work_packages/{number}/activities", {"comment": {"raw": text}}, guard)

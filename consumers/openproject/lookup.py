@@ -12,6 +12,7 @@ from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.errors import InvalidQueryError
 from consumers.openproject.reading import number_of
 from core.errors import ConfigurationError, OutcomeError, TransientError
+from core.texts import Text
 from runtime.json_client import Json
 
 KEYS_AT_ONCE = 50  # 36 characters each, and the address must stay below 8 KB
@@ -44,7 +45,10 @@ class WorkPackageLookup:
         if not unreadable or not missing:
             return found
         if len(keys) == 1:
-            reason = f"OpenProject's answer to whether the work package of task {keys[0]} exists cannot be read"
+            reason = Text(
+                f"OpenProject's answer to whether the work package of task {keys[0]} exists cannot be read",
+                f"OpenProject: ответ на вопрос, есть ли рабочий пакет задачи {keys[0]}, не читается",
+            )
             return {keys[0]: TransientError(reason, code="bad_answer")}
         middle = (len(missing) + 1) // 2
         for half in (missing[:middle], missing[middle:]):
@@ -62,13 +66,17 @@ class WorkPackageLookup:
                 rows += readable
                 unreadable += len(page) - len(readable)
         except InvalidQueryError as error:
-            raise ConfigurationError(
+            reason = Text(
                 f"OpenProject does not filter by {key_name}, which keeps the Camunda task id: tick “Used as a filter” "
-                f"and “For all projects” for this custom field ({error})",
-                code="key_filter",
-            ) from None
-        if rows and not any(str(row.get(key_name)) in keys for row in rows):
-            raise ConfigurationError(
-                f"OpenProject ignores the filter by {key_name}: work packages cannot be recognised", code="key_filter"
+                f"and “For all projects” for this custom field ({error.text.en})",
+                f"OpenProject не фильтрует по полю {key_name}, где хранится id задачи Camunda: отметьте у этого "
+                f"настраиваемого поля «Использовать как фильтр» и «Для всех проектов» ({error.text.ru})",
             )
+            raise ConfigurationError(reason, code="key_filter") from None
+        if rows and not any(str(row.get(key_name)) in keys for row in rows):
+            reason = Text(
+                f"OpenProject ignores the filter by {key_name}: work packages cannot be recognised",
+                f"OpenProject не учитывает фильтр по {key_name}: рабочие пакеты нельзя узнать",
+            )
+            raise ConfigurationError(reason, code="key_filter")
         return rows, unreadable

@@ -19,13 +19,16 @@ from core.errors import AmbiguousError, PermanentError, TransientError
 from core.inputs import Inputs, activity_name
 from core.messages import IncomingMessage
 from core.results import Done, with_warnings
+from core.texts import Text
 from runtime.json_client import Json
 
 # app/models/projects/identifier.rb of opf/openproject: which of the two holds is a setting of the server since 17.5.
 _IDENTIFIER = re.compile(r"(?![0-9]+$)[a-z0-9_-]{1,100}|[A-Z][A-Z0-9_]{0,9}")
-_WANTED = (
+_WANTED = Text(
     "1 to 100 of a-z, 0-9, - and _ and no number, or, where work packages are called PROJ-42, "
-    "1 to 10 of A-Z, 0-9 and _ that begin with a letter"
+    "1 to 10 of A-Z, 0-9 and _ that begin with a letter",
+    "от 1 до 100 знаков из a-z, 0-9, - и _, но не число, или, где рабочие пакеты называются PROJ-42, "
+    "от 1 до 10 знаков из A-Z, 0-9 и _, первый – буква",
 )
 _NAME_LIMIT = 255  # characters
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -72,16 +75,19 @@ class Projects:
                 if existing is None:
                     raise
         if given and str(existing.get("name")) != name:
-            raise PermanentError(
-                f"identifier: {given!r} is taken by the project {existing.get('name')!r}", code="identifier_taken"
+            owner = repr(existing.get("name"))
+            reason = Text(
+                f"identifier: {given!r} is taken by the project {owner}",
+                f"identifier: {given!r} уже занят, это проект {owner}",
             )
+            raise PermanentError(reason, code="identifier_taken")
         return _result(existing, warnings, duplicate=True)
 
     def _rest(self, inputs: Inputs, warnings: list[str]) -> Json:
         body: Json = {}
         if description := inputs.text(*names.DESCRIPTION):
             body["description"] = {"format": "markdown", "raw": description}
-        own, links, own_warnings = self._custom.of(inputs, self._schemas.of_projects(), "a project")
+        own, links, own_warnings = self._custom.of(inputs, self._schemas.of_projects(), Text("a project", "проекта"))
         warnings += own_warnings
         if (parent := inputs.first(*names.PROJECT_PARENT)) is not None:
             links["parent"] = {"href": self._directory.project(parent[1]).href}
@@ -94,7 +100,11 @@ class Projects:
             form = self._client.form("projects/form", {"name": classic, "identifier": classic})
             errors = embedded(form, "validationErrors")
             if not isinstance(errors, Mapping):
-                raise TransientError("OpenProject's form for a project says nothing of errors", code="bad_answer")
+                reason = Text(
+                    "OpenProject's form for a project says nothing of errors",
+                    "OpenProject: форма проекта ничего не говорит об ошибках",
+                )
+                raise TransientError(reason, code="bad_answer")
             return "identifier" in errors
 
         return self._remembered.read("semantic identifiers", ask)
@@ -115,7 +125,11 @@ def _result(project: Json, warnings: list[str], *, duplicate: bool) -> Done:
     number = number_of(project)
     if number is None:
         # It exists, and is found by its identifier when the message comes again.
-        raise AmbiguousError("OpenProject's answer to the creation of a project has no id", code="bad_answer")
+        reason = Text(
+            "OpenProject's answer to the creation of a project has no id",
+            "OpenProject: в ответе на создание проекта нет id",
+        )
+        raise AmbiguousError(reason, code="bad_answer")
     view = {"id": str(number), "title": project.get("name"), "identifier": project.get("identifier")}
     return Done(
         with_warnings({"result": {"task": view}, "success": True}, warnings),

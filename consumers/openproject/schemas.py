@@ -18,6 +18,7 @@ from consumers.openproject.client import OpenProjectClient, link
 from consumers.openproject.reading import embedded, text_of
 from consumers.openproject.remembered import Remembered
 from core.errors import OutageError, PermanentError
+from core.texts import Text
 from runtime.json_client import Json
 
 _LINKED = {"CustomOption", "User", "Version", "CustomField::Hierarchy::Item"}
@@ -92,9 +93,12 @@ class Schemas:
         schema = self._remembered.read(fields.name, fields.form, max_age)
         entry = schema.get(field.name)
         if not isinstance(entry, Mapping) or entry.get("writable") is False:
-            raise PermanentError(
-                f"{field.title} ({field.name}): the token's user may not write it here", code="read_only_field"
+            called = f"{field.title} ({field.name})"
+            reason = Text(
+                f"{called}: the token's user may not write it here",
+                f"{called}: пользователю маркера нельзя его здесь записывать",
             )
+            raise PermanentError(reason, code="read_only_field")
         links = entry.get("_links")
         allowed = embedded(entry, "allowedValues")
         if isinstance(allowed, list):
@@ -142,7 +146,8 @@ def custom_fields(schema: Json) -> dict[str, list[CustomField]]:
 
 def _checked(schema: Any, path: str) -> Json:
     if not isinstance(schema, dict) or schema.get("_type") != "Schema":
-        raise OutageError(f"OpenProject's answer to {path} is no schema", code="bad_answer")
+        reason = Text(f"OpenProject's answer to {path} is no schema", f"OpenProject: в ответе на {path} нет схемы")
+        raise OutageError(reason, code="bad_answer")
     return schema
 
 

@@ -20,6 +20,7 @@ from consumers.openproject.workpackages import number_in
 from core.errors import OutageError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from core.texts import Text
 from runtime.json_client import Json
 from runtime.unseen import UnseenTasks
 
@@ -46,8 +47,11 @@ class OpenProjectTaskTracker(BaseTracker):
         self._answers = {name.casefold(): text for name, text in settings.answers.items()}
         self._directory = Directory(client, Remembered(settings.cache_ttl))
         self._closed = ClosedWorkPackages(client)
-        self._unseen = UnseenTasks("OpenProject", "give the token's user a role in the projects again")
-        self._unreadable = UnseenTasks("OpenProject", "")
+        advice = Text(
+            "give the token's user a role in the projects again", "верните пользователю маркера роль в проектах"
+        )
+        self._unseen = UnseenTasks("OpenProject", advice)
+        self._unreadable = UnseenTasks("OpenProject", Text.of(""))
 
     @classmethod
     def from_settings(cls, settings: OpenProjectSettings, stop: threading.Event) -> OpenProjectTaskTracker:
@@ -69,7 +73,11 @@ class OpenProjectTaskTracker(BaseTracker):
             self._look(numbers[start : start + self._id_chunk], look)
         self._unseen.refuse_blindness(len(numbers), len(numbers) - len(look.missing))
         if look.unreadable and len(look.unreadable) == len(numbers):
-            raise OutageError("OpenProject's answers about work packages cannot be read", code="bad_answer")
+            reason = Text(
+                "OpenProject's answers about work packages cannot be read",
+                "OpenProject: ответы о рабочих пакетах не читаются",
+            )
+            raise OutageError(reason, code="bad_answer")
         return [self._verdict(task, look) for task in tasks]
 
     def changes(self, since: Any) -> Changes | None:
@@ -138,13 +146,21 @@ class OpenProjectTaskTracker(BaseTracker):
     def _verdict(self, task: TrackedTask, look: _Look) -> Verdict:
         number = _number(task.external_id)
         if number is None:
-            return Rejected(f"The sent message names no work package but {task.external_id!r}", code="no_external_id")
+            reason = Text(
+                f"The sent message names no work package but {task.external_id!r}",
+                f"В отправленном сообщении вместо рабочего пакета указано {task.external_id!r}",
+            )
+            return Rejected(reason, code="no_external_id")
+        name = Text(f"work package {number}", f"рабочий пакет {number}")
         if number in look.missing:
-            return self._unseen.verdict(task.task_id, f"work package {number}")
+            return self._unseen.verdict(task.task_id, name)
         self._unseen.seen(task.task_id)
         if number in look.unreadable:
-            verdict = self._unreadable.verdict(task.task_id, f"work package {number}")
-            reason = f"OpenProject says nothing readable about the status of work package {number}"
+            verdict = self._unreadable.verdict(task.task_id, name)
+            reason = Text(
+                f"OpenProject says nothing readable about the status of work package {number}",
+                f"OpenProject: статус рабочего пакета {number} прочитать нельзя",
+            )
             return Rejected(reason, code="task_unreadable") if isinstance(verdict, Rejected) else verdict
         self._unreadable.seen(task.task_id)
         if (row := look.closed.get(number)) is None:

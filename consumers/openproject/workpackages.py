@@ -13,11 +13,13 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from consumers.openproject.choices import NONE
 from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.directory import UnknownNameError
 from consumers.openproject.reading import number_of, text_of
 from core import values
 from core.errors import PermanentError, TransientError
+from core.texts import Text
 from runtime.json_client import Json
 
 # It begins with a letter: an old server would read the work package 2026 in `2026-11`.
@@ -35,7 +37,11 @@ class WorkPackages:
         """Raises an outcome; TransientError when what comes is no work package."""
         found = self._client.get(f"work_packages/{quote(str(number), safe='')}")
         if number_of(found) is None:
-            raise TransientError(f"OpenProject's answer for work package {number} has no id", code="bad_answer")
+            reason = Text(
+                f"OpenProject's answer for work package {number} has no id",
+                f"OpenProject: в ответе о рабочем пакете {number} нет id",
+            )
+            raise TransientError(reason, code="bad_answer")
         return found
 
     def named(self, field: str, value: Any) -> Json:
@@ -44,11 +50,14 @@ class WorkPackages:
             return self.read(number)
         found = self._called(value)
         if found is None:
-            raise UnknownNameError(
-                f"{field}: {values.shown(value)} is no work package that the token's user can see; give its id or what "
-                "people call it (42, #42; PROJ-42 since OpenProject 17.5)",
-                code="task_not_found",
+            given = f"{field}: {values.shown(value)}"
+            reason = Text(
+                f"{given} is no work package that the token's user can see; give its id or what people call it "
+                "(42, #42; PROJ-42 since OpenProject 17.5)",
+                f"{given} – не рабочий пакет, который виден пользователю маркера; укажите id или то, как его называют "
+                "люди (42, #42; с OpenProject 17.5 PROJ-42)",
             )
+            raise UnknownNameError(reason, code="task_not_found")
         return found
 
     def parent(self, project: int, value: Any) -> int:
@@ -78,12 +87,15 @@ class WorkPackages:
         alike = [row for row in rows if (text_of(row.get("subject")) or "").casefold() == subject.casefold()]
         found = [number for row in alike if (number := number_of(row)) is not None]
         if len(found) != 1:
-            ids = ", ".join(map(str, found[:_SHOWN])) or "none"
-            raise UnknownNameError(
-                f"parent: {values.shown(value)} must be the id, what people call it (PROJ-42), or the subject of one "
-                f"work package of the project, found: {ids}",
-                code="unknown_parent",
+            given = values.shown(value)
+            ids = Text.of(", ".join(map(str, found[:_SHOWN]))) if found else NONE
+            reason = Text(
+                f"parent: {given} must be the id, what people call it (PROJ-42), or the subject of one work package of "
+                f"the project, found: {ids.en}",
+                f"parent: вместо {given} нужен id, имя, каким его называют люди (PROJ-42), или тема одного рабочего "
+                f"пакета проекта, найдено: {ids.ru}",
             )
+            raise UnknownNameError(reason, code="unknown_parent")
         return found[0]
 
 

@@ -68,12 +68,14 @@ def filled(template: str, value_of: Callable[[str], Any]) -> str:
         name = found[1]
         value = value_of(name)
         if values.is_blank(value):
-            raise PermanentError(
-                f"The address of the service needs a variable {name!r}, which is empty", code="no_value"
+            reason = Text(
+                f"The address of the service needs a variable {name!r}, which is empty",
+                f"Для адреса сервиса нужна переменная {name!r}, а она пустая",
             )
+            raise PermanentError(reason, code="no_value")
         text = values.text(value)
         if text.strip(".") == "":  # "..": the part before it would be cut off
-            raise values.BadValueError(name, value, "a part of an address")
+            raise values.BadValueError(name, value, Text("a part of an address", "часть адреса"))
         return quote(text, safe="")
 
     return _PLACEHOLDER.sub(fill, template)
@@ -83,17 +85,21 @@ def resolved(location: str, asked: str, allowed_hosts: Iterable[str]) -> str:
     """The absolute address in a Location header. Raises PermanentError that names a host that is not allowed."""
     target, origin = _split(location, asked), _split(asked)
     if target is None or origin is None or target.username is not None or not location.isprintable():
-        raise PermanentError("The service names a status address that is none", code="status_address")
+        reason = Text("The service names a status address that is none", "Сервис указал негодный адрес состояния")
+        raise PermanentError(reason, code="status_address")
     host, port = str(target.hostname), _port(target)
     same = (target.scheme, host, port) == (origin.scheme, origin.hostname, _port(origin))
     named = {host, f"{host}:{port}", f"[{host}]", f"[{host}]:{port}"} & set(allowed_hosts)
     secure_enough = target.scheme == "https" or origin.scheme == "http"
     if _is_link_local(host) or not (same or (named and secure_enough)):
-        raise PermanentError(
-            f"The service names a status address on {target.scheme}://{target.netloc}, which is neither its own origin "
-            "nor in status_hosts: it was not asked",
-            code="status_host",
+        place = f"{target.scheme}://{target.netloc}"
+        reason = Text(
+            f"The service names a status address on {place}, which is neither its own origin nor in status_hosts: it "
+            "was not asked",
+            f"Сервис указал адрес состояния на {place}, а это не его собственные схема, узел и порт и не узел из "
+            "status_hosts: запрос туда не посылался",
         )
+        raise PermanentError(reason, code="status_host")
     return target._replace(fragment="").geturl()
 
 

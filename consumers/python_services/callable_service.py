@@ -39,12 +39,14 @@ from core.errors import (
 )
 from core.messages import IncomingMessage
 from core.results import Done, Result
+from core.texts import Text
 from runtime.secrets import Secrets
 from runtime.send_journal import SendJournal, busy
 
 log = logging.getLogger(__name__)
 
 MAY_HAVE_RUN = "may_have_run"
+_LEFT = Text("an earlier worker began it and did not finish it", "прежний воркер её начал и не закончил")
 _PART = "call"
 _CLEANING = 24 * 3600.0  # seconds between two looks for what the journal may forget
 _PERMANENT = frozenset({"PermanentError", "ValueError"})
@@ -76,7 +78,7 @@ class CallableService:
             try:
                 return Done(response(self._name, self._result_of(process, message), "python"))
             except (DeadlineError, EndedError) as error:
-                raise TransientError(self._about(str(error)), code="callable_ended") from None
+                raise TransientError(self._about(error.text), code="callable_ended") from None
         return self._run_once(message)
 
     # -- never twice ----------------------------------------------------------------------------------------------
@@ -91,7 +93,7 @@ class CallableService:
             if earlier.is_running:
                 raise busy()
             if earlier.state == "sending":
-                self._give_up(task_id, "an earlier worker began it and did not finish it")
+                self._give_up(task_id, _LEFT)
             if _was_here(message, earlier.at):
                 raise refusals.read(earlier.detail, MAY_HAVE_RUN)
         process = self._ready_process()
@@ -114,9 +116,9 @@ class CallableService:
             return self._result_of(process, message)
         except NotBegunError as error:
             self._journal.undo(task_id, _PART, None)
-            raise TransientError(self._about(str(error)), code="callable_ended") from None
+            raise TransientError(self._about(error.text), code="callable_ended") from None
         except (DeadlineError, EndedError, _UnexpectedError) as error:
-            self._give_up(task_id, str(error))
+            self._give_up(task_id, error.text)
         except (TransientError, ConfigurationError, LostError):
             self._journal.undo(task_id, _PART, None)  # not called, or the callable itself says that it may be again
             raise
@@ -129,12 +131,14 @@ class CallableService:
             self._journal.check()
             self._cleaned_at = time.monotonic()
 
-    def _give_up(self, task_id: str, what: str) -> NoReturn:
-        reason = self._about(
-            f"it may have run already and is not idempotent: {what}; look what it has done, then put the message back "
-            "into its queue if it is to be called once more"
+    def _give_up(self, task_id: str, what: Text) -> NoReturn:
+        reason = Text(
+            f"it may have run already and is not idempotent: {what.en}; look what it has done, then put the message "
+            "back into its queue if it is to be called once more",
+            f"возможно, она уже выполнялась, а idempotent для неё не задано: {what.ru}; посмотрите, что она сделала, "
+            "и, если её надо вызвать ещё раз, верните сообщение в его очередь",
         )
-        error = PermanentError(reason, code=MAY_HAVE_RUN)
+        error = PermanentError(self._about(reason), code=MAY_HAVE_RUN)
         self._journal.refused(task_id, _PART, refusals.written(error))
         raise error
 
@@ -144,7 +148,8 @@ class CallableService:
         try:
             return self._pool.take()
         except (UnusableError, DeadlineError, EndedError) as error:
-            raise ConfigurationError(self._about(f"it cannot be imported: {error}"), code="callable") from None
+            reason = Text(f"it cannot be imported: {error}", f"импортировать её не удалось: {error.text.ru}")
+            raise ConfigurationError(self._about(reason), code="callable") from None
 
     def _result_of(self, process: CallableProcess, message: IncomingMessage) -> Any:
         """Raises an outcome, DeadlineError or EndedError (the process is gone then)."""
@@ -158,7 +163,7 @@ class CallableService:
         if "error" in answer:
             raise self._outcome(answer["error"])
         if "bad" in answer:
-            raise PermanentError(self._about(str(answer["bad"])), code="bad_result")
+            raise PermanentError(self._about(Text(*answer["bad"])), code="bad_result")
         result = answer.get("result") or {}
         match read(result, Poll()):
             case Finished(value):
@@ -166,7 +171,10 @@ class CallableService:
             case Failed(told):
                 raise failure(title(self._name), told)
             case Running():
-                reason = "it returned the status running: only a service over HTTP can be asked again"
+                reason = Text(
+                    "it returned the status running: only a service over HTTP can be asked again",
+                    "она вернула состояние running: переспросить можно только сервис по HTTP",
+                )
                 raise PermanentError(self._about(reason), code="bad_result")
         return result
 
@@ -179,7 +187,8 @@ class CallableService:
         return process.call(order, self._spec.timeout)
 
     def _outcome(self, told: Mapping[str, Any]) -> OutcomeError:
-        kinds, text = set(told.get("kinds", ())), self._about(self._mask(values.text(told.get("message", ""))))
+        kinds = set(told.get("kinds", ()))
+        text = self._about(Text.of(self._mask(values.text(told.get("message", "")))))
         code = values.text(told.get("code") or "")[:CODE_LIMIT]
         retry_after = told.get("retry_after")
         if bpmn_error := values.text(told.get("bpmn_error") or "") or (code if "BusinessError" in kinds else ""):
@@ -191,8 +200,9 @@ class CallableService:
             return TransientError(text, code=code or "callable_failed", retry_after=retry_after if usable else None)
         return _UnexpectedError(text, code="callable_failed")
 
-    def _about(self, what: str) -> str:
-        return f"{title(self._name)} ({self._spec.callable}): {what}"
+    def _about(self, what: Text) -> Text:
+        who, function = title(self._name), self._spec.callable
+        return Text(f"{who.en} ({function}): {what.en}", f"{who.ru}, функция {function}: {what.ru}")
 
     def _tell(self, line: str) -> None:
         extra = {"event": "service.output", "system": "python-services"}

@@ -74,12 +74,20 @@ def _called(function: Callable[[dict[str, Any]], Any], task: dict[str, Any], lim
     except BaseException as error:  # noqa: BLE001  # foreign code: whatever it raises is told to the daemon
         return {"error": _described(error)}
     if result is not None and not isinstance(result, dict):
-        return {"bad": f"it returned {type(result).__name__} instead of a dict or None"}
+        kind = type(result).__name__
+        return _bad(f"it returned {kind} instead of a dict or None", f"она вернула {kind}, а нужен dict или None")
     try:
         size = len(json.dumps(result, ensure_ascii=False, allow_nan=False).encode("utf-8"))
     except (TypeError, ValueError, RecursionError) as error:
-        return {"bad": f"JSON cannot hold what it returned: {error}"[:1000]}
-    return {"bad": f"it returned {size} bytes, {limit} are allowed"} if size > limit else {"result": result}
+        return _bad(f"JSON cannot hold what it returned: {error}", f"то, что она вернула, не записать в JSON: {error}")
+    if size > limit:
+        return _bad(f"it returned {size} bytes, {limit} are allowed", f"она вернула {size} байт, допускается {limit}")
+    return {"result": result}
+
+
+def _bad(*texts: str) -> dict[str, Any]:
+    """In English and in Russian."""
+    return {"bad": [each[:1000] for each in texts]}
 
 
 def _described(error: BaseException) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from consumers.python_services.registry import Auth, HttpSpec
 from core import values
 from core.errors import AmbiguousError, OutageError, PermanentError
 from core.messages import CamundaTask
+from core.texts import Text
 from runtime.http import Guard, HttpAnswer, HttpClient
 from runtime.secret_files import watch
 from runtime.secrets import Secrets
@@ -40,7 +41,7 @@ class ServiceClient:
             read_timeout=spec.timeout.read,
             max_body=BODY_LIMIT,
             verify=spec.ca_file or True,
-            ca_setting="ca_file of SERVICES_FILE",
+            ca_setting=Text("ca_file of SERVICES_FILE", "ca_file файла SERVICES_FILE"),
             headers={**spec.headers, "Accept": "application/json"},
             redirects_are_answers=True,
         )
@@ -57,7 +58,8 @@ class ServiceClient:
             return self._clean(self._http.send(method, url, write=True, body=body, headers=headers, guard=guard))
         except AmbiguousError as error:
             if error.code == "body_too_large":
-                raise PermanentError(f"{error}; it has been executed", code="result_too_large") from None
+                reason = Text(f"{error}; it has been executed", f"{error.text.ru}; запрос выполнен")
+                raise PermanentError(reason, code="result_too_large") from None
             raise
 
     def look(self, url: str, task_id: str) -> HttpAnswer:
@@ -66,7 +68,7 @@ class ServiceClient:
             return self._clean(self._http.send("GET", url, write=False, headers=self._identified(task_id, b"")))
         except OutageError as error:
             if error.code == "body_too_large":
-                raise PermanentError(str(error), code="result_too_large") from None
+                raise PermanentError(error.text, code="result_too_large") from None
             raise
 
     def close(self) -> None:
@@ -81,15 +83,19 @@ class ServiceClient:
         """A service that repeats what it was sent must not bring our secret into queues and logs."""
         location = answer.headers.get("Location") or ""
         if self._masked.mask_registered(location) != location:
-            raise PermanentError(f"{self._title} names a status address with our secret in it", code="status_address")
+            reason = Text(
+                f"{self._title.en} names a status address with our secret in it",
+                f"{self._title.ru} указал адрес состояния, в котором стоит наш секрет",
+            )
+            raise PermanentError(reason, code="status_address")
         body = answer.body.decode("utf-8", "surrogateescape")
         masked = self._masked.mask_registered(body)
         return answer if masked == body else replace(answer, body=masked.encode("utf-8", "surrogateescape"))
 
 
-def title(name: str) -> str:
+def title(name: str) -> Text:
     """The service in texts for people."""
-    return f"Service {name}"
+    return Text(f"Service {name}", f"Сервис {name}")
 
 
 def payload(task: CamundaTask) -> bytes:

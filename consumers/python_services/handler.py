@@ -15,6 +15,7 @@ from consumers.python_services.registry import HttpSpec, Spec
 from core.errors import PermanentError, StoppingError
 from core.messages import IncomingMessage
 from core.results import Result
+from core.texts import Text
 from runtime.claims import KeyClaims, busy
 from runtime.secret_files import watch
 from runtime.secrets import Secrets
@@ -61,11 +62,13 @@ class PythonServicesHandler(BaseMessageHandler):
         name = self._registry.service_of(task.topic)
         if name is None:
             known = ", ".join(self._registry.topics)
-            raise PermanentError(
-                f"SERVICES_FILE has no service for the topic {task.topic!r}; it has {known}", code="unknown_topic"
+            reason = Text(
+                f"SERVICES_FILE has no service for the topic {task.topic!r}; it has {known}",
+                f"В SERVICES_FILE нет сервиса для топика {task.topic!r}; есть {known}",
             )
+            raise PermanentError(reason, code="unknown_topic")
         if not self._claims.take(task.task_id):
-            raise busy("task", _CLAIMED_WAIT)
+            raise busy(_CLAIMED_WAIT)
         try:
             return self._health[name].run(task.task_id, self._services[name].prepared(message))
         finally:

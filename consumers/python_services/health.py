@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from consumers.python_services.outcomes import is_certain_failure, is_doubtful_failure
 from core.errors import BusyError, ConfigurationError, LostError, OutcomeError, PartialOutageError, TransientError
+from core.texts import Text
 from runtime.suspects import Suspects
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class ServiceHealth:
     """Usable from any thread. `longest_wait`, until a message is tried again, is in seconds; `clock` is monotonic."""
 
     def __init__(
-        self, name: str, at_once: int, longest_wait: float, clock: Callable[[], float] = time.monotonic
+        self, name: Text, at_once: int, longest_wait: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._name = name
         self._at_once = at_once
@@ -47,7 +48,7 @@ class ServiceHealth:
         self._openings = 0  # how often in a row it was found down
         self._down_until: float | None = None
         self._wait = 0.0
-        self._reason = ""
+        self._reason = Text("", "")
         self._trying = False
 
     def is_down(self) -> bool:
@@ -84,12 +85,12 @@ class ServiceHealth:
                 return False
             left = self._down_until - self._clock()
             if left > 0 or self._trying:
-                raise PartialOutageError(
-                    f"{self._name} is not usable, its messages wait: {self._reason}",
-                    code="service_down",
-                    retry_after=max(left, self._wait / 4, _FIRST_WAIT),
-                    part=self._name,
+                reason = Text(
+                    f"{self._name.en} is not usable, its messages wait: {self._reason.en}",
+                    f"{self._name.ru} недоступен, его сообщения ждут: {self._reason.ru}",
                 )
+                wait = max(left, self._wait / 4, _FIRST_WAIT)
+                raise PartialOutageError(reason, code="service_down", retry_after=wait, part=self._name)
             self._trying = True
             return True
 
@@ -101,11 +102,12 @@ class ServiceHealth:
                 self._waiting.add(task_id)
             waiting = len(self._waiting)
         ahead = waiting * self._pace() / self._at_once
-        raise PartialOutageError(
-            f"{self._name} has its {self._at_once} requests at once",
-            code="service_busy",
-            retry_after=max(min(ahead, self._longest_wait), _FIRST_WAIT),
+        reason = Text(
+            f"{self._name.en} has its {self._at_once} requests at once",
+            f"{self._name.ru} занят, запросов к нему одновременно уже {self._at_once}",
         )
+        wait = max(min(ahead, self._longest_wait), _FIRST_WAIT)
+        raise PartialOutageError(reason, code="service_busy", retry_after=wait)
 
     def _pace(self) -> float:
         """Seconds that a request takes, as far as it can be told while they are under way."""
@@ -125,19 +127,20 @@ class ServiceHealth:
             if not certain and self._in_a_row < IN_A_ROW and self._down_until is None:
                 return error
             if self._suspects.is_suspect(task_id):
-                return TransientError(f"only this message meets it: {error}", code=error.code)
+                reason = Text(f"only this message meets it: {error}", f"так только с этим сообщением: {error.text.ru}")
+                return TransientError(reason, code=error.code)
             told = error.retry_after and min(error.retry_after, _LONGEST_TOLD_WAIT)
             wait = told or min(_FIRST_WAIT * 2.0 ** min(self._openings, 30), self._longest_wait)
             newly = self._down_until is None
             self._wait = wait
             self._down_until = self._clock() + wait
             self._openings += 1
-            self._reason = str(error)
+            self._reason = error.text
         if newly:
             level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
             extra = {"event": "service.down", "system": "python-services", "outcome": error.outcome, "code": error.code}
-            log.log(level, "%s is not usable, its messages wait: %s", self._name, error, extra=extra)
-        return PartialOutageError(str(error), code=error.code, retry_after=wait, part=self._name)
+            log.log(level, "%s is not usable, its messages wait: %s", self._name.en, error, extra=extra)
+        return PartialOutageError(error.text, code=error.code, retry_after=wait, part=self._name)
 
     def _succeeded(self, task_id: str) -> None:
         with self._lock:
@@ -146,4 +149,4 @@ class ServiceHealth:
             self._suspects.succeeded(task_id)
         if was_down:
             extra = {"event": "service.up", "system": "python-services"}
-            log.info("%s is usable again", self._name, extra=extra)
+            log.info("%s is usable again", self._name.en, extra=extra)

@@ -19,6 +19,7 @@ from core.errors import AmbiguousError, PermanentError
 from core.inputs import Inputs
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Accepted, Done, Result, with_warnings
+from core.texts import Text
 from runtime.http import HttpAnswer
 from runtime.json_answers import read_answer, result_of
 
@@ -85,11 +86,14 @@ class HttpService:
     def _accepted(self, url: str, answer: HttpAnswer) -> Accepted:
         location = answer.headers.get("Location")
         if not location:
-            raise PermanentError(
-                f"{title(self._name)} has accepted the task (HTTP {answer.status}) without a Location header: "
-                "nobody can ask for its result",
-                code="no_status_address",
+            who = title(self._name)
+            reason = Text(
+                f"{who.en} has accepted the task (HTTP {answer.status}) without a Location header: nobody can ask for "
+                "its result",
+                f"{who.ru} принял задачу (HTTP {answer.status}), но без заголовка Location: о её результате негде "
+                "спросить",
             )
+            raise PermanentError(reason, code="no_status_address")
         status_url = addresses.resolved(location, url, self._spec.status_hosts)
         poll, now = self._spec.poll, self._clock()
         first = max(answer.retry_after or 0.0, poll.min)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from core.envelopes import EXTERNAL_ID_LIMIT
 from core.errors import PermanentError
+from core.texts import Text
 
 _MOMENT = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"
 _JOB = re.compile(rf"([\w.-]+) from {_MOMENT} until {_MOMENT} (https?://\S+)")
@@ -29,11 +30,13 @@ class Job:
         """Raises PermanentError when the address is too long for a header."""
         text = f"{self.service} from {_iso(self.begins)} until {_iso(self.expires)} {self.url}"
         if len(text.encode()) > EXTERNAL_ID_LIMIT:
-            raise PermanentError(
+            reason = Text(
                 f"The job has been started, but its status address has {len(self.url)} characters and cannot be kept: "
                 f"{EXTERNAL_ID_LIMIT} bytes are allowed together with the rest",
-                code="status_address",
+                f"Задание начато, но его адрес состояния не сохранить, он слишком длинный (символов: {len(self.url)}); "
+                f"вместе с остальным допускается (байт): {EXTERNAL_ID_LIMIT}",
             )
+            raise PermanentError(reason, code="status_address")
         return text
 
 

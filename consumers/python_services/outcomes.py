@@ -24,6 +24,7 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
+from core.texts import Text
 from runtime.http import HttpAnswer
 from runtime.http_outcomes import COMMON, TEXT_LIMIT, Rule, refusal, rule_of
 from runtime.json_answers import read_answer
@@ -96,36 +97,47 @@ def read(body: JsonObject, poll: Poll) -> Reading:
     return Unmarked(word)
 
 
-def failure(name: str, body: JsonObject) -> OutcomeError:
+def failure(who: Text, body: JsonObject) -> OutcomeError:
     """What a service tells as `failed`: for the process, for a later try, or for good."""
     error = body.get("error")
     told: JsonObject = error if isinstance(error, Mapping) else {"message": error}
     text = values.text(told.get("message") or body.get("message") or "")
     text = values.shortened(text, TEXT_LIMIT)
-    reason = f"{name} failed: {text}" if text else f"{name} failed without a reason"
+    reason = Text(
+        f"{who.en} failed: {text}" if text else f"{who.en} failed without a reason",
+        f"{who.ru} сообщил о неудаче: {text}" if text else f"{who.ru} сообщил о неудаче без причины",
+    )
     code = values.text(told.get("code") or "")[:CODE_LIMIT] or "service_failed"
     if bpmn_error := _bpmn_error(told):
         return BusinessError(reason, code=bpmn_error)
     return (TransientError if told.get("retryable") is True else PermanentError)(reason, code=code)
 
 
-def refused(name: str, spec: HttpSpec, answer: HttpAnswer) -> OutcomeError:
+def refused(who: Text, spec: HttpSpec, answer: HttpAnswer) -> OutcomeError:
     """The outcome of an answer that is not 2xx."""
     status, body = answer.status, read_answer(answer).content or {}
     error = body.get("error")
     told: JsonObject = error if isinstance(error, Mapping) else {}
     text = values.text(told.get("message") or body.get("message") or (error if isinstance(error, str) else ""))
-    reason = f"{name} answered HTTP {status}"
+    reason = answered(who, status)
     if bpmn_error := spec.bpmn_errors.get(status) or _bpmn_error(told):
-        return BusinessError(f"{reason}: {values.shortened(text, TEXT_LIMIT)}" if text else reason, code=bpmn_error)
+        return refusal(Rule(BusinessError), reason, text=text, code=bpmn_error)
     if 300 <= status < 400:
-        advice = "requests are not sent on: give the address that it means in SERVICES_FILE"
-        return ConfigurationError(f"{reason}, a redirect – {advice}", code="redirect")
+        redirect = Text(
+            f"{reason.en}, a redirect – requests are not sent on: give the address that it means in SERVICES_FILE",
+            f"{reason.ru}, это перенаправление – воркер по ним не ходит: укажите в SERVICES_FILE адрес, на который "
+            "оно ведёт",
+        )
+        return ConfigurationError(redirect, code="redirect")
     rule = rule_of(status, RULES, write=True, is_theirs=bool(body))
     if rule.outcome is PermanentError and told.get("retryable") is True:
         rule = Rule(TransientError)
     code = values.text(told.get("code") or "")[:CODE_LIMIT] or f"http_{status}"
     return refusal(rule, reason, text=text, code=code, retry_after=answer.retry_after)
+
+
+def answered(who: Text, status: int) -> Text:
+    return Text(f"{who.en} answered HTTP {status}", f"{who.ru} ответил HTTP {status}")
 
 
 def is_certain_failure(error: OutcomeError) -> bool:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 
 from core.errors import BusinessError, OutcomeError, PermanentError
+from core.texts import Text
 
 
 def written(error: OutcomeError) -> str:
-    told = {"reason": error.reason, "code": error.code, "business": isinstance(error, BusinessError)}
+    business = isinstance(error, BusinessError)
+    told = {"reason": error.text.en, "reason_ru": error.text.ru, "code": error.code, "business": business}
     return json.dumps(told, ensure_ascii=False)
 
 
 def read(text: str, plain_code: str) -> OutcomeError:
-    """`plain_code` for a text of earlier versions, which is the reason alone."""
+    """`plain_code` for a text of the first versions, which is the reason alone; later ones wrote it in English only."""
     try:
         told = json.loads(text)
         kind = BusinessError if told["business"] is True else PermanentError
-        return kind(str(told["reason"]), code=str(told["code"]))
+        reason = Text(str(told["reason"]), str(told.get("reason_ru", told["reason"])))
+        return kind(reason, code=str(told["code"]))
     except (ValueError, TypeError, KeyError):
         return PermanentError(text, code=plain_code)

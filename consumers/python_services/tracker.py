@@ -15,12 +15,13 @@ from consumers.python_services.client import ServiceClient, title
 from consumers.python_services.config import ServicesSettings
 from consumers.python_services.http_service import response
 from consumers.python_services.jobs import Job, job_of
-from consumers.python_services.outcomes import Failed, Finished, Running, failure, read, refused
+from consumers.python_services.outcomes import Failed, Finished, Running, answered, failure, read, refused
 from consumers.python_services.polling import Schedule
-from consumers.python_services.registry import HttpSpec
+from consumers.python_services.registry import HttpSpec, Poll
 from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
+from core.texts import Text
 from runtime.http import HttpAnswer
 from runtime.json_answers import read_answer, result_of
 
@@ -36,8 +37,9 @@ _NOT_NOW = frozenset({401, 403, 407, 429, 502, 503, 504})  # about the service, 
 class _SilentError(Exception):
     """Nothing was heard of a job. `is_refused`: its address refuses us (401, 403), which others may not."""
 
-    def __init__(self, reason: str, retry_after: float | None, *, is_refused: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, text: Text, retry_after: float | None, *, is_refused: bool = False) -> None:
+        super().__init__(text.en)
+        self.text = text
         self.retry_after = retry_after
         self.is_refused = is_refused
 
@@ -89,12 +91,18 @@ class PythonServicesTracker(BaseTracker):
         for task in tasks:
             job = job_of(task.external_id)
             if job is None:
-                reason = f"The sent message names no job of a service but {task.external_id!r}"
+                reason = Text(
+                    f"The sent message names no job of a service but {task.external_id!r}",
+                    f"В сообщении очереди отправленных не задание сервиса, а {task.external_id!r}",
+                )
                 verdicts[task.task_id] = Rejected(reason, code="no_external_id")
             elif job.service in self._specs:
                 jobs[task.task_id] = job
             elif self._clock() > job.expires:
-                reason = f"SERVICES_FILE has no service {job.service} any more, and the job's time is over: {job.url}"
+                reason = Text(
+                    f"SERVICES_FILE has no service {job.service} any more, and the job's time is over: {job.url}",
+                    f"В SERVICES_FILE больше нет сервиса {job.service}, и срок задания вышел: {job.url}",
+                )
                 verdicts[task.task_id] = Rejected(reason, code="no_service")
         polls = {name: spec.poll for name, spec in self._specs.items()}
         due = self._schedule.due(jobs, polls, self._clock(), self._limit)
@@ -165,8 +173,7 @@ class PythonServicesTracker(BaseTracker):
         poll, now = self._specs[name].poll, self._clock()
         for task_id, error in results.silent.items():
             if error.is_refused and results.asked and now >= jobs[task_id].expires:
-                reason = f"{title(name)} did not finish in {poll.deadline:g} s, the last that it told was: {error}"
-                results.verdicts[task_id] = Rejected(reason, code="deadline")
+                results.verdicts[task_id] = _too_late(name, poll, error.text)
             else:
                 with self._lock:
                     self._schedule.silent(task_id, poll, now, error.retry_after)
@@ -183,7 +190,7 @@ class PythonServicesTracker(BaseTracker):
                 answer = self._looked(name, result_url, task_id)
             self._judge(name, task_id, job, answer, results, is_result=bool(location))
         except (PermanentError, BusinessError) as error:
-            results.verdicts[task_id] = Rejected(error.reason, code=error.code)
+            results.verdicts[task_id] = Rejected(error.text, code=error.code)
 
     def _looked(self, name: str, url: str, task_id: str) -> HttpAnswer:
         """Raises _SilentError, and PermanentError for an answer that is too large."""
@@ -192,13 +199,10 @@ class PythonServicesTracker(BaseTracker):
         try:
             answer = self._clients[name].look(url, task_id)
         except (OutageError, ConfigurationError) as error:
-            raise _SilentError(error.reason, error.retry_after) from None
+            raise _SilentError(error.text, error.retry_after) from None
         if answer.status in _NOT_NOW and answer.status not in self._specs[name].bpmn_errors:
-            raise _SilentError(
-                f"{title(name)} answered HTTP {answer.status}",
-                answer.retry_after,
-                is_refused=answer.status in {401, 403},
-            )
+            is_refused = answer.status in {401, 403}
+            raise _SilentError(answered(title(name), answer.status), answer.retry_after, is_refused=is_refused)
         return answer
 
     def _judge(
@@ -206,7 +210,9 @@ class PythonServicesTracker(BaseTracker):
     ) -> None:
         """Raises PermanentError or BusinessError when the job has failed."""
         spec, told, now = self._specs[name], read_answer(answer), self._clock()
-        note = f"HTTP {answer.status}" + (f", but {told.problem}" if told.problem else "")
+        note = Text.of(f"HTTP {answer.status}")
+        if told.problem:
+            note = Text(f"{note.en}, but {told.problem.en}", f"{note.ru}, но {told.problem.ru}")
         is_known = answer.status not in {404, 410} or answer.status in spec.bpmn_errors
         if not is_known and now < job.expires:
             results.lost.append(task_id)
@@ -222,17 +228,15 @@ class PythonServicesTracker(BaseTracker):
                 case Failed(error):
                     raise _for_good(failure(title(name), error))
                 case Running(word):
-                    note = word
+                    note = Text.of(word)
                 case unmarked:
                     if is_result or (unmarked.word is None and not spec.poll.needs_status):
                         results.verdicts[task_id] = Completed(self._finished(name, answer, told.content))
                         return
-                    note = unmarked.word or f"nothing at {spec.poll.status}"
+                    nothing = Text(f"nothing at {spec.poll.status}", f"в {spec.poll.status} ничего")
+                    note = Text.of(unmarked.word) if unmarked.word else nothing
         if now >= job.expires:
-            results.verdicts[task_id] = Rejected(
-                f"{title(name)} did not finish in {spec.poll.deadline:g} s, the last that it told was: {note}",
-                code="deadline",
-            )
+            results.verdicts[task_id] = _too_late(name, spec.poll, note)
             return
         with self._lock:
             self._schedule.answered(task_id, spec.poll, now, answer.retry_after)
@@ -246,12 +250,20 @@ class PythonServicesTracker(BaseTracker):
     def _tell_lost(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
         """Raises _SilentError when none of many is known: then the service lost its memory or its way, not one job."""
         if len(results.lost) >= TOO_MANY_TO_BE_LOST and len(results.lost) == results.asked:
-            raise _SilentError(f"{title(name)} knows none of {results.asked} jobs", None)
+            who = title(name)
+            text = Text(
+                f"{who.en} knows none of {results.asked} jobs",
+                f"{who.ru} не знает ни одного из спрошенных заданий (их {results.asked})",
+            )
+            raise _SilentError(text, None)
         for task_id in results.lost:
             with self._lock:
                 checks = self._schedule.unknown(task_id, self._specs[name].poll, self._clock())
             if checks >= LOST_CHECKS:
-                reason = f"job lost: {title(name)} no longer knows {jobs[task_id].url}"
+                who, url = title(name), jobs[task_id].url
+                reason = Text(
+                    f"job lost: {who.en} no longer knows {url}", f"{who.ru} больше не знает {url}: задание потеряно"
+                )
                 results.verdicts[task_id] = Rejected(reason, code="job_lost")
 
     def _note_down(self, name: str, reason: str) -> None:
@@ -273,4 +285,13 @@ class PythonServicesTracker(BaseTracker):
 
 def _for_good(error: OutcomeError) -> OutcomeError:
     """A job that has failed stays failed, whatever the service thinks of trying it again."""
-    return error if isinstance(error, BusinessError) else PermanentError(error.reason, code=error.code)
+    return error if isinstance(error, BusinessError) else PermanentError(error.text, code=error.code)
+
+
+def _too_late(name: str, poll: Poll, last: Text) -> Rejected:
+    who = title(name)
+    reason = Text(
+        f"{who.en} did not finish in {poll.deadline:g} s, the last that it told was: {last.en}",
+        f"{who.ru} не закончил за {poll.deadline:g} с, последнее, что он сообщил: {last.ru}",
+    )
+    return Rejected(reason, code="deadline")

@@ -13,6 +13,7 @@ from consumers.telegram.limiter import Limiter
 from consumers.telegram.markup import Run
 from consumers.telegram.sender import Sender
 from core.errors import ConfigurationError, OutcomeError, PermanentError
+from core.texts import Text
 
 _PATIENCE = 10.0  # seconds that one note may wait for Telegram's limits
 
@@ -36,9 +37,12 @@ class TelegramBot:
         parts = self._fields.parts((Run(text),))
         wanted = chats_of("chats", list(chats)) or chats_of("TELEGRAM_CHAT_ID", self._default_chats)
         if not parts:
-            raise PermanentError("The note has no text", code="no_text")
+            raise PermanentError(Text("The note has no text", "В уведомлении нет текста"), code="no_text")
         if not wanted:
-            raise ConfigurationError("There is no chat for notes: set TELEGRAM_CHAT_ID", code="no_chat")
+            reason = Text(
+                "There is no chat for notes: set TELEGRAM_CHAT_ID", "Нет чата для уведомлений: задайте TELEGRAM_CHAT_ID"
+            )
+            raise ConfigurationError(reason, code="no_chat")
         for chat in wanted:
             try:
                 for part in parts:

@@ -6,9 +6,13 @@ import re
 from typing import Any
 
 from core import values
+from core.texts import Text
 from core.values import BadValueError
 
-WANTED = "the id of a chat (such as 123456789 or -1001234567890) or the @name of a channel"
+WANTED = Text(
+    "the id of a chat (such as 123456789 or -1001234567890) or the @name of a channel",
+    "id чата (например 123456789 или -1001234567890) или @имя канала",
+)
 
 _ID = re.compile(r"-?[1-9][0-9]{0,18}")
 _NAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{2,63}")

@@ -40,7 +40,7 @@ def _chats(value: str | None) -> str | None:
         return ",".join(chats_of("chat_id", value)) or None
     except BadValueError as error:
         raise ValueProblem(
-            Text(str(error), "не id чата и не @имя канала"),
+            error.text,
             Text("write 123456789, -1001234567890 or @channel", "запишите 123456789, -1001234567890 или @channel"),
         ) from error
 

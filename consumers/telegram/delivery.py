@@ -85,14 +85,23 @@ class Delivery:
             if known is not None and known.is_running:
                 raise busy()
             if known is not None and not (self._resend and known.tries < _MOST_SENDS):
-                reason = f"part {name} was being sent before (times: {known.tries}) and may have arrived"
+                reason = Text(
+                    f"part {name} was being sent before (times: {known.tries}) and may have arrived",
+                    f"часть {name} уже отправлялась (раз: {known.tries}) и могла дойти",
+                )
                 raise InDoubtError(reason, code="in_doubt")
             try:
                 sent.append(self._send(chat, name, part, known, run))
             except PermanentError as error:
                 if sent:
-                    parts = f"(after {len(sent)} of {len(run.draft.parts)} parts)"
-                    error.text = Text(*(f"{each} {parts}" for each in error.text))
+                    done, all_parts = len(sent), len(run.draft.parts)
+                    english, russian = error.text
+                    error.retell(
+                        Text(
+                            f"{english} (after {done} of {all_parts} parts)",
+                            f"{russian} (после {done} из {all_parts} частей)",
+                        )
+                    )
                 raise
         return sent
 

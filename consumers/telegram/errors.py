@@ -96,7 +96,7 @@ def outcome_of(
     reason = refused("Telegram", what, str(code))
     moved_to = told.get("migrate_to_chat_id")
     if code < 500 and type(moved_to) is int:
-        return MigratedError(f"{reason.en}: {description[:TEXT_LIMIT]}", str(moved_to))
+        return MigratedError(reason.map(lambda each: f"{each}: {description[:TEXT_LIMIT]}"), str(moved_to))
     rule = _server_error(code, write) if code >= 500 else _RULES.get(code) or _bad_request(description)
     if rule.outcome is FloodError:
         seconds = told.get("retry_after")

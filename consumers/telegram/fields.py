@@ -17,6 +17,7 @@ from core import values
 from core.errors import PermanentError
 from core.inputs import Inputs
 from core.messages import CamundaTask
+from core.texts import Text
 
 MOST_PARTS = 20  # a longer text is a document, and would keep its chat busy for minutes
 
@@ -57,7 +58,13 @@ class MessageFields:
     def parts(self, text: Rich) -> tuple[Rich, ...]:
         parts = tuple(islice(fitting(text, self._cut), MOST_PARTS + 1))
         if len(parts) > MOST_PARTS:
-            raise _too_long(f"The text has {units(plain(text))} characters, more than {MOST_PARTS} messages hold")
+            count = units(plain(text))
+            raise _too_long(
+                Text(
+                    f"The text has {count} characters, more than {MOST_PARTS} messages hold",
+                    f"Символов в тексте: {count}, столько не вмещают и {MOST_PARTS} сообщений",
+                )
+            )
         return parts
 
     def _missing(self, text: Rich, parts: tuple[Rich, ...]) -> Iterator[str]:
@@ -69,14 +76,17 @@ class MessageFields:
         name, value = inputs.first(*CHATS) or ("TELEGRAM_CHAT_ID", self._default_chats)
         chats = chats_of(name, value) if value is not None else ()
         if not chats:
-            raise PermanentError(
-                "The message names no chat: give it in chat_id, or one for all in TELEGRAM_CHAT_ID", code="no_chat"
+            text = Text(
+                "The message names no chat: give it in chat_id, or one for all in TELEGRAM_CHAT_ID",
+                "В сообщении не назван чат: укажите его в chat_id или один для всех в TELEGRAM_CHAT_ID",
             )
+            raise PermanentError(text, code="no_chat")
         if len(chats) > MOST_CHATS:
-            raise PermanentError(
+            text = Text(
                 f"The message names {len(chats)} chats, {MOST_CHATS} are allowed: let the process send several",
-                code="too_many_chats",
+                f"Чатов в сообщении: {len(chats)}, разрешено {MOST_CHATS}: пусть процесс отправит несколько сообщений",
             )
+            raise PermanentError(text, code="too_many_chats")
         return chats
 
     def _options(self, inputs: Inputs) -> dict[str, Any]:
@@ -100,7 +110,11 @@ def _text(inputs: Inputs, template: _Template) -> Rich:
     gap = (Run("\n\n"),) if heading and body else ()
     whole = (*heading, *gap, *body)
     if not plain(whole).strip():
-        raise PermanentError("The message has no text: give it in text, or as HTML in text_html", code="no_text")
+        problem = Text(
+            "The message has no text: give it in text, or as HTML in text_html",
+            "В сообщении нет текста: укажите его в text или, как HTML, в text_html",
+        )
+        raise PermanentError(problem, code="no_text")
     return whole
 
 
@@ -131,7 +145,12 @@ class _Template:
         value = _with_newlines(self._value(found[1]))
         self._filled += len(value)
         if self._filled > _MOST_FILLED:  # a small message can ask for a large value very often
-            raise _too_long(f"The values in text_html have more than {_MOST_FILLED} characters")
+            raise _too_long(
+                Text(
+                    f"The values in text_html have more than {_MOST_FILLED} characters",
+                    f"Значения в text_html вместе длиннее {_MOST_FILLED} символов",
+                )
+            )
         return value
 
     def _value(self, name: str) -> str:
@@ -141,13 +160,19 @@ class _Template:
         if any(name in source for source in self._sources):
             return ""
         known = sorted({key for source in self._sources for key in source} - {"text_html"})
-        shown = ", ".join(known[:_NAMES_SHOWN]) or "none"
-        raise PermanentError(
-            f"text_html: there is no value for {{{values.cut(name, 100)}}}; there are: {values.cut(shown, 500)} "
+        missing, there = values.cut(name, 100), values.cut(", ".join(known[:_NAMES_SHOWN]), 500)
+        problem = Text(
+            f"text_html: there is no value for {{{missing}}}; there are: {there or 'none'} "
             "(a brace itself is written {{ or }})",
-            code="no_such_value",
+            f"text_html: для {{{missing}}} нет значения; есть: {there or 'никаких'} "
+            "(сама фигурная скобка пишется {{ или }})",
         )
+        raise PermanentError(problem, code="no_such_value")
 
 
-def _too_long(problem: str) -> PermanentError:
-    return PermanentError(f"{problem}: shorten it, or set TELEGRAM_OVERFLOW=truncate", code="text_too_long")
+def _too_long(problem: Text) -> PermanentError:
+    text = Text(
+        f"{problem.en}: shorten it, or set TELEGRAM_OVERFLOW=truncate",
+        f"{problem.ru}: сократите текст или задайте TELEGRAM_OVERFLOW=truncate",
+    )
+    return PermanentError(text, code="text_too_long")

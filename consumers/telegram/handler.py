@@ -17,6 +17,7 @@ from consumers.telegram.sender import Sender
 from core.errors import BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import IncomingMessage
 from core.results import Done, Result, with_warnings
+from core.texts import Text
 from runtime.claims import KeyClaims, busy
 from runtime.send_journal import SendJournal
 
@@ -56,7 +57,7 @@ class TelegramHandler(BaseMessageHandler):
         key = message.task.task_id
         draft = self._fields.draft(message.task)
         if not self._claims.take(key):
-            raise busy("task", _CLAIM_WAIT)
+            raise busy(_CLAIM_WAIT)
         try:
             report = self._delivery.deliver(message, draft)
         finally:
@@ -86,7 +87,10 @@ class TelegramHandler(BaseMessageHandler):
         doubt = _told(report.doubtful)
         if self._resend and not all(isinstance(each, InDoubtError) for each in report.doubtful.values()):
             # Also where another chat waits: to send again what may have arrived must cost an attempt.
-            reason = f"May have been delivered; each further attempt sends it again: {doubt}"
+            reason = Text(
+                f"May have been delivered; each further attempt sends it again: {doubt.en}",
+                f"Возможно, доставлено; каждая следующая попытка отправит ещё раз: {doubt.ru}",
+            )
             raise TransientError(reason, code="no_answer")
         if report.busy is not None:
             raise report.busy
@@ -94,7 +98,11 @@ class TelegramHandler(BaseMessageHandler):
             first = min(each.retry_after or 0.0 for each in report.waiting.values())
             raise PartialOutageError(_told(report.waiting), code=FLOOD, retry_after=first)
         if report.doubtful:
-            raise PermanentError(f"May have been delivered, is not sent again: {doubt}", code="may_be_delivered")
+            reason = Text(
+                f"May have been delivered, is not sent again: {doubt.en}",
+                f"Возможно, доставлено, ещё раз не отправляется: {doubt.ru}",
+            )
+            raise PermanentError(reason, code="may_be_delivered")
 
     def _refusal(self, refused: Mapping[str, PermanentError]) -> OutcomeError:
         """Nobody was reached. A refusal that is not about the chat is the message's own fault, and comes first."""
@@ -105,8 +113,9 @@ class TelegramHandler(BaseMessageHandler):
         return kind(_told(refused), code=UNREACHABLE)
 
 
-def _told(errors: Mapping[str, OutcomeError]) -> str:
-    return "; ".join(f"{chat}: {error.reason}" for chat, error in errors.items())
+def _told(errors: Mapping[str, OutcomeError]) -> Text:
+    texts = [error.text.led_by(f"{chat}: ") for chat, error in errors.items()]
+    return Text("; ".join(text.en for text in texts), "; ".join(text.ru for text in texts))
 
 
 def _done(report: Report, warnings: Sequence[str]) -> Done:

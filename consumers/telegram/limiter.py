@@ -15,6 +15,7 @@ from collections.abc import Callable
 from consumers.telegram.chats import is_group
 from consumers.telegram.config import TelegramSettings
 from core.errors import OutageError, PartialOutageError
+from core.texts import Text
 
 FLOOD = "too_many_requests"
 _AT_ONCE = 3.0  # seconds; two chats that are refused within them mean that the bot as a whole is too fast
@@ -99,11 +100,11 @@ class Limiter:
             known = self._known(chat, now)
             pause = self._bot_paused_until - now
             if pause > patience:
-                raise OutageError(
+                reason = Text(
                     f"Telegram has refused several chats at once: the bot waits {pause:.0f} s",
-                    code=FLOOD,
-                    retry_after=pause,
+                    f"Telegram отказал сразу нескольким чатам: бот ждёт {pause:.0f} с",
                 )
+                raise OutageError(reason, code=FLOOD, retry_after=pause)
             windows = [self._bot, *known.windows]
             wait = max(0.0, pause, known.paused_until - now, *(window.wait(now) for window in windows))
             if wait > 0 and not (wait <= patience and self._may_be_awaited(known, now)):
@@ -142,7 +143,10 @@ class Limiter:
         spread = min(known.returning(now) * max(window.spacing for window in known.windows), _LONGEST_SPREAD)
         retry_after = wait + spread * self._chance()
         known.given_back[key] = now + retry_after
-        reason = f"The chat {chat} has had as many messages as Telegram allows; this one waits"
+        reason = Text(
+            f"The chat {chat} has had as many messages as Telegram allows; this one waits",
+            f"Чат {chat} получил столько сообщений, сколько разрешает Telegram; это сообщение ждёт",
+        )
         return PartialOutageError(reason, code=FLOOD, retry_after=retry_after)
 
     def _known(self, chat: str, now: float) -> _Chat:

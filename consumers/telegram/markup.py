@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from core import values
 from core.errors import PermanentError
+from core.texts import Text
 
 _PLAIN_TAGS = ("b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "tg-spoiler", "pre")
 # tag -> attribute -> what its value must look like
@@ -40,11 +41,13 @@ Fill = Callable[[str], str]
 class MarkupError(PermanentError):
     """The HTML of the process's author is wrong; the text says where."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problem: Text) -> None:
         tags = ", ".join(sorted(TAGS))
-        super().__init__(
-            f"text_html: {problem}; Telegram knows the tags {tags}; write & < > as &amp; &lt; &gt;", code="bad_markup"
+        text = Text(
+            f"text_html: {problem.en}; Telegram knows the tags {tags}; write & < > as &amp; &lt; &gt;",
+            f"text_html: {problem.ru}; Telegram знает теги {tags}; & < > пишутся как &amp; &lt; &gt;",
         )
+        super().__init__(text, code="bad_markup")
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # two quotes side by side are two
@@ -108,26 +111,31 @@ def _runs(source: str, fill: Fill) -> Iterator[Run]:
             break
         tag = _TAG.match(source, start)
         if tag is None:
-            raise MarkupError(f"{values.shown(source[start : start + 30])} is no tag")
+            shown = values.shown(source[start : start + 30])
+            raise MarkupError(Text(f"{shown} is no tag", f"{shown} – не тег"))
         _take(tag, opened, fill)
         position = tag.end()
     if opened:
-        raise MarkupError(f"<{opened[-1].name}> is not closed")
+        name = opened[-1].name
+        raise MarkupError(Text(f"<{name}> is not closed", f"<{name}> не закрыт"))
 
 
 def _take(found: re.Match[str], opened: list[Tag], fill: Fill) -> None:
-    name = found["name"].lower()
+    name, shown = found["name"].lower(), values.shown(found[0])
     if name not in TAGS:
-        raise MarkupError(f"{values.shown(found[0])} is not a tag of Telegram")
+        raise MarkupError(Text(f"{shown} is not a tag of Telegram", f"{shown} – не тег Telegram"))
     if not found["close"]:
         if len(opened) == _DEEPEST:
-            raise MarkupError(f"more than {_DEEPEST} tags are open at {values.shown(found[0])}")
+            raise MarkupError(
+                Text(f"more than {_DEEPEST} tags are open at {shown}", f"у {shown} открыто больше {_DEEPEST} тегов")
+            )
         opened.append(Tag(name, tuple(_attributes(name, found["attributes"], fill))))
     elif opened and opened[-1].name == name:
         opened.pop()
     else:
-        inner = f"; <{opened[-1].name}> is open there" if opened else ""
-        raise MarkupError(f"</{name}> closes nothing{inner}")
+        last = f"<{opened[-1].name}>" if opened else ""
+        inner = Text(f"; {last} is open there", f"; там открыт {last}") if opened else Text.of("")
+        raise MarkupError(Text(f"</{name}> closes nothing{inner.en}", f"</{name}> ничего не закрывает{inner.ru}"))
 
 
 def _attributes(tag: str, written: str, fill: Fill) -> Iterator[tuple[str, str | None]]:
@@ -137,17 +145,20 @@ def _attributes(tag: str, written: str, fill: Fill) -> Iterator[tuple[str, str |
     while position < len(written):
         found = _ATTRIBUTE.match(written, position)
         if found is None:
-            raise MarkupError(f"the attributes of <{tag} {values.shown(written)}> cannot be read")
+            shown = f"<{tag} {values.shown(written)}>"
+            raise MarkupError(Text(f"the attributes of {shown} cannot be read", f"атрибуты {shown} не прочесть"))
         name = found["name"].lower()
         given = next((found[group] for group in "abc" if found[group] is not None), None)
         value = None if given is None else fill(html.unescape(given))
         if name not in TAGS[tag] or not re.fullmatch(TAGS[tag][name], value or "", re.DOTALL):
-            raise MarkupError(f"<{tag}> cannot have {values.shown(found[0].strip())}")
+            shown = values.shown(found[0].strip())
+            raise MarkupError(Text(f"<{tag}> cannot have {shown}", f"у <{tag}> не бывает {shown}"))
         missing.discard(name)
         yield name, value
         position = found.end()
     if missing:
-        raise MarkupError(f"<{tag}> needs {', '.join(missing)}")
+        names = ", ".join(missing)
+        raise MarkupError(Text(f"<{tag}> needs {names}", f"для <{tag}> нужно указать {names}"))
 
 
 def _written(attribute: tuple[str, str | None]) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from consumers.telegram.markup import Rich, Run, is_styled, plain, render
 from core import values
 from core.errors import PermanentError
+from core.texts import Text
 
 LIMIT = 4096  # UTF-16 units; core.telegram.org/bots/api#sendmessage
 SOURCE_LIMIT = 32_768  # bytes of UTF-8, with the markup
@@ -54,11 +55,12 @@ def fitting(rich: Rich, cut: Cut, limit: int = LIMIT) -> Iterator[Rich]:
         if not is_styled(part) or len(render(part).encode("utf-8", "replace")) <= SOURCE_LIMIT:
             yield part
         elif limit <= _SMALLEST:
-            text = values.shown(values.cut(plain(part), 40))
-            raise PermanentError(
-                f"text_html: the markup of {text} alone has more than {SOURCE_LIMIT} bytes: shorten its addresses",
-                code="text_too_long",
+            shown = values.shown(values.cut(plain(part), 40))
+            text = Text(
+                f"text_html: the markup of {shown} alone has more than {SOURCE_LIMIT} bytes: shorten its addresses",
+                f"text_html: одна разметка {shown} занимает больше {SOURCE_LIMIT} байт: сократите адреса в ней",
             )
+            raise PermanentError(text, code="text_too_long")
         else:
             yield from fitting(part, cut, limit // 2)
 
