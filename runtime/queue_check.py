@@ -70,11 +70,14 @@ class Danger:
 
     def _command(self) -> str:
         pattern = "|".join(queue.replace(".", "[.]") for queue in self.queues)
+        # Each its own name: a second policy of the same name takes the place of the first.
+        name = "task-creator-returns"
         definition: dict[str, Any] = {"delivery-limit": NO_LIMIT}
         if self.by_argument:
+            name += f"-{self.limit}"
             definition = {"dead-letter-exchange": "", "dead-letter-routing-key": ERRORS_QUEUE}
         place = f"--vhost '{self.virtual_host}' --apply-to queues"
-        return f"rabbitmqctl set_policy {place} task-creator-returns '^({pattern})$' '{json.dumps(definition)}'"
+        return f"rabbitmqctl set_policy {place} {name} '^({pattern})$' '{json.dumps(definition)}'"
 
 
 def dangers(parameters: Parameters, queues: Iterable[str]) -> list[Danger]:

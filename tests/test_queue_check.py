@@ -100,6 +100,22 @@ def test_the_policy_for_a_limit_by_argument_keeps_what_is_dropped(
     broker.wait_for_count("errors.camunda_tasks.queue", 1)
 
 
+def test_no_policy_that_is_told_takes_the_place_of_another(
+    vhost: BrokerAddress, broker: Broker, node: RabbitNode
+) -> None:
+    broker.declare("errors.camunda_tasks.queue")
+    for queue, limit in ((QUEUE, 1), (SENT, 2)):
+        broker.declare(queue, arguments={**QUORUM, "x-delivery-limit": limit})
+    told = found(vhost, QUEUE, SENT)
+    assert [danger.queues for danger in told] == [(QUEUE,), (SENT,)]
+    for danger in told:
+        follow(danger, node)
+    broker.publish(QUEUE, b"x")
+    for _ in range(2):
+        returned_once(broker, QUEUE, by_end_of_channel)
+    broker.wait_for_count("errors.camunda_tasks.queue", 1)
+
+
 def follow(danger: Danger, node: RabbitNode) -> None:
     """Does what the remark says, which is the same in both languages."""
     english, russian = danger.text()
