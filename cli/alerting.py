@@ -14,16 +14,17 @@ from consumers.telegram.bot import TelegramBot
 from consumers.telegram.chats import chats_of
 from consumers.telegram.config import TelegramSettings
 from core.alerts import AlertBook, AlertPolicy
-from core.errors import NotConfiguredError
-from core.settings_errors import Mistake, SettingsError
+from core.settings_errors import Mistake
 from core.texts import Text
 from core.values import BadValueError
 from runtime.alert_settings import AlertSettings
 from runtime.alerting import Alerting, Channel
 
+_ADDRESSES, _CHATS = "NOTIFY_EMAIL_TO", "NOTIFY_TELEGRAM_CHATS"
+
 
 def make_alerting(settings: Settings, stop: threading.Event, mask: Callable[[str], str]) -> Alerting:
-    """Raises SettingsError when somebody is to be told by a way that has no settings, or at no address."""
+    """From settings in which `mistakes` finds nothing."""
     told = settings.for_system(AlertSettings)
     policy = AlertPolicy(delay=told.delay, stale_after=told.stale_after, repeat=told.repeat)
     channels: list[Channel] = [*_mail_channels(settings, told), *_telegram_channels(settings, told, stop)]
@@ -51,40 +52,49 @@ class _TelegramChannel:
 
 
 def _mail_channels(settings: Settings, told: AlertSettings) -> Iterator[Channel]:
-    if not told.email_to:
-        return
-    try:
+    if told.email_to:
         mailer = Mailer(settings.for_system(EmailSettings))
-    except NotConfiguredError:
-        raise _mistake("NOTIFY_EMAIL_TO", ",".join(told.email_to), "EMAIL_SMTP_HOST") from None
-    for address in told.email_to:
-        try:
-            parse_address("NOTIFY_EMAIL_TO", address)
-        except BadValueError:
-            hint = Text("addresses separated by commas: duty@example.ru", "адреса через запятую: duty@example.ru")
-            problem = Text("is no mail address", "это не почтовый адрес")
-            raise SettingsError([Mistake("NOTIFY_EMAIL_TO", address, problem, hint)]) from None
-        yield _MailChannel(f"mail to {address}", mailer, address)
+        yield from (_MailChannel(f"mail to {address}", mailer, address) for address in told.email_to)
 
 
 def _telegram_channels(settings: Settings, told: AlertSettings, stop: threading.Event) -> Iterator[Channel]:
-    if not told.telegram_chats:
-        return
-    try:
+    if told.telegram_chats:
         bot = TelegramBot(settings.for_system(TelegramSettings), stop)
-    except NotConfiguredError:
-        raise _mistake("NOTIFY_TELEGRAM_CHATS", ",".join(told.telegram_chats), "TELEGRAM_BOT_TOKEN") from None
-    for chat in told.telegram_chats:
-        try:
-            [wanted] = chats_of("NOTIFY_TELEGRAM_CHATS", chat)
-        except (BadValueError, ValueError):
-            hint = Text("123456789, -1001234567890 or @channel", "123456789, -1001234567890 или @channel")
-            problem = Text("is no id of a chat", "это не id чата")
-            raise SettingsError([Mistake("NOTIFY_TELEGRAM_CHATS", chat, problem, hint)]) from None
-        yield _TelegramChannel(f"Telegram to {wanted}", bot, wanted)
+        for chat in told.telegram_chats:
+            [wanted] = chats_of(_CHATS, chat)
+            yield _TelegramChannel(f"Telegram to {wanted}", bot, wanted)
 
 
-def _mistake(variable: str, value: str, missing: str) -> SettingsError:
-    problem = Text(f"needs {missing}, which is not set", f"требует {missing}, а она не задана")
-    hint = Text(f"set {missing}, or leave this empty", f"задайте {missing} или уберите это значение")
-    return SettingsError([Mistake(variable, value, problem, hint)])
+def mistakes(settings: Settings) -> Iterator[Mistake]:
+    """Somebody is to be told by a way that has no settings, or at no address."""
+    told = settings.for_system(AlertSettings)
+    ways = (
+        (_ADDRESSES, told.email_to, settings.for_system(EmailSettings).smtp_host, "EMAIL_SMTP_HOST", _address),
+        (_CHATS, told.telegram_chats, settings.for_system(TelegramSettings).bot_token, "TELEGRAM_BOT_TOKEN", _chat),
+    )
+    for variable, receivers, way, missing, judged in ways:
+        if receivers and way is None:
+            problem = Text(f"needs {missing}, which is not set", f"требует {missing}, а она не задана")
+            hint = Text(f"set {missing}, or leave this empty", f"задайте {missing} или уберите это значение")
+            yield Mistake(variable, ",".join(receivers), problem, hint, beside=missing)
+        for receiver in receivers:
+            if (wrong := judged(receiver)) is not None:
+                yield wrong
+
+
+def _address(written: str) -> Mistake | None:
+    try:
+        parse_address(_ADDRESSES, written)
+    except BadValueError:
+        hint = Text("addresses separated by commas: duty@example.ru", "адреса через запятую: duty@example.ru")
+        return Mistake(_ADDRESSES, written, Text("is no mail address", "это не почтовый адрес"), hint)
+    return None
+
+
+def _chat(written: str) -> Mistake | None:
+    try:
+        [_] = chats_of(_CHATS, written)
+    except (BadValueError, ValueError):
+        hint = Text("123456789, -1001234567890 or @channel", "123456789, -1001234567890 или @channel")
+        return Mistake(_CHATS, written, Text("is no id of a chat", "это не id чата"), hint)
+    return None

@@ -17,7 +17,7 @@ _USABLE = Text(
     "answers: RabbitMQ {version} at {place}, virtual host {vhost}, user {user}",
     "отвечает: RabbitMQ {version} на {place}, виртуальный хост {vhost}, пользователь {user}",
 )
-_UNUSABLE = Text("NOT USABLE: {reason}", "НЕДОСТУПЕН: {reason}")
+_UNUSABLE = Text("NOT USABLE: {reason}", "НЕЛЬЗЯ ИСПОЛЬЗОВАТЬ: {reason}")
 _TO_MEND = Text("TO BE MENDED: {what}", "ИСПРАВИТЬ: {what}")
 _WILL_CREATE = Text("will be created at the start: {queues}", "будут созданы при запуске: {queues}")
 

@@ -12,6 +12,7 @@ from base_handler import BaseMessageHandler
 from cli.alerting import make_alerting
 from cli.broker_report import ask_broker
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
+from cli.folders import folder_notices
 from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import SettingsError
@@ -26,8 +27,8 @@ _TRACKED = Text("tracked by", "отслеживает")
 _UNTRACKED = Text("NOT TRACKED: results stay in {queue}", "НЕ ОТСЛЕЖИВАЕТСЯ: результаты останутся в {queue}")
 _NOT_IN_USE = Text("not in use: {reason}", "не используется: {reason}")
 _USABLE = Text("answers", "отвечает")
-_UNUSABLE = Text("NOT USABLE: {reason}", "НЕДОСТУПНА: {reason}")
-_NOT_ASKED = Text("not asked: {handler} has no question", "не спрошена: у {handler} нет вопроса")
+_UNUSABLE = Text("NOT USABLE: {reason}", "НЕЛЬЗЯ ИСПОЛЬЗОВАТЬ: {reason}")
+_NOT_ASKED = Text("not asked: {system} has no check of its own", "не проверяется: у {system} нет своей проверки")
 _TO_MEND = Text("TO BE MENDED: {remark}", "ИСПРАВИТЬ: {remark}")
 _REMARK = Text("remark", "замечание")
 _BROKER = "RabbitMQ"
@@ -64,7 +65,8 @@ class _Report:
         print(f"{_VALID.say(lang)}, {source.say(lang).format(file=env_file.absolute())}")
         handlers, unused = self._make_handlers()
         tracked = self._make_trackers()
-        remarks = [notice.render(lang) for notice in startup.settings.warnings]
+        notices = (*startup.settings.warnings, *folder_notices(startup.settings.worker))
+        remarks = [notice.render(lang) for notice in notices]
         usable = True
         if probe:
             broker = ask_broker(startup, handlers, tracked, lang)
@@ -111,7 +113,7 @@ class _Report:
     def _probed(self, handler: BaseMessageHandler) -> tuple[list[str], bool]:
         lang, mask = self._lang, self._startup.secrets.mask
         if type(handler).probe is BaseMessageHandler.probe:
-            return [_NOT_ASKED.say(lang).format(handler=handler.system_name)], True
+            return [_NOT_ASKED.say(lang).format(system=handler.system_name)], True
         try:
             handler.probe()
             remarks = handler.inspect()

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli import alerting
 from config import Settings, WorkerSettings
 from consumers.email.config import EmailSettings
 from consumers.telegram.config import TelegramSettings
+from core.settings_errors import Mistake
 from runtime.alert_settings import AlertSettings
-from runtime.loader import load_classes, settings_classes
+from runtime.loader import HANDLERS, TRACKERS, load_classes, settings_classes
 from runtime.logs import LoggingHandle, setup_logging
 from runtime.secret_files import watch
 from runtime.secrets import Secrets
@@ -35,22 +37,25 @@ class Startup:
 
 
 def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
-    """Raises SettingsError, or LoadError when a class of QUEUE_HANDLERS or TRACKER_CONFIG cannot be imported."""
+    """Raises SettingsError, also for classes of QUEUE_HANDLERS and TRACKER_CONFIG that cannot be imported."""
     handlers: dict[str, type[Any]] = {}
     trackers: dict[str, type[Any]] = {}
+    unusable: list[Mistake] = []
 
     def find_classes(worker: WorkerSettings) -> list[type[Any]]:
-        handlers.update(
-            load_classes({q: (e.module, e.handler_class) for q, e in worker.queue_handlers.items()}, "QUEUE_HANDLERS")
+        configured = (
+            (handlers, {q: (e.module, e.handler_class) for q, e in worker.queue_handlers.items()}, HANDLERS),
+            (trackers, {q: (e.module, e.tracker_class) for q, e in worker.tracker_config.items()}, TRACKERS),
         )
-        trackers.update(
-            load_classes({q: (e.module, e.tracker_class) for q, e in worker.tracker_config.items()}, "TRACKER_CONFIG")
-        )
+        for classes, wanted, setting in configured:
+            found, mistakes = load_classes(wanted, setting)
+            classes.update(found)
+            unusable.extend(mistakes)
         # Alerts go by mail and Telegram also where no queue of theirs is consumed.
         systems = settings_classes([*handlers.values(), *trackers.values()])
         return [*systems, AlertSettings, EmailSettings, TelegramSettings]
 
-    settings = load_settings(environ, env_file, find_classes)
+    settings = load_settings(environ, env_file, find_classes, lambda read: [*unusable, *alerting.mistakes(read)])
     secrets = Secrets()
     for secret in settings.secrets():
         watch(secret, secrets.add)  # a new one is masked before it is used

@@ -35,12 +35,16 @@ class FieldProblem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One wrong setting. `shown` is the value as it may be printed, None when there is none to show."""
+    """One wrong setting. `shown` is the value as it may be printed, None when there is none to show.
+
+    It is not told when `beside`, another variable, is wrong itself.
+    """
 
     variable: str | Text  # or where it stands, if it has no name
     shown: str | None
     problem: Text
     hint: Text
+    beside: str | None = None
 
     def render(self, language: Language) -> str:
         variable = Text.of(self.variable).say(language)

@@ -14,13 +14,23 @@ from config import Settings
 from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage
 from core.results import Acknowledged, Result
+from core.settings_errors import Mistake
 from core.texts import Text
 
 _Made = TypeVar("_Made")
 
+Setting = Literal["QUEUE_HANDLERS", "TRACKER_CONFIG"]
+HANDLERS: Setting = "QUEUE_HANDLERS"
+TRACKERS: Setting = "TRACKER_CONFIG"
+
+
+_CLASS_HINT = Text(
+    "correct the module and the class, in .env or in config.py", "исправьте модуль и класс в .env или в config.py"
+)
+
 
 class LoadError(Exception):
-    """One or more configured classes cannot be used; the text lists every one with its reason."""
+    """A configured class cannot be used; the text says why."""
 
     def __init__(self, text: Text) -> None:
         super().__init__(text.en)
@@ -45,22 +55,19 @@ class SimpleHandlerAdapter(BaseMessageHandler):
         return dict(get_stats()) if callable(get_stats) else {}
 
 
-def load_classes(
-    wanted: Mapping[str, tuple[str, str]], setting: Literal["QUEUE_HANDLERS", "TRACKER_CONFIG"]
-) -> dict[str, type[Any]]:
-    """queue -> (module, class name) to queue -> class. Raises LoadError naming all that cannot be used."""
-    require = _require_handler if setting == "QUEUE_HANDLERS" else _require_tracker
+def load_classes(wanted: Mapping[str, tuple[str, str]], setting: Setting) -> tuple[dict[str, type[Any]], list[Mistake]]:
+    """queue -> (module, class name) to queue -> class, and what is wrong with those that cannot be used."""
+    require = _require_handler if setting == HANDLERS else _require_tracker
     classes: dict[str, type[Any]] = {}
-    problems = []
+    mistakes = []
     for queue, (module, name) in wanted.items():
         try:
-            classes[queue] = _load_class(module, name)
-            require(classes[queue])
+            found = _load_class(module, name)
+            require(found)
+            classes[queue] = found
         except LoadError as error:
-            problems.append(error.text.led_by(f'{setting}["{queue}"]: '))
-    if problems:
-        raise LoadError(Text(*map("\n".join, zip(*problems, strict=True))))
-    return classes
+            mistakes.append(Mistake(f'{setting}["{queue}"]', None, error.text, _CLASS_HINT))
+    return classes, mistakes
 
 
 def make_handler(cls: type[Any], settings: Any, stop: threading.Event) -> BaseMessageHandler:

@@ -24,18 +24,30 @@ from runtime.settings_texts import default_text, explain
 
 SystemClasses = Sequence[type[BaseSettings]] | Callable[[WorkerSettings], Sequence[type[BaseSettings]]]
 
+Judge = Callable[[Settings], Sequence[Mistake]]
+
 SHOWN_LENGTH = 400  # characters of a wrong value that are repeated to the reader: any path that people write is whole
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
 
-def load_settings(environ: Mapping[str, str], env_file: Path | None, system_classes: SystemClasses = ()) -> Settings:
+def _nothing_else(_settings: Settings) -> Sequence[Mistake]:
+    return ()
+
+
+def load_settings(
+    environ: Mapping[str, str],
+    env_file: Path | None,
+    system_classes: SystemClasses = (),
+    judge: Judge = _nothing_else,
+) -> Settings:
     """Settings from the environment, which wins, and from `.env`, which may be missing.
 
     `system_classes` are the systems' own settings classes, or a function that finds them by the worker's settings
-    (the handlers are named there); what that function raises is passed on. Raises SettingsError with all mistakes.
+    (the handlers are named there). `judge` tells what is wrong between them; it is given defaults where a value is
+    wrong itself. Raises SettingsError with all mistakes.
     """
-    return _Loader(environ, read_env_file(env_file)).load(system_classes)
+    return _Loader(environ, read_env_file(env_file)).load(system_classes, judge)
 
 
 class _Loader:
@@ -48,16 +60,19 @@ class _Loader:
         self._named: set[str] = set()  # variables of secrets that other values name
         self._mask = Secrets().mask
 
-    def load(self, system_classes: SystemClasses) -> Settings:
+    def load(self, system_classes: SystemClasses, judge: Judge) -> Settings:
         rabbitmq = self._settings(RabbitMQSettings) or RabbitMQSettings()
         worker = self._settings(WorkerSettings) or WorkerSettings()
         classes = system_classes if isinstance(system_classes, Sequence) else system_classes(worker)
         systems = {each: self._settings(each) for each in dict.fromkeys(classes)}
         self._judge_unknown_names([RabbitMQSettings, WorkerSettings, *systems])
+        valid = {cls: settings for cls, settings in systems.items() if settings is not None}
+        settings = Settings(rabbitmq, worker, valid, tuple(self._notices))
+        wrong = {each.variable for each in self._mistakes}
+        self._mistakes += [each for each in judge(settings) if each.beside not in wrong]
         if self._mistakes:
             raise SettingsError(self._mistakes)
-        valid = {cls: settings for cls, settings in systems.items() if settings is not None}
-        return Settings(rabbitmq, worker, valid, tuple(self._notices))
+        return settings
 
     def _settings(self, cls: type[_SettingsT]) -> _SettingsT | None:
         """An instance. Where a value is wrong its default stands in, so that the cross-checks are heard as well."""

@@ -113,5 +113,5 @@ def test_a_changed_lock_file_is_installed_once(machine: Machine) -> None:
     project, _ = machine
     make_ready(project)
     (project / "requirements.lock").write_text("# nothing is needed any more\n")
-    assert "Installing the dependencies" in run(machine).stderr
-    assert "Installing the dependencies" not in run(machine).stderr
+    assert "Making sure of the dependencies" in run(machine).stderr
+    assert "Making sure of the dependencies" not in run(machine).stderr

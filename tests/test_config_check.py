@@ -51,7 +51,7 @@ def test_all_is_well(tmp_path: Path, vhost: BrokerAddress, broker: Broker) -> No
     assert_told(done, 0, f"answers: RabbitMQ {version}.", f" at {place}", f"from {tmp_path / '.env'} and the environ")
     assert "will be created at the start: bitrix24.queue, default.queue, bitrix24.sent.queue" in done.stdout
     assert "email.sent.queue" not in done.stdout, "the worker would not follow it either: mail has no settings"
-    assert "not asked: default has no question" in done.stdout
+    assert "not asked: default has no check of its own" in done.stdout
     assert vhost.password not in done.stdout
     assert portal.webhook_token not in done.stdout
     with broker.channel() as channel, pytest.raises(ChannelClosedByBroker, match="404"):
@@ -161,14 +161,17 @@ class TestSystems:
             url = portal.webhook_url
         done = probe(tmp_path, vhost, BITRIX_WEBHOOK_URL=url, LANG="ru_RU.UTF-8")
         assert_told(
-            done, 3, "НЕДОСТУПНА: Bitrix24", "openproject.queue      не используется: OPENPROJECT_URL не задана"
+            done,
+            3,
+            "НЕЛЬЗЯ ИСПОЛЬЗОВАТЬ: Bitrix24",
+            "openproject.queue      не используется: OPENPROJECT_URL не задана",
         )
 
     @pytest.mark.parametrize(
         ("locale", "words"),
         [
             ("C.UTF-8", ("NOT USABLE", "refused", "check OPENPROJECT_TOKEN")),
-            ("ru_RU.UTF-8", ("НЕДОСТУПНА", "отказ на запрос", "проверьте OPENPROJECT_TOKEN")),
+            ("ru_RU.UTF-8", ("НЕЛЬЗЯ ИСПОЛЬЗОВАТЬ", "отказ на запрос", "проверьте OPENPROJECT_TOKEN")),
         ],
         ids=["english", "russian"],
     )
@@ -225,6 +228,34 @@ class TestSettings:
             environment = vhost.environment() | systems | {"ONEC_USERNAME": "x", "ONEC_PASSWORD": "y"}
             done = probe(tmp_path, vhost, **{**environment, **prepare(tmp_path)})
         assert_told(done, 78, *words)
+
+    def test_that_are_wrong_in_many_ways_are_told_at_once(self, tmp_path: Path) -> None:
+        wrong = {
+            "RABBITMQ_PORT": "abc",
+            "SERVICES_FILE": _file(tmp_path, "services.toml", "[services.x"),
+            "QUEUE_HANDLERS": '{"x.queue": {"module": "no.such", "handler_class": "X"}}',
+            "TRACKER_CONFIG": '{"x.sent.queue": {"module": "no.such", "tracker_class": "X"}}',
+            "NOTIFY_EMAIL_TO": "duty@example.ru,nobody",
+            "NOTIFY_TELEGRAM_CHATS": "me",
+            "EMAIL_SMTP_PORT": "0",
+        }
+        done = run("main.py", ["config", "check"], wrong, tmp_path)
+        assert_told(done, 78, *wrong, "needs EMAIL_SMTP_HOST", "needs TELEGRAM_BOT_TOKEN", "no.such", "nobody")
+
+    def test_of_two_mistakes_the_one_that_follows_from_the_other_is_not_told(self, tmp_path: Path) -> None:
+        wrong = {"NOTIFY_EMAIL_TO": "duty@example.ru", "EMAIL_SMTP_HOST": "mail.example.ru:25"}
+        done = run("main.py", ["config", "check"], wrong, tmp_path)
+        assert_told(done, 78, "EMAIL_SMTP_HOST=mail.example.ru:25")
+        assert "needs EMAIL_SMTP_HOST" not in done.stderr
+
+    @pytest.mark.parametrize(("lang", "words"), [("C.UTF-8", "cannot be written"), ("ru_RU.UTF-8", "писать нельзя")])
+    def test_whose_folders_cannot_be_written_are_remarked_on(self, tmp_path: Path, lang: str, words: str) -> None:
+        file = _file(tmp_path, "file", "")
+        folders = {"LOG_DIR": f"{file}/logs", "STATE_DIR": str(tmp_path / "new" / "state"), "LC_ALL": lang}
+        done = run("main.py", ["config", "check"], folders, tmp_path)
+        assert_told(done, 0, "LOG_DIR", words)
+        assert "STATE_DIR" not in done.stdout
+        assert [each.name for each in tmp_path.iterdir()] == ["file"], "asking creates nothing"
 
 
 def _file(folder: Path, name: str, text: str) -> str:

@@ -63,7 +63,7 @@ def test_a_refusal_in_the_servers_own_form(
     ("status", "read", "write"),
     [
         (200, OutageError, AmbiguousError),
-        (406, ConfigurationError, ConfigurationError),
+        *((status, ConfigurationError, ConfigurationError) for status in (404, 405, 406, 410)),
         (500, OutageError, AmbiguousError),
         (502, OutageError, AmbiguousError),
         (503, OutageError, OutageError),

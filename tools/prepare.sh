@@ -46,8 +46,8 @@ prepare() {
     if [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ] && has .venv/bin/python ''; then return; fi
     make_venv
     [ -w "${HOME:-/nonexistent}" ] || export PIP_NO_CACHE_DIR=1
-    say "Installing the dependencies of $1, once: about half a minute" \
-        "Устанавливаю зависимости из $1, один раз: около полуминуты"
+    say "Making sure of the dependencies of $1, once: up to half a minute" \
+        "Проверяю и ставлю зависимости из $1, один раз: до полуминуты"
     if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$1"; then
         say 'pip failed: see above. Is the package index reachable?' 'pip не справился: см. выше. Доступен ли индекс пакетов?'
         exit 1

@@ -36,8 +36,8 @@ def _address(value: str | None) -> str | None:
 def _host(value: str | None) -> str | None:
     if value is None:
         return None
-    endpoints = parse_endpoints(value, PORTS["none"])
-    if len(endpoints) != 1 or endpoints[0].port != PORTS["none"]:
+    endpoints, others = (parse_endpoints(value, port) for port in (1, 2))
+    if len(endpoints) != 1 or endpoints == others:  # the port is given, whichever it is
         raise ValueProblem(
             Text("is not the name of one server", "это не имя одного сервера"),
             Text(

@@ -73,16 +73,25 @@ RULES: Mapping[int, Rule] = {
     503: Rule(OutageError),  # a proxy or the maintenance page: nothing was handed on
 }
 
+_NOBODY = Rule(
+    ConfigurationError,
+    Text(
+        "check OPENPROJECT_URL: no OpenProject answers there", "проверьте OPENPROJECT_URL: там отвечает не OpenProject"
+    ),
+)
+
 
 def outcome_of(
     status: int, body: Mapping[str, Any], *, what: str, write: bool, retry_after: float | None = None
 ) -> OutcomeError:
     """The outcome of one refused request; `what` names it for people, `body` is `{}` when it is no JSON object."""
-    name = identifier(body)
+    name, is_theirs = identifier(body), body.get("_type") == "Error"
     if status == 400 and name == "InvalidQuery":
         rule = Rule(InvalidQueryError)
+    elif status in {404, 405, 410} and not is_theirs:
+        rule = _NOBODY  # a web server's page: with a wrong address every message would be set aside
     else:
-        rule = rule_of(status, RULES, write=write, is_theirs=body.get("_type") == "Error")
+        rule = rule_of(status, RULES, write=write, is_theirs=is_theirs)
     reason = refused("OpenProject", what, f"HTTP {status}")
     return refusal(rule, reason, text="; ".join(_texts(body)), code=name or f"http_{status}", retry_after=retry_after)
 
