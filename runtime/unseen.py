@@ -20,8 +20,8 @@ class UnseenTasks:
     `advice` is what a person can do when all are gone at once.
     """
 
-    def __init__(self, system: str, advice: Text) -> None:
-        self._system = system
+    def __init__(self, system: str | Text, advice: Text) -> None:
+        self._system = Text.of(system)
         self._advice = advice
         self._checks: dict[str, int] = {}  # Camunda task id -> checks in a row that did not see it
         self._now: set[str] = set()  # those that this check has counted
@@ -38,9 +38,9 @@ class UnseenTasks:
         if asked >= TOO_MANY_TO_BE_DELETED and not seen:
             raise ConfigurationError(
                 Text(
-                    f"{self._system} shows none of {asked} tasks: the worker's user has most likely lost the right to "
-                    f"see them; {self._advice.en}",
-                    f"{self._system}: не видно ни одной из задач (их {asked}): скорее всего, пользователь воркера "
+                    f"{self._system.en} shows none of {asked} tasks: the worker's user has most likely lost the right "
+                    f"to see them; {self._advice.en}",
+                    f"{self._system.ru}: не видно ни одной из задач (их {asked}): скорее всего, пользователь воркера "
                     f"потерял право их видеть; {self._advice.ru}",
                 ),
                 code="tasks_unreadable",
@@ -60,8 +60,8 @@ class UnseenTasks:
         named = Text.of(name)
         return Rejected(
             Text(
-                f"{self._system} no longer shows {named.en}: it was deleted, or the worker's user may not see it",
-                f"{self._system}: {named.ru} – больше не видно: удалено, либо пользователю воркера видеть это нельзя",
+                f"{self._system.en} no longer shows {named.en}: it was deleted, or the worker's user may not see it",
+                f"{self._system.ru}: {named.ru} – больше не видно: удалено, или пользователю воркера это не видно",
             ),
             code="task_deleted",
         )

@@ -250,7 +250,9 @@ class TestEmail:
             [mistake] = mistakes({**MAIL, variable: written}).values()
             assert "noreply@example.ru" in mistake.hint.en
 
-    @pytest.mark.parametrize("written", ["mail.example.ru:587", "a,b", "smtp://mail.example.ru", "a b"])
+    @pytest.mark.parametrize(
+        "written", ["mail.example.ru:587", "mail.example.ru:25", "a,b", "smtp://mail.example.ru", "a b"]
+    )
     def test_a_host_is_one_name(self, written: str) -> None:
         assert "EMAIL_SMTP_HOST" in mistakes({**MAIL, "EMAIL_SMTP_HOST": written})
 

@@ -206,7 +206,7 @@ def _member(name: str, value: Any, members: tuple[str, ...] | None) -> str:
 
 def _unwritable(name: str, what: Text) -> ConfigurationError:
     reason = Text(
-        f"1C: the attribute {name} ({what.en}) cannot be written", f"1C: реквизит {name} ({what.ru}) записать нельзя"
+        f"1C: the attribute {name} ({what.en}) cannot be written", f"1С: реквизит {name} ({what.ru}) записать нельзя"
     )
     return ConfigurationError(reason, code="attribute_type")
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from consumers.onec.config import OneCSettings
-from consumers.onec.errors import RefusalError, SessionLostError, outcome_of
+from consumers.onec.errors import NAME, RefusalError, SessionLostError, outcome_of
 from consumers.onec.literals import entity_path, query_string
 from core import values
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
@@ -59,7 +59,7 @@ class OneCClient:
         self._services = f"{settings.url}/hs/"
         self._stop = stop
         self._slots = _shared_slots(settings.url, settings.max_calls)
-        open_http = partial(settings.http_client, "1C", credentials=partial(_credentials, settings), keep_cookies=False)
+        open_http = partial(settings.http_client, NAME, credentials=partial(_credentials, settings), keep_cookies=False)
         self._http = open_http()
         self._metadata_http = open_http(max_body=_LARGEST_METADATA)
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class OneCClient:
             # Taken for an empty list, it would make every task look deleted.
             text = Text(
                 f"1C gave no usable answer to {what.en}: no list of objects",
-                f"1C: ответ на запрос {what.ru} использовать нельзя: в нём нет списка объектов",
+                f"1С: ответ на запрос {what.ru} использовать нельзя: в нём нет списка объектов",
             )
             raise OutageError(text, code="no_rows")
         return page
@@ -197,7 +197,7 @@ def _object(answer: HttpAnswer, request: _Request) -> Json:
         # A page in HTML with status 200: a proxy's log-in, say. Behind it the request may have been executed.
         text = Text(
             f"1C gave no usable answer to {request.what.en}: no JSON object (HTTP {answer.status})",
-            f"1C: ответ на запрос {request.what.ru} использовать нельзя: в нём нет объекта JSON (HTTP {answer.status})",
+            f"1С: ответ на запрос {request.what.ru} использовать нельзя: в нём нет объекта JSON (HTTP {answer.status})",
         )
         raise (AmbiguousError if request.write else OutageError)(text, code="no_json")
     return told.content

@@ -101,7 +101,7 @@ def _named(known: EntityType, name: str | None) -> str | None:
         close = known.near(name)
         text = Text(
             f"1C: {known.name} {problem.en} {name!r} (finish in ONEC_MAPPING_FILE); {close.en}",
-            f"1C: у {known.name} {problem.ru} {name!r} (finish в ONEC_MAPPING_FILE); {close.ru}",
+            f"1С: у {known.name} {problem.ru} {name!r} (finish в ONEC_MAPPING_FILE); {close.ru}",
         )
         raise ConfigurationError(text, code="attribute_unknown")
     return slot.name

@@ -26,6 +26,7 @@ from core.texts import Text
 from runtime.http import HttpAnswer
 from runtime.http_outcomes import PROXY_LOGIN, Rule, refusal, refused, rule_of
 
+NAME = Text("1C", "1С")
 TEXT_LIMIT = 500  # characters of 1C's own text: the innermost description, never a stack
 
 CODE_NOT_FOUND = "9"
@@ -149,7 +150,7 @@ def outcome_of(error: RefusalError) -> OutcomeError:
     told = Text.of(f"HTTP {status}")
     if problem.code:
         told = Text(f"{told.en}, code {problem.code}", f"{told.ru}, код {problem.code}")
-    reason = refused("1C", error.what, told)
+    reason = refused(NAME, error.what, told)
     code = f"odata_{problem.code}" if problem.code else f"http_{status}"
     return refusal(rule, reason, text=problem.text, code=code, retry_after=error.answer.retry_after)
 

@@ -54,7 +54,7 @@ class OneCHandler(BaseMessageHandler):
             known = ", ".join(sorted(self._mapping.topics))
             reason = Text(
                 f"1C has no topic {task.topic!r}; ONEC_MAPPING_FILE maps {known}",
-                f"1C: топика {task.topic!r} нет; в ONEC_MAPPING_FILE есть {known}",
+                f"1С: топика {task.topic!r} нет; в ONEC_MAPPING_FILE есть {known}",
             )
             raise PermanentError(reason, code="unknown_topic")
         if isinstance(topic, ServiceTopic):

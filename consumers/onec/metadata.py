@@ -163,5 +163,5 @@ def _properties(entity: ElementTree.Element) -> list[Property]:
 
 def _unusable() -> OutageError:
     return OutageError(
-        Text("1C gave no usable $metadata", "1C: ответ на запрос $metadata использовать нельзя"), code="no_metadata"
+        Text("1C gave no usable $metadata", "1С: ответ на запрос $metadata использовать нельзя"), code="no_metadata"
     )

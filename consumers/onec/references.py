@@ -43,7 +43,7 @@ class References:
             unknown = Text(
                 f"1C: {entity} has no text {attribute!r} to look for {name} in (lookup in ONEC_MAPPING_FILE); "
                 f"{close.en}",
-                f"1C: у {entity} нет текстового реквизита {attribute!r}, чтобы искать по нему {name} (lookup в "
+                f"1С: у {entity} нет текстового реквизита {attribute!r}, чтобы искать по нему {name} (lookup в "
                 f"ONEC_MAPPING_FILE); {close.ru}",
             )
             raise ConfigurationError(unknown, code="attribute_unknown")

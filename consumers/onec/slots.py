@@ -18,7 +18,7 @@ def slot_for(attribute: str, spec: FieldSpec, entity: EntityType, metadata: Meta
         close = entity.near(attribute)
         text = Text(
             f"1C: {entity.name} has no attribute {attribute!r} (ONEC_MAPPING_FILE); {close.en}",
-            f"1C: у {entity.name} нет реквизита {attribute!r} (ONEC_MAPPING_FILE); {close.ru}",
+            f"1С: у {entity.name} нет реквизита {attribute!r} (ONEC_MAPPING_FILE); {close.ru}",
         )
         raise ConfigurationError(text, code="attribute_unknown")
     if spec.type is not None and not (slot.composite or (slot.reference and spec.entity is not None)):
@@ -58,7 +58,7 @@ def column_of(slot: Slot, by: str | None, metadata: Metadata) -> str | None:
     close = rows.near(wanted)
     text = Text(
         f"1C: rows of {slot.name} have no column {by!r} of one type (by in ONEC_MAPPING_FILE); {close.en}",
-        f"1C: в строках {slot.name} нет колонки {by!r} одного типа (by в ONEC_MAPPING_FILE); {close.ru}",
+        f"1С: в строках {slot.name} нет колонки {by!r} одного типа (by в ONEC_MAPPING_FILE); {close.ru}",
     )
     raise ConfigurationError(text, code="attribute_unknown")
 
@@ -80,6 +80,6 @@ def _require_clear(attribute: str, spec: FieldSpec, entity: EntityType) -> None:
 def _unfit(attribute: str, entity: EntityType, problem: Text) -> ConfigurationError:
     text = Text(
         f"1C: {attribute} of {entity.name} {problem.en} (ONEC_MAPPING_FILE)",
-        f"1C: {attribute} у {entity.name}: {problem.ru} (ONEC_MAPPING_FILE)",
+        f"1С: {attribute} у {entity.name}: {problem.ru} (ONEC_MAPPING_FILE)",
     )
     return ConfigurationError(text, code="attribute_type")

@@ -17,6 +17,7 @@ from consumers.onec.changes import FinishedObjects
 from consumers.onec.client import Json, OneCClient, rows_of
 from consumers.onec.completion import Completion, completion_of
 from consumers.onec.config import OneCSettings
+from consumers.onec.errors import NAME
 from consumers.onec.literals import ObjectRef, any_of, as_guid, guid, object_ref
 from consumers.onec.mapping import usual_finish
 from consumers.onec.metadata import Publication
@@ -52,7 +53,7 @@ class OneCTracker(BaseTracker):
             "give the rights to the infobase user of ONEC_USERNAME again",
             "верните права пользователю базы из ONEC_USERNAME",
         )
-        self._unseen = UnseenTasks("1C", advice)
+        self._unseen = UnseenTasks(NAME, advice)
         self._unclear: set[ObjectRef] = set()  # may stand in rows that this check could not read
 
     @classmethod
