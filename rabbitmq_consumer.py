@@ -15,7 +15,7 @@ from typing import Any
 
 import pika
 from pika.channel import Channel
-from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
@@ -28,6 +28,7 @@ from runtime.amqp_thread import ConnectionThread
 from runtime.declarations import Declared
 from runtime.inbox import Inbox
 from runtime.nodes import Parameters
+from runtime.silence import Silence
 from runtime.starvation import PATIENCE, Starvation
 from runtime.subscription import Subscription
 from runtime.undeliverable import Undeliverable, is_internal_error
@@ -58,17 +59,6 @@ class Delivery:
 
 
 OnDelivery = Callable[[Delivery], None]
-
-
-class SilentChannelError(AMQPConnectionError):
-    """RabbitMQ answers nothing on a channel, although its connection lives: what was delivered there counts as lost."""
-
-    def __init__(self, queue: str, seconds: float) -> None:
-        self.text = Text(
-            f"no answer on the channel of {queue} for {seconds:.0f} s",
-            f"в канале очереди {queue} нет ответа уже {seconds:.0f} с",
-        )
-        super().__init__(self.text.en)
 
 
 class RabbitMQConsumer:
@@ -107,7 +97,7 @@ class RabbitMQConsumer:
         self._undeliverable = undeliverable
         self._met_internal_error = False
         self._starvation = Starvation(self._on_starved, patience)
-        self._answer_limit = max(2 * lease, patience)
+        self._silence = Silence(max(2 * lease, patience))
         self._look_interval = min(lease / _PROOFS, patience / 2)
         self._intake = threading.Event()
         self._intake.set()
@@ -209,10 +199,8 @@ class RabbitMQConsumer:
             subscription.channel.close()
 
     def _ask_for_proofs(self) -> None:
+        self._silence.look(self._thread.open_channel, self._subscriptions.values())
         for subscription in self._subscriptions.values():
-            if subscription.unanswered_for() > self._answer_limit:
-                # Its heartbeats go on, which are not the channel's own: only a new connection helps.
-                raise SilentChannelError(subscription.queue, subscription.unanswered_for())
             subscription.ask_for_proof()
         self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
 
@@ -226,6 +214,7 @@ class RabbitMQConsumer:
         self._settled.items.clear()
         self._arrived.clear()
         self._starvation.forget()
+        self._silence.forget()
         if self._met_internal_error and self._undeliverable is not None and not self._thread.is_closing():
             # Before the next connection, which would meet the same message. Nothing else could go on meanwhile.
             consumed = [each for each in self._subscriptions.values() if each.wanted and not each.standing_by]

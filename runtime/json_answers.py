@@ -54,7 +54,8 @@ def read_answer(answer: HttpAnswer) -> JsonAnswer:
     try:
         value = reader.read(answer.body, media_type)
     except _UnreadableError as error:
-        return JsonAnswer(None, (), error.text, calls_itself_json)
+        # What breaks off was torn on its way as likely as not: the whole answer may say something else.
+        return JsonAnswer(None, (), error.text, calls_itself_json and not error.is_torn)
     if value is None:
         return JsonAnswer({}, ("the answer was null: there is no result",), is_json=True, is_empty=True)
     if not isinstance(value, dict):
@@ -89,9 +90,10 @@ def result_of(answer: HttpAnswer, who: Text) -> tuple[dict[str, Any], tuple[str,
 
 
 class _UnreadableError(ValueError):
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Text, *, is_torn: bool = False) -> None:
         super().__init__(text.en)
         self.text = text
+        self.is_torn = is_torn
 
 
 @dataclass(slots=True)
@@ -163,7 +165,8 @@ class _Reader:
                 Text(
                     f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
                     f"это не JSON: {error.msg} (строка {error.lineno}, столбец {error.colno})",
-                )
+                ),
+                is_torn=error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"),
             ) from None
         except RecursionError:
             raise _UnreadableError(_TOO_DEEP) from None

@@ -31,11 +31,11 @@ class Subscription:
         self.delivered = 0  # so many messages have come, through all channels
         self.unsettled: dict[int, bool] = {}  # delivery tag -> acked by us but not yet told to the broker
         self._proved_at = 0.0  # when the question was asked that RabbitMQ has answered last
-        self._asked_at: float | None = None  # when such a question was sent that is not answered yet
+        self.asked_at: float | None = None  # when such a question was sent that is not answered yet
 
     def forget_channel(self) -> None:
         self.revoke()
-        self._asked_at = None
+        self.asked_at = None
         self.is_opening = False
         self.channel = None
         self.consumer_tag = None
@@ -55,13 +55,13 @@ class Subscription:
 
     def unanswered_for(self) -> float:
         """Seconds since a question that RabbitMQ has not answered, 0.0 without one."""
-        return 0.0 if self._asked_at is None else _now() - self._asked_at
+        return 0.0 if self.asked_at is None else _now() - self.asked_at
 
     def ask_for_proof(self) -> None:
         """Asks something that changes nothing: each consumer has its prefetch already."""
-        if self.channel is not None and self.channel.is_open and self._asked_at is None:
-            self._asked_at = _now()
-            on_proof = partial(self._on_proof, self.channel, self._asked_at)
+        if self.channel is not None and self.channel.is_open and self.asked_at is None:
+            self.asked_at = _now()
+            on_proof = partial(self._on_proof, self.channel, self.asked_at)
             self.channel.basic_qos(prefetch_count=self.prefetch, callback=on_proof)
 
     def settle(self, tag: int, *, acked: bool) -> bool:
@@ -93,7 +93,7 @@ class Subscription:
 
     def _on_proof(self, channel: Channel, asked_at: float, _frame: Method[Any]) -> None:
         if channel is self.channel:
-            self._asked_at = None
+            self.asked_at = None
             self._proved_at = asked_at
 
 

@@ -209,7 +209,7 @@ class TestWebhook:
         assert done.response["warnings"] == "a\tb"
         assert len(done.response["task_creator_warnings"]) == 1
 
-    @pytest.mark.parametrize("body", [b'{"a": NaN}', b'{"a": 1', b'"done"', b"7"])
+    @pytest.mark.parametrize("body", [b'{"a": NaN}', b'{"a": 1]', b'"done"', b"7"])
     def test_what_is_done_and_cannot_be_used_is_not_sent_again(self, server: AnsweringServer, body: bytes) -> None:
         server.answer = self.answer(200, body, "Content-Type: application/json\r\n")
         with pytest.raises(PermanentError, match="its work is done"):

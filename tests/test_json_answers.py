@@ -66,7 +66,6 @@ def test_what_has_one_reading_is_read_and_told(
         (b"true", "true or false"),
         (b'"done"', "a text"),
         (b'"{done"', "a text"),
-        (b'{"a": 1', "not JSON"),
         (b'{"a": 1} {"a": 2}', "not JSON"),
         (b"{'a': 1}", "not JSON"),
         (CYRILLIC.encode("cp1251"), "names no other charset"),
@@ -78,6 +77,13 @@ def test_what_cannot_be_a_result_is_refused_by_name_and_said_to_be_done(body: by
     assert caught.value.code == "bad_result"
     assert "its work is done" in caught.value.reason
     assert problem in caught.value.reason
+
+
+@pytest.mark.parametrize("body", [b'{"a": 1', b'{"a": "x', b'{"a": "x\ny', b'{"a":\n', b'[{"a": 1},', b'{"a": [1'])
+def test_what_breaks_off_may_have_been_torn_on_its_way(body: bytes) -> None:
+    with pytest.raises(AmbiguousError) as caught:
+        result_of(answered(body), WHO)
+    assert caught.value.code == "no_json"
 
 
 @pytest.mark.parametrize("charset", ["base64", "idna", "undefined", "no-such-thing", "utf-8"])

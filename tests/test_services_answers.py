@@ -160,7 +160,7 @@ def test_no_result_is_a_result_of_a_call_but_not_of_a_job(
         (b'{"sum": 1e999}', "1e999"),
         (b'["x"]', "a list"),
         (b'"done"', "a text"),
-        (b'{"sum": 1', "not JSON"),
+        (b'{"sum": 1]', "not JSON"),
         (DONE.encode("cp1251"), "no other charset"),
     ],
 )

@@ -182,7 +182,7 @@ def test_a_certificate_of_our_own_authority_is_trusted(tmp_path: Path) -> None:
         assert isinstance(handler.handle(message()), Done)
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"7", b'{"a":', b"\xff"])
+@pytest.mark.parametrize("body", [b"[1]", b"7", b'{"a"}', b"\xff"])
 def test_json_that_is_no_object_is_refused_for_good(body: bytes, tmp_path: Path) -> None:
     with ServicesSandbox() as server, handler_for(tmp_path, {"echo": http(server)}) as handler:
         server.inject(faults.answer(RawAnswer(200, body)), "post *")

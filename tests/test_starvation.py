@@ -13,6 +13,7 @@ from core.policy import LONGEST_LEASE
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from runtime.amqp import Topology, connection_parameters
 from sandbox.address import BrokerAddress
+from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from tests.broker import Broker
 from tests.harness import rabbitmq_settings, wait_until
@@ -88,3 +89,18 @@ def test_a_channel_that_gives_no_answer_costs_the_connection_and_not_the_queue(
 
 def starved(caplog: pytest.LogCaptureFixture) -> int:
     return sum(getattr(record, "event", "") == "consumer.starved" for record in caplog.records)
+
+
+def test_an_answer_that_waits_behind_a_message_on_a_narrow_link_is_waited_for(
+    vhost: BrokerAddress, broker: Broker, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broker.declare(QUEUE)
+    with consuming(vhost.through(proxy.port), patience=1.5, lease=0.5) as taken:
+        proxy.trickle(1 / 2000)
+        broker.publish_all(QUEUE, [b"x" * 12_000])  # six seconds long, four times as long as is waited for an answer
+        wait_until(lambda: len(taken) == 1, 60, "the message")
+        proxy.restore()
+    assert not taken[0].redelivered
+    assert "no answer on the channel" not in caplog.text
+    assert "rabbitmq.disconnected" not in [getattr(record, "event", "") for record in caplog.records]

@@ -99,7 +99,7 @@ def _generation() -> None:
     """Delivery tags of a lost channel are sent on the next one, where they mean other messages."""
 
     def forget(_original: Any, self: Subscription) -> None:
-        self._asked_at = None
+        self.asked_at = None
         self.is_opening = False
         self.channel = None
         self.consumer_tag = None
