@@ -134,7 +134,7 @@ class Account:
             "created_twice": sum(row.is_created_twice for row in self.rows),
             "answered_twice": sum(row.is_answered_twice for row in self.rows),
             "surprising": sum(row.is_surprising for row in self.rows),
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [{**asdict(row), "errors": [each.en for each in row.errors]} for row in self.rows],
         }
 
 
