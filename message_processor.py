@@ -320,10 +320,10 @@ class MessageProcessor:
         finally:
             slot.end()
         if messages:
-            told = Text(
-                f"{self.route.system} handler gave no outcome", f"обработчик {self.route.system} не сообщил исхода"
-            )
-            failure = failure or TransientError(told, code="no_outcome")
+            if failure is None:
+                system = self.route.system
+                reason = Text(f"{system} handler gave no outcome", f"обработчик {system} не сообщил исхода")
+                failure = TransientError(reason, code="no_outcome")
             for work in messages.values():
                 self._settler.fail(work, failure, blame=False)
                 self._settler.late.end(work)

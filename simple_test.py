@@ -30,7 +30,7 @@ from core.events import EventStream
 from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.results import Accepted
 from core.settings_errors import SettingsError
-from core.texts import Text
+from core.texts import BilingualError, Text
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.amqp import Topology, connect, connection_parameters
 from runtime.loader import LoadError
@@ -53,12 +53,8 @@ _NOT_CONFIRMED = Text("RabbitMQ did not confirm within {seconds} s", "RabbitMQ �
 _WRONG = Text("wrong: {what}", "неверно: {what}")
 
 
-class WrongMessageError(Exception):
+class WrongMessageError(BilingualError):
     """What was read back is not what the contract says."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
 
 
 def main(arguments: Sequence[str]) -> int:

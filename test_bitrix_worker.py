@@ -32,7 +32,7 @@ from cli.parser import Parser, seconds
 from cli.texts import language, make_streams_forgiving
 from core.errors import NotConfiguredError, OutcomeError
 from core.settings_errors import SettingsError
-from core.texts import Language, Text
+from core.texts import BilingualError, Language, Text
 from runtime.amqp import ERRORS_QUEUE, NOT_FOUND, connect, connection_parameters
 from runtime.secrets import Secrets
 from runtime.unreachable import explain
@@ -85,12 +85,8 @@ class QueueState(NamedTuple):
     consumers: int
 
 
-class CheckFailedError(Exception):
+class CheckFailedError(BilingualError):
     """Something outside cannot be used; `text` says what."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
 
 
 class SmokeTest:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from base_handler import BaseMessageHandler
-from cli.alerting import make_alerting
 from cli.broker_report import ask_broker
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.folders import folder_notices
@@ -60,7 +59,6 @@ class _Report:
     def show(self, env_file: Path, *, probe: bool) -> bool:
         """Whether all that was asked can be used."""
         startup, lang = self._startup, self._lang
-        make_alerting(startup.settings, threading.Event(), startup.secrets.mask)
         source = _WITH_FILE if env_file.exists() else _WITHOUT_FILE
         print(f"{_VALID.say(lang)}, {source.say(lang).format(file=env_file.absolute())}")
         handlers, unused = self._make_handlers()

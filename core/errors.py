@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from core.texts import Text
+from core.texts import BilingualError, Text
 
 
-class OutcomeError(Exception):
+class OutcomeError(BilingualError):
     """The task was not done; the subclass says what that means for the message.
 
     `code` is a short stable word for machines (`ERROR_CORE`, `unknown_topic`), `retry_after` is in seconds. A reason of
@@ -32,8 +32,7 @@ class OutcomeError(Exception):
     outcome: ClassVar[str]
 
     def __init__(self, reason: str | Text, *, code: str | None = None, retry_after: float | None = None) -> None:
-        self.text = Text.of(reason)
-        super().__init__(self.text.en)
+        super().__init__(reason)
         self.code = code or self.outcome
         self.retry_after = retry_after
 
@@ -116,12 +115,11 @@ class LostError(OutcomeError):
     outcome = "lost"
 
 
-class NotConfiguredError(Exception):
+class NotConfiguredError(BilingualError):
     """The system has no settings: its queue is not consumed. `variable` is the one that is missing, if it is that."""
 
     def __init__(self, reason: str | Text = "", *, variable: str | None = None) -> None:
-        self.text = Text.of(reason or Text(f"{variable} is not set", f"{variable} не задана"))
-        super().__init__(self.text.en)
+        super().__init__(reason or Text(f"{variable} is not set", f"{variable} не задана"))
         self.variable = variable
 
 

@@ -10,7 +10,7 @@ import math
 import re
 from decimal import Decimal
 
-from core.texts import Text
+from core.texts import BilingualError, Text
 
 EXACT_WHOLE = 2**53  # IEEE 754: below it a double stands for one whole number, from here on for several
 _MOST_DIGITS = 400
@@ -27,12 +27,8 @@ _GROUPED = (
 _SPACES = str.maketrans(dict.fromkeys("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", " "))
 
 
-class NumberError(ValueError):
-    """The text is no number, or none that can be kept; `wanted` says what would be one."""
-
-    def __init__(self, wanted: Text) -> None:
-        super().__init__(wanted.en)
-        self.wanted = wanted
+class NumberError(BilingualError, ValueError):
+    """The text is no number, or none that can be kept; the text says what would be one."""
 
 
 def read(written: str) -> int | float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple, Self
 
 Language = Literal["en", "ru"]
@@ -19,6 +19,12 @@ class Text(NamedTuple):
         """What has one wording only, like the words of a server, is the same in both languages."""
         return cls(told, told) if isinstance(told, str) else told
 
+    @staticmethod
+    def join(separator: str, texts: Iterable[Text]) -> Text:
+        """As str.join, in each language."""
+        each = list(texts)
+        return Text(separator.join(text.en for text in each), separator.join(text.ru for text in each))
+
     def map(self, change: Callable[[str], str]) -> Text:
         """The same change made to both."""
         return Text(change(self.en), change(self.ru))
@@ -29,3 +35,11 @@ class Text(NamedTuple):
 
     def say(self, language: Language) -> str:
         return self.ru if language == "ru" else self.en
+
+
+class BilingualError(Exception):
+    """An error whose reason people read: `text` is in both languages, `str()` is the English one."""
+
+    def __init__(self, text: str | Text) -> None:
+        self.text = Text.of(text)
+        super().__init__(self.text.en)

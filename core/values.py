@@ -34,10 +34,10 @@ class BadValueError(PermanentError):
     `wanted` is a noun with what belongs to it, in Russian in the nominative case.
     """
 
-    def __init__(self, name: str, value: Any, wanted: Text) -> None:
+    def __init__(self, name: str | Text, value: Any, wanted: Text) -> None:
         given = shown(value)
         self.problem = Text(f"{given} is not {wanted.en}", f"{given} не подходит, нужно: {wanted.ru}")
-        super().__init__(self.problem.led_by(f"{name}: "), code="bad_value")
+        super().__init__(Text.join(": ", [Text.of(name), self.problem]), code="bad_value")
 
 
 def shown(value: Any) -> str:
@@ -197,21 +197,23 @@ def number(name: str, value: Any) -> int | float:
     try:
         return numbers.read(text(value))
     except numbers.NumberError as error:
-        raise BadValueError(name, value, error.wanted) from None
+        raise BadValueError(name, value, error.text) from None
 
 
 def whole_number(name: str, value: Any) -> int:
     try:
         return numbers.whole(number(name, value))
     except numbers.NumberError as error:
-        raise BadValueError(name, value, error.wanted) from None
+        raise BadValueError(name, value, error.text) from None
 
 
 def _parsed(name: str, value: Any, zone: tzinfo, earliest: int) -> datetime:
     parsed = _iso(value)
     if parsed is None:
-        samples = f"{SAMPLE_DATE} {{}} 2026-12-31 18:00:00"
-        wanted = Text(f"a date such as {samples.format('or')}", f"дата, например {samples.format('или')}")
+        wanted = Text(
+            f"a date such as {SAMPLE_DATE} or 2026-12-31 18:00:00",
+            f"дата, например {SAMPLE_DATE} или 2026-12-31 18:00:00",
+        )
         raise BadValueError(name, value, wanted)
     if not earliest <= parsed.year <= _LATEST_YEAR:
         years = Text(f"a date from {earliest} to {_LATEST_YEAR}", f"дата с {earliest} по {_LATEST_YEAR} год")

@@ -20,7 +20,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
 from config import RabbitMQSettings
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.amqp_frames import FramedConnection
 from runtime.nodes import Nodes, Parameters, at_address, limit_of
 from runtime.resolving import Resolver
@@ -55,12 +55,8 @@ class QueueSpec:
     bindings: Sequence[tuple[str, str]] = ()
 
 
-class TopologyError(Exception):
+class TopologyError(BilingualError):
     """The broker refused a queue or exchange; the text names it and the broker's reason."""
-
-    def __init__(self, reason: str | Text) -> None:
-        self.text = Text.of(reason)
-        super().__init__(self.text.en)
 
 
 BROKER_ERRORS = (AMQPError, OSError, TopologyError)  # all that an unusable broker raises here
@@ -290,8 +286,7 @@ def describe(error: BaseException) -> str:
 def describe_in_both(error: BaseException) -> Text:
     """The same in both languages, as far as the words are ours."""
     *_, innermost = causes(error)
-    text = getattr(innermost, "text", None)
-    return text if isinstance(text, Text) else Text.of(describe(error))
+    return innermost.text if isinstance(innermost, BilingualError) else Text.of(describe(innermost))
 
 
 class Backoff:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from core.texts import Text
+from core.texts import BilingualError, Text
 
 DEPTH_LIMIT = 100  # tables and lists within each other; Python's readers and writers give up at about 1,000
 
@@ -32,12 +32,8 @@ _DEEP = Text(f"nested deeper than {DEPTH_LIMIT} levels", f"вложенност�
 _Reader = Callable[[bytes, int, int], tuple[Any, int]]  # data, offset, depth -> value, offset behind it
 
 
-class UnreadableError(Exception):
+class UnreadableError(BilingualError):
     """The bytes are no header table that this program understands; the text says which part and why."""
-
-    def __init__(self, reason: Text) -> None:
-        super().__init__(reason.en)
-        self.text = reason
 
 
 class WireValue(bytes):

@@ -120,8 +120,7 @@ class ReceivedProperties(pika.BasicProperties):
                 self._refuse(Text(f"header {reason.en}", f"заголовок {reason.ru}"))
 
     def _refuse(self, reason: Text) -> None:
-        told = self.unreadable
-        self.unreadable = Text(f"{told.en}; {reason.en}", f"{told.ru}; {reason.ru}") if told else reason
+        self.unreadable = Text.join("; ", [self.unreadable, reason]) if self.unreadable else reason
 
 
 class OutgoingProperties(pika.BasicProperties):

@@ -54,6 +54,14 @@ def busy(wait: float) -> BusyError:
     return BusyError(reason, code="key_in_use", retry_after=wait)
 
 
+def being_created(wait: float) -> AmbiguousError:
+    """For a task that a worker which has died, or has lost its way to RabbitMQ, had begun."""
+    reason = Text(
+        "An earlier worker may be creating this task still", "Возможно, прежний воркер ещё создаёт эту задачу"
+    )
+    return again(reason, "redelivered", wait)
+
+
 def again(reason: Text, code: str, wait: float) -> AmbiguousError:
     """Comes again after `wait` seconds, when whoever is at it now has finished."""
     return AmbiguousError(reason, code=code, retry_after=wait)

@@ -14,16 +14,12 @@ import requests
 import urllib3
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime import certificates
 
 
-class DroppedError(Exception):
+class DroppedError(BilingualError):
     """The connection ended between sending the request and the last byte of the answer."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
 
 
 class Failures:

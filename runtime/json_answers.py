@@ -18,7 +18,7 @@ from typing import Any
 
 from core import values
 from core.errors import AmbiguousError, PermanentError
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.http import HttpAnswer
 
 _TOO_DEEP = Text("it is nested too deeply", "он вложен слишком глубоко")
@@ -89,10 +89,9 @@ def result_of(answer: HttpAnswer, who: Text) -> tuple[dict[str, Any], tuple[str,
     raise AmbiguousError(reason, code="no_json")
 
 
-class _UnreadableError(ValueError):
+class _UnreadableError(BilingualError):
     def __init__(self, text: Text, *, is_torn: bool = False) -> None:
-        super().__init__(text.en)
-        self.text = text
+        super().__init__(text)
         self.is_torn = is_torn
 
 

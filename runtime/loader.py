@@ -15,7 +15,7 @@ from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage
 from core.results import Acknowledged, Result
 from core.settings_errors import Mistake
-from core.texts import Text
+from core.texts import BilingualError, Text
 
 _Made = TypeVar("_Made")
 
@@ -29,12 +29,8 @@ _CLASS_HINT = Text(
 )
 
 
-class LoadError(Exception):
+class LoadError(BilingualError):
     """A configured class cannot be used; the text says why."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
 
 
 class SimpleHandlerAdapter(BaseMessageHandler):

@@ -19,7 +19,7 @@ from pika.frame import Method
 from pika.spec import Basic
 
 from core.messages import OutgoingMessage
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.amqp import Backoff, describe
 from runtime.amqp_properties import OutgoingProperties
 from runtime.amqp_thread import PROVEN, ConnectionThread
@@ -29,15 +29,16 @@ log = logging.getLogger(__name__)
 _TOO_LARGE = re.compile(r"message size \d+ (?:is larger than|larger than) (?:configured )?max size (?P<limit>\d+)")
 
 
-class MessageTooLargeError(Exception):
+class MessageTooLargeError(BilingualError):
     """The broker refuses messages of this size (its max_message_size)."""
 
     def __init__(self, size: int, limit: int) -> None:
-        self.text = Text(
-            f"the message has {size} bytes, RabbitMQ takes at most {limit} (max_message_size)",
-            f"размер сообщения (байт): {size}, RabbitMQ принимает не больше {limit} (max_message_size)",
+        super().__init__(
+            Text(
+                f"the message has {size} bytes, RabbitMQ takes at most {limit} (max_message_size)",
+                f"размер сообщения (байт): {size}, RabbitMQ принимает не больше {limit} (max_message_size)",
+            )
         )
-        super().__init__(self.text.en)
 
 
 class Publication:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.changing_file import LOOK, Stamp, stamp_of, unreadable
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,8 @@ log = logging.getLogger(__name__)
 LIMIT = 64 * 1024  # bytes
 
 
-class SecretFileError(Exception):
+class SecretFileError(BilingualError):
     """Why there is no secret in a file."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
 
 
 def read_secret(path: Path) -> str:

@@ -31,15 +31,11 @@ SHOWN_LENGTH = 400  # characters of a wrong value that are repeated to the reade
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
 
-def _nothing_else(_settings: Settings) -> Sequence[Mistake]:
-    return ()
-
-
 def load_settings(
     environ: Mapping[str, str],
     env_file: Path | None,
     system_classes: SystemClasses = (),
-    judge: Judge = _nothing_else,
+    judge: Judge = lambda _settings: (),
 ) -> Settings:
     """Settings from the environment, which wins, and from `.env`, which may be missing.
 

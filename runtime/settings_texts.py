@@ -108,7 +108,5 @@ def _expected(field: FieldInfo, variable: str) -> Text:
 
 
 def _bounds(limits: Mapping[str, Any]) -> Text | None:
-    words = [(_BOUNDS[name], _number(value)) for name, value in limits.items() if name in _BOUNDS]
-    if not words:
-        return None
-    return Text(", ".join(f"{each.en} {n}" for each, n in words), ", ".join(f"{each.ru} {n}" for each, n in words))
+    found = [(_BOUNDS[name], _number(value)) for name, value in limits.items() if name in _BOUNDS]
+    return Text.join(", ", (Text(f"{each.en} {n}", f"{each.ru} {n}") for each, n in found)) if found else None

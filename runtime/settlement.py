@@ -46,6 +46,7 @@ from runtime.gate import SystemGate
 from runtime.late_results import LateResults
 from runtime.renewals import Renewals
 from runtime.returns import times_returned
+from runtime.suspects import met_alone
 from runtime.work import Work
 
 _ACCEPTED = {Accepted: "task created", Done: "task done", Acknowledged: "task done"}
@@ -188,9 +189,7 @@ class Settler:
             return
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
-            told = error.text
-            reason = Text(f"only this message meets it: {told.en}", f"так только с этим сообщением: {told.ru}")
-            error = TransientError(reason, code=error.code)
+            error = met_alone(error)
         decision = settle(error, work.tries, self._settings.retry, random.random())
         if isinstance(decision, Drop):
             self._drop(work, error)

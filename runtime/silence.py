@@ -12,22 +12,23 @@ from functools import partial
 from pika.channel import Channel
 from pika.exceptions import AMQPConnectionError
 
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.channels import OpenChannel
 from runtime.subscription import Subscription
 
 HOPELESS = 6  # times the limit, after which no other channel is waited for
 
 
-class SilentChannelError(AMQPConnectionError):
+class SilentChannelError(BilingualError, AMQPConnectionError):
     """RabbitMQ answers nothing on the channel of `queue`: only a new connection helps."""
 
     def __init__(self, queue: str, seconds: float) -> None:
-        self.text = Text(
-            f"no answer on the channel of {queue} for {seconds:.0f} s",
-            f"в канале очереди {queue} нет ответа уже {seconds:.0f} с",
+        super().__init__(
+            Text(
+                f"no answer on the channel of {queue} for {seconds:.0f} s",
+                f"в канале очереди {queue} нет ответа уже {seconds:.0f} с",
+            )
         )
-        super().__init__(self.text.en)
 
 
 class Silence:

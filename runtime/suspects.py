@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from core.errors import OutcomeError, TransientError
+from core.texts import Text
+
 STRIKES = 3
 REMEMBERED_SUSPECTS = 1000
 
@@ -31,3 +34,9 @@ class Suspects:
         if len(self._met) > REMEMBERED_SUSPECTS:
             self._met.popitem(last=False)
         return strikes > STRIKES
+
+
+def met_alone(error: OutcomeError) -> TransientError:
+    """What an outage comes to that only a suspect meets: it spends its own attempts and holds up nobody."""
+    reason = Text(f"only this message meets it: {error}", f"так только с этим сообщением: {error.text.ru}")
+    return TransientError(reason, code=error.code)

@@ -158,7 +158,7 @@ def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
                 )
     if not reasons:
         return None
-    why = Text(*map("; ".join, zip(*reasons[:5], strict=True)))
+    why = Text.join("; ", reasons[:5])
     reason = Text(
         f"RabbitMQ cannot hand this message of an AMQP 1.0 client over: {why.en}",
         f"RabbitMQ не может передать это сообщение клиента AMQP 1.0: {why.ru}",

@@ -17,20 +17,19 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime import certificates
 from runtime.resolving import UnresolvedError
 
 _NOT_ALLOWED = 530  # AMQP 0-9-1: the virtual host is not there, or not for this user
 
 
-class UnreachableError(AMQPConnectionError):
+class UnreachableError(BilingualError, AMQPConnectionError):
     """One host could not be used; `text` names it, the reason and the remedy."""
 
     def __init__(self, host: str, port: int, cause: BaseException) -> None:
         why = explain(cause)
-        self.text = Text(f"{host}:{port}: {why.en}", f"{host}:{port}: {why.ru}")
-        super().__init__(self.text.en)
+        super().__init__(why.led_by(f"{host}:{port}: "))
 
 
 def explain(error: BaseException) -> Text:

@@ -93,7 +93,7 @@ class Together(Scenario):
     def servers(self) -> Iterator[Text]:
         with ExitStack() as stack:
             places = [stack.enter_context(each.servers()) for each in self._scenarios]
-            yield Text("; ".join(each.en for each in places), "; ".join(each.ru for each in places))
+            yield Text.join("; ", places)
 
     def variables(self, folder: Path) -> dict[str, str]:
         return {name: value for each in self._scenarios for name, value in each.variables(folder).items()}

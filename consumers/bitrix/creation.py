@@ -27,7 +27,7 @@ from core.errors import AmbiguousError, LostError, OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims, again
+from runtime.claims import KeyClaims, again, being_created
 
 LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
 
@@ -120,11 +120,7 @@ class TaskCreation:
             if job.message.redelivered:
                 group.remove(job)
                 self._claims.doubt(job.key, self._ambiguous_wait)  # a second message of it may come without the mark
-                reason = Text(
-                    "An earlier worker may be creating this task still",
-                    "Возможно, эту задачу ещё создаёт прежний воркер",
-                )
-                yield job.message, again(reason, "redelivered", self._ambiguous_wait)
+                yield job.message, being_created(self._ambiguous_wait)
             elif self._claims.is_in_doubt(job.key):
                 group.remove(job)
                 reason = Text(

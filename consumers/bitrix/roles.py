@@ -14,18 +14,14 @@ import yaml
 
 from consumers.bitrix.rows import plain_id
 from core.errors import ConfigurationError
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.changing_file import ChangingFile
 
 VARIABLE = "BITRIX_ROLES_FILE"
 
 
-class RolesProblem(ValueError):  # noqa: N818  # like ValueProblem, told as a mistake of the settings
+class RolesProblem(BilingualError, ValueError):  # noqa: N818  # like ValueProblem, told as a mistake of the settings
     """What is wrong with the file."""
-
-    def __init__(self, english: str, russian: str) -> None:
-        super().__init__(english)
-        self.text = Text(english, russian)
 
 
 class Roles:
@@ -45,23 +41,25 @@ def read_roles(path: Path) -> dict[str, int]:
         document = yaml.load(path.read_text(encoding="utf-8-sig"), _StrictLoader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise RolesProblem(f"cannot be read: {why}", f"не читается: {why}") from error
+        raise RolesProblem(Text(f"cannot be read: {why}", f"не читается: {why}")) from error
     except UnicodeDecodeError as error:
-        raise RolesProblem("is not UTF-8", "не в кодировке UTF-8") from error
+        raise RolesProblem(Text("is not UTF-8", "не в кодировке UTF-8")) from error
     except RolesProblem:
         raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = " ".join(str(error).split())
-        raise RolesProblem(f"is not YAML: {where}", f"это не YAML: {where}") from error
+        raise RolesProblem(Text(f"is not YAML: {where}", f"это не YAML: {where}")) from error
     mappings = document.get("mappings") if isinstance(document, Mapping) else None
     if not isinstance(mappings, Mapping):
-        raise RolesProblem("has no `mappings:` with roles in it", "нет раздела `mappings:` с ролями")
+        raise RolesProblem(Text("has no `mappings:` with roles in it", "нет раздела `mappings:` с ролями"))
     roles = {}
     for role, entry in mappings.items():
         if isinstance(role, bool):
             raise RolesProblem(
-                f"the role {role} was yes, no, on or off: write it in quotes",
-                f"роль {role} записана как yes, no, on или off: возьмите её в кавычки",
+                Text(
+                    f"the role {role} was yes, no, on or off: write it in quotes",
+                    f"роль {role} записана как yes, no, on или off: возьмите её в кавычки",
+                )
             )
         user = entry.get("bitrix_responsible_id") if isinstance(entry, Mapping) else entry
         if user is not None:  # a role without a user yet; its tasks are refused by name
@@ -72,7 +70,9 @@ def read_roles(path: Path) -> dict[str, int]:
 def _user(role: Any, user: Any) -> int:
     if (user_id := plain_id(user)) is not None:
         return int(user_id)
-    raise RolesProblem(f"role {role} has no user id but {user!r}", f"у роли {role} не id пользователя, а {user!r}")
+    raise RolesProblem(
+        Text(f"role {role} has no user id but {user!r}", f"у роли {role} не id пользователя, а {user!r}")
+    )
 
 
 def _usable(path: Path) -> dict[str, int]:
@@ -93,7 +93,7 @@ class _StrictLoader(yaml.SafeLoader):
                 if key_node.value in seen:
                     role, where = key_node.value, " ".join(str(key_node.start_mark).split())
                     raise RolesProblem(
-                        f"is not YAML: {role} stands twice {where}", f"это не YAML: {role} стоит дважды {where}"
+                        Text(f"is not YAML: {role} stands twice {where}", f"это не YAML: {role} стоит дважды {where}")
                     )
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)

@@ -100,12 +100,8 @@ class Attachments:
         try:
             decoded = base64.b64decode(compact, validate=True)
         except (binascii.Error, ValueError):
-            given = values.shown(content[:50])
-            reason = Text(
-                f"attachments: content of {name}: {given} is not base64",
-                f"attachments: content вложения {name}: {given} не подходит, нужно: base64",
-            )
-            raise PermanentError(reason, code="bad_value") from None
+            which = Text(f"attachments: content of {name}", f"attachments: content вложения {name}")
+            raise values.BadValueError(which, content[:50], Text.of("base64")) from None
         if len(decoded) > left:
             raise self._too_large(name)
         return decoded

@@ -62,8 +62,7 @@ class Progress:
             ]
         if untried:
             told.append(Text(f"not tried yet: {untried}", f"ещё не пробовали: {untried}"))
-        english, russian = ("; ".join(each) for each in zip(*told, strict=True))
-        return Text(f"{what.en}: {english}", f"{what.ru}: {russian}")
+        return Text.join(": ", [what, Text.join("; ", told)])
 
 
 class Delivery:
@@ -272,6 +271,6 @@ def _read(detail: str) -> Text:
     """Earlier versions wrote the English reason alone, which is no JSON."""
     try:
         english, russian = json.loads(detail)
-    except ValueError:
+    except (ValueError, TypeError):
         return Text.of(detail)
     return Text(str(english), str(russian))

@@ -21,7 +21,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from core import values
 from core.errors import PermanentError, TransientError
-from core.texts import Text
+from core.texts import BilingualError, Text
 
 RENDERED_LIMIT = 2_000_000  # characters of one part
 STEP_LIMIT = 200_000  # turns of loops and calls in one part
@@ -98,7 +98,8 @@ class Templates:
 
 def unreadable(reason: Text) -> StrictUndefined:
     """In the place of an input that cannot be read."""
-    return StrictUndefined(reason.en, exc=partial(_UnreadableError, reason))  # type: ignore[arg-type]  # only called
+    raised = partial(_UnreadableError, reason)
+    return StrictUndefined(reason.en, exc=raised)  # type: ignore[arg-type]  # Jinja2 names a class and only calls it
 
 
 def _bad_template(name: str, what: Text) -> PermanentError:
@@ -106,14 +107,13 @@ def _bad_template(name: str, what: Text) -> PermanentError:
     return PermanentError(Text(f"template {name}: {reason.en}", f"шаблон {name}: {reason.ru}"), code="template")
 
 
-class _ToldError(TemplateError):
+class _ToldError(BilingualError, TemplateError):
     """Our own words, in both languages; `kind` is what Jinja2 calls such an error, its own wording is not needed."""
 
     kind = TemplateError.__name__
 
     def __init__(self, text: Text, _own: str | None = None) -> None:
-        super().__init__(text.en)
-        self.text = text
+        super().__init__(text)
 
 
 class _UnreadableError(_ToldError, UndefinedError):

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 import smtplib
 
-from core.texts import Text
+from core.texts import BilingualError, Text
 
 LINE_LIMIT = 8192  # bytes; RFC 5321 4.5.3.1.5 asks for 512
 _LINES_LIMIT = 500  # of one reply
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([- \t])(.*?))?[ \t\r]*\n", re.DOTALL)
 
 
-class BadAnswerError(smtplib.SMTPException):
+class BadAnswerError(BilingualError, smtplib.SMTPException):
     """The other side said what is no reply of SMTP; the connection is closed, for nobody knows what comes next."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
 
 
 class Smtp(smtplib.SMTP):

@@ -11,18 +11,17 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from consumers.onec.mapping import OneCMapping
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.settings_texts import explain
 
 SHIPPED = Path(__file__).parent / "mapping.toml"
 
 
-class MappingProblem(ValueError):  # noqa: N818  # like ValueProblem, told as a mistake of the settings
+class MappingProblem(BilingualError, ValueError):  # noqa: N818  # like ValueProblem, told as a mistake of the settings
     """The file is wrong; all that is wrong with it."""
 
     def __init__(self, problems: Sequence[Text]) -> None:
-        super().__init__("; ".join(each.en for each in problems))
-        self.text = Text("; ".join(each.en for each in problems), "; ".join(each.ru for each in problems))
+        super().__init__(Text.join("; ", problems))
 
 
 def read_mapping(path: Path) -> OneCMapping:

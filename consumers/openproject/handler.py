@@ -30,7 +30,7 @@ from core.inputs import Inputs
 from core.messages import IncomingMessage
 from core.results import Accepted, Done, Result, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims, again, busy
+from runtime.claims import KeyClaims, again, being_created, busy
 from runtime.http import Guard
 from runtime.json_client import Json
 
@@ -147,10 +147,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         # A request that nobody heard of any more may be running still: the server gets time to finish it.
         if job.message.redelivered:
             self._claims.doubt(job.key, self._wait)
-            reason = Text(
-                "An earlier worker may be creating this task still", "Возможно, прежний воркер ещё создаёт эту задачу"
-            )
-            return again(reason, "redelivered", self._wait)
+            return being_created(self._wait)
         if self._claims.is_in_doubt(job.key):
             reason = Text(
                 "OpenProject may be creating this task still, for another message of it",

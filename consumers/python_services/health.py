@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from consumers.python_services.outcomes import is_certain_failure, is_doubtful_failure
-from core.errors import BusyError, ConfigurationError, LostError, OutcomeError, PartialOutageError, TransientError
+from core.errors import BusyError, ConfigurationError, LostError, OutcomeError, PartialOutageError
 from core.texts import Text
-from runtime.suspects import Suspects
+from runtime.suspects import Suspects, met_alone
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +127,7 @@ class ServiceHealth:
             if not certain and self._in_a_row < IN_A_ROW and self._down_until is None:
                 return error
             if self._suspects.is_suspect(task_id):
-                reason = Text(f"only this message meets it: {error}", f"так только с этим сообщением: {error.text.ru}")
-                return TransientError(reason, code=error.code)
+                return met_alone(error)
             told = error.retry_after and min(error.retry_after, _LONGEST_TOLD_WAIT)
             wait = told or min(_FIRST_WAIT * 2.0 ** min(self._openings, 30), self._longest_wait)
             newly = self._down_until is None

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from consumers.python_services.child import LENGTH
-from core.texts import Text
+from core.texts import BilingualError, Text
 
 RESULT_LIMIT = 1024 * 1024  # bytes of JSON in UTF-8
 _ANSWER_LIMIT = 6 * RESULT_LIMIT + 64 * 1024  # the same with every character escaped, and what stands around it
@@ -33,10 +33,8 @@ _CALLS_PER_PROCESS = 1000  # then a fresh one: foreign code may leak memory
 Output = Callable[[str], None]
 
 
-class _ToldError(Exception):
-    def __init__(self, text: Text) -> None:
-        super().__init__(text.en)
-        self.text = text
+class _ToldError(BilingualError):
+    """What a caller may be told."""
 
 
 class EndedError(_ToldError):

@@ -21,7 +21,7 @@ from consumers.python_services.registry import HttpSpec, Poll
 from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
-from core.texts import Text
+from core.texts import BilingualError, Text
 from runtime.http import HttpAnswer
 from runtime.json_answers import read_answer, result_of
 
@@ -34,12 +34,11 @@ TOO_MANY_TO_BE_LOST = 10  # jobs of a service that is asked: if it knows none of
 _NOT_NOW = frozenset({401, 403, 407, 429, 502, 503, 504})  # about the service, not about the job
 
 
-class _SilentError(Exception):
+class _SilentError(BilingualError):
     """Nothing was heard of a job. `is_refused`: its address refuses us (401, 403), which others may not."""
 
     def __init__(self, text: Text, retry_after: float | None, *, is_refused: bool = False) -> None:
-        super().__init__(text.en)
-        self.text = text
+        super().__init__(text)
         self.retry_after = retry_after
         self.is_refused = is_refused
 

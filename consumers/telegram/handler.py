@@ -114,8 +114,7 @@ class TelegramHandler(BaseMessageHandler):
 
 
 def _told(errors: Mapping[str, OutcomeError]) -> Text:
-    texts = [error.text.led_by(f"{chat}: ") for chat, error in errors.items()]
-    return Text("; ".join(text.en for text in texts), "; ".join(text.ru for text in texts))
+    return Text.join("; ", (error.text.led_by(f"{chat}: ") for chat, error in errors.items()))
 
 
 def _done(report: Report, warnings: Sequence[str]) -> Done:
