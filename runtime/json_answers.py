@@ -5,6 +5,7 @@ that the header names where the bytes are no UTF-8, UTF-16 and UTF-32 (8.1), an 
 `null` for no result, half a surrogate pair, a name that stands twice in one object (4: the last one counts).
 Read without one, since nothing can be meant but what stands there: a byte order mark, white space around it, nothing.
 Refused: numbers that JSON does not have (6), nesting that cannot be written again, anything that is no object.
+In doubt: what breaks off in the middle, which may have been torn on its way.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class _Reader:
                     f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
                     f"это не JSON: {error.msg} (строка {error.lineno}, столбец {error.colno})",
                 ),
-                is_torn=error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"),
+                is_torn=0 < len(text.rstrip()) <= error.pos or error.msg.startswith("Unterminated"),
             ) from None
         except RecursionError:
             raise _UnreadableError(_TOO_DEEP) from None

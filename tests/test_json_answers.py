@@ -67,6 +67,7 @@ def test_what_has_one_reading_is_read_and_told(
         (b'"done"', "a text"),
         (b'"{done"', "a text"),
         (b'{"a": 1} {"a": 2}', "not JSON"),
+        (b"\xff\xfe", "not JSON"),  # UTF-16, and nothing in it
         (b"{'a': 1}", "not JSON"),
         (CYRILLIC.encode("cp1251"), "names no other charset"),
     ],

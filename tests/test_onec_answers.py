@@ -18,7 +18,7 @@ from consumers.onec.handler import OneCHandler
 from consumers.onec.metadata import Metadata, parse_metadata
 from consumers.onec.tracker import OneCTracker
 from core.envelopes import SentMessage, encode_response, encode_sent
-from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeError, PermanentError
+from core.errors import AmbiguousError, BusinessError, ConfigurationError, OutageError, OutcomeError, PermanentError
 from core.messages import IncomingMessage, TrackedTask
 from core.results import Accepted, Completed, Done, Pending, Rejected, Verdict
 from sandbox.http_front import RawAnswer
@@ -312,7 +312,7 @@ def test_what_has_one_reading_is_the_result_and_told(
     assert all(str(note) in each for each in told)
 
 
-@pytest.mark.parametrize("body", [b'{"sum": NaN}', b"[1]", b'"done"', b'{"sum": 1', b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b'{"sum": NaN}', b"[1]", b'"done"', b'{"sum": 1]', b"\xff\xfe"])
 def test_work_that_is_done_with_an_answer_that_cannot_be_used_is_not_repeated(
     base: OneCSandbox, handler: OneCHandler, body: bytes
 ) -> None:
@@ -322,6 +322,16 @@ def test_work_that_is_done_with_an_answer_that_cannot_be_used_is_not_repeated(
     assert isinstance(error, PermanentError)
     assert "camunda/sync" in error.reason
     assert "its work is done" in error.reason
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again_with_the_same_key(
+    base: OneCSandbox, handler: OneCHandler
+) -> None:
+    base.clear_faults()
+    base.inject(faults.answer(RawAnswer(200, b'{"sum": 1'), after_execution=True), "POST hs/*")
+    task = message("service", key="torn")
+    assert isinstance(failed(outcome(handler, task)), AmbiguousError)
+    assert isinstance(outcome(handler, task), Done)
 
 
 # -- what 1C offers --------------------------------------------------------------------------------------------------
