@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -55,6 +57,9 @@ def main(arguments: Sequence[str]) -> int:
 def run_worker(lang: Language) -> int:
     from runtime.lifecycle import StopSignals
 
+    if sys.stderr is not None:
+        # "What does it wait for?" is answered by what each thread is doing.
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
     signals = StopSignals()
     signals.install()  # before everything that takes time: whoever stops a worker that starts gets an orderly end, too
 

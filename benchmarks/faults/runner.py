@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.faults import standstill
 from benchmarks.faults.account import Account, Allowed, make_account
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
@@ -74,13 +75,14 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
         except (TimeoutError, NodeError) as error:  # the rest of the account is worth having all the same
             result.complaints.append(str(error))
             healed = time.monotonic()
-        over = stage.quiesce()
-        if over is not None:
-            result.done = over - healed
-        else:
-            result.complaints += [f"held in {queue}: {count}" for queue, count in stage.held().items()]
+        try:
+            result.done = stage.quiesce() - healed
+        except TimeoutError as error:
+            result.complaints.append(str(error))
             if unpublished := stage.driver.unpublished:
                 result.complaints.append(f"no queue takes the last {unpublished} tasks")
+            if orders.logs is not None:
+                standstill.write(stage, orders.logs)
         result.complaints += stage.stop_workers()
         result.tracebacks = stage.tracebacks()
         result.complaints += [f"a traceback in the log: {error}" for error in result.tracebacks]

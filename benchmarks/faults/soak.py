@@ -60,7 +60,11 @@ def soak(lane: Lane, seconds: float, seed: int, console: Console, *, quorum: boo
         except BaseException:
             interrupted.set()
             raise
-        complaints = [] if stage.quiesce() is not None else [f"held at the end: {stage.held()}"]
+        complaints = []
+        try:
+            stage.quiesce()
+        except TimeoutError as error:
+            complaints.append(f"at the end: {error}")
         complaints += stage.stop_workers()
         account = make_account(stage.evidence())
     complaints += account.violations(Allowed(answered_twice=True))

@@ -262,11 +262,11 @@ class Stage:
         answered = self.answered()
         return self.driver.is_idle and answered is not None and answered >= len(self.driver.confirmed)
 
-    def quiesce(self) -> float | None:
+    def quiesce(self) -> float:
         """Waits until everything that was fed has ended: no queue on the way holds anything, unsettled or not.
 
-        The monotonic time of the last answer; None when something is on its way still. A loss makes nobody wait:
-        what is nowhere has ended, too.
+        The monotonic time of the last answer. A loss makes nobody wait: what is nowhere has ended, too. Raises
+        TimeoutError when something is on its way still.
         """
         deadline = time.monotonic() + self.patience
         while (left := deadline - time.monotonic()) > 0:
@@ -274,7 +274,8 @@ class Stage:
             over = time.monotonic()
             if self.driver.is_idle and not self.held():
                 return over
-        return None
+        held = ", ".join(f"{count} in {queue}" for queue, count in self.held().items()) or "nothing by now"
+        raise TimeoutError(f"not all have ended in {self.patience:.0f} s: held are {held}")
 
     def take_responses(self) -> None:
         """Camunda's side reads its queue empty; what it got stays part of the evidence."""

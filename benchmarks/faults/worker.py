@@ -89,6 +89,10 @@ class Worker:
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)
 
+    def write_stacks(self) -> None:
+        """It writes into its console what each thread of it is doing."""
+        self._running().send_signal(signal.SIGUSR1)
+
     def expect(self, code: int) -> None:
         """From now on this exit code is no surprise."""
         self._expected.add(code)

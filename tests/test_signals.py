@@ -1,4 +1,8 @@
-"""SIGHUP: the end of a terminal ends the worker in order; of a service it is somebody's "read your files again"."""
+"""What a real worker makes of signals.
+
+SIGHUP: the end of a terminal ends it in order; of a service it is somebody's "read your files again". SIGUSR1: it tells
+what its threads are doing.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +67,16 @@ def test_a_hangup_of_a_service_does_not_leave_it_down(tmp_path: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+def test_a_worker_that_is_asked_tells_what_each_thread_does_and_goes_on(tmp_path: Path) -> None:
+    console = tmp_path / "console"
+    with console.open("wb") as stderr, worker(tmp_path, stderr=stderr) as process:
+        process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: "most recent call first" in console.read_text(), PATIENCE, "what the threads do")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert "amqp_thread.py" in console.read_text()
+
+
 @contextmanager
 def worker(
     folder: Path, before: Callable[[], object] = lambda: None, **options: Any
@@ -81,8 +95,7 @@ def worker(
         start_new_session=True,
         preexec_fn=begin,  # noqa: PLW1509 - it takes no lock
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **options,
+        **{"stderr": subprocess.DEVNULL, **options},
     )
     try:
         wait_until(lambda: "rabbitmq.unreachable" in log_of(folder), PATIENCE, "a worker")
