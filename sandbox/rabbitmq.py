@@ -115,7 +115,7 @@ class RabbitNode:
             self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise NodeError(f"RabbitMQ did not stop within {STOP_TIMEOUT:.0f} s\n{self._log()}") from None
+            raise NodeError(f"RabbitMQ did not stop within {STOP_TIMEOUT:.0f} s\n{self.log()}") from None
         self.kill()  # epmd stays when its node goes
 
     def kill(self) -> None:
@@ -243,9 +243,9 @@ class RabbitNode:
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if self._process.poll() is not None:
-                raise NodeError(f"RabbitMQ ended with code {self._process.returncode} while starting\n{self._log()}")
+                raise NodeError(f"RabbitMQ ended with code {self._process.returncode} while starting\n{self.log()}")
             if time.monotonic() > deadline:
-                raise NodeError(f"RabbitMQ gave no answer within {START_TIMEOUT:.0f} s\n{self._log()}")
+                raise NodeError(f"RabbitMQ gave no answer within {START_TIMEOUT:.0f} s\n{self.log()}")
             time.sleep(0.05)
         self._started_once = True
 
@@ -271,10 +271,11 @@ class RabbitNode:
             return False
 
     def _lost_a_port(self) -> bool:
-        log = self._log()
+        log = self.log()
         return any(sign in log for sign in ("eaddrinuse", "already in use", "port is already allocated"))
 
-    def _log(self) -> str:
+    def log(self) -> str:
+        """The end of what it has written down so far."""
         folder = self._spec.folder
         texts = [
             path.read_text(errors="replace") for path in (folder / "startup.log", *folder.glob(f"{LOG_FOLDER}/*.log"))

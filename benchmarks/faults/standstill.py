@@ -13,7 +13,7 @@ _WRITING = 1.0  # seconds that a worker gets to write down what its threads do
 
 # What RabbitMQ knows of each, https://www.rabbitmq.com/docs/man/rabbitmqctl.8
 _QUESTIONS = {
-    "list_queues": ("name", "messages_ready", "messages_unacknowledged", "consumers", "state"),
+    "list_queues": ("name", "type", "messages_ready", "messages_unacknowledged", "consumers", "leader", "online"),
     "list_consumers": ("queue_name", "ack_required", "prefetch_count", "active"),
     "list_channels": ("connection", "number", "consumer_count", "messages_unacknowledged", "messages_unconfirmed"),
     "list_connections": ("pid", "client_properties", "channels", "state", "recv_oct", "send_oct", "send_pend"),
@@ -30,7 +30,7 @@ def write(stage: Stage, folder: Path) -> None:
 
 
 def _broker(stage: Stage) -> str:
-    """What RabbitMQ holds, for whom, and how far each channel is."""
+    """What RabbitMQ holds, for whom, how far each channel is, and what it has written down."""
     told = []
     for question, columns in _QUESTIONS.items():
         vhost = () if question == "list_connections" else ("--vhost", stage.address.vhost)
@@ -40,4 +40,4 @@ def _broker(stage: Stage) -> str:
             told.append(f"== {question}: {error}")
             continue
         told += [f"== {question}", *(json.dumps(row, ensure_ascii=False) for row in rows)]
-    return "\n".join(told) + "\n"
+    return "\n".join([*told, "== its log", stage.node.log()])
