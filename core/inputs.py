@@ -7,6 +7,7 @@ from typing import Any
 
 from core import values
 from core.messages import CamundaTask
+from core.texts import Text
 from core.variables import Variables
 
 
@@ -38,10 +39,13 @@ class Inputs:
             found.update({name: source[name] for name in source if wanted(name) and self.is_given(name, source[name])})
         return found
 
-    def empty_dates(self) -> list[str]:
+    def empty_dates(self) -> list[Text]:
         """What was asked for and holds the beginning of 1970: a sentence each, for the result."""
         return [
-            f"{name}: {value} is what clients make of an empty date; it counts as not given"
+            Text(
+                f"{name}: {value} is what clients make of an empty date; it counts as not given",
+                f"{name}: {value} – так клиенты записывают пустую дату; значение считается незаданным",
+            )
             for name, value in self._empty_dates.items()
         ]
 

@@ -11,9 +11,14 @@ from core.texts import Text
 JsonObject = Mapping[str, Any]
 
 
-def with_warnings(response: JsonObject, warnings: Sequence[str]) -> dict[str, Any]:
-    """What people should know of a task that has gone well stands in `warnings`, which is not there without any."""
-    return {**response, "warnings": list(warnings)} if warnings else dict(response)
+def with_warnings(response: JsonObject, warnings: Sequence[Text], key: str = "warnings") -> dict[str, Any]:
+    """What people should know of a task that has gone well: in English under `key`, in Russian under `key` with `_ru`.
+
+    Neither is there without any.
+    """
+    if not warnings:
+        return dict(response)
+    return {**response, key: [each.en for each in warnings], f"{key}_ru": [each.ru for each in warnings]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class JsonAnswer:
     """
 
     content: dict[str, Any] | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
     problem: Text | None = None
     is_json: bool = False
     is_empty: bool = False
@@ -58,7 +58,8 @@ def read_answer(answer: HttpAnswer) -> JsonAnswer:
         # What breaks off was torn on its way as likely as not: the whole answer may say something else.
         return JsonAnswer(None, (), error.text, calls_itself_json and not error.is_torn)
     if value is None:
-        return JsonAnswer({}, ("the answer was null: there is no result",), is_json=True, is_empty=True)
+        nothing = Text("the answer was null: there is no result", "ответ – null: результата нет")
+        return JsonAnswer({}, (nothing,), is_json=True, is_empty=True)
     if not isinstance(value, dict):
         kind = _kind(value)
         problem = Text(f"it is {kind.en}, not an object", f"это {kind.ru}, а не объект")
@@ -66,7 +67,7 @@ def read_answer(answer: HttpAnswer) -> JsonAnswer:
     return JsonAnswer(value, tuple(reader.notes), reader.flaw, is_json=True)
 
 
-def result_of(answer: HttpAnswer, who: Text) -> tuple[dict[str, Any], tuple[str, ...]]:
+def result_of(answer: HttpAnswer, who: Text) -> tuple[dict[str, Any], tuple[Text, ...]]:
     """The result in an answer of success, and the notes on it; `who` names the server.
 
     Raises PermanentError when the server itself has said something that cannot be used: its work is done, and doing it
@@ -98,7 +99,7 @@ class _UnreadableError(BilingualError):
 
 @dataclass(slots=True)
 class _Reader:
-    notes: list[str] = field(default_factory=list)
+    notes: list[Text] = field(default_factory=list)
     flaw: Text | None = None  # why what was read cannot be handed on
 
     def read(self, body: bytes, media_type: str) -> Any:
@@ -118,7 +119,12 @@ class _Reader:
             return text
         if not isinstance(value, dict):
             return text
-        self._note("the answer was written as JSON twice: an object as a text")
+        self._note(
+            Text(
+                "the answer was written as JSON twice: an object as a text",
+                "ответ записан в JSON дважды: объект в виде текста",
+            )
+        )
         return value
 
     def _decoded(self, body: bytes, media_type: str) -> str:
@@ -147,7 +153,12 @@ class _Reader:
             raise _UnreadableError(
                 Text(f"it is neither UTF-8 nor {codec}, {why.en}", f"он не в UTF-8 и не в {codec}, {why.ru}")
             ) from None
-        self._note(f"the answer was not in UTF-8, as JSON should be, but in {codec}")
+        self._note(
+            Text(
+                f"the answer was not in UTF-8, as JSON should be, but in {codec}",
+                f"ответ в кодировке {codec}, а не в UTF-8, как положено для JSON",
+            )
+        )
         return text
 
     def _parsed(self, text: str) -> Any:
@@ -170,7 +181,12 @@ class _Reader:
             ) from None
         except RecursionError:
             raise _UnreadableError(_TOO_DEEP) from None
-        self._note("texts of the answer hold line breaks or other control characters that JSON wants escaped")
+        self._note(
+            Text(
+                "texts of the answer hold line breaks or other control characters that JSON wants escaped",
+                "в текстах ответа есть переводы строк или другие управляющие символы, которые в JSON экранируются",
+            )
+        )
         return value
 
     def _decoder(self, *, strict: bool) -> json.JSONDecoder:
@@ -186,8 +202,13 @@ class _Reader:
         members = dict(pairs)
         if len(members) != len(pairs):
             names = [name for name, _ in pairs]
-            twice = next(name for name in members if names.count(name) > 1)
-            self._note(f"{twice[:100]!r} stood in one object of the answer more than once: the last one counts")
+            twice = repr(next(name for name in members if names.count(name) > 1)[:100])
+            self._note(
+                Text(
+                    f"{twice} stood in one object of the answer more than once: the last one counts",
+                    f"{twice} встречается в одном объекте ответа не один раз: взято последнее значение",
+                )
+            )
         return members
 
     def _no_number(self, name: str) -> None:
@@ -213,13 +234,18 @@ class _Reader:
         if isinstance(value, str):
             whole = values.without_halves(value)
             if whole != value:
-                self._note("half of a character (a lone surrogate) in the answer became \N{REPLACEMENT CHARACTER}")
+                self._note(
+                    Text(
+                        "half of a character (a lone surrogate) in the answer became \N{REPLACEMENT CHARACTER}",
+                        "половина символа (одиночный суррогат) в ответе заменена на \N{REPLACEMENT CHARACTER}",
+                    )
+                )
             return whole
         if isinstance(value, dict):
             return {self._without_halves(name): self._without_halves(each) for name, each in value.items()}
         return [self._without_halves(each) for each in value] if isinstance(value, list) else value
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: Text) -> None:
         if text not in self.notes:
             self.notes.append(text)
 

@@ -19,6 +19,7 @@ from consumers.bitrix.userfields import UserField
 from core import values
 from core.errors import PermanentError
 from core.messages import CamundaTask, IncomingMessage
+from core.texts import Text
 from tests.bitrix_support import message
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -371,7 +372,7 @@ def test_no_message_can_forge_the_key_and_it_is_told(source: str, name: str) -> 
     given: dict[str, Any] = {source: {name: "another's"}}
     task = made(message(key="mine", **given))
     assert task.fields[KEY] == "mine"
-    assert task.warnings == [f"{name} was not used: the field keeps the id of the Camunda task"]
+    assert [each.en for each in task.warnings] == [f"{name} was not used: the field keeps the id of the Camunda task"]
 
 
 @pytest.mark.parametrize("name", ["UF_SUM", "uf_sum", "ufSum", "Uf_Sum"])
@@ -392,7 +393,7 @@ def test_an_unknown_user_field_of_the_process_is_told_and_stops_nothing() -> Non
     """A variable belongs to the whole process: it may be meant for another step's system."""
     task = made(message(variables={"UF_CRM_CONTRACT": "17/2", "ufResultAnswer_text": "ДА"}))
     assert task.missed
-    assert task.warnings == [
+    assert [each.en for each in task.warnings] == [
         "UF_CRM_CONTRACT was not used: the portal has no such user field for tasks",
         "ufResultAnswer_text was not used: the portal has no such user field for tasks",
     ]
@@ -401,7 +402,9 @@ def test_an_unknown_user_field_of_the_process_is_told_and_stops_nothing() -> Non
 def test_an_answer_of_an_earlier_step_answers_no_new_question() -> None:
     task = made(message(variables={"ufResultAnswer": "ДА"}, extensions={"UF_RESULT_QUESTION": "Согласны?"}))
     assert "UF_RESULT_ANSWER" not in task.fields
-    assert task.warnings == ["ufResultAnswer of an earlier step was not used: people answer in this field"]
+    assert [each.en for each in task.warnings] == [
+        "ufResultAnswer of an earlier step was not used: people answer in this field"
+    ]
     assert create(message(extensions={"UF_RESULT_ANSWER": "ДА"}))["UF_RESULT_ANSWER"] == "26"
 
 
@@ -412,7 +415,7 @@ def test_what_is_cut_or_taken_for_no_is_told() -> None:
     )
     assert (len(task.fields["TITLE"]), len(task.fields["DESCRIPTION"])) == (255, 50)
     assert task.fields["UF_RESULT_EXPECTED"] == 0
-    assert sorted(task.warnings) == [
+    assert sorted(each.en for each in task.warnings) == [
         "The description has 70 characters and was cut to 50",
         "The title has 300 characters and was cut to 255",
         "UF_RESULT_EXPECTED: 'maybe' is neither yes nor no and was taken for no",
@@ -422,14 +425,14 @@ def test_what_is_cut_or_taken_for_no_is_told() -> None:
 def test_a_stamped_field_that_the_message_names_is_told() -> None:
     task = made(message(extensions={"UF_ELEMENT_ID": "another"}))
     assert task.fields["UF_ELEMENT_ID"] == "Activity_1"
-    assert task.warnings == ["UF_ELEMENT_ID: 'another' was not used, it is Activity_1"]
+    assert [each.en for each in task.warnings] == ["UF_ELEMENT_ID: 'another' was not used, it is Activity_1"]
 
 
 def test_a_field_of_another_kind_of_topic_in_the_metadata_of_the_step_is_told() -> None:
     others = frozenset({"phone", "amount"})
     incoming = message(variables={"amount": 5}, extensions={"phone": "+7"})
     task = fields.for_creation(incoming.task, rules(), others)
-    assert task.warnings == ["bitrix_create_task has no use for phone"]
+    assert [each.en for each in task.warnings] == ["bitrix_create_task has no use for phone"]
 
 
 def test_two_choices_of_one_text_need_their_id() -> None:
@@ -468,9 +471,9 @@ def test_any_message_becomes_fields_or_a_permanent_error(variables: dict[str, An
 def test_checklists_come_as_json_text_or_as_a_list() -> None:
     expected = [Checklist("Шаги", ("первый", "2"))]
     text = '[{"name": "Шаги", "items": ["первый", 2, ""]}, {"name": "пустой", "items": []}, {"items": ["x"]}]'
-    warnings: list[str] = []
+    warnings: list[Text] = []
     assert checklists.parse(text, warnings) == expected
-    assert [each.split("}")[0] for each in warnings] == [
+    assert [each.en.split("}")[0] for each in warnings] == [
         "checklists: {'name': 'пустой', 'items': []",
         "checklists: {'items': ['x']",
     ]
@@ -481,10 +484,10 @@ def test_checklists_come_as_json_text_or_as_a_list() -> None:
 def test_what_a_checklist_cannot_hold_is_told_and_two_of_one_name_are_one() -> None:
     long = "я" * 300
     given = [{"name": "Шаги", "items": [long], "due": "завтра"}, {"name": "Шаги", "items": ["второй"]}]
-    warnings: list[str] = []
+    warnings: list[Text] = []
     [checklist] = checklists.parse(given, warnings)
     assert [len(item) for item in checklist.items] == [255, 6]
-    assert ["due" in warnings[0], "cut to 255" in warnings[1]] == [True, True]
+    assert ["due" in warnings[0].en, "cut to 255" in warnings[1].en] == [True, True]
 
 
 @pytest.mark.parametrize("given", ["[{", '{"name": "x"}', "[1]", '[{"name": "x", "items": "y"}]', 5])

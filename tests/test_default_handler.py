@@ -199,15 +199,21 @@ class TestWebhook:
         done = self.deliver(server)
         assert isinstance(done, Done)
         told = dict(done.response)
-        assert len(told.pop("warnings")) == 1
+        assert len(told.pop("warnings")) == len(told.pop("warnings_ru")) == 1
         assert told == result
 
-    def test_a_result_with_warnings_of_its_own_keeps_them(self, server: AnsweringServer) -> None:
-        server.answer = self.answer(200, b'{"warnings": "a\tb"}')
+    @pytest.mark.parametrize("own", [{"warnings"}, {"warnings_ru"}, {"warnings", "warnings_ru"}])
+    def test_a_result_with_warnings_of_its_own_keeps_them(self, server: AnsweringServer, own: set[str]) -> None:
+        """In whichever language: ours then stand elsewhere in both, or the two would tell of different things."""
+        theirs = dict.fromkeys(own, "a\tb")
+        server.answer = self.answer(200, json.dumps(theirs).replace("\\t", "\t").encode())
         done = self.deliver(server)
         assert isinstance(done, Done)
-        assert done.response["warnings"] == "a\tb"
-        assert len(done.response["task_creator_warnings"]) == 1
+        told = dict(done.response)
+        [english], [russian] = told.pop("task_creator_warnings"), told.pop("task_creator_warnings_ru")
+        assert "control characters" in english
+        assert "управляющие символы" in russian
+        assert told == theirs
 
     @pytest.mark.parametrize("body", [b'{"a": NaN}', b'{"a": 1]', b'"done"', b"7"])
     def test_what_is_done_and_cannot_be_used_is_not_sent_again(self, server: AnsweringServer, body: bytes) -> None:

@@ -49,7 +49,7 @@ def test_what_has_one_reading_is_read_and_told(
     found, notes = result_of(answered(body, media_type), WHO)
     assert found == content
     assert len(notes) == (note is not None)
-    assert all(str(note) in each for each in notes)
+    assert all(str(note) in each.en for each in notes)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whoever reads the error queue or an alert reads why in Russian, too: each reason is written in both languages.
+"""Whoever reads the error queue, an alert or a warning reads why in Russian, too: it is written in both languages.
 
 Read from the sources: a reason that no test brings about counts as well.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("cli", "consumers", "core", "runtime")
 TOLD_CLASSES = {"BilingualError", "Rejected"}
 NOT_THE_FIRST = {"BadValueError": 2}  # which argument tells what is wrong
+ENGLISH = re.compile(r"\b[a-z]{2,} [a-z]{2,}\b")  # two words of a sentence; names of others have hardly any
+RUSSIAN = re.compile("[а-яё]", re.IGNORECASE)
 
 
 def outcome_names(modules: Sequence[ast.Module]) -> set[str]:
@@ -64,6 +67,34 @@ def _is_one_wording(node: ast.expr, known: Mapping[str, ast.expr]) -> bool:
     return False
 
 
+def untranslated(module: ast.Module) -> Iterator[int]:
+    """The lines on which a text has an English sentence of ours for both languages."""
+    for call in ast.walk(module):
+        match call:
+            case ast.Call(func=ast.Name(id="Text"), args=[english, russian]):
+                pass
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="Text"), attr="of"), args=[english]):
+                russian = english
+            case ast.Call(func=ast.Attribute(attr="led_by"), args=[english]):
+                russian = english
+            case _:
+                continue
+        if ENGLISH.search(_literal(english)) and not RUSSIAN.search(_literal(russian)):
+            yield call.lineno
+
+
+def _literal(node: ast.expr) -> str:
+    """What stands in the source of a text that is put together."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(map(_literal, parts))
+        case ast.BinOp(left=one, right=other) | ast.IfExp(body=one, orelse=other):
+            return _literal(one) + _literal(other)
+    return "…"
+
+
 def _assigned(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.expr]]:
     for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -74,9 +105,13 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def test_every_reason_is_written_in_both_languages() -> None:
+def sources() -> Mapping[Path, ast.Module]:
     paths = [*ROOT.glob("*.py"), *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))]
-    modules = {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    return {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def test_every_reason_is_written_in_both_languages() -> None:
+    modules = sources()
     outcomes = outcome_names([*modules.values()])
     found = [f"{path}:{line}" for path, module in modules.items() for line in one_wording(module, outcomes)]
     assert not found, "give the reason as core.texts.Text, the words of others as Text.of(...): " + ", ".join(found)
@@ -101,6 +136,41 @@ def test_a_reason_in_one_language_is_found(body: str) -> None:
     classes = "class BadValueError(PermanentError): ...\nclass PermanentError(BilingualError): ...\n"
     module = ast.parse(f"{classes}WANTED = 'x'\ndef f(x):\n    {body}")
     assert list(one_wording(module, outcome_names([module])))
+
+
+def test_no_text_is_english_in_both_languages() -> None:
+    """mypy wants a Text for a warning, but not a Russian one."""
+    found = [f"{path}:{line}" for path, module in sources().items() for line in untranslated(module)]
+    assert not found, "say it in Russian, too: " + ", ".join(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Text.of("it was cut")',
+        'Text.of(f"{name} was not used")',
+        'Text(f"{name} was not used", f"{name} was not used")',
+        'Text("it was cut" if x else "", "it was cut" if x else "")',
+        'Text("it was cut", told)',
+        'told.led_by(f"{name} was cut: ")',
+    ],
+)
+def test_a_text_that_is_english_in_both_languages_is_found(text: str) -> None:
+    assert list(untranslated(ast.parse(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Text.of(f"HTTP {status}")',
+        "Text.of(description)",
+        'Text(f"{name} was cut", f"{name} обрезано")',
+        'Text(f"{name}: {told.en}", f"{name}: {told.ru}")',
+        'told.led_by(f"{name}: ")',
+    ],
+)
+def test_the_words_of_others_are_the_same_in_both(text: str) -> None:
+    assert not list(untranslated(ast.parse(text)))
 
 
 def failure(reason: Text) -> Failure:

@@ -162,7 +162,7 @@ class TestTheEmptyDateOfClients:
     def test_it_counts_as_not_given_and_is_told(self, epoch: str) -> None:
         inputs = Inputs(task(variables={"deadline": typed("Date", epoch), "due_date": "2026-12-01"}))
         assert inputs.first("deadline", "due_date") == ("due_date", "2026-12-01")
-        assert inputs.empty_dates() == [
+        assert [each.en for each in inputs.empty_dates()] == [
             f"deadline: {epoch} is what clients make of an empty date; it counts as not given"
         ]
 

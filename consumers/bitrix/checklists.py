@@ -47,7 +47,7 @@ class ChecklistJob:
     rows: Sequence[Mapping[str, Any]] = ()
 
 
-def parse(value: Any, warnings: list[str]) -> list[Checklist]:
+def parse(value: Any, warnings: list[Text]) -> list[Checklist]:
     """Checklists from JSON text or a list `[{"name", "items": [text, …]}]`; those of one name are one.
 
     What is left out (nameless and empty ones) or cut is told in `warnings`. Raises PermanentError when it is something
@@ -70,11 +70,17 @@ def parse(value: Any, warnings: list[str]) -> list[Checklist]:
         if checklist.name and checklist.items:
             wanted[checklist.name] = wanted.get(checklist.name, ()) + checklist.items
         else:
-            warnings.append(f"checklists: {values.shown(entry)} has no name or no items and was left out")
+            shown = values.shown(entry)
+            warnings.append(
+                Text(
+                    f"checklists: {shown} has no name or no items and was left out",
+                    f"checklists: {shown} пропущено, нет названия или пунктов",
+                )
+            )
     return [Checklist(name, items) for name, items in wanted.items()]
 
 
-def told(errors: Sequence[OutcomeError], attempt: int) -> list[str]:
+def told(errors: Sequence[OutcomeError], attempt: int) -> list[Text]:
     """The warnings for a task whose checklists met `errors`. Raises what makes the message come again.
 
     It then finds its task and adds only what is missing. At last the task is accepted without: the process must not be
@@ -84,7 +90,7 @@ def told(errors: Sequence[OutcomeError], attempt: int) -> list[str]:
     last_try = attempt >= _TRIES and all(isinstance(error, TransientError) for error in passing)
     if passing and not last_try:
         raise passing[0]
-    return [f"Checklist incomplete: {error.reason}" for error in errors]
+    return [Text(f"Checklist incomplete: {error.text.en}", f"Чек-лист неполный: {error.text.ru}") for error in errors]
 
 
 def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
@@ -119,21 +125,33 @@ def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
             job.errors.append(outcome)
 
 
-def _one(entry: Any, warnings: list[str]) -> Checklist:
+def _one(entry: Any, warnings: list[Text]) -> Checklist:
     items = entry.get("items", []) if isinstance(entry, Mapping) else None
     if not isinstance(items, list):
         raise values.BadValueError("checklists", entry, Text(f"of the form {_SHAPE}", f"запись вида {_SHAPE}"))
     if further := sorted(str(key) for key in entry if key not in {"name", "items"}):
-        warnings.append(f"checklists: {', '.join(further)} means nothing there and was not used")
+        names = ", ".join(further)
+        warnings.append(
+            Text(
+                f"checklists: {names} means nothing there and was not used",
+                f"checklists: не использовано, там такого не бывает: {names}",
+            )
+        )
     titles = [_title(item, warnings) for item in items if not values.is_blank(item)]
     return Checklist(_title(entry.get("name") or "", warnings), tuple(titles))
 
 
-def _title(value: Any, warnings: list[str]) -> str:
+def _title(value: Any, warnings: list[Text]) -> str:
     text = values.text(value)
     kept = values.cut(text, _TITLE_LIMIT)
     if kept != text:
-        warnings.append(f"checklists: {values.shown(text)} was cut to {_TITLE_LIMIT} characters")
+        shown = values.shown(text)
+        warnings.append(
+            Text(
+                f"checklists: {shown} was cut to {_TITLE_LIMIT} characters",
+                f"checklists: {shown} обрезано до {_TITLE_LIMIT} символов",
+            )
+        )
     return kept
 
 

@@ -227,7 +227,7 @@ def _unasked(error: OutcomeError, jobs: Sequence[Job], intake: Intake) -> Iterat
         yield message, error
 
 
-def _accepted(job: Job, warnings: Sequence[str] = ()) -> Accepted:
+def _accepted(job: Job, warnings: Sequence[Text] = ()) -> Accepted:
     response = {"result": {"task": dict(job.task or {})}, "success": True}
     told = with_warnings(response, [*job.warnings, *warnings])
     return Accepted(told, external_id=id_of(job.task), duplicate=job.existed)

@@ -86,10 +86,10 @@ class CrmItems:
         with self._noting(kind):
             made = self._translated(message.task, kind, new=False)
             if not made.fields and not made.contacts:
-                told = "".join(f" ({warning})" for warning in made.warnings)
+                told = Text.join("", (each.map(lambda told: f" ({told})") for each in made.warnings))
                 text = Text(
-                    f"The message names no field of the {kind.name} to update{told}",
-                    f"В сообщении не названо ни одного поля {kind.genitive} для изменения{told}",
+                    f"The message names no field of the {kind.name} to update{told.en}",
+                    f"В сообщении не названо ни одного поля {kind.genitive} для изменения{told.ru}",
                 )
                 raise PermanentError(text, code="nothing_to_update")
             item_id = self._target(message.task, kind)
@@ -134,7 +134,11 @@ class CrmItems:
         item = _item(answer.result) or self._find(kind, key)
         if item is None:
             # Never added again: it is there, says the portal.
-            return _done({}, [*made.warnings, f"Bitrix24 added the {kind.name} but does not show it"])
+            unseen = Text(
+                f"Bitrix24 added the {kind.name} but does not show it",
+                f"Bitrix24 подтвердил создание {kind.genitive}, но не показывает этот элемент",
+            )
+            return _done({}, [*made.warnings, unseen])
         return _done(item, [*made.warnings, *_lost(made.fields, entries, item)])
 
     def _update(
@@ -220,11 +224,14 @@ def _item(result: Any) -> Item | None:
     return dict(item) if isinstance(item, Mapping) and id_of(item) else None
 
 
-def _lost(fields: Mapping[str, Any], entries: Sequence[Entry], item: Item) -> list[str]:
-    missing = multifields.missing(entries, item)
-    return [*not_stored(fields, item), *(f"Bitrix24 did not store {values.shown(value)}" for value in missing)]
+def _lost(fields: Mapping[str, Any], entries: Sequence[Entry], item: Item) -> list[Text]:
+    missing = [values.shown(value) for value in multifields.missing(entries, item)]
+    return [
+        *not_stored(fields, item),
+        *(Text(f"Bitrix24 did not store {shown}", f"Bitrix24 не сохранил {shown}") for shown in missing),
+    ]
 
 
-def _done(item: Item, warnings: Sequence[str], *, duplicate: bool = False) -> Done:
+def _done(item: Item, warnings: Sequence[Text], *, duplicate: bool = False) -> Done:
     response = with_warnings({"result": {"item": dict(item)}, "success": True}, warnings)
     return Done(response, external_id=id_of(item), duplicate=duplicate)

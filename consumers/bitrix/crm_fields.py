@@ -80,7 +80,7 @@ class TranslatedItem:
 
     fields: dict[str, Any]
     contacts: Sequence[Wanted]
-    warnings: list[str]
+    warnings: list[Text]
     missed: bool = False
 
 
@@ -106,10 +106,13 @@ def item_fields(
     return TranslatedItem(fields, contacts, given.told(), missed)
 
 
-def not_stored(sent: Mapping[str, Any], item: Mapping[str, Any]) -> list[str]:
+def not_stored(sent: Mapping[str, Any], item: Mapping[str, Any]) -> list[Text]:
     """A warning for each field that was sent with a value and that the answer shows without one."""
     return [
-        f"{name}: Bitrix24 did not store {values.shown(value)}"
+        Text(
+            f"{name}: Bitrix24 did not store {values.shown(value)}",
+            f"{name}: Bitrix24 не сохранил {values.shown(value)}",
+        )
         for name, value in sent.items()
         if name in item and _is_nothing(item[name]) and not _is_nothing(value)
     ]
@@ -133,7 +136,12 @@ def _own_fields(given: Given, fields: Mapping[str, Any], rules: CrmRules) -> dic
     for named in given.of_step(rules.schema.spellings.keys() - CRM_NAMES):
         name = rules.schema.spellings[named.name]
         if name in _KEY_FIELDS:
-            given.warnings.append(f"{named.name} was not used: the field keeps the id of the Camunda task")
+            given.warnings.append(
+                Text(
+                    f"{named.name} was not used: the field keeps the id of the Camunda task",
+                    f"{named.name}: не использовано, в этом поле хранится id задачи Camunda",
+                )
+            )
         elif name not in fields and name not in own:
             own[name] = _accepted(rules, rules.schema.own[name], named)
     return own
@@ -165,7 +173,7 @@ def _unknown(named: Named, kind: Kind, given: Given) -> bool:
     if named.of_step and bare(named.name).startswith("ufcrm"):
         refusal = Text(f"{text.en}; correct the name in the process", f"{text.ru}; исправьте имя в процессе")
         raise PermanentError(refusal.led_by(f"{named.name}: "), code=UNKNOWN_FIELD)
-    given.warnings.append(f"{named.name} was not used: {text.en}")
+    given.warnings.append(Text(f"{named.name} was not used: {text.en}", f"{named.name}: не использовано, {text.ru}"))
     return True
 
 

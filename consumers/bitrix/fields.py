@@ -28,6 +28,7 @@ PROCESS_FIELD = "UF_PROCESS_INSTANCE_ID"
 EXPECTED_FIELD = "UF_RESULT_EXPECTED"
 
 _TITLE_LIMIT = 255  # characters
+_THE_TITLE, _THE_DESCRIPTION = Text("The title", "Название"), Text("The description", "Описание")
 _DESCRIPTION = ("description_additional", "description")
 _PRIORITY_WORDS = {
     "low": 0, "низкий": 0, "medium": 1, "normal": 1, "средний": 1, "обычный": 1, "high": 2, "высокий": 2,
@@ -81,7 +82,7 @@ class Translated:
 
     fields: dict[str, Any]
     checklists: list[Checklist]
-    warnings: list[str]
+    warnings: list[Text]
     missed: bool = False
 
 
@@ -98,8 +99,8 @@ def for_creation(task: CamundaTask, rules: FieldRules, others: frozenset[str] = 
     title = given.text("title") or activity_name(task) or _topic_title(task.topic)
     description = given.text(*_DESCRIPTION) or title
     fields: dict[str, Any] = {
-        "TITLE": given.cut("The title", title, _TITLE_LIMIT),
-        "DESCRIPTION": given.cut("The description", description, rules.max_description_length),
+        "TITLE": given.cut(_THE_TITLE, title, _TITLE_LIMIT),
+        "DESCRIPTION": given.cut(_THE_DESCRIPTION, description, rules.max_description_length),
         "RESPONSIBLE_ID": responsible(given, rules.roles) or rules.default_responsible_id,
         "PRIORITY": rules.default_priority,
         **_optional(given, rules),
@@ -108,7 +109,13 @@ def for_creation(task: CamundaTask, rules: FieldRules, others: frozenset[str] = 
     for name, value in ((ELEMENT_FIELD, task.activity_id), (PROCESS_FIELD, task.process_instance_id)):
         if value is not None and name in rules.user_fields:
             if fields.get(name, value) != value:
-                given.warnings.append(f"{name}: {values.shown(fields[name])} was not used, it is {value}")
+                other = values.shown(fields[name])
+                given.warnings.append(
+                    Text(
+                        f"{name}: {other} was not used, it is {value}",
+                        f"{name}: {other} не использовано, записано {value}",
+                    )
+                )
             fields[name] = value
     fields[rules.key_field] = task.task_id
     wanted = _checklists(given)
@@ -122,18 +129,18 @@ def for_update(task: CamundaTask, rules: FieldRules, others: frozenset[str] = fr
     named, missed = _user_fields(given, rules)
     fields = {**_optional(given, rules), **named}
     if title := given.text("title"):
-        fields["TITLE"] = given.cut("The title", title, _TITLE_LIMIT)
+        fields["TITLE"] = given.cut(_THE_TITLE, title, _TITLE_LIMIT)
     if description := given.text(*_DESCRIPTION):
-        fields["DESCRIPTION"] = given.cut("The description", description, rules.max_description_length)
+        fields["DESCRIPTION"] = given.cut(_THE_DESCRIPTION, description, rules.max_description_length)
     if (person_id := responsible(given, rules.roles)) is not None:
         fields["RESPONSIBLE_ID"] = person_id
     wanted = _checklists(given)
     if not fields and not wanted:
-        told = "".join(f" ({warning})" for warning in given.warnings)
+        told = Text.join("", (each.map(lambda told: f" ({told})") for each in given.warnings))
         code = UNKNOWN_FIELD if missed else "nothing_to_update"
         text = Text(
-            f"The message names no field of the task to update{told}",
-            f"В сообщении не названо ни одного поля задачи для изменения{told}",
+            f"The message names no field of the task to update{told.en}",
+            f"В сообщении не названо ни одного поля задачи для изменения{told.ru}",
         )
         raise PermanentError(text, code=code)
     given.tell_unused(task.topic, TASK_NAMES, others)
@@ -189,9 +196,19 @@ def _user_fields(given: Given, rules: FieldRules) -> tuple[dict[str, Any], bool]
             continue  # the same field by another name: what wins came first
         elif field.name == rules.key_field:
             # Another value would let the task be created twice.
-            given.warnings.append(f"{named.name} was not used: the field keeps the id of the Camunda task")
+            given.warnings.append(
+                Text(
+                    f"{named.name} was not used: the field keeps the id of the Camunda task",
+                    f"{named.name}: не использовано, в этом поле хранится id задачи Camunda",
+                )
+            )
         elif field.name == ANSWER_FIELD and not named.of_step:
-            given.warnings.append(f"{named.name} of an earlier step was not used: people answer in this field")
+            given.warnings.append(
+                Text(
+                    f"{named.name} of an earlier step was not used: people answer in this field",
+                    f"{named.name}: значение прежнего шага не использовано, в этом поле отвечают люди",
+                )
+            )
         elif field.name == EXPECTED_FIELD:
             accepted[field.name] = _expected(named, given)
         else:
@@ -211,7 +228,12 @@ def _unknown(named: Named, given: Given) -> bool:
             "поле (обычные создаёт python main.py bitrix init-fields)",
         )
         raise PermanentError(text, code=UNKNOWN_FIELD)
-    given.warnings.append(f"{named.name} was not used: the portal has no such user field for tasks")
+    given.warnings.append(
+        Text(
+            f"{named.name} was not used: the portal has no such user field for tasks",
+            f"{named.name}: не использовано, на портале нет такого пользовательского поля для задач",
+        )
+    )
     return True
 
 
@@ -219,7 +241,13 @@ def _expected(named: Named, given: Given) -> int:
     """Processes have always relied on it: what is no clear yes means that no answer is expected."""
     word = values.text(named.value).lower()
     if word not in values.TRUE_WORDS | values.FALSE_WORDS:
-        given.warnings.append(f"{named.name}: {values.shown(named.value)} is neither yes nor no and was taken for no")
+        shown = values.shown(named.value)
+        given.warnings.append(
+            Text(
+                f"{named.name}: {shown} is neither yes nor no and was taken for no",
+                f"{named.name}: {shown} – ни да, ни нет, принято за «нет»",
+            )
+        )
     return int(word in values.TRUE_WORDS)
 
 

@@ -14,6 +14,7 @@ from core import values
 from core.errors import PermanentError
 from core.inputs import Inputs
 from core.messages import CamundaTask
+from core.texts import Text
 
 # UF_X as the portal writes it, uf_x as a hurry does, ufX as the portal answers.
 _USER_FIELD = re.compile(r"(?i:uf_)\w+|uf[A-Z]\w*", re.ASCII)
@@ -38,7 +39,7 @@ class Given:
     def __init__(self, task: CamundaTask) -> None:
         self._inputs = Inputs(task)
         self._used: set[str] = set()
-        self.warnings: list[str] = []
+        self.warnings: list[Text] = []
 
     def first(self, *names: str) -> tuple[str, Any] | None:
         self._used.update(names)
@@ -52,14 +53,19 @@ class Given:
         """These names are dealt with."""
         self._used.update(names)
 
-    def cut(self, name: str, text: str, limit: int) -> str:
+    def cut(self, name: Text, text: str, limit: int) -> str:
         """At most `limit` characters, which is told."""
         kept = values.cut(text, limit)
         if kept != text:
-            self.warnings.append(f"{name} has {len(text)} characters and was cut to {limit}")
+            self.warnings.append(
+                Text(
+                    f"{name.en} has {len(text)} characters and was cut to {limit}",
+                    f"{name.ru}: символов {len(text)}, обрезано до {limit}",
+                )
+            )
         return kept
 
-    def told(self) -> list[str]:
+    def told(self) -> list[Text]:
         """All that the result has to tell, when everything has been asked for."""
         return [*self.warnings, *self._inputs.empty_dates()]
 
@@ -83,7 +89,8 @@ class Given:
                 if known and name not in self._used and self._is_given(source, name):
                     unused.add(name)
         if unused:
-            self.warnings.append(f"{topic} has no use for {', '.join(sorted(unused))}")
+            names = ", ".join(sorted(unused))
+            self.warnings.append(Text(f"{topic} has no use for {names}", f"{topic} не использует {names}"))
 
     def _named(self, wanted: Callable[[str], object]) -> Iterator[Named]:
         for source, of_step in self._sources():

@@ -169,7 +169,7 @@ class BitrixTaskHandler(BaseMessageHandler):
         response = {"result": {"task": dict(task_of(updated) or {"id": str(task_id)})}, "success": True}
         return Done(with_warnings(response, warnings), external_id=str(task_id))
 
-    def _add_checklists(self, message: IncomingMessage, task_id: int, made: Translated) -> list[str]:
+    def _add_checklists(self, message: IncomingMessage, task_id: int, made: Translated) -> list[Text]:
         job = ChecklistJob(str(task_id), made.checklists, message.ensure_ours, fresh=False)
         if made.checklists:
             checklists.add(self._client, [job])

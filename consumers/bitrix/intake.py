@@ -16,6 +16,7 @@ from consumers.bitrix.rows import Row
 from core.errors import OutcomeError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Result
+from core.texts import Text
 from runtime.claims import KeyClaims, busy
 
 Outcome = Result | OutcomeError
@@ -31,7 +32,7 @@ class Job:
     message: IncomingMessage
     addition: Command
     checklists: list[Checklist]
-    warnings: list[str]
+    warnings: list[Text]
     task: Row | None = None
     existed: bool = False
     errors: list[OutcomeError] = field(default_factory=list)

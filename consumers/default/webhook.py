@@ -24,6 +24,7 @@ from core.errors import (
     TransientError,
 )
 from core.messages import CamundaTask
+from core.results import with_warnings
 from core.texts import Text
 from runtime.http import Guard, HttpAnswer
 from runtime.http_outcomes import COMMON, Rule
@@ -84,10 +85,9 @@ class _WebhookClient(JsonClient):
 
     def accepted(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
         content, notes = result_of(answer, _NAME)
-        if not notes:
-            return content
-        name = "warnings" if "warnings" not in content else "task_creator_warnings"
-        return {**content, name: list(notes)}
+        # Either of the two being the receiver's own, both of ours stand elsewhere: they tell the same and stay a pair.
+        is_taken = "warnings" in content or "warnings_ru" in content
+        return with_warnings(content, notes, "task_creator_warnings" if is_taken else "warnings")
 
 
 def _credentials(token: SecretStr | None) -> dict[str, str]:

@@ -151,11 +151,14 @@ class Attachments:
         return PermanentError(reason, code="attachment_too_large")
 
 
-def path_warnings(value: Any) -> list[str]:
+def path_warnings(value: Any) -> list[Text]:
     """Names that a mail shows without the path before them. `value` has been read before."""
     given = [item.get("name") for item in _items(value) if isinstance(item, Mapping)]
     return [
-        f"attachments: {name} is attached as {_without_path(name)}"
+        Text(
+            f"attachments: {name} is attached as {_without_path(name)}",
+            f"attachments: {name} вложено под именем {_without_path(name)}",
+        )
         for name in given
         if isinstance(name, str) and _without_path(name) != name
     ]

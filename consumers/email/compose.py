@@ -105,12 +105,15 @@ class Composer:
         _fill(mail, texts, self._attachments.read(attached[1]) if attached else [])
         return as_letter(mail, [*recipients.to, *recipients.cc, *reply_to])
 
-    def warnings(self, task: CamundaTask) -> list[str]:
+    def warnings(self, task: CamundaTask) -> list[Text]:
         """What of the task's inputs is not used as it was given, for the result."""
         inputs = Inputs(task)
         names = {*inputs.variables, *inputs.extensions, *inputs.parameters}
         unknown = sorted(name for name in names if name.startswith(_PREFIX) and name not in _KNOWN)
-        found = [f"{name} is no part of a mail and is not used" for name in unknown]
+        found = [
+            Text(f"{name} is no part of a mail and is not used", f"{name}: не использовано, у письма такого нет")
+            for name in unknown
+        ]
         attached = _first(inputs, "attachments")
         return found + (path_warnings(attached[1]) if attached else [])
 

@@ -33,7 +33,7 @@ class Made:
     ref: ObjectRef
     row: Mapping[str, Any]
     was_there: bool
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Text, ...] = ()
 
 
 class Objects:

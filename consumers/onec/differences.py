@@ -8,41 +8,53 @@ from typing import Any
 
 from consumers.onec.literals import as_guid
 from core import values
+from core.texts import Text
 
 _MOST_TOLD = 20
+_NOT_SHOWN = Text("was sent, but 1C does not show it", "отправлено, но 1С этого не показывает")
 
 
-def differences(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
+def differences(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> list[Text]:
     """One sentence for each attribute that is another one now."""
     told = list(_of_object(sent, kept, ""))
-    if len(told) > _MOST_TOLD:
-        return [*told[:_MOST_TOLD], f"and {len(told) - _MOST_TOLD} more attributes differ from what was sent"]
+    if (more := len(told) - _MOST_TOLD) > 0:
+        text = Text(
+            f"and {more} more attributes differ from what was sent",
+            f"и ещё реквизитов, отличающихся от отправленного: {more}",
+        )
+        return [*told[:_MOST_TOLD], text]
     return told
 
 
-def _of_object(sent: Mapping[str, Any], kept: Mapping[str, Any], path: str) -> Iterator[str]:
+def _of_object(sent: Mapping[str, Any], kept: Mapping[str, Any], path: str) -> Iterator[Text]:
     for name, value in sent.items():
         if name in {"Ref_Key", "LineNumber"} or _is_type(name, sent):
             continue
         title = f"{path}{name}"
         if name not in kept:
-            yield f"{title}: was sent, but 1C does not show it"
+            yield _NOT_SHOWN.led_by(f"{title}: ")
         elif isinstance(value, list):
             yield from _of_table(value, kept[name], title)
         elif not _is_same(name, sent, kept):
-            yield f"{title}: {_shown(name, sent)} was sent, 1C has kept {_shown(name, kept)}"
+            one, other = _shown(name, sent), _shown(name, kept)
+            yield Text(
+                f"{title}: {one} was sent, 1C has kept {other}", f"{title}: отправлено {one}, 1С сохранила {other}"
+            )
 
 
-def _of_table(sent: Sequence[Any], kept: Any, title: str) -> Iterator[str]:
+def _of_table(sent: Sequence[Any], kept: Any, title: str) -> Iterator[Text]:
     rows = kept if isinstance(kept, list) else []
     if len(rows) != len(sent):
-        yield f"{title}: {len(sent)} rows were sent, 1C has kept {len(rows)}"
+        yield Text(
+            f"{title}: {len(sent)} rows were sent, 1C has kept {len(rows)}",
+            f"{title}: строк отправлено {len(sent)}, 1С сохранила {len(rows)}",
+        )
         return
     for number, (row, other) in enumerate(zip(sent, rows, strict=True), 1):
         if isinstance(other, Mapping):
             yield from _of_object(row, other, f"{title}[{number}].")
         else:
-            yield f"{title}[{number}]: was sent, but 1C does not show it"
+            yield _NOT_SHOWN.led_by(f"{title}[{number}]: ")
 
 
 def _is_type(name: str, sent: Mapping[str, Any]) -> bool:

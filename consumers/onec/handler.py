@@ -89,10 +89,13 @@ class OneCHandler(BaseMessageHandler):
         warnings = [*body.remarks, *made.warnings]
         wanted = self._objects.key_of(topic.entity, task.task_id)
         if made.ref.key != wanted:
-            warning = (
-                f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second"
+            other_key = Text(
+                f"1C has not kept the key {wanted} but given {made.ref.key}: a repeated message would create a second "
+                "object",
+                f"1С не сохранила ключ {wanted}, а назначила {made.ref.key}: повторное сообщение создало бы второй "
+                "объект",
             )
-            warnings.insert(0, f"{warning} object")
+            warnings.insert(0, other_key)
         result = Accepted if topic.is_tracked else Done
         return result(_response(made, topic, warnings), external_id=str(made.ref), duplicate=made.was_there)
 
@@ -128,7 +131,7 @@ class OneCHandler(BaseMessageHandler):
         return ref
 
 
-def _response(made: Made, topic: ODataTopic, warnings: Sequence[str]) -> dict[str, Any]:
+def _response(made: Made, topic: ODataTopic, warnings: Sequence[Text]) -> dict[str, Any]:
     return with_warnings(
         {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}, warnings
     )

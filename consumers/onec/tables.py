@@ -31,19 +31,22 @@ class Body:
 
     fields: Json
     keys: Mapping[str, str]
-    remarks: Sequence[str] = ()
+    remarks: Sequence[Text] = ()
 
     def beside(self, current: Mapping[str, Any]) -> Json:
         """All that is sent to change the object `current`. Raises TransientError when it does not show its rows."""
         tables = {name: merged(name, self.fields[name], current.get(name), key) for name, key in self.keys.items()}
         return {**self.fields, **tables}
 
-    def lost(self, current: Mapping[str, Any]) -> Iterator[str]:
+    def lost(self, current: Mapping[str, Any]) -> Iterator[Text]:
         """A sentence for the result for each tabular part whose rows are lost without being named."""
         for name, rows in self.fields.items():
             before = current.get(name)
             if isinstance(rows, list) and name not in self.keys and isinstance(before, list) and before:
-                yield f"{name}: its {len(before)} rows have been replaced by the {len(rows)} of the message"
+                yield Text(
+                    f"{name}: its {len(before)} rows have been replaced by the {len(rows)} of the message",
+                    f"{name}: прежние строки ({len(before)}) заменены строками сообщения ({len(rows)})",
+                )
 
 
 def require_distinct(table: str, rows: Sequence[Json], column: str) -> None:

@@ -43,7 +43,7 @@ class CustomValues:
         self._zone = zone
         self._key_field = key_field.casefold()
 
-    def of(self, inputs: Inputs, fields: Fields, where: Text) -> tuple[Json, Json, list[str]]:
+    def of(self, inputs: Inputs, fields: Fields, where: Text) -> tuple[Json, Json, list[Text]]:
         """Values for the top level and for `_links`, and what people should know. Raises an outcome.
 
         A name that means no field is refused: it would be dropped without a word. `where` names the place for people,
@@ -51,11 +51,16 @@ class CustomValues:
         """
         plain: Json = {}
         links: Json = {}
-        warnings: list[str] = []
+        warnings: list[Text] = []
         for given in self._given(inputs, fields, where, warnings):
             field = given.field
             if self._is_key(field, fields):
-                warnings.append(f"{given.name}: not written, the field keeps the Camunda task id")
+                warnings.append(
+                    Text(
+                        f"{given.name}: not written, the field keeps the Camunda task id",
+                        f"{given.name}: не записано, в этом поле хранится id задачи Camunda",
+                    )
+                )
             elif not field.is_writable:
                 if field.type == "CalculatedValue":
                     why = Text("OpenProject calculates it", "его вычисляет OpenProject")
@@ -68,7 +73,7 @@ class CustomValues:
                 plain[field.name] = self._plain(given)
         return plain, links, warnings
 
-    def _given(self, inputs: Inputs, fields: Fields, where: Text, warnings: list[str]) -> Iterator[_Given]:
+    def _given(self, inputs: Inputs, fields: Fields, where: Text, warnings: list[Text]) -> Iterator[_Given]:
         """One for each field. What comes first wins over the next: variables, extension properties, parameters."""
         found: dict[str, _Given] = {}
         for source in (inputs.variables, inputs.extensions, inputs.parameters):
@@ -83,7 +88,7 @@ class CustomValues:
                     # A process has its variables for all of its steps, and most of them make work packages.
                     if not fields.of_projects or source is not inputs.variables:
                         raise
-                    warnings.append(error.reason)
+                    warnings.append(error.text)
                     continue
                 other = here.setdefault(one.field.name, one)
                 if other.value != value and not self._is_key(one.field, fields):

@@ -43,7 +43,7 @@ class Draft:
     project: int
     body: Json
     key_name: str
-    warnings: list[str]
+    warnings: list[Text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Change:
     """What is to be changed, without lockVersion; nothing if `body` is empty."""
 
     body: Json
-    warnings: list[str]
+    warnings: list[Text]
 
 
 class WorkPackageFields:
@@ -107,7 +107,12 @@ class WorkPackageFields:
             )
             raise TransientError(reason, code="bad_answer")
         if (named := inputs.first(*names.PROJECT)) and self._directory.project(named[1]).id != project:
-            warnings.append(f"{named[0]}: work package {number} is in project {project} and stays there")
+            warnings.append(
+                Text(
+                    f"{named[0]}: work package {number} is in project {project} and stays there",
+                    f"{named[0]}: рабочий пакет {number} находится в проекте {project} и остаётся в нём",
+                )
+            )
         changed = self._links(inputs, project, defaults=False)
         is_milestone = "date" in work_package
         if found := inputs.first(*names.TYPE):
@@ -187,13 +192,17 @@ class WorkPackageFields:
             body["estimatedTime"] = _duration(*found)
         return body
 
-    def _dates(self, inputs: Inputs, warnings: list[str], *, is_milestone: bool, new: bool) -> Json:
+    def _dates(self, inputs: Inputs, warnings: list[Text], *, is_milestone: bool, new: bool) -> Json:
         start = self._day(inputs, names.START)
         due = self._day(inputs, names.DUE)
         if is_milestone:
             day = due or start
             if start not in (None, day):
-                warnings.append(f"start_date: a milestone has one date, it is {day}")
+                warnings.append(
+                    Text(
+                        f"start_date: a milestone has one date, it is {day}", f"start_date: у вехи одна дата, это {day}"
+                    )
+                )
             return {} if day is None else {"date": day}
         dates: Json = {name: day for name, day in (("startDate", start), ("dueDate", due)) if day is not None}
         if new and due is not None and start is None:
@@ -232,10 +241,15 @@ class WorkPackageFields:
         return links
 
 
-def _cut(subject: str, warnings: list[str]) -> str:
+def _cut(subject: str, warnings: list[Text]) -> str:
     shorter = values.cut(subject, _SUBJECT_LIMIT)
     if shorter != subject:
-        warnings.append(f"subject: cut to {_SUBJECT_LIMIT} characters, more are not allowed")
+        warnings.append(
+            Text(
+                f"subject: cut to {_SUBJECT_LIMIT} characters, more are not allowed",
+                f"subject: обрезано до {_SUBJECT_LIMIT} символов, больше нельзя",
+            )
+        )
     return shorter
 
 

@@ -184,7 +184,12 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         warnings = list(draft.warnings)
         if work_package.get(draft.key_name) != job.key:
             # Fields that are not switched on for the type in the project are dropped without a word.
-            warnings.append(f"OpenProject has not kept the key in {draft.key_name} of work package {number}")
+            warnings.append(
+                Text(
+                    f"OpenProject has not kept the key in {draft.key_name} of work package {number}",
+                    f"OpenProject не сохранил ключ в поле {draft.key_name} рабочего пакета {number}",
+                )
+            )
         if not duplicate:  # in one that was found people may have changed everything
             warnings += kept.differences(draft.body, work_package, besides=draft.key_name)
         response = self._response(work_package, warnings)
@@ -192,7 +197,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
             return Done(response, external_id=number, duplicate=duplicate)
         return Accepted(response, external_id=number, duplicate=duplicate)
 
-    def _response(self, work_package: Json, warnings: Sequence[str]) -> dict[str, Any]:
+    def _response(self, work_package: Json, warnings: Sequence[Text]) -> dict[str, Any]:
         return with_warnings({"result": {"task": task_view(work_package, self._client)}, "success": True}, warnings)
 
     # -- everything else ------------------------------------------------------------------------------------------
@@ -231,7 +236,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
 
     def _patched(
         self, message: IncomingMessage, number: int, current: Json, *, is_optional: bool
-    ) -> tuple[Json, list[str]]:
+    ) -> tuple[Json, list[Text]]:
         for _ in range(_CONFLICTS):
             try:
                 change = self._fields.for_update(message.task, current, number)

@@ -13,23 +13,30 @@ from typing import Any
 
 from consumers.openproject.reading import href_of
 from core import values
+from core.texts import Text
 from runtime.json_client import Json
 
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 
 
-def differences(sent: Json, answer: Json, *, besides: str | None = None) -> list[str]:
+def differences(sent: Json, answer: Json, *, besides: str | None = None) -> list[Text]:
     """One sentence for each property that is not as it was sent. `besides` is looked at by somebody else."""
     told = [
-        f"{name}: OpenProject has {values.shown(kept)}, not {values.shown(wanted)}"
+        _other(name, Text.of(values.shown(kept)), Text.of(values.shown(wanted)))
         for name, wanted, kept in _pairs(sent, answer)
         if name != besides and _comparable(name, wanted) != _comparable(name, kept)
     ]
     links = answer.get("_links")
     for name, wanted in _wanted_links(sent):
         if not _is_hidden(links, name) and (has := _targets(links, name)) != wanted:
-            told.append(f"{name}: OpenProject has {_listed(has)}, not {_listed(wanted)}")
+            told.append(_other(name, _listed(has), _listed(wanted)))
     return told
+
+
+def _other(name: str, has: Text, wanted: Text) -> Text:
+    return Text(
+        f"{name}: OpenProject has {has.en}, not {wanted.en}", f"{name}: в OpenProject {has.ru}, а не {wanted.ru}"
+    )
 
 
 def _wanted_links(sent: Json) -> Iterator[tuple[str, set[str]]]:
@@ -63,8 +70,8 @@ def _targets(links: Any, name: str) -> set[str]:
     return {href for one in each if (href := href_of({"one": one}, "one")) is not None}
 
 
-def _listed(hrefs: set[str]) -> str:
-    return ", ".join(sorted(hrefs)) or "nothing"
+def _listed(hrefs: set[str]) -> Text:
+    return Text.of(", ".join(sorted(hrefs))) if hrefs else Text("nothing", "пусто")
 
 
 def _is_hidden(links: Any, name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from core.inputs import Inputs
+from core.texts import Text
 
 CREATE_PROJECT = "op_create_project"
 CREATE_TASK = "op_create_task"
@@ -51,7 +52,7 @@ _UNUSED: Mapping[str, Sequence[str]] = {
 }
 
 
-def unused(inputs: Inputs, topic: str) -> list[str]:
+def unused(inputs: Inputs, topic: str) -> list[Text]:
     """One sentence that names what the message gives and this topic does not use; none if there is nothing."""
-    given = [name for name in _UNUSED[topic] if inputs.first(name) is not None]
-    return [f"{topic} does not use {', '.join(given)}"] if given else []
+    given = ", ".join(name for name in _UNUSED[topic] if inputs.first(name) is not None)
+    return [Text(f"{topic} does not use {given}", f"{topic} не использует {given}")] if given else []

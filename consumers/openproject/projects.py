@@ -57,7 +57,12 @@ class Projects:
         wanted = inputs.text(*names.PROJECT_NAME) or activity_name(task) or f"Camunda {task.task_id}"
         name = values.cut(wanted, _NAME_LIMIT)
         if name != wanted:
-            warnings.append(f"name: cut to {_NAME_LIMIT} characters, more are not allowed")
+            warnings.append(
+                Text(
+                    f"name: cut to {_NAME_LIMIT} characters, more are not allowed",
+                    f"name: обрезано до {_NAME_LIMIT} символов, больше нельзя",
+                )
+            )
         given = inputs.text(*names.IDENTIFIER)
         if given is not None and not _IDENTIFIER.fullmatch(given):
             raise values.BadValueError("identifier", given, _WANTED)
@@ -83,7 +88,7 @@ class Projects:
             raise PermanentError(reason, code="identifier_taken")
         return _result(existing, warnings, duplicate=True)
 
-    def _rest(self, inputs: Inputs, warnings: list[str]) -> Json:
+    def _rest(self, inputs: Inputs, warnings: list[Text]) -> Json:
         body: Json = {}
         if description := inputs.text(*names.DESCRIPTION):
             body["description"] = {"format": "markdown", "raw": description}
@@ -121,7 +126,7 @@ class Projects:
         return None
 
 
-def _result(project: Json, warnings: list[str], *, duplicate: bool) -> Done:
+def _result(project: Json, warnings: list[Text], *, duplicate: bool) -> Done:
     number = number_of(project)
     if number is None:
         # It exists, and is found by its identifier when the message comes again.

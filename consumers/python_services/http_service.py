@@ -105,6 +105,6 @@ class HttpService:
         )
 
 
-def response(name: str, result: Any, kind: str = "http", notes: Sequence[str] = ()) -> dict[str, Any]:
+def response(name: str, result: Any, kind: str = "http", notes: Sequence[Text] = ()) -> dict[str, Any]:
     """What becomes `response_data` of a finished task; `notes` tell how its answer was read."""
     return with_warnings({"kind": kind, "service": name, "state": "done", "result": result}, notes)

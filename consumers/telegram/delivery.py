@@ -151,10 +151,13 @@ class _Run:
 
 
 def _written(sent: Sent) -> str:
-    told = f" {json.dumps(sent.told)}" if sent.told else ""
+    """What was lost as an object, Russian by English: versions that know English only read the names of a list."""
+    told = f" {json.dumps(dict(sent.told))}" if sent.told else ""
     return f"{sent.chat_id} {sent.message_id}{told}"
 
 
 def _read(detail: str) -> Sent:
     chat_id, message_id, told = (*detail.split(" ", 2), "", "")[:3]
-    return Sent(chat_id, message_id, tuple(json.loads(told or "[]")))
+    lost = json.loads(told or "{}")
+    pairs = lost.items() if isinstance(lost, dict) else zip(lost, lost, strict=True)  # a list: such a version wrote it
+    return Sent(chat_id, message_id, tuple(Text(*pair) for pair in pairs))

@@ -34,7 +34,7 @@ class Draft:
     chats: tuple[str, ...]
     parts: tuple[Rich, ...]
     options: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Text, ...] = ()
 
 
 MOST_CHATS = 100  # of one message; its thread serves no other meanwhile
@@ -67,10 +67,13 @@ class MessageFields:
             )
         return parts
 
-    def _missing(self, text: Rich, parts: tuple[Rich, ...]) -> Iterator[str]:
+    def _missing(self, text: Rich, parts: tuple[Rich, ...]) -> Iterator[Text]:
         whole, kept = plain(text).strip(), plain(parts[0])
         if self._cut is truncate and units(kept) < units(whole):
-            yield f"the text has {len(whole)} characters and was cut to {len(kept)} (TELEGRAM_OVERFLOW=truncate)"
+            yield Text(
+                f"the text has {len(whole)} characters and was cut to {len(kept)} (TELEGRAM_OVERFLOW=truncate)",
+                f"символов в тексте: {len(whole)}, обрезано до {len(kept)} (TELEGRAM_OVERFLOW=truncate)",
+            )
 
     def _chats(self, inputs: Inputs) -> tuple[str, ...]:
         name, value = inputs.first(*CHATS) or ("TELEGRAM_CHAT_ID", self._default_chats)

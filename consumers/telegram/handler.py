@@ -117,7 +117,7 @@ def _told(errors: Mapping[str, OutcomeError]) -> Text:
     return Text.join("; ", (error.text.led_by(f"{chat}: ") for chat, error in errors.items()))
 
 
-def _done(report: Report, warnings: Sequence[str]) -> Done:
+def _done(report: Report, warnings: Sequence[Text]) -> Done:
     parts = [sent for chat in report.sent.values() for sent in chat]
     message_ids = [sent.message_id for sent in parts]
     chat_ids = [chat[0].chat_id for chat in report.sent.values()]
@@ -129,5 +129,8 @@ def _done(report: Report, warnings: Sequence[str]) -> Done:
     }
     if report.refused:
         response["telegram_refused"] = {chat: error.reason for chat, error in report.refused.items()}
-    told = list(dict.fromkeys((*warnings, *(each for sent in parts for each in sent.told))))
-    return Done(with_warnings(response, told), external_id=message_ids[0] or None, duplicate=not report.is_new)
+    # By the English words: of parts that an earlier version has sent the journal has no others.
+    told = {each.en: each for each in (*warnings, *(each for sent in parts for each in sent.told))}
+    return Done(
+        with_warnings(response, [*told.values()]), external_id=message_ids[0] or None, duplicate=not report.is_new
+    )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from consumers.telegram.markup import Rich, Tag, plain
 from consumers.telegram.text import units
 from core import values
+from core.texts import Text
 
 _TOLD = 5  # tags or characters
 _SHOWN = 200  # characters of a tag
@@ -41,7 +42,7 @@ class _Entity(NamedTuple):
     end: int
 
 
-def not_kept(part: Rich, message: Mapping[str, Any]) -> Iterator[str]:
+def not_kept(part: Rich, message: Mapping[str, Any]) -> Iterator[Text]:
     """A sentence for what differs; none when the answer does not show the text."""
     shown = message.get("text")
     if not isinstance(shown, str):
@@ -49,10 +50,20 @@ def not_kept(part: Rich, message: Mapping[str, Any]) -> Iterator[str]:
     sent = plain(part)
     places = list(_letters(shown))
     if _BLANK.sub("", shown) != _BLANK.sub("", sent):
-        yield f"Telegram shows another text than was sent: {_difference(sent, shown)}"
+        what = _difference(sent, shown)
+        yield Text(
+            f"Telegram shows another text than was sent: {what.en}",
+            f"Telegram показывает не тот текст, который был отправлен: {what.ru}",
+        )
     elif lost := _lost(part, places, list(_entities(message.get("entities", ())))):
-        hint = "; a link needs http or https and a host with a dot" if any(tag.name == "a" for tag in lost) else ""
-        yield f"Telegram shows the text without {written(lost)}{hint}"
+        tags = written(lost)
+        text = Text(f"Telegram shows the text without {tags.en}", f"Telegram показывает текст без {tags.ru}")
+        if any(tag.name == "a" for tag in lost):
+            text = Text(
+                f"{text.en}; a link needs http or https and a host with a dot",
+                f"{text.ru}; ссылке нужны http или https и имя узла с точкой",
+            )
+        yield text
 
 
 def addresses(part: Rich) -> list[Tag]:
@@ -60,16 +71,18 @@ def addresses(part: Rich) -> list[Tag]:
     return list(dict.fromkeys(tag for run in part for tag in run.tags if tag.name == "a" and tag.attributes))
 
 
-def written(tags: Iterable[Tag]) -> str:
+def written(tags: Iterable[Tag]) -> Text:
     shown = list(dict.fromkeys(values.cut(tag.opening(), _SHOWN) for tag in tags))
-    return ", ".join(shown[:_TOLD]) + (f" and {len(shown) - _TOLD} more" if len(shown) > _TOLD else "")
+    first, more = ", ".join(shown[:_TOLD]), len(shown) - _TOLD
+    return Text(f"{first} and {more} more", f"{first} и ещё {more}") if more > 0 else Text.of(first)
 
 
-def _difference(sent: str, shown: str) -> str:
+def _difference(sent: str, shown: str) -> Text:
     missing = sorted(Counter(_BLANK.sub("", sent)) - Counter(shown))
     if not missing:
-        return f"{len(shown)} characters, of {len(sent)}"
-    return "without " + ", ".join(f"U+{ord(character):04X}" for character in missing[:_TOLD])
+        return Text(f"{len(shown)} characters, of {len(sent)}", f"символов {len(shown)} из {len(sent)}")
+    those = ", ".join(f"U+{ord(character):04X}" for character in missing[:_TOLD])
+    return Text(f"without {those}", f"без {those}")
 
 
 def _lost(part: Rich, places: list[int], entities: list[_Entity]) -> list[Tag]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from core import values
 from core.inputs import Inputs
+from core.texts import Text
 
 TEXTS = ("text", "message", "body")
 TITLES = ("title", "subject")
@@ -23,15 +24,17 @@ _OF_THE_API = frozenset(
 )
 
 
-def unused(inputs: Inputs, topic: str, filled: Collection[str]) -> Iterator[str]:
+def unused(inputs: Inputs, topic: str, filled: Collection[str]) -> Iterator[Text]:
     """A sentence for what is not used. `filled` are names that stand in the text as `{name}`."""
     for names in _OF_ONE_THING:
         given = [name for name in names if name not in filled and _is_given(inputs, name)]
         won = "text_html" if "text_html" in given else (inputs.first(*names) or ("",))[0]
-        yield from (f"{name} is not used: {won} is given" for name in given if name != won)
+        for name in given:
+            if name != won:
+                yield Text(f"{name} is not used: {won} is given", f"{name}: не использовано, задано {won}")
     of_step = {*inputs.extensions, *inputs.parameters}
-    if others := sorted((of_step & _OF_THE_API) - set(filled)):
-        yield f"{topic} has no use for {', '.join(others)}"
+    if others := ", ".join(sorted((of_step & _OF_THE_API) - set(filled))):
+        yield Text(f"{topic} has no use for {others}", f"{topic} не использует {others}")
 
 
 def _is_given(inputs: Inputs, name: str) -> bool:

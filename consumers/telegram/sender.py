@@ -15,6 +15,7 @@ from consumers.telegram.kept import addresses, not_kept, written
 from consumers.telegram.limiter import Limiter
 from consumers.telegram.markup import Rich, Run, is_styled, plain, render
 from core.errors import StoppingError
+from core.texts import Text
 from runtime.http import Guard, unguarded
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Sent:
 
     chat_id: str
     message_id: str
-    told: tuple[str, ...] = ()
+    told: tuple[Text, ...] = ()
 
 
 class Sender:
@@ -72,19 +73,25 @@ class Sender:
         if not is_styled(part):
             return self._post(target, part, options, guard)
         if not self._is_html:
-            lost = addresses(part)
-            told = (f"TELEGRAM_PARSE_MODE=none: sent without {written(lost)}",) if lost else ()
+            told: tuple[Text, ...] = ()
+            if lost := addresses(part):
+                tags = written(lost)
+                without = Text(f"sent without {tags.en}", f"отправлено без {tags.ru}")
+                told = (without.led_by("TELEGRAM_PARSE_MODE=none: "),)
             return self._post(target, unmarked, options, guard, told)
         try:
             return self._post(target, part, options, guard)
         except EntitiesError as refused:
             extra = {"event": "telegram.plain_text", "chat_id": target}
             log.warning("Telegram refused the markup, the text is sent without it: %s", refused, extra=extra)
-            told = (f"the text was sent without its markup: {refused.reason}",)
-            return self._post(target, unmarked, options, guard, told)
+            unstyled = Text(
+                f"the text was sent without its markup: {refused.text.en}",
+                f"текст отправлен без разметки: {refused.text.ru}",
+            )
+            return self._post(target, unmarked, options, guard, (unstyled,))
 
     def _post(
-        self, target: str, part: Rich, options: Mapping[str, Any], guard: Guard, told: tuple[str, ...] = ()
+        self, target: str, part: Rich, options: Mapping[str, Any], guard: Guard, told: tuple[Text, ...] = ()
     ) -> Sent:
         text = {"text": render(part), "parse_mode": "HTML"} if is_styled(part) else {"text": plain(part)}
         try:
@@ -95,8 +102,10 @@ class Sender:
         chat = message.get("chat")
         chat_id = _id(chat.get("id")) if isinstance(chat, Mapping) else ""
         message_id = _id(message.get("message_id"))
-        unnamed = () if message_id else ("Telegram has not told the id of the message",)
-        return Sent(chat_id or target, message_id, (*told, *not_kept(part, message), *unnamed))
+        told = (*told, *not_kept(part, message))
+        if not message_id:
+            told = (*told, Text("Telegram has not told the id of the message", "Telegram не сообщил id сообщения"))
+        return Sent(chat_id or target, message_id, told)
 
 
 def _id(told: Any) -> str:
