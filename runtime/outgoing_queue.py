@@ -9,8 +9,9 @@ answer to the first message for it, and with it what is meant for all other queu
 and 4.3.6).
 
 RabbitMQ cannot use a quorum queue any more whose node was killed within a second of its creation: it refuses each
-message after a minute (65 s on 3.10.8 and 4.0.5). One that we have created, that has never taken a message of ours, and
-that refuses one after the connection was lost, is made anew when nothing is in it.
+message after a minute (65 s on 3.10.8 and 4.0.5). One that we have created, that we have not seen after it had grown
+old, and that refuses a message after the connection was lost, is made anew when nothing is in it. No other may be:
+RabbitMQ says of any quorum queue without a leader that nothing is in it, and deletes it with what there is (findings/).
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class OutgoingQueue:
         self._waiting: deque[Publication] = deque()
         self._refused: list[Publication] = []  # came back, in their order; older than what is waiting
         self._hold: _Hold | None = None
-        self._is_unproven = False  # we have created it, and it has taken nothing since
+        self._is_young = False  # we have created it, and not seen it since
         self._is_orphan = False  # the same, and the connection on which it was created is gone
         self._oldest: Publication | None = None  # without an answer at the last look
 
@@ -99,11 +100,11 @@ class OutgoingQueue:
     @property
     def is_idle(self) -> bool:
         """Nothing would be lost with it."""
-        return not (self._waiting or len(self._channel) or self._hold or self._is_unproven)
+        return not (self._waiting or len(self._channel) or self._hold or self._is_young)
 
     def connected(self, *, make_sure: bool) -> None:
         """On a new connection. `make_sure`: the queue is asked for before anything is sent to it."""
-        self._is_orphan = self._is_unproven
+        self._is_orphan = self._is_young
         if make_sure:
             self._held().is_due = True
             self._declare()
@@ -173,7 +174,7 @@ class OutgoingQueue:
         self.flow()
 
     def on_stored(self, publications: list[Publication]) -> None:
-        self._is_unproven = self._is_orphan = False
+        self._is_young = self._is_orphan = False
         self._tell_stored(publications)
         hold = self._hold
         if hold is None or len(self._channel) or hold.is_due:
@@ -242,14 +243,12 @@ class OutgoingQueue:
 
     def _on_declared(self, declared: Declared) -> None:
         if declared is Declared.YOUNG:
-            self._is_unproven = True
-            self._thread.call_later(self._growth, self._on_usable)
+            self._is_young = True
+            self._thread.call_later(self._growth, self._declare)  # its answer tells that the node has lived so long
         elif declared is Declared.REFUSED:
             self._held().is_due = False
             self._try_later()
         else:
-            self._on_usable()
-
-    def _on_usable(self) -> None:
-        self._held().is_due = False
-        self.flow()
+            self._is_young = self._is_orphan
+            self._held().is_due = False
+            self.flow()

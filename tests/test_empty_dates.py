@@ -5,13 +5,16 @@ camunda-external-task-client-js 3.1.0 reads an empty Date as the beginning of 19
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from base_handler import BaseMessageHandler
 from core.messages import IncomingMessage
 from core.results import Accepted, Done
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.onec import OneCSandbox
 from sandbox.openproject import OpenProjectSandbox
-from tests import bitrix_support, onec_support, openproject_support
+from sandbox.telegram import TelegramSandbox
+from tests import bitrix_support, onec_support, openproject_support, telegram_support
 
 EMPTY = "1970-01-01T03:00:00.000+0300"
 TOLD = f"{EMPTY} is what clients make of an empty date; it counts as not given"
@@ -43,3 +46,17 @@ def test_of_1c() -> None:
     with OneCSandbox() as base:
         handler = onec_support.handler_for(base)
         assert f"deadline: {TOLD}" in warnings_of(handler, onec_support.message(deadline=EMPTY))
+
+
+def test_of_a_project_of_openproject() -> None:
+    with OpenProjectSandbox() as server:
+        handler = openproject_support.handler_for(server)
+        message = openproject_support.message(topic="op_create_project", name="Склад", description=EMPTY)
+        assert f"description: {TOLD}" in warnings_of(handler, message)
+
+
+def test_of_telegram_wherever_it_stands(tmp_path: Path) -> None:
+    with TelegramSandbox() as server, telegram_support.handler_for(server, tmp_path) as handler:
+        message = telegram_support.message(text="да", message=EMPTY, title=EMPTY, message_thread_id=EMPTY)
+        told = warnings_of(handler, message)
+        assert sorted(told) == [f"{name}: {TOLD}" for name in ("message", "message_thread_id", "title")]

@@ -96,6 +96,7 @@ class Projects:
         warnings += own_warnings
         if (parent := inputs.first(*names.PROJECT_PARENT)) is not None:
             links["parent"] = {"href": self._directory.project(parent[1]).href}
+        warnings += inputs.empty_dates()
         return {**body, **own, **({"_links": links} if links else {})}
 
     def _is_semantic(self, classic: str) -> bool:

@@ -52,8 +52,9 @@ class MessageFields:
         template = _Template(inputs)
         text = _text(inputs, template)
         parts = self.parts(text)
-        warnings = (*self._missing(text, parts), *unused(inputs, task.topic, template.used), *inputs.empty_dates())
-        return Draft(self._chats(inputs), parts, self._options(inputs), warnings)
+        chats, options = self._chats(inputs), self._options(inputs)
+        warnings = (*self._missing(text, parts), *unused(inputs, task.topic, template.used))
+        return Draft(chats, parts, options, (*warnings, *inputs.empty_dates()))  # these last: of all that was asked for
 
     def parts(self, text: Rich) -> tuple[Rich, ...]:
         parts = tuple(islice(fitting(text, self._cut), MOST_PARTS + 1))

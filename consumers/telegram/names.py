@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from core import values
 from core.inputs import Inputs
 from core.texts import Text
 
@@ -27,7 +26,7 @@ _OF_THE_API = frozenset(
 def unused(inputs: Inputs, topic: str, filled: Collection[str]) -> Iterator[Text]:
     """A sentence for what is not used. `filled` are names that stand in the text as `{name}`."""
     for names in _OF_ONE_THING:
-        given = [name for name in names if name not in filled and _is_given(inputs, name)]
+        given = [name for name in names if name not in filled and inputs.first(name)]
         won = "text_html" if "text_html" in given else (inputs.first(*names) or ("",))[0]
         for name in given:
             if name != won:
@@ -35,9 +34,3 @@ def unused(inputs: Inputs, topic: str, filled: Collection[str]) -> Iterator[Text
     of_step = {*inputs.extensions, *inputs.parameters}
     if others := ", ".join(sorted((of_step & _OF_THE_API) - set(filled))):
         yield Text(f"{topic} has no use for {others}", f"{topic} не использует {others}")
-
-
-def _is_given(inputs: Inputs, name: str) -> bool:
-    return any(
-        not values.is_blank(source.get(name)) for source in (inputs.variables, inputs.extensions, inputs.parameters)
-    )
