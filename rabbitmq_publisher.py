@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pika
@@ -64,6 +65,7 @@ class RabbitMQPublisher:
             make_room=self._make_room,
             events=events,
         )
+        self._topology = topology
         self._events = events
         self._queues = queues
         self._longest = reconnect_max_delay
@@ -176,10 +178,18 @@ class RabbitMQPublisher:
                 self._events,
                 is_blocked=lambda: self._blocked,
                 on_stored=self._on_stored,
+                detour=partial(self._put_into, detour) if (detour := self._topology.detour(queue)) else None,
                 longest=self._longest,
                 growth=self._growth,
             )
         return outgoing
+
+    def _put_into(self, queue: str, publications: Sequence[Publication]) -> None:
+        outgoing = self._outgoing_to(queue)
+        for publication in publications:
+            publication.queue = queue
+            outgoing.put(publication)
+        outgoing.flow()
 
     def _look_at_queues(self) -> None:
         self._thread.call_later(SILENCE, self._look_at_queues)

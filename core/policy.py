@@ -146,6 +146,11 @@ def wait_step(delay: float) -> float:
     return next((step for step in WAIT_STEPS if step >= delay), WAIT_STEPS[-1])
 
 
+def next_wait_step(delay: float) -> float | None:
+    """The wait queue after that of `delay` seconds; None after the longest one."""
+    return next((step for step in WAIT_STEPS if step > delay), None)
+
+
 def _told_or_base(error: OutcomeError, policy: RetryPolicy) -> float:
     return error.retry_after if error.retry_after is not None else policy.base_delay
 

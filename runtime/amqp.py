@@ -20,6 +20,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
 from config import RabbitMQSettings
+from core.policy import next_wait_step
 from core.texts import BilingualError, Text
 from runtime.amqp_frames import FramedConnection
 from runtime.nodes import Nodes, Parameters, at_address, limit_of
@@ -91,6 +92,13 @@ class Topology:
         if match := _WAIT_QUEUE.match(name):
             return _wait_queue(name, match["source"], int(match["milliseconds"]))
         return QueueSpec(name, self._queue_arguments, self._bindings.get(name, ()))
+
+    @staticmethod
+    def detour(name: str) -> str | None:
+        """Another queue that serves as well: of a wait queue the next longer one."""
+        match = _WAIT_QUEUE.match(name)
+        step = next_wait_step(int(match["milliseconds"]) / 1000) if match else None
+        return wait_queue_name(match["source"], step) if match and step else None
 
 
 def wait_queue_name(source: str, delay: float) -> str:

@@ -8,6 +8,9 @@ Each has a channel of its own, because RabbitMQ's channel stands still while the
 answer to the first message for it, and with it what is meant for all other queues (measured with pika alone on 3.10.8
 and 4.3.6).
 
+What a wait queue has not taken for a minute goes into the next longer one instead: nobody minds which of them, and what
+it comes from would fill the prefetch of its input queue. Of any other queue people are told.
+
 RabbitMQ cannot use a quorum queue any more whose node was killed within a second of its creation: it refuses each
 message after a minute (65 s on 3.10.8 and 4.0.5). One that we have created, that we have not seen after it had grown
 old, and that refuses a message after the connection was lost, is made anew when nothing is in it. No other may be:
@@ -22,6 +25,7 @@ from collections import deque
 from collections.abc import Callable
 
 from core.events import EventStream, PublishFailed
+from core.texts import Text
 from runtime.amqp import Backoff
 from runtime.amqp_thread import ConnectionThread
 from runtime.declarations import Declared
@@ -34,7 +38,13 @@ log = logging.getLogger(__name__)
 # {400, 200}, measured on 3.10.8 and 4.3.6): what is sent beyond stops its reading of the connection, for all channels.
 WINDOW = 200
 PORTION = 100  # the most that is on trial for a queue
+USELESS = 60.0  # seconds without taking a message after which a queue counts as broken
 HOPE = 2.0  # seconds in which a queue that takes nothing is worth waiting for at the end
+
+_REFUSED = Text("RabbitMQ refuses what is for it (is it full?)", "RabbitMQ не принимает сообщения в неё (переполнена?)")
+_MISSING = Text("the queue does not exist", "очереди нет")
+_NO_ANSWER = Text("RabbitMQ gives no answer about it", "RabbitMQ не отвечает, принял ли сообщения в неё")
+_NO_CHANNEL = Text("RabbitMQ has opened no channel for it yet", "RabbitMQ ещё не открыл для неё канал")
 
 
 class _Hold:
@@ -59,18 +69,21 @@ class OutgoingQueue:
         *,
         is_blocked: Callable[[], bool],
         on_stored: Callable[[list[Publication]], None],
+        detour: Callable[[list[Publication]], None] | None,
         longest: float,
         growth: float,
     ) -> None:
         """`is_blocked`: the connection takes no publishes. `longest`: seconds of the longest pause.
 
-        `growth`: seconds that a quorum queue which had to be created is left alone.
+        `detour` takes what is for this queue to another one. `growth`: seconds that a quorum queue which had to be
+        created is left alone.
         """
         self.name = name
         self._thread = thread
         self._events = events
         self._is_blocked = is_blocked
         self._tell_stored = on_stored
+        self._detour = detour
         self._longest = longest
         self._growth = growth
         self._channel = PublishingChannel(name, thread, self, longest=longest)
@@ -79,6 +92,7 @@ class OutgoingQueue:
         self._hold: _Hold | None = None
         self._is_young = False  # we have created it, and not seen it since
         self._is_orphan = False  # the same, and the connection on which it was created is gone
+        self._failing_since: float | None = None  # it has taken nothing since, and something was tried
         self._oldest: Publication | None = None  # without an answer at the last look
 
     # -- any thread -----------------------------------------------------------------------------------------------
@@ -99,12 +113,14 @@ class OutgoingQueue:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing would be lost with it."""
-        return not (self._waiting or len(self._channel) or self._hold or self._is_young)
+        """Nothing would be lost with it, nor forgotten that has to be known."""
+        is_in_order = self._failing_since is None and not self._is_young
+        return is_in_order and not (self._waiting or len(self._channel) or self._hold)
 
     def connected(self, *, make_sure: bool) -> None:
         """On a new connection. `make_sure`: the queue is asked for before anything is sent to it."""
         self._is_orphan = self._is_young
+        self._failing_since = None
         if make_sure:
             self._held().is_due = True
             self._declare()
@@ -148,12 +164,15 @@ class OutgoingQueue:
     def look(self) -> None:
         """From time to time: a queue that has lost its majority neither takes nor refuses. Then it gets no more."""
         oldest = self._channel.oldest()
-        reason = "RabbitMQ gives no answer about it"
+        reason = _NO_ANSWER
         if self._channel.is_opening and self._waiting:
-            oldest, reason = self._waiting[0], "RabbitMQ has opened no channel for it yet"
+            oldest, reason = self._waiting[0], _NO_CHANNEL
         if oldest is not None and oldest is self._oldest:
             self._held()
-            self._complain(reason)
+            self._failed(reason)
+            if self._detour is not None and self._is_useless() and len(self._channel) and not oldest.is_doubted:
+                self._channel.give_up()
+                return
         self._oldest = oldest
 
     def close_channel(self) -> None:
@@ -175,6 +194,7 @@ class OutgoingQueue:
 
     def on_stored(self, publications: list[Publication]) -> None:
         self._is_young = self._is_orphan = False
+        self._failing_since = None
         self._tell_stored(publications)
         hold = self._hold
         if hold is None or len(self._channel) or hold.is_due:
@@ -186,12 +206,12 @@ class OutgoingQueue:
             hold.portion = min(PORTION, 2 * hold.portion)
 
     def on_refused(self, publication: Publication) -> None:
-        self._complain("the broker refused it (queue full?)")
+        self._failed(_REFUSED)
         self._put_back(publication)
 
     def on_returned(self, publication: Publication) -> None:
         # Nothing to worry about: it is created when it is needed. If that is not possible, it is told.
-        self._complain("the queue does not exist", logging.INFO)
+        self._failed(_MISSING, logging.INFO)
         self._put_back(publication)
 
     def _put_back(self, publication: Publication) -> None:
@@ -201,7 +221,7 @@ class OutgoingQueue:
         hold.portion = 1
         hold.is_broken = self._is_orphan
         if not len(self._channel):
-            self._try_later()
+            self._try_elsewhere_or_later()
 
     def on_closed(self, unconfirmed: list[Publication]) -> None:
         self._oldest = None
@@ -213,7 +233,7 @@ class OutgoingQueue:
         else:
             self._refused += unconfirmed
             self._hold.portion = 1
-            self._try_later()
+            self._try_elsewhere_or_later()
 
     # -- the queue
 
@@ -222,9 +242,32 @@ class OutgoingQueue:
             self._hold = _Hold(self._longest)
         return self._hold
 
-    def _complain(self, reason: str, level: int = logging.WARNING) -> None:
+    def _failed(self, reason: Text, level: int = logging.WARNING) -> None:
+        self._has_failed()
         extra = {"event": "publish.failed", "queue": self.name, "throttle": f"publish {self.name}"}
-        log.log(level, "a message for %s is not stored yet: %s", self.name, reason, extra=extra)
+        log.log(level, "a message for %s is not stored yet: %s", self.name, reason.en, extra=extra)
+        if self._is_useless():
+            self._thread.tell_unusable(self.name, reason)
+
+    def _has_failed(self) -> None:
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+
+    def _is_useless(self) -> bool:
+        return self._failing_since is not None and time.monotonic() - self._failing_since >= USELESS
+
+    def _try_elsewhere_or_later(self) -> None:
+        if self._detour is None or not self._is_useless() or not self._thread.is_open():
+            self._try_later()
+            return
+        moved = [*self._refused, *self._waiting]
+        self._refused.clear()
+        self._waiting.clear()
+        self._hold = None
+        extra = {"event": "queue.bypassed", "queue": self.name, "throttle": f"bypassed {self.name}"}
+        text = "%s takes nothing: %d messages wait in the next longer queue instead"
+        log.warning(text, self.name, len(moved), extra=extra)
+        self._detour(moved)
 
     def _try_later(self) -> None:
         hold = self._held()
@@ -247,7 +290,8 @@ class OutgoingQueue:
             self._thread.call_later(self._growth, self._declare)  # its answer tells that the node has lived so long
         elif declared is Declared.REFUSED:
             self._held().is_due = False
-            self._try_later()
+            self._has_failed()
+            self._try_elsewhere_or_later()
         else:
             self._is_young = self._is_orphan
             self._held().is_due = False

@@ -44,11 +44,12 @@ class MessageTooLargeError(BilingualError):
 class Publication:
     """A message on its way to a queue; `confirmed` is done when the broker has it."""
 
-    __slots__ = ("confirmed", "message", "queue")
+    __slots__ = ("confirmed", "is_doubted", "message", "queue")
 
     def __init__(self, queue: str, message: OutgoingMessage) -> None:
         self.queue = queue
         self.message = message
+        self.is_doubted = False  # given up once when the broker said nothing: it may be stored already
         self.confirmed: Future[None] = Future()
 
 
@@ -140,6 +141,15 @@ class PublishingChannel:
         if channel is not None and channel.is_open:
             channel.close()
 
+    def give_up(self) -> None:
+        """Until `open`; the fate of what is unconfirmed is unknown."""
+        channel = self._channel
+        for publication in self._unconfirmed.values():
+            publication.is_doubted = True
+        self._lose()
+        if channel is not None and channel.is_open:
+            channel.close()
+
     def take_all(self) -> list[Publication]:
         """What is not settled, for good."""
         left = list(self._unconfirmed.values())
@@ -150,7 +160,7 @@ class PublishingChannel:
         self._new = channel
         channel.add_on_close_callback(self._on_closed)
         channel.add_on_return_callback(self._on_returned)
-        channel.confirm_delivery(self._on_confirm, callback=partial(self._on_confirms_on, channel))
+        channel.confirm_delivery(partial(self._on_confirm, channel), callback=partial(self._on_confirms_on, channel))
 
     def _on_confirms_on(self, channel: Channel, _frame: Method[Any]) -> None:
         self._is_opening = False
@@ -199,7 +209,9 @@ class PublishingChannel:
         waiting = self._unconfirmed.values()
         self._returned.update(each for each in waiting if each.message.message_id == properties.message_id)
 
-    def _on_confirm(self, frame: Method[Any]) -> None:
+    def _on_confirm(self, channel: Channel, frame: Method[Any]) -> None:
+        if channel is not self._channel:
+            return  # given up
         method = frame.method
         tags = [method.delivery_tag]
         if method.multiple:

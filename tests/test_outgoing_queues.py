@@ -17,6 +17,7 @@ from core.errors import TransientError
 from core.events import EventStream
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
+from core.texts import Text
 from rabbitmq_publisher import PublisherClosedError
 from runtime.amqp_thread import ConnectionThread
 from runtime.declarations import Declared, OnDone
@@ -246,6 +247,10 @@ class TestWhatATrackerClaims:
         assert broker.count(SENT) == 0
 
 
+class Clock:
+    now = 1000.0
+
+
 class Desk:
     """An OutgoingQueue between a publisher and an I/O thread that a test plays: one message, `m`, for `queue`."""
 
@@ -254,7 +259,9 @@ class Desk:
 
     def __init__(self) -> None:
         self.sent: list[Publication] = []
+        self.elsewhere: list[Publication] = []
         self.asked: list[bool] = []  # for each declaration, whether the queue is to be made anew if it is empty
+        self.told: list[str] = []
         self._on_declared: list[OnDone] = []
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self.outgoing = OutgoingQueue(
@@ -263,12 +270,19 @@ class Desk:
             EventStream([]),
             is_blocked=lambda: False,
             on_stored=lambda _publications: None,
+            detour=self.elsewhere.extend,
             longest=1.0,
             growth=3.0,
         )
-        self.outgoing._channel = cast(PublishingChannel, OpenChannel(self.sent))
+        self.outgoing._channel = cast(PublishingChannel, OpenChannel(self))
         self.outgoing.put(Publication(self.queue, message(1)))
         self.outgoing.flow()
+
+    def is_open(self) -> bool:
+        return True
+
+    def tell_unusable(self, queue: str, _reason: Text) -> None:
+        self.told.append(queue)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self._timers.append((delay, callback))
@@ -309,16 +323,115 @@ class OpenChannel:
     is_open = True
     is_opening = False
 
-    def __init__(self, sent: list[Publication]) -> None:
-        self._sent = sent
-        self.send = sent.append
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.send = desk.sent.append
 
     def __len__(self) -> int:
-        return len(self._sent)
+        return len(self._desk.sent)
+
+    def oldest(self) -> Publication | None:
+        return next(iter(self._desk.sent), None)
+
+    def give_up(self) -> None:
+        left, self._desk.sent[:] = list(self._desk.sent), []
+        for each in left:
+            each.is_doubted = True
+        self._desk.outgoing.on_closed(left)
 
     def open(self) -> None: ...
 
     def forget(self) -> None: ...
+
+
+class TestAWaitQueueThatTakesNothing:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        clock = Clock()
+        monkeypatch.setattr("runtime.outgoing_queue.time.monotonic", lambda: clock.now)
+        return clock
+
+    def test_is_bypassed_after_a_minute_of_refusals_and_people_are_told(self, clock: Clock) -> None:
+        desk = Desk()
+        for _ in range(59):
+            desk.refuse()
+            desk.declared(Declared.THERE)
+            clock.now += 1
+        assert (desk.elsewhere, desk.told) == ([], [])
+        clock.now += 1
+        [publication] = desk.sent
+        desk.refuse()
+        assert desk.elsewhere == [publication]
+        assert desk.told == [Desk.queue]
+        assert desk.outgoing.expected() == 0
+
+    def test_is_tried_again_with_what_comes_later(self, clock: Clock) -> None:
+        desk = Desk()
+        desk.refuse()
+        desk.declared(Declared.THERE)
+        clock.now += 60
+        desk.refuse()
+        desk.outgoing.put(Publication(Desk.queue, message(2)))
+        desk.outgoing.flow()
+        assert len(desk.sent) == 1
+        desk.store()
+        desk.outgoing.put(Publication(Desk.queue, message(3)))
+        desk.outgoing.flow()
+        desk.refuse()
+        assert len(desk.elsewhere) == 1, "it has worked in between"
+
+    def test_and_says_nothing_is_bypassed_once_for_it_may_have_stored_it(self, clock: Clock) -> None:
+        desk = Desk()
+        for _ in range(7):
+            desk.outgoing.look()
+            clock.now += 10
+        assert desk.elsewhere == []
+        desk.outgoing.look()
+        [publication] = desk.elsewhere
+        desk.elsewhere.clear()
+        desk.outgoing.put(publication)
+        desk.outgoing.flow()
+        for _ in range(100):
+            desk.outgoing.look()
+            clock.now += 10
+        assert desk.elsewhere == []
+
+    @pytest.mark.parametrize("is_silent", [False, True])
+    def test_does_not_keep_what_waits_for_it_in_the_input_queue(
+        self,
+        node: RabbitNode,
+        vhost: BrokerAddress,
+        broker: Broker,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        is_silent: bool,
+    ) -> None:
+        monkeypatch.setattr("runtime.outgoing_queue.USELESS", 1.0)
+        monkeypatch.setattr("rabbitmq_publisher.SILENCE", 0.3)
+
+        class Once(BaseMessageHandler):
+            def __init__(self) -> None:
+                super().__init__("test")
+
+            def handle(self, message: IncomingMessage) -> Result:
+                if message.attempt == 1:
+                    raise TransientError("not now", retry_after=0.05)
+                return Accepted({})
+
+        broken, reject = "1c.queue.retry.100ms", {"x-overflow": "reject-publish"}
+        broker.declare("1c.queue")
+        broker.declare(broken, arguments={"x-queue-type": "classic", "x-max-length": 1, **reject})
+        broker.publish(broken, b"it is full")
+        bench = Bench(vhost)
+        bench.add("1c.queue", Once())
+        with ExitStack() as stack:
+            if is_silent:
+                stack.enter_context(node.silenced(vhost.vhost, [broken]))
+            with bench.running():
+                broker.publish_all("1c.queue", [camunda_message(f"task-{number}") for number in range(5)])
+                broker.wait_for_count("sent", 5, 60)
+                wait_until(lambda: broker.count("1c.queue") == 0, what="the input queue empty")
+        assert "queue.bypassed" in [getattr(record, "event", "") for record in caplog.records]
 
 
 class TestAQueueThatIsBrokenByTheDeathOfItsNode:

@@ -32,6 +32,7 @@ from core.policy import (
     RetryPolicy,
     Settlement,
     Tries,
+    next_wait_step,
     settle,
     wait_step,
 )
@@ -196,3 +197,8 @@ class TestEnds:
             assert spent == tries.attempt + tries.ambiguous + 1, "every round trip is counted once"
             tries = decision.tries
         pytest.fail("still going round after 200 tries")
+
+
+def test_each_wait_queue_but_the_longest_has_a_longer_one_to_stand_in_for_it() -> None:
+    following = [next_wait_step(step) for step in WAIT_STEPS]
+    assert following == [*WAIT_STEPS[1:], None]

@@ -9,6 +9,7 @@ from typing import ClassVar, cast
 import pika
 import pytest
 from pika import spec
+from pika.channel import Channel
 from pika.frame import Method
 
 from core.messages import OutgoingMessage
@@ -80,7 +81,7 @@ def test_of_two_messages_with_one_id_none_is_taken_for_stored_because_the_other_
     channel._unconfirmed = dict(enumerate(both, start=1))
     returned = spec.Basic.Return(reply_code=312, exchange="", routing_key="1c.queue")
     channel._on_returned(None, returned, pika.BasicProperties(message_id="one-id"), b"second")  # type: ignore[arg-type]
-    channel._on_confirm(Method(1, spec.Basic.Ack(2, multiple=True)))
+    channel._on_confirm(cast(Channel, None), Method(1, spec.Basic.Ack(2, multiple=True)))
     assert Fates.returned == both
     assert Fates.stored == []
 

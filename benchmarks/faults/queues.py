@@ -90,6 +90,13 @@ class Queues:
         }
         self._open().queue_declare(name, durable=True, arguments=arguments)
 
+    def declare_useless(self, name: str) -> None:
+        """One that refuses everything."""
+        arguments = {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "reject-publish"}
+        channel = self._open()
+        channel.queue_declare(name, durable=True, arguments=arguments)
+        channel.basic_publish("", name, b"it is full")
+
     def count(self, queue: str) -> int:
         """Ready messages; 0 when there is no such queue."""
         return self._ready(queue) or 0

@@ -12,12 +12,16 @@ import random
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows.broker import delete_wait_queues, refuse_creations
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.tasks import INPUT_QUEUE
 from sandbox.camunda import RESPONSES_QUEUE
 
 GROUP = "queues"
 
 _BESIDE = 40  # tasks that come while queues are silent
 _LONG_ENOUGH = 20.0  # seconds in which half of them must be done
+
+
+_USELESS = f"{INPUT_QUEUE}.retry.200ms"
 
 
 def rows() -> list[Row]:
@@ -48,6 +52,18 @@ def rows() -> list[Row]:
             "the wait queues are deleted; the portal refuses creations, so that they are needed",
             strike=delete_wait_queues,
             prepare=refuse_some,
+        ),
+        Row(
+            "wait-queue-useless",
+            GROUP,
+            "the first wait queue takes nothing for good; a third of the creations is refused",
+            strike=wait_for_the_bypass,
+            prepare=refuse_often_and_fill_first_wait_queue,
+            tasks=60,
+            rounds=1,
+            patience=120.0,  # a minute until it is bypassed
+            aside=(_USELESS,),
+            short=False,
         ),
         Row(
             "wait-queues-silent",
@@ -95,6 +111,15 @@ def silence_wait_queues(stage: Stage, _chance: random.Random) -> None:
         if not stage.wait_for(lambda: (stage.answered() or 0) >= before + _BESIDE // 2, _LONG_ENOUGH):
             reason = f"while the wait queues were silent not half of {_BESIDE} tasks was done in {_LONG_ENOUGH:.0f} s"
             raise TimeoutError(reason)
+
+
+def refuse_often_and_fill_first_wait_queue(stage: Stage) -> None:
+    refuse_creations(stage, 0.3)
+    stage.queues.declare_useless(_USELESS)
+
+
+def wait_for_the_bypass(stage: Stage, _chance: random.Random) -> None:
+    stage.quiesce()
 
 
 def refuse_some(stage: Stage) -> None:
