@@ -167,13 +167,18 @@ class OutgoingQueue:
         reason = _NO_ANSWER
         if self._channel.is_opening and self._waiting:
             oldest, reason = self._waiting[0], _NO_CHANNEL
-        if oldest is not None and oldest is self._oldest:
+        stuck = oldest if oldest is self._oldest else None
+        self._oldest = oldest
+        if stuck is not None:
             self._held()
             self._failed(reason)
-            if self._detour is not None and self._is_useless() and len(self._channel) and not oldest.is_doubted:
-                self._channel.give_up()
-                return
-        self._oldest = oldest
+        if self._detour is None or not self._is_useless():
+            return
+        if not len(self._channel):  # its declaration or its channel is not answered
+            if self._refused or self._waiting:
+                self._try_elsewhere_or_later()
+        elif stuck is not None and not stuck.is_doubted:
+            self._channel.give_up()
 
     def close_channel(self) -> None:
         """Unless the broker owes an answer on it. It is opened again when something can be sent."""
@@ -243,15 +248,12 @@ class OutgoingQueue:
         return self._hold
 
     def _failed(self, reason: Text, level: int = logging.WARNING) -> None:
-        self._has_failed()
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
         extra = {"event": "publish.failed", "queue": self.name, "throttle": f"publish {self.name}"}
         log.log(level, "a message for %s is not stored yet: %s", self.name, reason.en, extra=extra)
         if self._is_useless():
             self._thread.tell_unusable(self.name, reason)
-
-    def _has_failed(self) -> None:
-        if self._failing_since is None:
-            self._failing_since = time.monotonic()
 
     def _is_useless(self) -> bool:
         return self._failing_since is not None and time.monotonic() - self._failing_since >= USELESS
@@ -290,8 +292,8 @@ class OutgoingQueue:
             self._thread.call_later(self._growth, self._declare)  # its answer tells that the node has lived so long
         elif declared is Declared.REFUSED:
             self._held().is_due = False
-            self._has_failed()
-            self._try_elsewhere_or_later()
+            self._failing_since = None  # told already, and a right or room that is missing is missing for others, too
+            self._try_later()
         else:
             self._is_young = self._is_orphan
             self._held().is_due = False

@@ -396,6 +396,25 @@ class TestAWaitQueueThatTakesNothing:
             clock.now += 10
         assert desk.elsewhere == []
 
+    def test_and_whose_declaration_is_not_answered_is_bypassed(self, clock: Clock) -> None:
+        desk = Desk()
+        desk.refuse()
+        clock.now += 60
+        desk.outgoing.look()
+        assert len(desk.elsewhere) == 1
+        desk.declared(Declared.THERE)
+        assert desk.sent == []
+
+    def test_and_may_not_be_created_is_waited_for_since_no_other_may(self, clock: Clock) -> None:
+        desk = Desk()
+        desk.refuse()
+        for _ in range(200):
+            desk.declared(Declared.REFUSED)
+            clock.now += 1
+            desk.outgoing.look()
+            desk.time_passes()
+        assert desk.elsewhere == []
+
     @pytest.mark.parametrize("is_silent", [False, True])
     def test_does_not_keep_what_waits_for_it_in_the_input_queue(
         self,
