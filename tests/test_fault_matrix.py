@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +30,7 @@ from benchmarks.faults.tasks import INPUT_QUEUE, SENT_QUEUE, task
 from benchmarks.measure import Usage
 from sandbox.camunda import ERRORS_QUEUE, RESPONSES_QUEUE
 from sandbox.rabbitmq_server import Server
+from tests.commands import ROOT
 
 ONE = task(1)
 WITH_CHECKLIST = task(5)
@@ -223,6 +226,23 @@ def test_names_are_unique_and_every_reference_between_rows_points_and_mutants_ho
     )
     assert {name for mutation in MUTATIONS for name in mutation.rows} <= set(names)
     assert [mutation.name for mutation in MUTATIONS] == list(REMOVALS), "no removal without its check"
+
+
+def test_every_removal_and_every_kill_point_fits_the_code_as_it_is() -> None:
+    # In a process of their own: what they patch is patched for good.
+    code = (
+        "import contextlib\n"
+        "from benchmarks.faults import clock, killpoints, mutants\n"
+        "from benchmarks.faults.systems import SYSTEMS\n"
+        "for remove in mutants.REMOVALS.values(): remove()\n"
+        "for point in killpoints.POINTS: killpoints.install(point, 1, '')\n"
+        "for point in killpoints.POINTS_OF_SYSTEMS:\n"
+        "    for system in SYSTEMS:\n"
+        "        with contextlib.suppress(KeyError): killpoints.install(point, 1, system)\n"
+        "killpoints.install_poison('word')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_mutation_that_no_row_notices_is_red() -> None:

@@ -113,7 +113,7 @@ def _answer_acked(step: Step) -> None:
 def _before_confirm_from(is_meant: Callable[[str], bool], step: Step) -> None:
     """The broker has the message, and its confirm has arrived but is not looked at yet."""
 
-    def confirming(self: PublishingChannel, frame: Any) -> None:
+    def confirming(self: PublishingChannel, _channel: Any, frame: Any) -> None:
         last = frame.method.delivery_tag
         tags = [tag for tag in self._unconfirmed if tag == last or (frame.method.multiple and tag <= last)]
         for tag in tags:

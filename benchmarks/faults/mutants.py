@@ -27,6 +27,7 @@ from rabbitmq_publisher import RabbitMQPublisher
 from runtime import answers, tracking
 from runtime.amqp_properties import ReceivedProperties
 from runtime.outgoing_queue import OutgoingQueue
+from runtime.publishing_channel import PublishingChannel
 from runtime.settlement import Settler
 from runtime.subscription import Subscription
 
@@ -39,8 +40,8 @@ def _confirm() -> None:
         self._unconfirmed.clear()
         publication.confirmed.set_result(None)
 
-    instead(RabbitMQPublisher, "_send", send)
-    instead(RabbitMQPublisher, "_on_confirm", lambda *_args: None)
+    instead(PublishingChannel, "send", send)
+    instead(PublishingChannel, "_on_confirm", lambda *_args: None)
 
 
 def _mandatory() -> None:
