@@ -95,6 +95,7 @@ def rows() -> list[Row]:
             GROUP,
             "the worker is killed while RabbitMQ takes no publishes",
             strike=memory_alarm_and_kill,
+            latency=0.2,
             may_answer_twice=True,
         ),
         Row("disk-alarm", GROUP, "the same for want of disk", strike=disk_alarm, rounds=2, short=False, soak=True),
@@ -181,6 +182,7 @@ def memory_alarm(stage: Stage, _chance: random.Random) -> None:
 
 def memory_alarm_and_kill(stage: Stage, _chance: random.Random) -> None:
     forget_earlier_deaths(stage)
+    stage.feed(40, 2.0)  # rabbitmqctl takes its time: without these nothing would be in anybody's hands by then
     stage.node.set_memory_alarm(True)
     try:
         stage.pause(0.5)  # what is in the worker's hands now is published into the blocked connection
