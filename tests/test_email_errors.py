@@ -117,6 +117,7 @@ def test_a_refused_recipient_does_not_stop_the_others(server: MailServer, tmp_pa
     assert server.boxes() == [A, C]
     assert result.response["email_accepted"] == [A, C]  # type: ignore[union-attr]
     assert "no such user" in result.response["email_refused"][B]  # type: ignore[union-attr]
+    assert "no such user" in result.response["email_refused_ru"][B]  # type: ignore[union-attr]
 
 
 def test_a_deferred_recipient_gets_it_later_and_the_others_not_again(server: MailServer, tmp_path: Path) -> None:

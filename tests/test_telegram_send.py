@@ -237,6 +237,7 @@ def test_who_cannot_be_reached_is_told_and_the_others_get_it(server: TelegramSan
     assert response["telegram_chat_id"] == str(GROUP)
     assert set(response["telegram_refused"]) == {str(PERSON), "404"}
     assert "blocked by the user" in response["telegram_refused"][str(PERSON)]
+    assert set(response["telegram_refused_ru"]) == {str(PERSON), "404"}
 
 
 def test_a_chat_that_got_only_a_part_is_told_with_it(server: TelegramSandbox, handler: TelegramHandler) -> None:

@@ -150,6 +150,7 @@ class EmailHandler(BaseMessageHandler):
             "email_message_id": message_id,
             "email_accepted": progress.accepted,
             "email_refused": {address: reason.en for address, reason in progress.refused.items()},
+            "email_refused_ru": {address: reason.ru for address, reason in progress.refused.items()},
         }
         told = with_warnings(response, self._composer.warnings(task))
         return Done(told, external_id=message_id, duplicate=duplicate)

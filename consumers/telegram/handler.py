@@ -128,7 +128,8 @@ def _done(report: Report, warnings: Sequence[Text]) -> Done:
         "telegram_chat_id": chat_ids[0] if len(chat_ids) == 1 else chat_ids,
     }
     if report.refused:
-        response["telegram_refused"] = {chat: error.reason for chat, error in report.refused.items()}
+        response["telegram_refused"] = {chat: error.text.en for chat, error in report.refused.items()}
+        response["telegram_refused_ru"] = {chat: error.text.ru for chat, error in report.refused.items()}
     # By the English words: of parts that an earlier version has sent the journal has no others.
     told = {each.en: each for each in (*warnings, *(each for sent in parts for each in sent.told))}
     return Done(
