@@ -136,19 +136,17 @@ class PublishingChannel:
         self._lose()
 
     def close(self) -> None:
-        """Until `open`; nothing is unconfirmed."""
+        """Until `open`. Of what is unconfirmed nothing is told any more."""
         channel, self._channel = self._channel, None
         if channel is not None and channel.is_open:
             channel.close()
 
     def give_up(self) -> None:
         """Until `open`; the fate of what is unconfirmed is unknown."""
-        channel = self._channel
         for publication in self._unconfirmed.values():
             publication.is_doubted = True
+        self.close()
         self._lose()
-        if channel is not None and channel.is_open:
-            channel.close()
 
     def take_all(self) -> list[Publication]:
         """What is not settled, for good."""

@@ -73,16 +73,14 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
         try:
             healed = _strike_again_and_again(row, stage, result, orders.scale, chance)
         except (TimeoutError, NodeError) as error:  # the rest of the account is worth having all the same
-            result.complaints.append(str(error))
+            _complain(error, result, stage, orders)
             healed = time.monotonic()
         try:
             result.done = stage.quiesce() - healed
         except TimeoutError as error:
-            result.complaints.append(str(error))
+            _complain(error, result, stage, orders)
             if unpublished := stage.driver.unpublished:
                 result.complaints.append(f"no queue takes the last {unpublished} tasks")
-            if orders.logs is not None:
-                standstill.write(stage, orders.logs)
         result.complaints += stage.stop_workers()
         result.tracebacks = stage.tracebacks()
         result.complaints += [f"a traceback in the log: {error}" for error in result.tracebacks]
@@ -96,6 +94,12 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
             _keep_logs(stage, orders.logs)
     result.seconds = time.monotonic() - begun
     return result
+
+
+def _complain(error: Exception, result: Result, stage: Stage, orders: Orders) -> None:
+    result.complaints.append(str(error))
+    if orders.logs is not None:  # now: it may have healed by the end
+        standstill.write(stage, orders.logs)
 
 
 def _strike_again_and_again(row: Row, stage: Stage, result: Result, scale: float, chance: random.Random) -> float:

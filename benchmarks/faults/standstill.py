@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from benchmarks.faults.stage import Stage
 from sandbox.rabbitmq_server import NodeError
-
-_WRITING = 1.0  # seconds that a worker gets to write down what its threads do
 
 # What RabbitMQ knows of each, https://www.rabbitmq.com/docs/man/rabbitmqctl.8
 _QUESTIONS = {
@@ -25,8 +22,8 @@ def write(stage: Stage, folder: Path) -> None:
     for worker in stage.workers:
         worker.write_stacks()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stage.row.name}-rabbitmq.log").write_text(_broker(stage))
-    time.sleep(_WRITING)
+    with (folder / f"{stage.row.name}-rabbitmq.log").open("a") as file:  # a row may stand still more than once
+        file.write(_broker(stage))
 
 
 def _broker(stage: Stage) -> str:

@@ -19,7 +19,7 @@ from consumers.bitrix.crm_kinds import Kind
 from consumers.bitrix.crm_schema import Schemas
 from consumers.bitrix.errors import UnclearAnswerError
 from consumers.bitrix.fields import TASK_NAMES
-from consumers.bitrix.given import Given
+from consumers.bitrix.given import Given, in_brackets
 from consumers.bitrix.multifields import Entry
 from consumers.bitrix.rows import id_of, rows_in, rows_of
 from consumers.bitrix.userfields import with_fresh_fields
@@ -86,7 +86,7 @@ class CrmItems:
         with self._noting(kind):
             made = self._translated(message.task, kind, new=False)
             if not made.fields and not made.contacts:
-                told = Text.join("", (each.map(lambda told: f" ({told})") for each in made.warnings))
+                told = in_brackets(made.warnings)
                 text = Text(
                     f"The message names no field of the {kind.name} to update{told.en}",
                     f"В сообщении не названо ни одного поля {kind.genitive} для изменения{told.ru}",

@@ -136,12 +136,7 @@ def _own_fields(given: Given, fields: Mapping[str, Any], rules: CrmRules) -> dic
     for named in given.of_step(rules.schema.spellings.keys() - CRM_NAMES):
         name = rules.schema.spellings[named.name]
         if name in _KEY_FIELDS:
-            given.warnings.append(
-                Text(
-                    f"{named.name} was not used: the field keeps the id of the Camunda task",
-                    f"{named.name}: не использовано, в этом поле хранится id задачи Camunda",
-                )
-            )
+            given.tell_key(named)
         elif name not in fields and name not in own:
             own[name] = _accepted(rules, rules.schema.own[name], named)
     return own

@@ -12,7 +12,7 @@ from datetime import tzinfo
 from typing import Any
 
 from consumers.bitrix.checklists import Checklist, parse
-from consumers.bitrix.given import Given, Named
+from consumers.bitrix.given import Given, Named, in_brackets
 from consumers.bitrix.people import PERSON_NAMES, ROLE_NAMES, person, responsible
 from consumers.bitrix.userfields import UNKNOWN_FIELD, UserField, find
 from core import values
@@ -136,7 +136,7 @@ def for_update(task: CamundaTask, rules: FieldRules, others: frozenset[str] = fr
         fields["RESPONSIBLE_ID"] = person_id
     wanted = _checklists(given)
     if not fields and not wanted:
-        told = Text.join("", (each.map(lambda told: f" ({told})") for each in given.warnings))
+        told = in_brackets(given.warnings)
         code = UNKNOWN_FIELD if missed else "nothing_to_update"
         text = Text(
             f"The message names no field of the task to update{told.en}",
@@ -196,12 +196,7 @@ def _user_fields(given: Given, rules: FieldRules) -> tuple[dict[str, Any], bool]
             continue  # the same field by another name: what wins came first
         elif field.name == rules.key_field:
             # Another value would let the task be created twice.
-            given.warnings.append(
-                Text(
-                    f"{named.name} was not used: the field keeps the id of the Camunda task",
-                    f"{named.name}: не использовано, в этом поле хранится id задачи Camunda",
-                )
-            )
+            given.tell_key(named)
         elif field.name == ANSWER_FIELD and not named.of_step:
             given.warnings.append(
                 Text(

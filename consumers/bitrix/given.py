@@ -7,7 +7,7 @@ the whole process: one that means nothing here is told in the result.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from core import values
@@ -23,6 +23,11 @@ _USER_FIELD = re.compile(r"(?i:uf_)\w+|uf[A-Z]\w*", re.ASCII)
 def bare(name: str) -> str:
     """The same for all ways in which a name is written: `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`."""
     return name.replace("_", "").casefold()
+
+
+def in_brackets(warnings: Iterable[Text]) -> Text:
+    """To follow a sentence."""
+    return Text.join("", (each.map(lambda told: f" ({told})") for each in warnings))
 
 
 class Named(NamedTuple):
@@ -64,6 +69,15 @@ class Given:
                 )
             )
         return kept
+
+    def tell_key(self, named: Named) -> None:
+        """It stands for the field with our key, which no message may set."""
+        self.warnings.append(
+            Text(
+                f"{named.name} was not used: the field keeps the id of the Camunda task",
+                f"{named.name}: не использовано, в этом поле хранится id задачи Camunda",
+            )
+        )
 
     def told(self) -> list[Text]:
         """All that the result has to tell, when everything has been asked for."""

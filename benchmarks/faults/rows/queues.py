@@ -11,6 +11,7 @@ import random
 
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows.broker import delete_wait_queues, refuse_creations
+from benchmarks.faults.rows.worker import wait_for_quiet
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.tasks import INPUT_QUEUE
 from sandbox.camunda import RESPONSES_QUEUE
@@ -19,8 +20,6 @@ GROUP = "queues"
 
 _BESIDE = 40  # tasks that come while queues are silent
 _LONG_ENOUGH = 20.0  # seconds in which half of them must be done
-
-
 _USELESS = f"{INPUT_QUEUE}.retry.200ms"
 
 
@@ -57,7 +56,7 @@ def rows() -> list[Row]:
             "wait-queue-useless",
             GROUP,
             "the first wait queue takes nothing for good; a third of the creations is refused",
-            strike=wait_for_the_bypass,
+            strike=wait_for_quiet,
             prepare=refuse_often_and_fill_first_wait_queue,
             tasks=60,
             rounds=1,
@@ -116,10 +115,6 @@ def silence_wait_queues(stage: Stage, _chance: random.Random) -> None:
 def refuse_often_and_fill_first_wait_queue(stage: Stage) -> None:
     refuse_creations(stage, 0.3)
     stage.queues.declare_useless(_USELESS)
-
-
-def wait_for_the_bypass(stage: Stage, _chance: random.Random) -> None:
-    stage.quiesce()
 
 
 def refuse_some(stage: Stage) -> None:
