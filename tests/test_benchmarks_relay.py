@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.relay import report
+from benchmarks.relay.__main__ import main
 from benchmarks.relay.contest import Score, Shape, TurnFailedError, turn
 from benchmarks.relay.contestants import BARE_PIKA, OURS, Command, Contestant, contestants, rival
 from benchmarks.relay.handler import NoOpHandler
@@ -40,6 +41,13 @@ for queue in job.queues:
             channel.basic_ack(method.delivery_tag)
     channel.cancel()
 """
+
+
+def test_a_contestant_that_does_not_exist_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only", "task-creator"])
+    assert "task-creator" in (told := capsys.readouterr().err)
+    assert OURS in told
 
 
 def test_ours_and_bare_pika_relay_everything_once(vhost: BrokerAddress, tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ def main(arguments: Sequence[str]) -> int:
         for shape, field in shapes:
             if options.shape in (None, shape.name):
                 chosen = _named(field, options.only) if options.only else field
+                if not chosen:
+                    console.print(f"{shape.name}: nobody chosen plays it")
+                    continue
                 scores = _rounds(node, shape, chosen, options, console)
                 results[shape.name] = (shape, scores)
                 report.table(shape, scores).show(console)
@@ -80,7 +83,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=20_000, help="of 1 KB; of 100 KB a tenth (default 20000)")
     parser.add_argument("--rounds", type=int, default=3, help="alternating turns, of which the median counts")
     parser.add_argument("--prefetch", type=int, default=100, help="the same for all (default 100, the daemon's own)")
-    parser.add_argument("--only", action="append", help="a contestant; may be repeated")
+    names = [contestant.name for contestant in contestants(Path(sys.executable))]
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="NAME", help=f"one of: {', '.join(names)}; may be repeated"
+    )
     parser.add_argument("--shape", choices=["1 KB", "1 KB, 5 queues", "100 KB"])
     parser.add_argument("--environment", type=Path, help="folder for the rivals' environment")
     add_rabbitmq_option(parser)
