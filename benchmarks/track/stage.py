@@ -134,8 +134,9 @@ class Tracker:
     def cycles(self, count: int, *, finishing: int) -> Cost:
         """`count` cycles, in the interval before each of which people finish that many tasks.
 
-        What was finished too late for the last one is given four more cycles, which do not count: one may have begun before the
-        finishing, and a busy machine may lengthen the next (2 were too few: 184 to 197 of 200 on 4.0 and 4.3).
+        What was finished too late for the last one is given four more cycles, which do not count: one may have begun
+        before the finishing, and a busy machine may lengthen the next. Two were too few: they made 184 to 197 of 200
+        on 4.0 and 4.3, and the rest came later.
         """
         start, known = self._sample(), set(self._stage.finished)
         sessions: list[Session] = []
