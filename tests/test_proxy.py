@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from sandbox.pipe import Pipe
 from sandbox.proxy import TcpProxy
 
 TIMEOUT = 5.0
@@ -181,6 +183,22 @@ def test_a_trickle_delivers_byte_by_byte_until_the_link_is_restored(wire: Wire, 
     assert time.monotonic() - started >= 0.3
     wire.proxy.restore()
     assert read(server, 19_999) == b"ed" * 9_999 + b"e"
+
+
+def test_a_trickle_on_a_busy_machine_is_no_narrower_than_asked() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        source, _ = listener.accept()
+    sink, server = socket.socketpair()
+    with client, source, sink, server:
+        pipe = Pipe(source, sink)
+        client.sendall(b"x" * 10_000)
+        select.select([source], [], [], TIMEOUT)
+        pipe.read(0.0)
+        pipe.write(0.001)
+        time.sleep(0.2)  # as long as a busy machine may come late
+        pipe.write(0.001)
+        assert len(server.recv(10_000)) >= 200
 
 
 def test_a_dead_target_resets_the_client(wire: Wire) -> None:
