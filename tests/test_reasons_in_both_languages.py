@@ -330,7 +330,10 @@ CASES: Mapping[str, Case] = {
     "bitrix ignores the key": bitrix(honours_key_filter=False),
     "bitrix with a webhook of an employee": bitrix(admin=False),
     "bitrix without scopes": bitrix(scopes=["user"], said=PORTAL),
-    "bitrix has no time left": bitrix(operating=OperatingLimit(seconds=0), BITRIX_OPERATING_LIMIT_SECONDS="0.0001"),
+    "bitrix has no time left": bitrix(
+        operating=OperatingLimit(seconds=0, costs={"tasks.task.list": 1.0, "task.item.userfield.getlist": 1.0}),
+        BITRIX_OPERATING_LIMIT_SECONDS="0.0001",
+    ),
     # OpenProject
     "openproject 401": openproject(openproject_faults.refusal(401, "Unauthenticated", "Wrong token"), "Wrong token"),
     "openproject 403": openproject(openproject_faults.refusal(403, "MissingPermission", "Нельзя"), "Нельзя"),
