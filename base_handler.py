@@ -11,12 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
-from pydantic_settings import BaseSettings
-
 from core.errors import OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted, Result
 from core.texts import Text
+from settings.base import EnvironmentSettings
 
 HandlerOutcome = Result | OutcomeError
 MoreMessages = Callable[[int], Sequence[IncomingMessage]]
@@ -30,7 +29,7 @@ class BaseMessageHandler:
     refuse a second object with the same key: of several workers only one consumes the queue, the others stand by.
     """
 
-    settings_class: ClassVar[type[BaseSettings] | None] = None
+    settings_class: ClassVar[type[EnvironmentSettings] | None] = None
     batch_size: int = 1
     exclusive: bool = False
 

@@ -2,7 +2,7 @@
 
 One method is enough: given many tracked tasks, say which are finished, with what. A second one, `changes`, spares a
 system with very many open tasks from being asked about each of them in every sweep. The sweep of the sent queue, the
-confirmed response, the ack and the statistics are done by runtime.tracking.
+confirmed response, the ack and the statistics are done by tracking.sweeper.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic_settings import BaseSettings
-
 from core.messages import TrackedTask
 from core.results import Verdict
+from settings.base import EnvironmentSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Changes:
 class BaseTracker(ABC):
     """Follows one system's tasks. `chunk_size` is how many tasks `check` is given at the most."""
 
-    settings_class: ClassVar[type[BaseSettings] | None] = None
+    settings_class: ClassVar[type[EnvironmentSettings] | None] = None
     chunk_size: int = 2500
 
     def __init__(self, system_name: str) -> None:

@@ -1,25 +1,25 @@
-"""Settings as frozen values, and the maps from queues to handlers, sent queues and trackers.
+"""The maps from queues to handlers, sent queues and trackers, and the settings of the daemon as frozen values.
 
-Nothing is read here: `runtime.settings.load_settings` fills these classes from the environment and `.env`.
-The variable of a field is the class's `env_prefix` plus the field's name in capitals; config.env.example
-explains every one of them. All times are in seconds.
+`load_settings` fills them from the environment and `.env`; config.env.example explains every variable. All times are
+in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from broker.settings import NAMES_OF_OTHERS, RabbitMQSettings
 from core.messages import Limits
-from core.settings_errors import FieldProblem, Notice, ValueProblem
-from core.settings_values import LOOPBACK_HOSTS, Endpoint, parse_endpoints, parse_json_object, parse_pairs
 from core.texts import Text
+from settings.base import Count, EnvironmentSettings, Pairs, PositiveCount, Seconds, StateDir
+from settings.errors import FieldProblem, Mistake, Notice
+from settings.loader import SettingsReader
+from settings.values import parse_json_object
 
 QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
     "bitrix24.queue": {
@@ -108,48 +108,10 @@ TRACKER_CONFIG: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueProblem(
-            Text("is not a known time zone", "неизвестный часовой пояс"),
-            Text(
-                "an IANA name such as Europe/Moscow or UTC (a bare system needs the package tzdata)",
-                "имя IANA, например Europe/Moscow или UTC (на голой системе нужен пакет tzdata)",
-            ),
-        ) from error
-    return name
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """Marks a field of a system's settings whose variable is one of the daemon's own."""
-
-    variable: str
-
-
-@dataclass(frozen=True, slots=True)
-class NamedSecrets:
-    """Marks a field `variable -> secret` whose variables are named elsewhere, as in a file that another setting gives.
-
-    `names` tells them from the other values, which are still texts then. Each may also be given as `<VARIABLE>_FILE`;
-    `accepts` judges them all again when such a file has changed.
-    """
-
-    names: Callable[[Mapping[str, str]], Iterable[str]]
-    accepts: Callable[[Mapping[str, str], Mapping[str, str]], bool] = lambda values, secrets: True
-
-
-Timezone = Annotated[str, AfterValidator(_time_zone)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-PositiveCount = Annotated[int, Field(ge=1)]
 MOST_PREFETCHED = 65535  # 16 bits in AMQP, where 0 would mean "no limit"
 Prefetch = Annotated[int, Field(ge=1, le=MOST_PREFETCHED)]
-StateDir = Annotated[Path, Shared("STATE_DIR")]
 
-_SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
+_SettingsT = TypeVar("_SettingsT", bound=EnvironmentSettings)
 
 
 class HandlerEntry(BaseModel):
@@ -170,147 +132,8 @@ class TrackerEntry(BaseModel):
     description: str = ""
 
 
-class EnvironmentSettings(BaseSettings):
-    """Base of all settings classes, those of the systems in `consumers/` included.
-
-    The process environment is never read behind the caller's back: the loader passes what it found, a test
-    passes what it wants. A `SecretStr` field may also be given as `<VARIABLE>_FILE`.
-    """
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-    def cross_check(self) -> Iterator[FieldProblem]:
-        """Mistakes that only several fields together, or a look at the file system, can show."""
-        yield from ()
-
-    def notices(self) -> Iterator[tuple[str, Text]]:
-        """(field, text) of what works but should be known."""
-        yield from ()
-
-
-def missing_files(settings: BaseSettings, *fields: str) -> Iterator[FieldProblem]:
-    """One problem for each of these path fields that names no file."""
-    for name in fields:
-        path: Path | None = getattr(settings, name)
-        if path is not None and not path.is_file():
-            yield FieldProblem(
-                name,
-                Text("there is no such file", "такого файла нет"),
-                Text("give the path of an existing file", "укажите путь к существующему файлу"),
-            )
-
-
-def _checked_host(value: object) -> object:
-    if isinstance(value, str):
-        parse_endpoints(value, 5672)
-    return value
-
-
-def _checked_port(value: object) -> object:
-    if isinstance(value, str) and value.startswith("tcp://"):
-        raise ValueProblem(
-            Text("is a service link that Kubernetes has set", "это ссылка на сервис, её создал Kubernetes"),
-            Text(
-                "set enableServiceLinks: false in the pod, or RABBITMQ_PORT=5672 explicitly",
-                "задайте enableServiceLinks: false в описании пода или явно RABBITMQ_PORT=5672",
-            ),
-        )
-    return value
-
-
-class RabbitMQSettings(EnvironmentSettings):
-    """How to reach RabbitMQ, and the names that Camunda's side may have changed."""
-
-    model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
-
-    tls: bool = False
-    host: Annotated[str, BeforeValidator(_checked_host)] = "localhost"
-    port: Annotated[int, BeforeValidator(_checked_port), Field(ge=1, le=65535)] = Field(
-        default_factory=lambda known: 5671 if known["tls"] else 5672
-    )
-    username: str = "guest"
-    password: SecretStr = SecretStr("guest")
-    virtual_host: str = "/"
-    # A dead link is noticed after two heartbeats or more: with the specification's 600 that is 20-30 minutes.
-    heartbeat: Annotated[int, Field(ge=0, le=65535)] = 30
-    connection_timeout: Seconds = 10.0
-    blocked_connection_timeout: Seconds = 300.0
-    reconnect_max_delay: Seconds = 30.0
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    tls_verify: bool = True
-    queue_type: Literal["classic", "quorum"] = "classic"
-    tasks_exchange: str = "camunda.external.tasks"
-    alternate_exchange: str = "camunda.unrouted.tasks"
-    responses_exchange: str = "camunda.task.responses"
-    responses_queue: str = "camunda.responses.queue"
-
-    @property
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        return parse_endpoints(self.host, self.port)
-
-    def cross_check(self) -> Iterator[FieldProblem]:
-        if bool(self.cert_file) != bool(self.key_file):
-            given, missing = ("cert_file", "key_file") if self.cert_file else ("key_file", "cert_file")
-            yield FieldProblem(
-                given,
-                Text("a client certificate needs two files", "клиентскому сертификату нужны два файла"),
-                Text(
-                    "give both RABBITMQ_CERT_FILE and RABBITMQ_KEY_FILE, or none",
-                    "задайте и RABBITMQ_CERT_FILE, и RABBITMQ_KEY_FILE, или ни одного",
-                ),
-                beside=missing,
-            )
-        for name in ("ca_file", "cert_file", "key_file"):
-            if getattr(self, name) and not self.tls:
-                yield FieldProblem(
-                    name,
-                    Text("would not be used: TLS is off", "не был бы использован: TLS выключен"),
-                    Text("set RABBITMQ_TLS=true, or leave this empty", "задайте RABBITMQ_TLS=true или оставьте пустым"),
-                    beside="tls",
-                )
-        yield from missing_files(self, "ca_file", "cert_file", "key_file")
-
-    def notices(self) -> Iterator[tuple[str, Text]]:
-        if self.heartbeat == 0:
-            yield (
-                "heartbeat",
-                Text(
-                    "0: a dead link may stay unnoticed for hours", "0: обрыв связи может часами оставаться незамеченным"
-                ),
-            )
-        if self.tls and not self.tls_verify:
-            yield "tls_verify", Text("the server's certificate is not checked", "сертификат сервера не проверяется")
-        if self.username == "guest" and not all(each.host in LOOPBACK_HOSTS for each in self.endpoints):
-            yield (
-                "username",
-                Text(
-                    "RabbitMQ lets guest in from its own machine only", "RabbitMQ пускает guest только со своей машины"
-                ),
-            )
-
-
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
-
-
-def _pairs(value: object) -> object:
-    return parse_pairs(value) if isinstance(value, str) else value
-
-
-Pairs = BeforeValidator(_pairs)  # `a=1,b=2` or a JSON object
 
 
 def _merged_over(defaults: Mapping[str, Any]) -> BeforeValidator:
@@ -388,7 +211,7 @@ class Settings:
 
     rabbitmq: RabbitMQSettings
     worker: WorkerSettings
-    systems: Mapping[type[BaseSettings], BaseSettings]
+    systems: Mapping[type[EnvironmentSettings], EnvironmentSettings]
     warnings: tuple[Notice, ...] = ()
 
     def for_system(self, settings_class: type[_SettingsT]) -> _SettingsT:
@@ -408,3 +231,31 @@ class Settings:
                 for secret in (value, *named):
                     if isinstance(secret, SecretStr) and secret != field.default:
                         yield secret
+
+
+SystemClasses = Sequence[type[EnvironmentSettings]] | Callable[[WorkerSettings], Sequence[type[EnvironmentSettings]]]
+Judge = Callable[[Settings], Sequence[Mistake]]
+
+
+def load_settings(
+    environ: Mapping[str, str],
+    env_file: Path | None,
+    system_classes: SystemClasses = (),
+    judge: Judge = lambda _settings: (),
+) -> Settings:
+    """Settings from the environment, which wins, and from `.env`, which may be missing.
+
+    `system_classes` are the systems' own settings classes, or a function that finds them by the worker's settings
+    (the handlers are named there). `judge` tells what is wrong between them; it is given defaults where a value is
+    wrong itself. Raises SettingsError with all mistakes.
+    """
+    reader = SettingsReader(environ, env_file)
+    rabbitmq = reader.read(RabbitMQSettings) or RabbitMQSettings()
+    worker = reader.read(WorkerSettings) or WorkerSettings()
+    classes = system_classes if isinstance(system_classes, Sequence) else system_classes(worker)
+    read = {each: reader.read(each) for each in dict.fromkeys(classes)}
+    reader.judge_names([RabbitMQSettings, WorkerSettings, *read], NAMES_OF_OTHERS)
+    systems = {cls: settings for cls, settings in read.items() if settings is not None}
+    settings = Settings(rabbitmq, worker, systems, reader.notices)
+    reader.conclude(judge(settings))
+    return settings

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
-from core.settings_errors import SettingsError
 from core.texts import Language
+from settings.errors import SettingsError
 
 if TYPE_CHECKING:
     from cli.parser import Parser
@@ -63,8 +63,8 @@ def run_worker(lang: Language) -> int:
     signals = StopSignals()
     signals.install()  # before everything that takes time: whoever stops a worker that starts gets an orderly end, too
 
-    from cli.startup import read_configuration, settle_garbage_collector, start_logging
-    from cli.worker import Worker
+    from assembly.startup import read_configuration, settle_garbage_collector, start_logging
+    from assembly.worker import Worker
     from runtime.loader import LoadError
     from runtime.systemd import Notifier
 

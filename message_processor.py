@@ -2,8 +2,8 @@
 
 Every queue has its own threads (bulkhead): a slow or dead system holds up its own messages only. A message is acked
 after its result, its copy for a retry or its error report is confirmed by the broker, never before
-(runtime.settlement). What a worker died with is handled in small groups, so that a message that kills the process is
-found out and the others flow (runtime.starts).
+(processing.settlement). What a worker died with is handled in small groups, so that a message that kills the process is
+found out and the others flow (processing.crash_journal).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from base_handler import MoreMessages
+from broker.returns import RENEW_AT, times_returned
 from core.errors import InvalidMessageError, OutcomeError, PermanentError, StoppingError, TransientError
 from core.events import EventStream, MessageReceived
 from core.messages import IncomingMessage, decode_task
 from core.policy import suspect_group_size
 from core.texts import Text
+from processing.confirmations import FollowUps
+from processing.crash_journal import StartJournal, StartSlot, key_of
+from processing.gate import SystemGate
+from processing.in_flight import Work
+from processing.settlement import ProcessingSettings, Route, Settler
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.follow_ups import FollowUps
-from runtime.gate import SystemGate
-from runtime.returns import RENEW_AT, times_returned
-from runtime.settlement import ProcessingSettings, Route, Settler
-from runtime.starts import StartJournal, StartSlot, key_of
-from runtime.work import Work
 
 log = logging.getLogger(__name__)
 

@@ -19,19 +19,20 @@ from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
+from broker.connection_thread import ConnectionThread
+from broker.declarations import Declared
+from broker.errors import ACCESS_REFUSED, RESOURCE_LOCKED, describe
+from broker.mailbox import Inbox
+from broker.nodes import Parameters
+from broker.properties import ReceivedProperties
+from broker.silence import Silence
+from broker.starvation import PATIENCE, Starvation
+from broker.subscription import Subscription
+from broker.topology import Topology, owner_queue_name
+from broker.undeliverable import Undeliverable, is_internal_error
 from core.events import EventStream
 from core.policy import LONGEST_LEASE
 from core.texts import Text
-from runtime.amqp import ACCESS_REFUSED, RESOURCE_LOCKED, Topology, describe, owner_queue_name
-from runtime.amqp_properties import ReceivedProperties
-from runtime.amqp_thread import ConnectionThread
-from runtime.declarations import Declared
-from runtime.inbox import Inbox
-from runtime.nodes import Parameters
-from runtime.silence import Silence
-from runtime.starvation import PATIENCE, Starvation
-from runtime.subscription import Subscription
-from runtime.undeliverable import Undeliverable, is_internal_error
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 One connection of its own: RabbitMQ blocks a publishing connection under memory or disk alarm, acks included, and the
 consumer's acks must not wait for that. Confirms are pipelined. A publish without a confirm has perhaps happened, so
 it is sent again with the same message id until the broker confirms it: duplicates are possible, losses are not.
-A queue that does not take its messages holds up nobody else's (runtime.outgoing_queue).
+A queue that does not take its messages holds up nobody else's (broker.outgoing_queue).
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from typing import Any
 import pika
 from pika.frame import Method
 
+from broker.connection_thread import ConnectionThread
+from broker.errors import PublisherClosedError
+from broker.mailbox import Inbox
+from broker.nodes import Parameters
+from broker.outgoing_queue import OutgoingQueue
+from broker.publishing_channel import Publication
+from broker.topology import Topology
 from core.events import EventStream, Published
 from core.messages import OutgoingMessage
-from runtime.amqp import Topology
-from runtime.amqp_thread import ConnectionThread
-from runtime.inbox import Inbox
-from runtime.nodes import Parameters
-from runtime.outgoing_queue import OutgoingQueue
-from runtime.publishing_channel import MessageTooLargeError, Publication
-
-__all__ = ["GROWTH", "MessageTooLargeError", "PublisherClosedError", "RabbitMQPublisher"]
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +34,6 @@ log = logging.getLogger(__name__)
 # its node is killed: with one node always within the first second, on 3.10.8, 4.0.5 and 4.3.6 (findings/).
 GROWTH = 3.0
 SILENCE = 10.0  # seconds between looks at how long confirms take
-
-
-class PublisherClosedError(Exception):
-    """The publisher was closed before the broker confirmed the message; it may or may not be in the queue."""
 
 
 class RabbitMQPublisher:

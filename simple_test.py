@@ -20,21 +20,22 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
+from assembly.startup import Startup, read_configuration
+from broker.connection import connect, connection_parameters
+from broker.topology import Topology
+from broker.unreachable import explain
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_OK
 from cli.parser import Parser
-from cli.startup import Startup, read_configuration
 from cli.texts import language, make_streams_forgiving
 from core.envelopes import PROCESSING_SUCCESS, decode_sent, encode_sent
 from core.errors import OutcomeError
 from core.events import EventStream
 from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.results import Accepted
-from core.settings_errors import SettingsError
 from core.texts import BilingualError, Text
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Topology, connect, connection_parameters
 from runtime.loader import LoadError
-from runtime.unreachable import explain
+from settings.errors import SettingsError
 
 ENV_FILE = Path(".env")
 INPUT_QUEUE = "bitrix24.queue"  # where the message claims to come from

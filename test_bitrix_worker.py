@@ -20,6 +20,10 @@ from typing import NamedTuple
 import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker, UnroutableError
 
+from broker.connection import connect, connection_parameters
+from broker.errors import NOT_FOUND
+from broker.topology import ERRORS_QUEUE
+from broker.unreachable import explain
 from cli.bitrix import NO_WEBHOOK, REFUSED, PortalWitness, read_bitrix_settings
 from cli.exit_codes import (
     EXIT_BAD_CONFIGURATION,
@@ -31,11 +35,9 @@ from cli.exit_codes import (
 from cli.parser import Parser, seconds
 from cli.texts import language, make_streams_forgiving
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import SettingsError
+from core.secrets import Secrets
 from core.texts import BilingualError, Language, Text
-from runtime.amqp import ERRORS_QUEUE, NOT_FOUND, connect, connection_parameters
-from runtime.secrets import Secrets
-from runtime.unreachable import explain
+from settings.errors import SettingsError
 
 ENV_FILE = Path(".env")
 INPUT_QUEUE = "bitrix24.queue"

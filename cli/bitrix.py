@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
-from config import Settings
+from config import Settings, load_settings
 from consumers.bitrix import init_fields as init
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
@@ -17,10 +17,9 @@ from consumers.bitrix.handler import BitrixTaskHandler
 from consumers.bitrix.lookup import TaskLookup
 from consumers.bitrix.rows import id_of
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import SettingsError
+from core.secrets import Secrets
 from core.texts import Language, Text
-from runtime.secrets import Secrets
-from runtime.settings import load_settings
+from settings.errors import SettingsError
 
 NO_WEBHOOK = Text(
     "BITRIX_WEBHOOK_URL is not set: put the address of an inbound webhook into .env",

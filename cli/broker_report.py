@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from assembly.queue_remarks import remarks
+from assembly.startup import Startup
 from base_handler import BaseMessageHandler
-from cli.queue_remarks import remarks
-from cli.startup import Startup
+from broker.connection import connection_parameters
+from broker.errors import BROKER_ERRORS
+from broker.rights_check import Needs, look
+from broker.topology import ERRORS_QUEUE
+from broker.unreachable import explain
 from core.texts import Language, Text
-from runtime.amqp import BROKER_ERRORS, ERRORS_QUEUE, connection_parameters
-from runtime.broker_check import Needs, look
-from runtime.unreachable import explain
 
 _USABLE = Text(
     "answers: RabbitMQ {version} at {place}, virtual host {vhost}, user {user}",

@@ -8,15 +8,15 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from assembly.startup import Startup, read_configuration
 from base_handler import BaseMessageHandler
 from cli.broker_report import ask_broker
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.folders import folder_notices
-from cli.startup import Startup, read_configuration
 from core.errors import NotConfiguredError, OutcomeError
-from core.settings_errors import SettingsError
 from core.texts import Language, Text
 from runtime.loader import LoadError, make_handler, make_tracker, settings_of
+from settings.errors import SettingsError
 
 _VALID = Text("✔ the settings are valid", "✔ настройки верны")
 _WITH_FILE = Text("from {file} and the environment, which wins", "из {file} и окружения, которое важнее")

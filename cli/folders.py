@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config import WorkerSettings
-from core.settings_errors import Notice
 from core.texts import Text
+from settings.errors import Notice
 
 _WITHOUT_LOG = Text("the log would be on the console alone", "журнал был бы только в консоли")
 _WITHOUT_STATE = Text(

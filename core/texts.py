@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple, Self
 
 Language = Literal["en", "ru"]
+
+# C0, DEL and C1 controls, line and paragraph separators, direction marks, lone surrogates
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class Text(NamedTuple):
@@ -43,3 +48,8 @@ class BilingualError(Exception):
     def __init__(self, text: str | Text) -> None:
         self.text = Text.of(text)
         super().__init__(self.text.en)
+
+
+def escape(text: str) -> str:
+    """The text on one line, everything unprintable written out."""
+    return _UNPRINTABLE.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", text)

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import SettingsConfigDict
 
-from config import EnvironmentSettings, Seconds
-from core.settings_values import parse_numbers
 from core.texts import Text
+from settings.base import EnvironmentSettings, Seconds
+from settings.values import parse_numbers
 
 
 def _items(value: object) -> object:
@@ -23,7 +22,7 @@ Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
 class AlertSettings(EnvironmentSettings):
     """Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="NOTIFY_")
+    env_prefix = "NOTIFY_"
 
     email_to: Items = ()
     telegram_chats: Items = ()

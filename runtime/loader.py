@@ -14,8 +14,9 @@ from config import Settings
 from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage
 from core.results import Acknowledged, Result
-from core.settings_errors import Mistake
 from core.texts import BilingualError, Text
+from settings.base import EnvironmentSettings
+from settings.errors import Mistake
 
 _Made = TypeVar("_Made")
 
@@ -103,7 +104,19 @@ def settings_of(cls: type[Any], settings: Settings) -> Any:
     return None if settings_class is None else settings.for_system(settings_class)
 
 
+def _require_settings(cls: type[Any]) -> None:
+    found = getattr(cls, "settings_class", None)
+    if found is not None and not (isinstance(found, type) and issubclass(found, EnvironmentSettings)):
+        name, what = f"{cls.__module__}.{cls.__name__}", getattr(found, "__name__", repr(found))
+        text = Text(
+            f"settings_class of {name} is {what}, which is no settings.base.EnvironmentSettings",
+            f"settings_class класса {name} – это {what}, а он не наследует settings.base.EnvironmentSettings",
+        )
+        raise LoadError(text)
+
+
 def _require_handler(cls: type[Any]) -> None:
+    _require_settings(cls)
     if not issubclass(cls, BaseMessageHandler) and not callable(getattr(cls, "process_message", None)):
         name = f"{cls.__module__}.{cls.__name__}"
         text = Text(
@@ -114,6 +127,7 @@ def _require_handler(cls: type[Any]) -> None:
 
 
 def _require_tracker(cls: type[Any]) -> None:
+    _require_settings(cls)
     if not issubclass(cls, BaseTracker):
         name = f"{cls.__module__}.{cls.__name__}"
         raise LoadError(Text(f"{name} is no BaseTracker", f"{name} не наследует BaseTracker"))

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from runtime.secrets import Secrets
+from core.secrets import Secrets
+from core.texts import escape
 
 FIELD_LIMIT = 4 * 1024  # characters
 TRACEBACK_LIMIT = 16 * 1024
@@ -34,9 +35,6 @@ _CORRELATION = {
     "queue": "queue",
     "attempt": "attempt",
 }
-# C0, DEL and C1 controls, line and paragraph separators, direction marks, lone surrogates
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BARE = re.compile(r"[^\s\"'=\\]+")
 
 _context: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
@@ -53,11 +51,6 @@ def log_context(**fields: Any) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
-
-
-def escape(text: str) -> str:
-    """The text on one line, everything unprintable written out."""
-    return _UNPRINTABLE.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", text)
 
 
 class LineFormatter(logging.Formatter):

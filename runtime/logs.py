@@ -22,9 +22,9 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from config import WorkerSettings
+from core.secrets import Secrets
 from runtime.log_files import Failed, LogFile, Recovered
 from runtime.log_format import THROTTLE_FIELD, JsonFormatter, LineFormatter, TextFormatter, log_context
-from runtime.secrets import Secrets
 
 __all__ = ["LoggingHandle", "log_context", "setup_logging"]
 

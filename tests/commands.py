@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.rabbitmq_versions import VARIABLE
-from tests.daemon import OWN_PREFIXES
+from testbench.daemon import OWN_PREFIXES
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 180.0  # seconds; a busy machine needs its time

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_server import Server
 from sandbox.rabbitmq_versions import VARIABLE, VersionError, chosen_version
-from tests.broker import Broker
 from tests.own_server import WHY_SKIPPED, OwnServer, own_server
 from tests.vhosts import FreshVhosts
 

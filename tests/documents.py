@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.daemon import ROOT
+from testbench.daemon import ROOT
 
 SKIPPED_FOLDERS = {"__pycache__", "logs", ".git", ".venv"}
 
@@ -97,7 +97,7 @@ def event_codes() -> set[str]:
 def refusal_codes() -> set[str]:
     """The codes of what reads messages and their properties; an f-string ends in the name of an identifier."""
     codes = set()
-    sources = (read(f"{each}.py") for each in ("core/messages", "core/strict_json", "runtime/amqp_properties"))
+    sources = (read(f"{each}.py") for each in ("core/messages", "core/strict_json", "broker/properties"))
     for node in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(node, ast.keyword) and node.arg == "code":
             ends = ("task_id", "topic") if isinstance(node.value, ast.JoinedStr) else ("",)

@@ -12,7 +12,7 @@ from consumers.email.client import SmtpClient
 from consumers.email.config import EmailSettings
 from consumers.email.handler import EmailHandler
 from core.messages import CamundaTask, IncomingMessage
-from runtime.send_journal import SendJournal
+from toolkit.send_journal import SendJournal
 
 SENDER = "worker@example.ru"
 

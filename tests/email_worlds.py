@@ -18,7 +18,7 @@ from sandbox.email import EmailSandbox
 from sandbox.email.dialects import EXIM, OPENSMTPD, POSTFIX, Dialect
 from sandbox.email.servers import Exim, OpenSmtpd, Postfix, RealServer, Site, mail_servers
 from sandbox.ports import LOOPBACK
-from tests.harness import wait_until
+from testbench.harness import wait_until
 
 FINE = ""  # the situation in which nothing is wrong
 NAME = "worker.example.ru"

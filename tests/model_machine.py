@@ -18,12 +18,12 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule
 
+from broker.topology import wait_queue_name
 from core.errors import ConfigurationError, OutageError
 from core.policy import WAIT_STEPS
-from runtime.amqp import wait_queue_name
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.harness import ERRORS, camunda_message
+from testbench.harness import ERRORS, camunda_message
 from tests.model_worker import MakeWorker, ModelWorker
 from tests.model_world import RETRIES, Act, ModelHandler, OutsideSystem
 

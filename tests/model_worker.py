@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
+from broker.connection import connection_parameters
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import connection_parameters
 from sandbox.address import BrokerAddress
 from sandbox.proxy import TcpProxy
-from tests.harness import Bench, rabbitmq_settings
+from testbench.harness import Bench, rabbitmq_settings
 from tests.model_world import RETRIES, ModelHandler
 
 PREFETCH = 8

@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
+from config import load_settings
 from consumers.python_services.config import ServicesSettings
 from consumers.python_services.handler import PythonServicesHandler
 from consumers.python_services.jobs import Job
 from consumers.python_services.tracker import PythonServicesTracker
 from core.messages import CamundaTask, IncomingMessage, TrackedTask
-from core.settings_errors import Mistake, SettingsError
-from runtime.settings import load_settings
 from sandbox.python_services import ServicesSandbox
+from settings.errors import Mistake, SettingsError
 
 NOW = 1_795_416_780  # unix seconds; where a test's clock begins
 

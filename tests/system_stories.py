@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, RESPONSES, wait_until
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, wait_until
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from core.messages import IncomingMessage, Limits, decode_task
 from core.results import Accepted, Acknowledged
 from runtime.loader import make_handler
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.http_front import HttpRequest, RawAnswer
 from sandbox.http_sandbox import HttpSandbox
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, camunda_message
 from tests import documents, system_stories
-from tests.broker import Broker
 from tests.commands import run
-from tests.daemon import Daemon
-from tests.harness import ERRORS, camunda_message
 from tests.system_stories import System
 
 DOCUMENT, RUSSIAN = "docs/adding-a-system.md", "docs/adding-a-system.ru.md"

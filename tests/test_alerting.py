@@ -16,12 +16,12 @@ from core.events import MessageParked, SystemPaused, SystemResumed
 from core.texts import Text
 from runtime.alerting import KEPT, Alerting
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.email import EmailSandbox
 from sandbox.telegram import GROUP, PERSON, TelegramSandbox
-from tests.broker import Broker
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, camunda_message, wait_until
 from tests.commands import run
-from tests.daemon import Daemon
-from tests.harness import ERRORS, camunda_message, wait_until
 
 
 @pytest.fixture

@@ -12,10 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.amqp10 import NoTextError, text_of
-from core.errors import InvalidMessageError
-from core.messages import Limits, decode_task
-from runtime.amqp10_values import (
+from broker.amqp10_values import (
     APPLICATION_PROPERTIES,
     DATA,
     PROPERTIES,
@@ -25,8 +22,11 @@ from runtime.amqp10_values import (
     read_value,
     written,
 )
-from runtime.undeliverable import undeliverable
-from tests.harness import camunda_message
+from broker.undeliverable import undeliverable
+from core.amqp10 import NoTextError, text_of
+from core.errors import InvalidMessageError
+from core.messages import Limits, decode_task
+from testbench.harness import camunda_message
 
 UNREADABLE = (ValueError, IndexError, struct.error, RecursionError)
 ORDER = uuid.UUID("7c1d9e52-0b3f-4c8e-9a51-2f6d0e8b4a17")

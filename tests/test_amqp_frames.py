@@ -13,7 +13,7 @@ from pika.exceptions import InvalidFrameError
 from pika.frame import Body, Frame, Header, Heartbeat, Method, decode_frame
 from pika.spec import Basic
 
-from runtime.amqp_frames import FramedConnection, read_frame, write_message
+from broker.frames import FramedConnection, read_frame, write_message
 from tests.wire import RawProperties, section, sections
 
 CHANNELS = st.integers(1, 65_535)

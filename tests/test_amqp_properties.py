@@ -14,14 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pika import data
 
+from broker.fields import DEPTH_LIMIT, UnreadableError, read_table
+from broker.properties import OutgoingProperties, ReceivedProperties
 from core.copies import FOREIGN_HEADERS_LIMIT, speaks_to_the_broker
 from core.envelopes import SentHeader
 from core.policy import Tries
+from processing.in_flight import Work
 from rabbitmq_consumer import Delivery
-from runtime.amqp_fields import DEPTH_LIMIT, UnreadableError, read_table
-from runtime.amqp_properties import OutgoingProperties, ReceivedProperties
-from runtime.sent_queue import Held
-from runtime.work import Work
 from tests.wire import (
     UNREADABLE,
     entry,
@@ -33,6 +32,7 @@ from tests.wire import (
     text,
     timestamp,
 )
+from tracking.sent_queue import Held
 
 OURS = "task-creator-"
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from assembly.startup import read_configuration
+from assembly.worker import Worker
 from base_handler import BaseMessageHandler, HandlerOutcome, MoreMessages
-from cli.startup import read_configuration
-from cli.worker import Worker
 from core.errors import OutageError
 from core.messages import IncomingMessage
 from core.results import Accepted
 from sandbox.address import BrokerAddress
-from tests.broker import Broker
-from tests.harness import Bench, camunda_message, wait_until
+from sandbox.broker_view import Broker
+from testbench.harness import Bench, camunda_message, wait_until
 
 QUEUE, SENT = "stream.queue", "stream.sent.queue"
 

@@ -10,11 +10,11 @@ import pytest
 
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, camunda_message, wait_until
 from tests import system_stories
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, camunda_message, wait_until
 from tests.system_stories import System
 
 KEY = "UF_CAMUNDA_ID_EXTERNAL_TASK"

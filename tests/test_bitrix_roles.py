@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from config import load_settings
 from consumers.bitrix.config import BitrixSettings
 from consumers.bitrix.handler import BitrixTaskHandler
 from consumers.bitrix.roles import RolesProblem, read_roles
 from core.errors import ConfigurationError, PermanentError
 from core.results import Accepted
-from core.settings_errors import SettingsError
-from runtime.changing_file import ChangingFile
-from runtime.settings import load_settings
 from sandbox.bitrix24 import BitrixSandbox
+from settings.changing_file import ChangingFile
+from settings.errors import SettingsError
+from testbench.harness import wait_until
 from tests.bitrix_support import handler_for, message
-from tests.harness import wait_until
 
 ADVICE = "mappings: {бухгалтер: 12}"
 

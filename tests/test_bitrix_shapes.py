@@ -17,10 +17,10 @@ from consumers.bitrix.tracker import BitrixTaskTracker
 from core.errors import OutcomeError, TransientError
 from core.messages import IncomingMessage, TrackedTask
 from core.results import Accepted, Completed, Done, Pending, Rejected, Result
-from runtime.watermark import Mark
 from sandbox.bitrix24 import CrmField
 from tests.bitrix_spoilt import SpoiltPortal, answers, anything, results
 from tests.bitrix_support import client_for, duplicates, handler_for, message, outcomes, settings_for
+from toolkit.watermark import Mark
 
 SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from config import RabbitMQSettings
+from broker.connection import connect, connection_parameters
+from broker.settings import RabbitMQSettings
+from broker.unreachable import UnreachableError
 from core.errors import ConfigurationError
-from runtime.amqp import connect, connection_parameters
-from runtime.http import HttpClient
-from runtime.unreachable import UnreachableError
+from toolkit.http import HttpClient
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

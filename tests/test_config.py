@@ -13,28 +13,29 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import config
-from cli.startup import read_configuration
-from config import EnvironmentSettings, HandlerEntry, RabbitMQSettings, Settings, TrackerEntry, WorkerSettings
+from assembly.startup import read_configuration
+from broker.settings import RabbitMQSettings
+from config import HandlerEntry, Settings, TrackerEntry, WorkerSettings, load_settings
 from consumers.bitrix.config import BitrixSettings
 from consumers.email.config import EmailSettings
 from consumers.onec.config import OneCSettings
 from consumers.openproject.config import OpenProjectSettings
 from consumers.telegram.config import TelegramSettings
-from core.settings_errors import Mistake, SettingsError, ValueProblem
-from core.settings_values import Endpoint, parse_endpoints, parse_pairs
 from core.texts import Language, Text
-from runtime.settings import SHOWN_LENGTH, load_settings
-from runtime.settings_names import secret_fields, variables_of
-from runtime.settings_texts import default_text
+from settings.base import EnvironmentSettings
+from settings.errors import Mistake, SettingsError, ValueProblem
+from settings.loader import SHOWN_LENGTH
+from settings.names import secret_fields, variables_of
+from settings.texts import default_text
+from settings.values import Endpoint, parse_endpoints, parse_pairs
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.env.example"
 # Those of every handler and tracker of config.py, and of the alerts.
-SYSTEMS: tuple[type[BaseSettings], ...] = tuple(read_configuration({}, Path("no .env")).settings.systems)
-CLASSES: tuple[type[BaseSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
+SYSTEMS: tuple[type[EnvironmentSettings], ...] = tuple(read_configuration({}, Path("no .env")).settings.systems)
+CLASSES: tuple[type[EnvironmentSettings], ...] = (RabbitMQSettings, WorkerSettings, *SYSTEMS)
 WEBHOOK = "https://portal.example.ru/rest/1/abc9def8ghi7"
 MAIL = {"EMAIL_SMTP_HOST": "mail.example.ru", "EMAIL_FROM": "robot@example.ru"}
 
@@ -411,7 +412,7 @@ class TestMistakes:
         assert len(shown) <= SHOWN_LENGTH
 
     def test_mistakes_of_the_daemon_do_not_hide_those_of_the_systems(self) -> None:
-        def find(worker: WorkerSettings) -> list[type[BaseSettings]]:
+        def find(worker: WorkerSettings) -> list[type[EnvironmentSettings]]:
             assert worker.prefetch is None, "the default stands in for the wrong value"
             assert "bitrix24.queue" in worker.queue_handlers
             return [BitrixSettings]
@@ -430,8 +431,8 @@ class TestMistakes:
 
 class TestSystemsOfOthers:
     def test_a_system_may_bring_settings_of_its_own(self) -> None:
-        class NewSystemSettings(BaseSettings):
-            model_config = SettingsConfigDict(env_prefix="NEWSYSTEM_")
+        class NewSystemSettings(EnvironmentSettings):
+            env_prefix = "NEWSYSTEM_"
             url: str
             token: SecretStr = SecretStr("")
             size: Annotated[int, Field(ge=1)] = 5
@@ -664,7 +665,7 @@ class TestExampleFile:
 
 def test_a_system_class_needs_no_cross_checks() -> None:
     class Plain(EnvironmentSettings):
-        model_config = SettingsConfigDict(env_prefix="PLAIN_")
+        env_prefix = "PLAIN_"
         size: int = 1
 
     plain: Any = load_settings({"PLAIN_SIZE": "2"}, None, [Plain]).for_system(Plain)

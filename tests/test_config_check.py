@@ -16,11 +16,11 @@ from pika.exceptions import ChannelClosedByBroker
 
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
 from sandbox.onec import OneCSandbox
 from sandbox.openproject import OpenProjectSandbox
 from sandbox.rabbitmq import RabbitNode
 from sandbox.telegram import TelegramSandbox
-from tests.broker import Broker
 from tests.commands import run
 from tests.queue_types import ON_CLASSIC
 from tests.test_certificates import tls_server

@@ -17,23 +17,24 @@ from pika.exceptions import AMQPConnectionError
 
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
-from config import RabbitMQSettings
+from broker.connection import connect, connection_parameters
+from broker.connection_thread import STORM, ConnectionThread
+from broker.nodes import LastGood, Nodes
+from broker.racing import Race
+from broker.resolving import Resolver
+from broker.settings import RabbitMQSettings
+from broker.topology import Topology
 from core.events import ConnectionUnstable, EventStream
 from core.messages import IncomingMessage, OutgoingMessage, TrackedTask
 from core.results import Accepted, Result, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Topology, connect, connection_parameters
-from runtime.amqp_thread import STORM, ConnectionThread
-from runtime.nodes import LastGood, Nodes
-from runtime.racing import Race
-from runtime.resolving import Resolver
-from runtime.tracker_thread import TrackerThread
-from runtime.tracking import Sweeper, TrackedQueue
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.proxy import TcpProxy
-from tests.broker import Broker
-from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, rabbitmq_settings, wait_until
+from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, rabbitmq_settings, wait_until
+from tracking.sweeper import Sweeper, TrackedQueue
+from tracking.tracker_thread import TrackerThread
 
 NINE = [f"{name}.queue" for name in ("a", "b", "c", "d", "e", "f", "g", "h", "i")]
 GREETING = b"AMQP\x00\x00\x09\x01"

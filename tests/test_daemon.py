@@ -14,11 +14,11 @@ import pytest
 from benchmarks.faults.stage import QUORUM_FIGURES_LAG
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox, faults
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, RESPONSES, camunda_message, wait_until
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.queue_types import CLASSIC_AND_QUORUM, EVERY_QUEUE_TYPE
 
 QUEUE = "bitrix24.queue"

@@ -11,14 +11,14 @@ import pytest
 
 from core.messages import HEADER_HOPS, HEADER_ORIGIN
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.camunda import TASKS_EXCHANGE, CamundaSide
 from sandbox.email import EmailSandbox
 from sandbox.python_services import ServicesSandbox
 from sandbox.telegram import PERSON, TelegramSandbox
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.answering_server import AnsweringServer
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.test_default_handler import ELEVEN
 
 DEFAULT = "default.queue"

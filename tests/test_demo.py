@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.node_guard import MARKER
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
+from testbench.harness import wait_until
 from tests.commands import ROOT, TIMEOUT, environment, run
-from tests.harness import wait_until
 
 FEWEST = "4"
 STAGES = (

@@ -12,24 +12,25 @@ from typing import Any
 
 import pytest
 
+from broker.settings import RabbitMQSettings
+from broker.topology import Topology
 from cli.demo.systems import SYSTEMS
 from cli.demo.systems.bitrix import BitrixScenario
 from cli.demo.texts import say
 from cli.exit_codes import EXIT_BAD_CONFIGURATION
-from config import RabbitMQSettings, WorkerSettings
+from config import WorkerSettings
 from core import envelopes, errors, messages
 from core.errors import InvalidMessageError
 from core.messages import Limits, decode_task
 from core.policy import WAIT_STEPS
 from core.results import Accepted
 from core.texts import Language, Text
-from runtime.amqp import Topology
 from sandbox import camunda
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
+from testbench.daemon import ROOT
+from testbench.harness import ERRORS, camunda_message
 from tests import documents
-from tests.broker import Broker
-from tests.daemon import ROOT
-from tests.harness import ERRORS, camunda_message
 
 READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
 DOCUMENTS = [

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.email import EmailSandbox
 from sandbox.email.dialects import EXIM, OPENSMTPD, POSTFIX, Dialect
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests import system_stories
-from tests.broker import Broker
-from tests.daemon import Daemon
 from tests.email_server import MailServer
-from tests.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.system_stories import System, answered, publish
 
 CONCURRENCY = 4

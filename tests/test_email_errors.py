@@ -27,9 +27,9 @@ from core.errors import (
     TransientError,
 )
 from core.results import Done
-from runtime.send_journal import SendJournal
 from tests.email_server import DROP, TAKE_AND_DROP, TAKE_AND_STALL, MailServer
 from tests.email_support import SENDER, handler_for, message, settings_for
+from toolkit.send_journal import SendJournal
 
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
 

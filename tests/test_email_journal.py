@@ -13,9 +13,9 @@ from consumers.email.client import SmtpClient
 from consumers.email.handler import EmailHandler
 from core.errors import AmbiguousError, ConfigurationError, PermanentError, TransientError
 from core.results import Done, Result
-from runtime.send_journal import Send, SendJournal
 from tests.email_server import MailServer
 from tests.email_support import handler_for, message, settings_for
+from toolkit.send_journal import Send, SendJournal
 
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
 

@@ -16,9 +16,9 @@ from sandbox.debian import UnpackError
 from sandbox.email import EmailSandbox
 from sandbox.email.servers import Exim, MailServerError, OpenSmtpd, Postfix, RealServer, mail_servers
 from sandbox.email.servers.jail import command, environment
-from tests.daemon import ROOT
+from testbench.daemon import ROOT
+from testbench.harness import wait_until
 from tests.email_worlds import servers_tree
-from tests.harness import wait_until
 
 NOBODY = 65534
 KINDS: list[type[RealServer]] = [Postfix, Exim, OpenSmtpd]

@@ -21,10 +21,10 @@ from consumers.email.tracker import EmailTracker
 from core.errors import ConfigurationError, NotConfiguredError, OutageError, PermanentError, StoppingError
 from core.messages import TrackedTask
 from core.results import Done, Rejected
-from runtime.send_journal import SendJournal
 from sandbox.certificate import Certificate, make_certificate
 from tests.email_server import MailServer
 from tests.email_support import SENDER, handler_for, message, settings_for
+from toolkit.send_journal import SendJournal
 
 # aiosmtpd's own advice to those who run it in earnest.
 pytestmark = [

@@ -25,7 +25,6 @@ from core.errors import (
 )
 from core.messages import IncomingMessage
 from core.results import Done
-from runtime.send_journal import Send, SendJournal
 from sandbox.email import EmailSandbox
 from sandbox.email.servers import Exim, Postfix
 from sandbox.proxy import TcpProxy
@@ -40,6 +39,7 @@ from tests.email_worlds import (
     world_id,
     world_of,
 )
+from toolkit.send_journal import Send, SendJournal
 
 A, B = "a@example.com", "b@example.com"
 UNKNOWN = "nobody@example.com"

@@ -38,8 +38,8 @@ from core.policy import Tries
 from core.results import Accepted, Done
 from core.texts import Text
 from sandbox.address import BrokerAddress
-from tests.broker import Broker
-from tests.harness import Bench
+from sandbox.broker_view import Broker
+from testbench.harness import Bench
 
 BODY = (Path(__file__).parent / "data" / "camunda_task.json").read_bytes().rstrip()
 TASK_ID = "b512fa46-cece-11f0-9207-00b436387543"

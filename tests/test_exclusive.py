@@ -8,8 +8,8 @@ from base_handler import BaseMessageHandler
 from core.messages import IncomingMessage
 from core.results import Accepted, Result
 from sandbox.address import BrokerAddress
-from tests.broker import Broker
-from tests.harness import Bench, camunda_message, wait_until
+from sandbox.broker_view import Broker
+from testbench.harness import Bench, camunda_message, wait_until
 
 QUEUE = "bitrix24.queue"
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from pika.exceptions import ConnectionClosedByBroker
 
-from runtime.tracking import SweepResult
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
+from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message
 from tests import npm
-from tests.broker import Broker
-from tests.harness import ERRORS, RESPONSES, Bench, camunda_message
 from tests.test_unreadable_messages import QUEUE, SENT, Handler, Tracker, declare, queue_type, reports, sent
+from tracking.sweeper import SweepResult
 
 __all__ = ["queue_type"]
 

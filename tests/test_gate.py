@@ -14,10 +14,10 @@ import pytest
 
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
 from core.events import Event, EventStream, SystemPaused, SystemResumed
+from core.lone_failures import REMEMBERED_SUSPECTS, STRIKES
 from core.policy import Pause
 from core.texts import Text
-from runtime.gate import LONGEST_WAIT, SystemGate
-from runtime.suspects import REMEMBERED_SUSPECTS, STRIKES
+from processing.gate import LONGEST_WAIT, SystemGate
 
 PATIENCE = 20.0  # seconds that a test waits for what must come at once
 DOWN = OutageError("connection refused", code="unreachable")

@@ -11,7 +11,7 @@ import pytest
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.nbio_interface import AbstractStreamProtocol, AbstractStreamTransport
 
-from runtime.gathering import LIMIT, GatheringServices
+from broker.gathered_writes import LIMIT, GatheringServices
 
 
 class CountedSocket(socket.socket):

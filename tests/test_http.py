@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError, OutcomeError
-from runtime.http import HttpClient
 from sandbox.bitrix24 import BitrixSandbox, faults
+from toolkit.http import HttpClient
 
 SECRET = "s3cr3t-webhook-code"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -214,7 +214,7 @@ def test_a_kept_connection_that_the_server_closed_meanwhile_disturbs_nobody() ->
 
 
 def test_an_idle_connection_is_given_up_before_the_server_can_close_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.http._IDLE_LIMIT", 0.0)
+    monkeypatch.setattr("toolkit.http._IDLE_LIMIT", 0.0)
     with serving(answer) as server:
         http = client()
         http.post_json(server.url, {}, write=True)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from core.errors import AmbiguousError, PermanentError
 from core.texts import Text
-from runtime.http import HttpAnswer
-from runtime.json_answers import read_answer, result_of
+from toolkit.http import HttpAnswer
+from toolkit.json_answers import read_answer, result_of
 
 WHO = Text("Service x", "Сервис x")
 CYRILLIC = '{"a": "Готово"}'

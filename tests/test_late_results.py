@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from base_handler import BaseMessageHandler
+from broker.properties import ReceivedProperties
 from core.errors import (
     AmbiguousError,
     BusinessError,
@@ -23,16 +24,15 @@ from core.errors import (
 )
 from core.messages import IncomingMessage, Limits, decode_task
 from core.results import Accepted, Acknowledged, Result
+from processing.in_flight import Work
+from processing.late_results import KEEP, KEEP_STORED, LIMIT, LateResults
 from rabbitmq_consumer import Delivery
-from runtime.amqp_properties import ReceivedProperties
-from runtime.late_results import KEEP, KEEP_STORED, LIMIT, LateResults
-from runtime.work import Work
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import Server
-from tests.broker import Broker
-from tests.harness import ERRORS, Bench, camunda_message, wait_until
+from testbench.harness import ERRORS, Bench, camunda_message, wait_until
 
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"

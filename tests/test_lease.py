@@ -12,12 +12,12 @@ from core.errors import LostError
 from core.messages import IncomingMessage
 from core.policy import LONGEST_LEASE, lease_for
 from core.results import Accepted, Result
-from runtime.http import HttpClient
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
+from testbench.harness import ERRORS, Bench, camunda_message, wait_until
 from tests.answering_server import AnsweringServer
-from tests.broker import Broker
-from tests.harness import ERRORS, Bench, camunda_message, wait_until
+from toolkit.http import HttpClient
 
 QUEUE = "bitrix24.queue"
 LEASE = 1.0  # seconds

@@ -18,8 +18,8 @@ from runtime import lifecycle
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.systemd import Notifier
 from sandbox.address import BrokerAddress
-from tests.daemon import Daemon
-from tests.harness import wait_until
+from testbench.daemon import Daemon
+from testbench.harness import wait_until
 
 PATIENCE = 20.0  # seconds that a test waits for what must come at once
 

@@ -14,11 +14,11 @@ from benchmarks.load.memory import Case, large_task, measure_one
 from benchmarks.load.traffic import task
 from benchmarks.measure import MIB, usage
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import Server
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, wait_until
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, wait_until
 from tests.model_worker import LEFT_BY_PIKA, PREFETCH, ModelWorker
 from tests.model_world import Act, ModelHandler, OutsideSystem
 from tests.queue_types import ON_CLASSIC

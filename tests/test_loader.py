@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic_settings import BaseSettings
 
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
@@ -20,7 +19,8 @@ from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage, Limits, decode_task
 from core.results import Accepted, Acknowledged
 from runtime.loader import LoadError, load_classes, make_handler, make_tracker, settings_classes
-from tests.daemon import ROOT
+from settings.base import EnvironmentSettings
+from testbench.daemon import ROOT
 
 WriteModule = Callable[[str, str], str]
 STOP = threading.Event()
@@ -193,6 +193,20 @@ class TestWhatIsLoaded:
         with pytest.raises(NotConfiguredError):
             make_handler(Unused, None, STOP)
 
+    def test_settings_that_the_loader_cannot_fill_are_refused_by_name(self) -> None:
+        class Settings:
+            env_prefix = "OTHER_"
+
+        class Handler(BaseMessageHandler):
+            settings_class = Settings  # type: ignore[assignment]
+
+        class Tracker(BaseTracker):
+            settings_class = Settings  # type: ignore[assignment]
+
+        for make in (lambda: make_handler(Handler, None, STOP), lambda: make_tracker(Tracker, None, STOP)):
+            with pytest.raises(LoadError, match=r"is Settings, which is no settings\.base\.EnvironmentSettings"):
+                make()
+
     def test_classes_that_are_no_handler_or_tracker_are_refused_here_too(self) -> None:
         with pytest.raises(LoadError):
             make_handler(dict, None, STOP)
@@ -200,7 +214,7 @@ class TestWhatIsLoaded:
             make_tracker(BaseMessageHandler, None, STOP)
 
     def test_a_settings_class_that_handler_and_tracker_share_comes_once(self) -> None:
-        class Shared(BaseSettings): ...
+        class Shared(EnvironmentSettings): ...
 
         class Handler(BaseMessageHandler):
             settings_class = Shared

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import WorkerSettings
+from core.secrets import Secrets
+from core.texts import escape
 from runtime.log_files import RETRY_INTERVAL, Failed, LogFile, Recovered
-from runtime.log_format import FIELD_LIMIT, TRACEBACK_LIMIT, JsonFormatter, TextFormatter, escape, log_context
+from runtime.log_format import FIELD_LIMIT, TRACEBACK_LIMIT, JsonFormatter, TextFormatter, log_context
 from runtime.logs import REPEAT_INTERVAL, LoggingHandle, WorkerLogHandler, setup_logging
-from runtime.secrets import Secrets
 
 ROOT = Path(__file__).parent.parent
 SECRET = "correct-horse-battery"
@@ -476,7 +477,7 @@ class TestDisk:
     def test_a_process_without_a_working_console_still_ends_well(self, where: str, tmp_path: Path) -> None:
         script = (
             "import logging, sys; from pathlib import Path; from config import WorkerSettings\n"
-            "from runtime.logs import setup_logging; from runtime.secrets import Secrets\n"
+            "from runtime.logs import setup_logging; from core.secrets import Secrets\n"
             "with setup_logging(WorkerSettings(log_dir=Path(sys.argv[1])), Secrets()):\n"
             "    for number in range(1000): logging.info('line %s', number)\n"
         )

@@ -17,9 +17,9 @@ from core.results import Accepted, Done, Result
 from sandbox.onec import OneCSandbox
 from sandbox.python_services import ServicesSandbox
 from sandbox.telegram import TelegramSandbox
+from testbench.harness import wait_until
 from tests import email_support, onec_support, services_support, telegram_support
 from tests.email_server import MailServer
-from tests.harness import wait_until
 from tests.services_support import http, python
 from tests.test_default_handler import handler as default_handler
 from tests.test_default_handler import message as default_message

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from broker.connection import connection_parameters
 from core.messages import OutgoingMessage
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import connection_parameters
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.harness import rabbitmq_settings
+from testbench.harness import rabbitmq_settings
 from tests.model_machine import BrokenPromiseError, ProcessorMachine, Setup
 from tests.model_worker import LEFT_BY_PIKA, ModelWorker
 from tests.model_world import RETRIES, Act, ModelHandler

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.onec import OneCSandbox
+from testbench.daemon import Daemon
+from testbench.harness import camunda_message, wait_until
 from tests import system_stories
-from tests.broker import Broker
 from tests.commands import run
-from tests.daemon import Daemon
-from tests.harness import camunda_message, wait_until
 from tests.onec_support import ANNA, mapping_file
 from tests.system_stories import System
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import load_settings
 from consumers.onec.config import OneCSettings
 from consumers.onec.literals import as_guid, object_ref, query_string, string
 from consumers.onec.mapping import FieldSpec, Finish, ODataTopic, ServiceTopic
 from consumers.onec.mapping_file import SHIPPED, MappingProblem, read_mapping
 from consumers.onec.metadata import parse_metadata
 from core.errors import ConfigurationError, OutageError
-from core.settings_errors import SettingsError
 from core.texts import Text
-from runtime.settings import load_settings
 from sandbox.onec import ENTITIES, OneCSandbox
 from sandbox.onec.filters import parse
 from sandbox.onec.schema import metadata_xml
+from settings.errors import SettingsError
 from tests import documents
 from tests.onec_support import FIRM, ORDER, PROCESS, TASK, handler_for, mapping_file
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.openproject import OpenProjectSandbox
 from sandbox.proxy import TcpProxy
+from testbench.harness import camunda_message
 from tests import system_stories
-from tests.broker import Broker
-from tests.harness import camunda_message
 from tests.system_stories import System
 
 

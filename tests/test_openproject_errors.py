@@ -19,10 +19,10 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
-from runtime.http import unguarded
 from sandbox.http_front import RawAnswer
 from sandbox.openproject import OpenProjectSandbox, faults
 from tests.openproject_support import client_for
+from toolkit.http import unguarded
 
 # status, identifier, outcome of a read, outcome of a write
 SIGNALS: tuple[tuple[int, str, type[OutcomeError], type[OutcomeError]], ...] = (

@@ -13,23 +13,23 @@ from typing import cast
 import pytest
 
 from base_handler import BaseMessageHandler
+from broker.connection_thread import ConnectionThread
+from broker.declarations import Declared, OnDone
+from broker.errors import PublisherClosedError
+from broker.outgoing_queue import OutgoingQueue
+from broker.publishing_channel import Publication, PublishingChannel
 from core.errors import TransientError
 from core.events import EventStream
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from core.texts import Text
-from rabbitmq_publisher import PublisherClosedError
-from runtime.amqp_thread import ConnectionThread
-from runtime.declarations import Declared, OnDone
-from runtime.outgoing_queue import OutgoingQueue
-from runtime.publishing_channel import Publication, PublishingChannel
-from runtime.tracking import SweepResult
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
 from tests.test_tracking import SENT, Tracker, put_sent
+from tracking.sweeper import SweepResult
 
 MISSING = "missing.sent.queue"
 
@@ -348,7 +348,7 @@ class TestAWaitQueueThatTakesNothing:
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
         clock = Clock()
-        monkeypatch.setattr("runtime.outgoing_queue.time.monotonic", lambda: clock.now)
+        monkeypatch.setattr("broker.outgoing_queue.time.monotonic", lambda: clock.now)
         return clock
 
     def test_is_bypassed_after_a_minute_of_refusals_and_people_are_told(self, clock: Clock) -> None:
@@ -425,7 +425,7 @@ class TestAWaitQueueThatTakesNothing:
         caplog: pytest.LogCaptureFixture,
         is_silent: bool,
     ) -> None:
-        monkeypatch.setattr("runtime.outgoing_queue.USELESS", 1.0)
+        monkeypatch.setattr("broker.outgoing_queue.USELESS", 1.0)
         monkeypatch.setattr("rabbitmq_publisher.SILENCE", 0.3)
 
         class Once(BaseMessageHandler):

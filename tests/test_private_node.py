@@ -16,11 +16,11 @@ import pika
 import pytest
 from pika.exceptions import ConnectionClosedByBroker
 
+from sandbox.broker_view import Broker
 from sandbox.node_guard import base_folder
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import NoServerError, find_installed, find_server
 from sandbox.rabbitmq_server import LocalServer, NodeError, Server
-from tests.broker import Broker
 
 PROJECT = Path(__file__).resolve().parent.parent
 TIMEOUT = 120.0  # seconds; never waited out when things work

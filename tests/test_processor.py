@@ -26,10 +26,10 @@ from core.errors import (
 from core.messages import IncomingMessage, Limits, OutgoingMessage
 from core.results import Accepted, Done, Result
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.harness import ERRORS, Bench, camunda_message, wait_until
+from testbench.harness import ERRORS, Bench, camunda_message, wait_until
 from tests.queue_types import ON_CLASSIC
 
 QUEUE = "bitrix24.queue"

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from core.errors import ConfigurationError, OutageError
-from runtime.http import HttpClient
+from toolkit.http import HttpClient
 
 SECRET = "webhook-secret-5f2c"
 

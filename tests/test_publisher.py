@@ -12,17 +12,18 @@ from pika import spec
 from pika.channel import Channel
 from pika.frame import Method
 
+from broker.connection_thread import ConnectionThread
+from broker.errors import MessageTooLargeError, PublisherClosedError
+from broker.publishing_channel import Publication, PublishingChannel
+from broker.topology import wait_queue_name
 from core.messages import OutgoingMessage
-from rabbitmq_publisher import GROWTH, MessageTooLargeError, PublisherClosedError
-from runtime.amqp import wait_queue_name
-from runtime.amqp_thread import ConnectionThread
-from runtime.publishing_channel import Publication, PublishingChannel
+from rabbitmq_publisher import GROWTH
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import Server
-from tests.broker import Broker
-from tests.harness import Bench, wait_until
+from testbench.harness import Bench, wait_until
 from tests.queue_types import ON_CLASSIC
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from runtime.amqp import connection_parameters
-from runtime.queue_check import Danger, dangers
-from runtime.returns import DEFAULT_LIMIT, NO_LIMIT
+from broker.connection import connection_parameters
+from broker.queue_check import Danger, dangers
+from broker.returns import DEFAULT_LIMIT, NO_LIMIT
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
+from testbench.daemon import Daemon
+from testbench.harness import rabbitmq_settings, wait_until
 from tests.commands import run
-from tests.daemon import Daemon
-from tests.harness import rabbitmq_settings, wait_until
 from tests.test_returns import QUORUM, by_end_of_channel, returned_once
 
 QUEUE = "bitrix24.queue"

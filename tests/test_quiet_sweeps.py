@@ -18,17 +18,17 @@ from core.errors import OutageError
 from core.events import EventStream
 from core.messages import Limits, decode_task
 from core.results import Accepted, Done
-from runtime.change_watch import LOOKS
-from runtime.sent_queue import SentQueue
-from runtime.tracker_thread import TrackerThread
-from runtime.tracking import Sweeper, SweepResult, TrackedQueue
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
+from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
 from tests.bitrix_support import client_for, settings_for
-from tests.broker import Broker
-from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
 from tests.queue_types import ON_CLASSIC
 from tests.test_tracking import SENT, Tracker, ids, put_sent
+from tracking.changed_tasks import LOOKS
+from tracking.sent_queue import SentQueue
+from tracking.sweeper import Sweeper, SweepResult, TrackedQueue
+from tracking.tracker_thread import TrackerThread
 
 OPEN = [f"task-{number}" for number in range(30)]  # three times the tracker's chunk: a large queue
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import camunda_message, wait_until
+from testbench.daemon import Daemon
+from testbench.harness import camunda_message, wait_until
 from tests.test_config_check import user_with_rights
 
 

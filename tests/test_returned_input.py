@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from base_handler import BaseMessageHandler
+from broker.properties import ReceivedProperties
+from broker.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
 from core.errors import AmbiguousError
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
+from processing.in_flight import Work
+from processing.renewals import KEEP, Renewals
 from rabbitmq_consumer import Delivery
-from runtime.amqp_properties import ReceivedProperties
-from runtime.renewals import KEEP, Renewals
-from runtime.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
-from runtime.work import Work
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.harness import Bench, camunda_message, ensure, wait_until
+from testbench.harness import Bench, camunda_message, ensure, wait_until
 from tests.test_returns import QUORUM, by_end_of_channel, returned_once, set_limit
 
 QUEUE = "bitrix24.queue"

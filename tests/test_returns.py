@@ -10,19 +10,19 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
+from broker.connection import connection_parameters
+from broker.queue_types import queue_type
+from broker.returns import DEFAULT_LIMIT, NO_LIMIT, times_returned
 from core.errors import OutageError
 from core.messages import OutgoingMessage, TrackedTask
 from core.results import Done, Verdict
-from runtime.amqp import connection_parameters
-from runtime.queue_types import queue_type
-from runtime.returns import DEFAULT_LIMIT, NO_LIMIT, times_returned
-from runtime.tracking import SweepInterruptedError, SweepResult
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.harness import ERRORS, RESPONSES, Bench, rabbitmq_settings, wait_until
+from testbench.harness import ERRORS, RESPONSES, Bench, rabbitmq_settings, wait_until
 from tests.test_tracking import SENT, Tracker, ids, put_sent
+from tracking.sweeper import SweepInterruptedError, SweepResult
 
 QUORUM = {"x-queue-type": "quorum"}
 SWEEPS = 25  # failed ones, minutes with default settings
@@ -38,7 +38,7 @@ def version(broker: Broker) -> Version:
     return broker.version()
 
 
-# -- the facts that all this is built on (runtime/returns.py), as RabbitMQ has them ------------------------------------
+# -- the facts that all this is built on (broker/returns.py), as RabbitMQ has them ------------------------------------
 
 
 def by_nack(channel: BlockingChannel, tag: int) -> None:

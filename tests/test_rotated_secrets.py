@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from cli.startup import read_configuration
+from assembly.startup import read_configuration
+from broker.connection import connect, connection_parameters
 from consumers.bitrix.config import BitrixSettings
 from consumers.python_services.config import ServicesSettings
 from consumers.telegram.config import TelegramSettings
-from runtime.amqp import connect, connection_parameters
-from runtime.secret_files import FileSecret, watch
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
 from sandbox.http_front import HttpRequest
 from sandbox.onec import OneCSandbox
 from sandbox.openproject import OpenProjectSandbox
 from sandbox.python_services import ServicesSandbox
 from sandbox.rabbitmq import RabbitNode
 from sandbox.telegram import PERSON, TelegramSandbox
+from settings.secret_files import FileSecret, watch
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message, rabbitmq_settings, wait_until
 from tests.answering_server import AnsweringServer, http_answer
-from tests.broker import Broker
-from tests.daemon import Daemon
 from tests.email_server import MailServer
-from tests.harness import ERRORS, RESPONSES, camunda_message, rabbitmq_settings, wait_until
 from tests.onec_support import ANNA
 
 NEW = "another-secret-0123456789"
@@ -285,7 +285,7 @@ class TestSystems:
 class TestTheFile:
     @pytest.fixture
     def _no_pause_between_looks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("runtime.secret_files.LOOK", 0.0)
+        monkeypatch.setattr("settings.secret_files.LOOK", 0.0)
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 import pytest
 
 from sandbox.email import EmailSandbox
-from tests.daemon import ROOT
+from testbench.daemon import ROOT
 
 
 @pytest.fixture

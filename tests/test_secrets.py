@@ -12,7 +12,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.secrets import MASK, MIN_LENGTH, Secrets
+from core.secrets import MASK, MIN_LENGTH, Secrets
 
 WEBHOOK = "https://portal.example.ru/rest/17/abc9def8ghi7jkl6/"
 CODE = "abc9def8ghi7jkl6"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import BusyError, ConfigurationError
-from runtime.send_journal import BUSY_WAIT, KEPT, Send, SendJournal
-from tests.daemon import ROOT
+from testbench.daemon import ROOT
+from toolkit.send_journal import BUSY_WAIT, KEPT, Send, SendJournal
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_systems_do_not_see_each_others_sends(journal: SendJournal, tmp_path: Pa
 
 def die_while_sending(folder: Path) -> None:
     code = (
-        "import os; from pathlib import Path; from runtime.send_journal import SendJournal\n"
+        "import os; from pathlib import Path; from toolkit.send_journal import SendJournal\n"
         f"journal = SendJournal(Path({str(folder)!r}), 'email'); journal.begin('task', '1')\n"
         "journal.begin('task', '2'); journal.sent('task', '2', 'ok'); os.kill(os.getpid(), 9)"
     )

@@ -20,9 +20,9 @@ from consumers.python_services.processes import CallableProcess, DeadlineError, 
 from core.errors import BusinessError, BusyError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.results import Done
 from core.texts import Text
-from runtime.send_journal import SendJournal
-from tests.harness import wait_until
+from testbench.harness import wait_until
 from tests.services_support import handler_for, message, python
+from toolkit.send_journal import SendJournal
 
 HERE = "tests.services_callables"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.python_services import ServicesSandbox, faults
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests import system_stories
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.services_support import http, python, registry_file
 from tests.system_stories import System, answered
 

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from config import load_settings
 from consumers.python_services.config import ServicesSettings
 from consumers.python_services.registry import HttpSpec, PythonSpec
-from runtime.settings import load_settings
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.ports import free_port
+from testbench.daemon import ROOT, Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message
 from tests import documents
-from tests.broker import Broker
-from tests.daemon import ROOT, Daemon
-from tests.harness import ERRORS, RESPONSES, camunda_message
 
 GUIDE, README = "docs/python-services.md", "consumers/python_services/README.md"
 PAIRS = [(name, name.replace(".md", ".ru.md")) for name in (GUIDE, README)]

@@ -27,7 +27,7 @@ from core.results import Accepted, Done
 from core.values import header_string
 from sandbox.http_front import HttpRequest
 from sandbox.python_services import ServicesSandbox, faults
-from tests.harness import camunda_message, wait_until
+from testbench.harness import camunda_message, wait_until
 from tests.services_support import handler_for, http, message, settings_for
 
 TOKEN = "t0ken-of-the-service"

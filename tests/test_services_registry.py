@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import load_settings
 from consumers.python_services import addresses
 from consumers.python_services.config import ServicesSettings
 from consumers.python_services.handler import PythonServicesHandler
@@ -19,8 +20,7 @@ from consumers.python_services.registry import HttpSpec, PythonSpec, Registry
 from consumers.python_services.registry_file import UnreadableError, read_document, read_registry
 from consumers.python_services.tracker import PythonServicesTracker
 from core.errors import NotConfiguredError, PermanentError
-from core.settings_errors import SettingsError, ValueProblem
-from runtime.settings import load_settings
+from settings.errors import SettingsError, ValueProblem
 from tests.services_support import mistakes, python, registry_file, settings_for
 
 HTTP: dict[str, Any] = {"kind": "http", "topics": ["echo"], "url": "https://svc.example.ru/jobs"}

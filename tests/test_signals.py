@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from testbench.harness import wait_until
 from tests.commands import ROOT, environment
-from tests.harness import wait_until
 
 PATIENCE = 60.0  # seconds that a test waits for what must come
 
@@ -74,7 +74,7 @@ def test_a_worker_that_is_asked_tells_what_each_thread_does_and_goes_on(tmp_path
         wait_until(lambda: "most recent call first" in console.read_text(), PATIENCE, "what the threads do")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-    assert "amqp_thread.py" in console.read_text()
+    assert "connection_thread.py" in console.read_text()
 
 
 @contextmanager

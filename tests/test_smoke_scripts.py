@@ -12,13 +12,13 @@ import pytest
 
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BARE_USER_FIELDS, BitrixSandbox
+from sandbox.broker_view import Broker
 from sandbox.camunda import ERRORS_QUEUE, CamundaSide
 from sandbox.ports import free_port
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
+from testbench.daemon import Daemon
+from testbench.harness import wait_until
 from tests.commands import run
-from tests.daemon import Daemon
-from tests.harness import wait_until
 
 INPUT = "bitrix24.queue"
 

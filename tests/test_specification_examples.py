@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import ROOT, Daemon
-from tests.harness import ERRORS, camunda_message, wait_until
+from testbench.daemon import ROOT, Daemon
+from testbench.harness import ERRORS, camunda_message, wait_until
 
 EXAMPLES = ROOT / "tests" / "data" / "specification_examples.md"
 SPECIFICATION = ROOT.parent / "shared" / "specification.ru.md"

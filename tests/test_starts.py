@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from core.deaths import START_LIMIT
 from core.policy import suspect_group_size
-from runtime.starts import StartJournal, key_of
+from processing.crash_journal import StartJournal, key_of
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import EXIT_TIMEOUT, ROOT, Daemon
-from tests.harness import ERRORS, camunda_message, wait_until
+from testbench.daemon import EXIT_TIMEOUT, ROOT, Daemon
+from testbench.harness import ERRORS, camunda_message, wait_until
 
 QUEUE = "fatal.queue"
 SENT = "fatal.sent.queue"
@@ -31,7 +31,7 @@ A, B, C = (key_of(QUEUE, name) for name in "abc")
 DIES_HAVING_BEGUN = """
 import os, signal, sys
 from pathlib import Path
-from runtime.starts import StartJournal, key_of
+from processing.crash_journal import StartJournal, key_of
 journal = StartJournal(Path(sys.argv[1]))
 idle, busy = journal.slot(1), journal.slot(600)
 idle.begin([key_of("fatal.queue", "finished")])

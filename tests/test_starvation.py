@@ -9,14 +9,15 @@ from contextlib import contextmanager
 
 import pytest
 
+from broker.connection import connection_parameters
+from broker.topology import Topology
 from core.policy import LONGEST_LEASE
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
-from runtime.amqp import Topology, connection_parameters
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.harness import rabbitmq_settings, wait_until
+from testbench.harness import rabbitmq_settings, wait_until
 
 QUEUE = "starving.queue"
 # RabbitMQ gives everything of such a queue to its first consumer: the second gets nothing although messages are ready.

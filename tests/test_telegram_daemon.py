@@ -11,11 +11,11 @@ import pytest
 
 from core.policy import AMBIGUOUS_LIMIT
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.telegram import PERSON, SUPERGROUP, TelegramSandbox, faults
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests import system_stories
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.system_stories import System
 
 TASK_ID = r"task-\d+"

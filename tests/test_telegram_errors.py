@@ -32,10 +32,10 @@ from core.errors import (
     TransientError,
 )
 from core.results import Done
-from runtime.send_journal import SendJournal
 from sandbox.http_front import RawAnswer
 from sandbox.telegram import GROUP, PERSON, TelegramSandbox, faults
 from tests.telegram_support import client_for, handler_for, message, outcome, settings_for
+from toolkit.send_journal import SendJournal
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 from pydantic import SecretStr
 
-from cli.worker import Worker
+from assembly.worker import Worker
 from config import Settings, WorkerSettings
 from consumers.bitrix import BitrixTaskHandler, BitrixTaskTracker
 from consumers.bitrix.config import BitrixSettings
@@ -20,8 +20,8 @@ from runtime.lifecycle import StopSignals
 from runtime.systemd import Notifier
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
-from tests.broker import Broker
-from tests.harness import camunda_message, rabbitmq_settings, wait_until
+from sandbox.broker_view import Broker
+from testbench.harness import camunda_message, rabbitmq_settings, wait_until
 
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"

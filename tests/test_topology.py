@@ -18,25 +18,21 @@ import pytest
 from pika.exceptions import AMQPConnectionError
 
 from base_handler import BaseMessageHandler
-from config import RabbitMQSettings
+from broker.connection import connect, connection_parameters
+from broker.errors import TopologyError
+from broker.settings import RabbitMQSettings
+from broker.topology import Topology, wait_queue_name
 from core.messages import IncomingMessage, OutgoingMessage
 from core.policy import WAIT_STEPS
 from core.results import Accepted, Result
-from runtime.amqp import (
-    Topology,
-    TopologyError,
-    connect,
-    connection_parameters,
-    wait_queue_name,
-)
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.camunda import CamundaSide
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import LocalServer, Server
-from tests.broker import Broker
-from tests.harness import Bench, camunda_message, ensure, rabbitmq_settings, wait_until
+from testbench.harness import Bench, camunda_message, ensure, rabbitmq_settings, wait_until
 from tests.queue_types import ON_CLASSIC
 
 TASKS, UNROUTED, RESPONSES = "camunda.external.tasks", "camunda.unrouted.tasks", "camunda.task.responses"
@@ -133,7 +129,7 @@ class TestTheContract:
         before = look()
         ensure(vhost, sorted(QUEUES))
         assert look() == before
-        assert [record for record in caplog.records if record.name == "runtime.amqp"] == []
+        assert [record for record in caplog.records if record.name == "broker.topology"] == []
 
     def test_only_what_is_asked_for_and_missing_is_created(
         self, vhost: BrokerAddress, look: Callable[[], View], broker: Broker, caplog: pytest.LogCaptureFixture
@@ -145,7 +141,7 @@ class TestTheContract:
         assert set(view.queues) == {"bitrix24.queue", "default.queue", "default.sent.queue"}
         assert set(view.exchanges) == {UNROUTED}
         assert view.bindings == {(UNROUTED, "default.queue", "")}, "an existing queue gets no binding either"
-        created = [record.getMessage() for record in caplog.records if record.name == "runtime.amqp"]
+        created = [record.getMessage() for record in caplog.records if record.name == "broker.topology"]
         assert len(created) == 3
         assert all("was missing and has been created" in line for line in created)
 

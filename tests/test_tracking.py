@@ -17,12 +17,12 @@ from core.envelopes import encode_sent
 from core.errors import OutageError
 from core.messages import Limits, TrackedTask, decode_task
 from core.results import Accepted, Completed, Done, Pending, Rejected, Verdict
-from runtime.tracking import SweepResult
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.harness import ERRORS, RESPONSES, Bench, camunda_message
+from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message
 from tests.queue_types import ON_CLASSIC
+from tracking.sweeper import SweepResult
 
 SENT = "bitrix24.sent.queue"
 

@@ -15,12 +15,12 @@ import pytest
 
 from core.policy import AMBIGUOUS_LIMIT
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.email import EmailSandbox
 from sandbox.proxy import TcpProxy
 from sandbox.telegram import PERSON, TelegramSandbox
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS, RESPONSES, camunda_message, wait_until
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.services_support import python, registry_file
 from tests.system_stories import System, publish
 

@@ -18,17 +18,17 @@ from hypothesis import Phase, given, settings
 
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
+from broker.properties import ReceivedProperties
 from core.copies import speaks_to_the_broker
 from core.errors import OutageError, TransientError
 from core.messages import IncomingMessage, TrackedTask
 from core.results import Accepted, Completed, Rerouted, Result, Verdict
-from runtime.amqp_properties import ReceivedProperties
-from runtime.tracking import SweepResult
 from sandbox.address import BrokerAddress
-from tests.broker import Broker
-from tests.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
+from sandbox.broker_view import Broker
+from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
 from tests.test_amqp_properties import foreign
 from tests.wire import UNREADABLE, RawProperties, entry, listed, section, sections, text
+from tracking.sweeper import SweepResult
 
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"

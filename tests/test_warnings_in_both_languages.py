@@ -17,7 +17,6 @@ from core.errors import PermanentError
 from core.messages import IncomingMessage
 from core.results import Accepted, Done, with_warnings
 from core.texts import Text
-from runtime.send_journal import SendJournal
 from sandbox.bitrix24 import BitrixSandbox, CrmField
 from sandbox.bitrix24 import faults as bitrix_faults
 from sandbox.email import EmailSandbox
@@ -40,6 +39,7 @@ from tests.answering_server import AnsweringServer, http_answer
 from tests.test_default_handler import handler as default_handler
 from tests.test_default_handler import message as default_message
 from tests.test_reasons_in_both_languages import assert_the_readers_own
+from toolkit.send_journal import SendJournal
 
 EMPTY_DATE = "1970-01-01T03:00:00.000+0300"
 

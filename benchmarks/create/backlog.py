@@ -11,8 +11,8 @@ from typing import Any
 import pika
 
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.camunda import CamundaSide, encode_task, task_headers
-from tests.broker import Broker
 
 QUEUE = "bitrix24.queue"
 SENT_QUEUE = "bitrix24.sent.queue"

@@ -12,9 +12,9 @@ from pathlib import Path
 from benchmarks.create.backlog import ERRORS_QUEUE, SENT_QUEUE, fill
 from benchmarks.measure import usage
 from sandbox.bitrix24 import STANDARD_RATE, BitrixSandbox, RateLimit, faults
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import Daemon
+from testbench.daemon import Daemon
 
 FIRST_REQUEST_TIMEOUT = 60.0
 LOOK = 0.02  # seconds between two looks at the portal

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from sandbox.address import BrokerAddress
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
@@ -17,8 +17,8 @@ from sandbox.rabbitmq import RabbitNode
 class Access:
     """As a context: the proxies and the user are there within the block. `proxies` are those of the workers."""
 
-    def __init__(self, row: Row, node: RabbitNode, address: BrokerAddress, folder: Path) -> None:
-        self._row = row
+    def __init__(self, spec: StageSpec, node: RabbitNode, address: BrokerAddress, folder: Path) -> None:
+        self._spec = spec
         self._node = node
         self._address = address
         self.password_file = folder / "password"
@@ -26,11 +26,11 @@ class Access:
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
-        self.proxies = [self._proxy() for _ in range(self._row.workers)]
-        if self._row.hung_host_first:
+        self.proxies = [self._proxy() for _ in range(self._spec.workers)]
+        if self._spec.hung_host_first:
             self._hung_host = self._proxy()
             self._hung_host.stall()
-        if self._row.own_user:
+        if self._spec.own_user:
             self._add_user()
         return self
 
@@ -39,13 +39,13 @@ class Access:
 
     def variables(self, number: int) -> dict[str, str]:
         """What the worker of that number must be told."""
-        row = self._row
-        reached = self._address.through(self.proxies[number].port) if row.proxied else self._address
-        variables = {**reached.environment(), "RABBITMQ_QUEUE_TYPE": "quorum" if row.quorum else "classic"}
-        if row.hung_host_first:
+        spec = self._spec
+        reached = self._address.through(self.proxies[number].port) if spec.proxied else self._address
+        variables = {**reached.environment(), "RABBITMQ_QUEUE_TYPE": "quorum" if spec.quorum else "classic"}
+        if spec.hung_host_first:
             hosts = ((self._hung_host.host, self._hung_host.port), (reached.host, reached.port))
             variables["RABBITMQ_HOST"] = ",".join(f"{host}:{port}" for host, port in hosts)
-        if row.own_user:
+        if spec.own_user:
             del variables["RABBITMQ_PASSWORD"]
             variables |= {"RABBITMQ_USERNAME": self._user, "RABBITMQ_PASSWORD_FILE": str(self.password_file)}
         return variables

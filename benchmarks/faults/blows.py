@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.faults.row import AT_MOST_ONCE, Strike
+from benchmarks.faults.row import Strike
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.stage_spec import AT_MOST_ONCE
 from sandbox.faults import Fault, Injection
 
 Params = Mapping[str, Any]
@@ -79,7 +80,7 @@ def armed(stage: Stage, *blows: Blow) -> Iterator[list[Injection]]:
         if stage.target.at_once:
             # Executed, and the worker was not told: with a system that recognises no repetition, a doubt each. Where
             # doubts are told, also what was not executed: the worker cannot know.
-            is_told = stage.row.promise == AT_MOST_ONCE
+            is_told = stage.spec.promise == AT_MOST_ONCE
             doubtful = [each for each in injections if is_told or each.fault.after_execution or each.fault.delay]
             stage.in_doubt += sum(each.hits for each in doubtful)
         stage.target.server.clear_faults()

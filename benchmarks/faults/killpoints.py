@@ -21,11 +21,11 @@ from pika.adapters.blocking_connection import BlockingChannel
 from benchmarks.faults import system_points
 from benchmarks.faults.patching import after, before, instead
 from benchmarks.faults.system_points import Step
+from broker.publishing_channel import PublishingChannel
+from broker.subscription import Subscription
 from consumers.bitrix import BitrixTaskHandler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.publishing_channel import PublishingChannel
-from runtime.subscription import Subscription
 from sandbox.camunda import RESPONSES_QUEUE
 
 _ACK_ON_THE_WIRE = 0.005

@@ -18,18 +18,19 @@ from pika.channel import Channel
 
 import message_processor
 from benchmarks.faults.patching import instead
+from broker.outgoing_queue import OutgoingQueue
+from broker.properties import ReceivedProperties
+from broker.publishing_channel import PublishingChannel
+from broker.subscription import Subscription
 from consumers.bitrix import BitrixTaskHandler
 from consumers.bitrix.creation import TaskCreation
 from core import copies
 from core.messages import IncomingMessage
+from processing.settlement import Settler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime import answers, tracking
-from runtime.amqp_properties import ReceivedProperties
-from runtime.outgoing_queue import OutgoingQueue
-from runtime.publishing_channel import PublishingChannel
-from runtime.settlement import Settler
-from runtime.subscription import Subscription
+from tracking import responses as answers
+from tracking import sweeper as tracking
 
 
 def _confirm() -> None:

@@ -69,6 +69,7 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
         without=orders.without,
         patience=orders.patience,
     ) as stage:
+        row.prepare(stage)
         stage.start()
         try:
             healed = _strike_again_and_again(row, stage, result, orders.scale, chance)
@@ -135,4 +136,4 @@ def _moved(before: tuple[int, int | None], now: tuple[int, int | None]) -> bool:
 def _keep_logs(stage: Stage, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, worker in enumerate(stage.workers):
-        (folder / f"{stage.row.name}-{number}.log").write_text(worker.output())
+        (folder / f"{stage.spec.name}-{number}.log").write_text(worker.output())

@@ -20,7 +20,7 @@ from benchmarks.faults.access import Access
 from benchmarks.faults.account import Evidence, Found, Published
 from benchmarks.faults.driver import Driver
 from benchmarks.faults.queues import Queues
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems import make_target
 from benchmarks.faults.systems.bitrix import Bitrix
 from benchmarks.faults.worker import BROKEN_DAEMON, DAEMON, Worker
@@ -55,11 +55,11 @@ class StageInterruptedError(Exception):
 
 
 class Stage:
-    """`with Stage(row, node, vhost, …) as stage:` — everything is started by `start` and gone after the block."""
+    """`with Stage(spec, node, vhost, …) as stage:` — everything is started by `start` and gone after the block."""
 
     def __init__(
         self,
-        row: Row,
+        spec: StageSpec,
         node: RabbitNode,
         address: BrokerAddress,
         *,
@@ -73,12 +73,12 @@ class Stage:
 
         `patience`: seconds to wait for what must come, in place of the row's.
         """
-        self.row = row
+        self.spec = spec
         self.node = node
         self.address = address
         self._interrupted = interrupted
         self._short = short
-        self.patience = patience or row.patience
+        self.patience = patience or spec.patience
         self._without = without
         self._chance = chance
         self._kill: str | None = None
@@ -103,25 +103,25 @@ class Stage:
         self._resources.close()
 
     def _build(self) -> None:
-        row = self.row
+        spec = self.spec
         self.folder = GuardedFolder()
         self._resources.callback(self.folder.close)
         self._clock_file = self.folder.path / "clock-error"
         self.set_clock_error(0.0)
         self._no_names_file = self.folder.path / "no-names"
-        self.target = make_target(row, self.folder.path)
+        self.target = make_target(spec, self.folder.path)
         self._resources.enter_context(self.target)
-        self.access = self._resources.enter_context(Access(row, self.node, self.address, self.folder.path))
+        self.access = self._resources.enter_context(Access(spec, self.node, self.address, self.folder.path))
         self.queues = Queues(self.address.amqp_parameters(heartbeat=0))
         self._resources.callback(self.queues.close)
         own = (self.target.queue, self.target.sent_queue)
-        self.queues.declare_topology(QUORUM if row.quorum else {}, own)
+        self.queues.declare_topology(QUORUM if spec.quorum else {}, own)
         self.driver = Driver(
             self.address.amqp_parameters(heartbeat=0),
             self.target.queue,
-            self.target.routing_key if row.through_exchange else None,
+            self.target.routing_key if spec.through_exchange else None,
         )
-        self.workers = [self._worker(number) for number in range(row.workers)]
+        self.workers = [self._worker(number) for number in range(spec.workers)]
 
     def _worker(self, number: int) -> Worker:
         variables = {
@@ -133,29 +133,29 @@ class Stage:
             # Workers of one machine share it: what was sent is known to whoever takes over.
             **({"STATE_DIR": str(self.folder.path / "state")} if self.target.at_once else {}),
             **self._ambiguous_wait(),
-            **(self.target.slow if self.row.slow else {}),
-            **(self.target.impatient if self.row.impatient else {}),
-            **self.row.settings,
+            **(self.target.slow if self.spec.slow else {}),
+            **(self.target.impatient if self.spec.impatient else {}),
+            **self.spec.settings,
         }
         worker = Worker(self.folder.path / f"worker-{number}", variables, self._arguments)
         self._resources.callback(worker.abandon)
-        if self.row.kill_at is not None:
+        if self.spec.kill_at is not None:
             worker.expect(-signal.SIGKILL)
         return worker
 
     def _ambiguous_wait(self) -> dict[str, str]:
-        variable, seconds = self.target.ambiguous_wait, self.row.ambiguous_wait
+        variable, seconds = self.target.ambiguous_wait, self.spec.ambiguous_wait
         return {} if variable is None or seconds is None else {variable: f"{seconds:g}"}
 
     def _arguments(self) -> Sequence[str]:
         kill, self._kill = self._kill, None
         faults = {
             "--kill": kill,
-            "--system": self.row.system if kill else None,
+            "--system": self.spec.system if kill else None,
             "--without": self._without,
-            "--poison": self.row.poison,
-            "--clock": str(self._clock_file) if self.row.skewed else None,
-            "--nameless": str(self._no_names_file) if self.row.nameless else None,
+            "--poison": self.spec.poison,
+            "--clock": str(self._clock_file) if self.spec.skewed else None,
+            "--nameless": str(self._no_names_file) if self.spec.nameless else None,
         }
         chosen = [part for name, value in faults.items() if value for part in (name, value)]
         return (*BROKEN_DAEMON, *chosen) if chosen else DAEMON
@@ -175,7 +175,7 @@ class Stage:
     def portal(self) -> BitrixSandbox:
         """The portal of a row that is about Bitrix24."""
         if not isinstance(self.target, Bitrix):
-            raise TypeError(f"{self.row.name} plays {self.target.name}")
+            raise TypeError(f"{self.spec.name} plays {self.target.name}")
         return self.target.server
 
     def in_flight(self) -> int:
@@ -184,9 +184,8 @@ class Stage:
 
     def start(self) -> None:
         """Camunda's side, people and workers begin."""
-        self.row.prepare(self)
-        if self.row.people_after is not None:
-            self.let_people_work(self.row.people_after)
+        if self.spec.people_after is not None:
+            self.let_people_work(self.spec.people_after)
         self.driver.start()
         self._resources.callback(self.driver.stop)
         for worker in self.workers:
@@ -194,7 +193,7 @@ class Stage:
 
     def arm(self) -> None:
         """The next worker that starts will die at the row's kill point."""
-        self._kill = f"{self.row.kill_at}:{self._chance.randint(1, self.row.kill_within)}"
+        self._kill = f"{self.spec.kill_at}:{self._chance.randint(1, self.spec.kill_within)}"
 
     def set_clock_error(self, seconds: float) -> None:
         """The wall clock of the workers of a `skewed` row is wrong by so much from now on."""
@@ -220,8 +219,8 @@ class Stage:
 
     def make_task(self, number: int) -> Published:
         """The row's task of that number."""
-        made = (self.row.make_task or self.target.task)(number)
-        return made if self.row.copies == 1 else replace(made, copies=self.row.copies)
+        made = (self.spec.make_task or self.target.task)(number)
+        return made if self.spec.copies == 1 else replace(made, copies=self.spec.copies)
 
     def doubt(self) -> None:
         """What a system that recognises no repetition has in work now may be done a second time."""
@@ -290,7 +289,7 @@ class Stage:
         on_the_way = self._messages_on_the_way()
         if on_the_way:
             return on_the_way
-        if self.row.quorum or self.row.quorum_by_default:
+        if self.spec.quorum or self.spec.quorum_by_default:
             self.pause(QUORUM_FIGURES_LAG)
         elif not self._has_wait_queues:
             return {}
@@ -317,7 +316,7 @@ class Stage:
         for queue in self.node.list_queues(self.address.vhost):
             messages += self.queues.take(queue)
             self.queues.delete(queue)
-        aside = {name: [each for each in messages if each.queue == name] for name in self.row.aside}
+        aside = {name: [each for each in messages if each.queue == name] for name in self.spec.aside}
         self.aside = aside
         messages = [each for each in messages if each.queue not in aside]
         return Evidence(self.driver.confirmed, messages, self.target.objects(), self.target.read)
@@ -329,7 +328,7 @@ class Stage:
         for queue in wait_queues:
             # RabbitMQ's figure of a quorum queue is seconds old, but nobody holds a message of these: all are ready.
             counts[queue] = self.queues.count(queue)
-        ends = {RESPONSES_QUEUE, ERRORS_QUEUE, *self.row.aside}
+        ends = {RESPONSES_QUEUE, ERRORS_QUEUE, *self.spec.aside}
         return {queue: count for queue, count in counts.items() if count and queue not in ends}
 
 

@@ -22,7 +22,7 @@ def write(stage: Stage, folder: Path) -> None:
     for worker in stage.workers:
         worker.write_stacks()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{stage.row.name}-rabbitmq.log").open("a") as file:  # a row may stand still more than once
+    with (folder / f"{stage.spec.name}-rabbitmq.log").open("a") as file:  # a row may stand still more than once
         file.write(_broker(stage))
 
 

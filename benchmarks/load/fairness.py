@@ -16,8 +16,8 @@ from benchmarks.load.bystander import Bystander
 from benchmarks.load.traffic import Probes, publish_backlog, sent_queue
 from benchmarks.measure import usage
 from sandbox.address import BrokerAddress
-from tests.broker import Broker
-from tests.daemon import Daemon
+from sandbox.broker_view import Broker
+from testbench.daemon import Daemon
 
 BACKLOG, DOWN = "backlog.queue", "down.queue"
 HANDLERS = {

@@ -20,10 +20,10 @@ from benchmarks.load.fairness import worker_variables
 from benchmarks.load.traffic import publish_backlog, sent_queue, task
 from benchmarks.measure import MIB, usage
 from sandbox.address import BrokerAddress
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import Daemon
-from tests.harness import ERRORS
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS
 
 QUEUE = "memory.queue"
 CONCURRENCY = 4

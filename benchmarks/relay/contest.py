@@ -21,11 +21,12 @@ from pika.adapters.blocking_connection import BlockingChannel
 from benchmarks.measure import Usage, family_usage
 from benchmarks.relay.contestants import Contestant
 from benchmarks.relay.messages import task, task_id, task_ids
+from broker.connection import connection_parameters
+from broker.topology import Topology
 from core.events import EventStream
 from rabbitmq_publisher import RabbitMQPublisher
-from runtime.amqp import Topology, connection_parameters
 from sandbox.address import BrokerAddress
-from tests.harness import rabbitmq_settings
+from testbench.harness import rabbitmq_settings
 
 LOOK = 0.02  # seconds between two looks at the sent queues
 TIMEOUT = 300.0  # seconds for one turn

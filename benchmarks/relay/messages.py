@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from core.messages import OutgoingMessage
-from tests.harness import camunda_message
+from testbench.harness import camunda_message
 
 Envelope = Callable[[str, bytes, str], OutgoingMessage]
 

@@ -12,9 +12,9 @@ from benchmarks.create.backlog import SENT_QUEUE, fill
 from benchmarks.create.contest import DEFAULTS
 from benchmarks.measure import usage
 from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from tests.broker import Broker
-from tests.daemon import Daemon
+from testbench.daemon import Daemon
 
 OPEN_TASKS = 200  # that nobody finishes: they have warmed it up, and the tracker asks about them
 WARM_UP = 5.0  # seconds

@@ -15,7 +15,7 @@ from benchmarks.relay.contest import Shape, fill, running, sent_queue
 from benchmarks.relay.contestants import Contestant
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.rabbitmq import RabbitNode
-from tests.daemon import Daemon
+from testbench.daemon import Daemon
 
 TIMEOUT = 60.0
 PREFETCH = 100

@@ -16,8 +16,8 @@ from benchmarks.track.responses import Responses
 from benchmarks.track.stock import create_tasks, declare_queues, store
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.rabbitmq import RabbitNode
-from tests.daemon import Daemon
-from tests.harness import Bench
+from testbench.daemon import Daemon
+from testbench.harness import Bench
 
 OURS = "Task Creator"
 ORIGIN = "the origin's design"

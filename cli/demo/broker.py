@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from broker.connection import connection_parameters
+from broker.settings import RabbitMQSettings
 from cli.demo.texts import say
-from config import RabbitMQSettings
-from core.settings_errors import Mistake, SettingsError
+from config import load_settings
+from core.secrets import MASK
 from core.texts import Language, Text
-from runtime.amqp import connection_parameters
-from runtime.secrets import MASK
-from runtime.settings import load_settings
-from runtime.settings_names import secret_fields, variables_of
 from sandbox.camunda import CamundaSide
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_versions import VARIABLE, VersionError, chosen_version
+from settings.errors import Mistake, SettingsError
+from settings.names import secret_fields, variables_of
 
 _NAMES_OF_THE_CONTRACT = {"tasks_exchange", "alternate_exchange", "responses_exchange", "responses_queue", "queue_type"}
 

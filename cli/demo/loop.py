@@ -6,6 +6,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
+from broker.topology import wait_queue_name
 from cli.demo.account import Account, Evidence, Row, make_account
 from cli.demo.scenario import Outside, Sample, Scenario
 from cli.demo.texts import say
@@ -13,7 +14,6 @@ from cli.demo.view import Stages
 from cli.demo.worker import WorkerProcess
 from core.policy import WAIT_STEPS
 from core.texts import Language
-from runtime.amqp import wait_queue_name
 from sandbox.camunda import ERRORS_QUEUE, RESPONSES_QUEUE, CamundaSide
 
 PUBLISHING = 9.0  # seconds over which Camunda sends its messages

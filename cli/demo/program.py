@@ -18,6 +18,7 @@ from datetime import datetime
 from types import FrameType
 from typing import IO
 
+from broker.unreachable import explain
 from cli.demo.account import Account
 from cli.demo.broker import DemoBroker, ForeignQueuesError, open_broker, rabbitmq_variables
 from cli.demo.loop import TICK, ClosedLoop, wait_queues
@@ -27,13 +28,12 @@ from cli.demo.texts import say
 from cli.demo.view import DemoView
 from cli.demo.worker import SWEEP_INTERVAL, WorkerDiedError, WorkerProcess
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
-from core.settings_errors import SettingsError
 from core.texts import Language
-from runtime.unreachable import explain
 from sandbox.camunda import CamundaSide, CamundaSideError
 from sandbox.node_guard import GuardedFolder, GuardError
 from sandbox.rabbitmq_install import NoServerError
 from sandbox.rabbitmq_server import NodeError
+from settings.errors import SettingsError
 
 READY_TIMEOUT = 30.0
 TIMEOUT = 120.0  # seconds for the whole loop, more for many tasks

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runtime.http import Guard, unguarded
+from toolkit.http import Guard, unguarded
 
 BATCH_LIMIT = 50  # commands in one request
 

@@ -18,7 +18,7 @@ from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.lookup import PAGE, value_of
 from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutcomeError
-from runtime.watermark import Change, Mark
+from toolkit.watermark import Change, Mark
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from consumers.bitrix.rows import id_of, plain_id, rows_of
 from core import values
 from core.errors import OutcomeError, PermanentError, TransientError
 from core.texts import Text
-from runtime.http import Guard
+from toolkit.http import Guard
 
 _TITLE_LIMIT = 255  # characters
 _TRIES = 3  # of a message whose checklists cannot be added for the moment

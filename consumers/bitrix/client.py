@@ -35,7 +35,7 @@ from core.errors import (
     TransientError,
 )
 from core.texts import Text
-from runtime.http import Guard, HttpAnswer, unguarded
+from toolkit.http import Guard, HttpAnswer, unguarded
 
 _LONGEST_PAUSE = 60.0  # seconds between two tries after QUERY_LIMIT_EXCEEDED
 _PRECEDENCE = 0.001  # seconds in which the thread that gets the slot sends its request before this one reads its answer

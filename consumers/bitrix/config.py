@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from config import Pairs, PositiveCount, Seconds, Timezone, missing_files
 from consumers.bitrix.roles import RolesProblem, read_roles
-from core.settings_errors import FieldProblem, ValueProblem
-from core.settings_values import parse_numbers
 from core.texts import Text
-from runtime.http_settings import HttpSystemSettings, clear_text_notice
+from settings.base import Pairs, PositiveCount, Seconds, Timezone, missing_files
+from settings.errors import FieldProblem, ValueProblem
+from settings.values import parse_numbers
+from toolkit.http_settings import HttpSystemSettings, clear_text_notice
 
 
 class Rate(NamedTuple):
@@ -74,7 +73,7 @@ def _numbers(value: object) -> object:
 class BitrixSettings(HttpSystemSettings):
     """How to reach the portal and how tasks are made there. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="BITRIX_")
+    env_prefix = "BITRIX_"
 
     webhook_url: Annotated[SecretStr | None, AfterValidator(_webhook)] = None  # without a slash at the end
     default_responsible_id: PositiveCount = 1

@@ -27,7 +27,7 @@ from core.errors import AmbiguousError, LostError, OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims, again, being_created
+from toolkit.claims import KeyClaims, again, being_created
 
 LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
 

@@ -28,7 +28,7 @@ from core.errors import AmbiguousError, ConfigurationError, OutageError, Permane
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims, again, busy
+from toolkit.claims import KeyClaims, again, busy
 
 Item = Mapping[str, Any]
 

@@ -27,7 +27,7 @@ from core.errors import OutageError, OutcomeError, PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, Result, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims
+from toolkit.claims import KeyClaims
 
 CREATE_TASK = "bitrix_create_task"
 UPDATE_TASK = "bitrix_update_task"

@@ -17,7 +17,7 @@ from core.errors import OutcomeError
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Result
 from core.texts import Text
-from runtime.claims import KeyClaims, busy
+from toolkit.claims import KeyClaims, busy
 
 Outcome = Result | OutcomeError
 Settled = tuple[IncomingMessage, Outcome]

@@ -15,7 +15,7 @@ import yaml
 from consumers.bitrix.rows import plain_id
 from core.errors import ConfigurationError
 from core.texts import BilingualError, Text
-from runtime.changing_file import ChangingFile
+from settings.changing_file import ChangingFile
 
 VARIABLE = "BITRIX_ROLES_FILE"
 

@@ -19,7 +19,7 @@ from core.errors import OutageError, OutcomeError, PermanentError, TransientErro
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
-from runtime.unseen import UnseenTasks
+from toolkit.missing_tasks import UnseenTasks
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,11 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from config import Pairs, Seconds
-from core.settings_errors import FieldProblem, ValueProblem
 from core.texts import Text
-from runtime.http_settings import HttpSystemSettings, clear_text_notice
+from settings.base import Pairs, Seconds
+from settings.errors import FieldProblem, ValueProblem
+from toolkit.http_settings import HttpSystemSettings, clear_text_notice
 
 _ADDRESS = re.compile(r"https?://[^\s#@/?]+[^\s#]*", re.IGNORECASE)
 _QUEUE = re.compile(r"(?!amq\.)[\w.:-]{1,200}")
@@ -50,7 +49,7 @@ def _routes(rules: Mapping[str, str]) -> Mapping[str, str]:
 class DefaultSettings(HttpSystemSettings):
     """What becomes of messages of `default.queue`. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="DEFAULT_QUEUE_")
+    env_prefix = "DEFAULT_QUEUE_"
 
     routes: Annotated[Mapping[str, str], Pairs, AfterValidator(_routes)] = Field(default_factory=dict)
     webhook_url: Annotated[SecretStr | None, AfterValidator(_webhook)] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.done_tracker import DoneTracker
+from toolkit.done_tracker import DoneTracker
 
 
 class DefaultTracker(DoneTracker):

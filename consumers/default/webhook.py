@@ -26,10 +26,10 @@ from core.errors import (
 from core.messages import CamundaTask
 from core.results import with_warnings
 from core.texts import Text
-from runtime.http import Guard, HttpAnswer
-from runtime.http_outcomes import COMMON, Rule
-from runtime.json_answers import read_answer, result_of
-from runtime.json_client import Json, JsonClient
+from toolkit.http import Guard, HttpAnswer
+from toolkit.http_outcomes import COMMON, Rule
+from toolkit.json_answers import read_answer, result_of
+from toolkit.json_client import Json, JsonClient
 
 _NAME = Text("The webhook", "Вебхук")
 _MOST_BODY = 1024 * 1024  # bytes; the result travels in messages

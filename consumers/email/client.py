@@ -14,9 +14,9 @@ from consumers.email.config import EmailSettings
 from consumers.email.errors import RecipientDeferredError, RecipientRefusedError, Reply, Stage, outcome_of
 from consumers.email.own_name import own_name
 from consumers.email.wire import BadAnswerError, Smtp, SmtpSsl
+from core import certificates
 from core.errors import ConfigurationError, NotConfiguredError, OutageError, StoppingError
 from core.texts import Text
-from runtime import certificates
 
 _GOODBYE = 5.0  # seconds for the answer to QUIT, which changes nothing
 

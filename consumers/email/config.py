@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from config import EnvironmentSettings, PositiveCount, Seconds, Shared, StateDir, missing_files
 from consumers.email.addresses import NAME_LIMIT, BadAddressError, domain_of, parse_address
 from consumers.email.own_name import is_name
 from core import values
-from core.settings_errors import FieldProblem, ValueProblem
-from core.settings_values import LOOPBACK_HOSTS, parse_endpoints
 from core.texts import Text
+from settings.base import EnvironmentSettings, PositiveCount, Seconds, Shared, StateDir, missing_files
+from settings.errors import FieldProblem, ValueProblem
+from settings.values import LOOPBACK_HOSTS, parse_endpoints
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -89,7 +88,7 @@ def _domains(value: object) -> object:
 class EmailSettings(EnvironmentSettings):
     """How mail is sent and what a message may hold. Times are in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="EMAIL_")
+    env_prefix = "EMAIL_"
 
     tls: Literal["starttls", "tls", "none"] = "starttls"
     smtp_host: Annotated[str | None, AfterValidator(_host)] = None

@@ -20,7 +20,7 @@ from core.errors import (
 )
 from core.messages import IncomingMessage
 from core.texts import Text
-from runtime.send_journal import Send, SendJournal
+from toolkit.send_journal import Send, SendJournal
 
 Earlier = Mapping[str, Send]  # by part
 

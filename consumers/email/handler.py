@@ -24,9 +24,9 @@ from core.errors import (
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, Result, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims, again, busy
-from runtime.send_journal import SendJournal
-from runtime.send_journal import busy as being_sent
+from toolkit.claims import KeyClaims, again, busy
+from toolkit.send_journal import SendJournal
+from toolkit.send_journal import busy as being_sent
 
 REJECTED = "EMAIL_REJECTED"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runtime.resolving import is_address
+from settings.values import is_address
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")

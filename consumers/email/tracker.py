@@ -6,7 +6,7 @@ import threading
 
 from consumers.email.config import EmailSettings
 from core.errors import NotConfiguredError
-from runtime.done_tracker import DoneTracker
+from toolkit.done_tracker import DoneTracker
 
 
 class EmailTracker(DoneTracker):

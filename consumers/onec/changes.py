@@ -13,7 +13,7 @@ from base_tracker import ChangedTask, Changes
 from consumers.onec.client import Json, OneCClient, count_of, rows_of
 from consumers.onec.completion import Completion
 from consumers.onec.literals import ObjectRef, as_guid, moment
-from runtime.watermark import Change, Mark
+from toolkit.watermark import Change, Mark
 
 OVERLAP = timedelta(hours=1)  # the application writes the date before the transaction ends, and summer time goes back
 MOST_ROWS = 2000  # with more, a full sweep costs little more

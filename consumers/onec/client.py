@@ -23,8 +23,8 @@ from consumers.onec.literals import entity_path, query_string
 from core import values
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
 from core.texts import Text
-from runtime.http import Guard, HttpAnswer, HttpClient, unguarded
-from runtime.json_answers import read_answer
+from toolkit.http import Guard, HttpAnswer, HttpClient, unguarded
+from toolkit.json_answers import read_answer
 
 Json = dict[str, Any]
 

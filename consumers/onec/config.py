@@ -8,14 +8,13 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from config import PositiveCount, Seconds, Timezone, missing_files
 from consumers.onec.mapping import OneCMapping
 from consumers.onec.mapping_file import SHIPPED, MappingProblem, read_mapping
-from core.settings_errors import FieldProblem, ValueProblem
 from core.texts import Text
-from runtime.http_settings import HttpSystemSettings, base_address, clear_text_notice
+from settings.base import PositiveCount, Seconds, Timezone, missing_files
+from settings.errors import FieldProblem, ValueProblem
+from toolkit.http_settings import HttpSystemSettings, base_address, clear_text_notice
 
 
 def _address(value: str | None) -> str | None:
@@ -39,7 +38,7 @@ def _namespace(value: str) -> str:
 class OneCSettings(HttpSystemSettings):
     """How to reach one infobase and how its objects are made. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="ONEC_")
+    env_prefix = "ONEC_"
 
     url: Annotated[str | None, AfterValidator(_address)] = None  # without a slash at the end
     username: str = ""

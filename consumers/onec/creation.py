@@ -18,7 +18,7 @@ from consumers.onec.mapping import STATES
 from consumers.onec.tables import Body
 from core.errors import AmbiguousError, ConfigurationError, OutcomeError, PermanentError, TransientError
 from core.texts import Text
-from runtime.http import Guard
+from toolkit.http import Guard
 
 _CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
 

@@ -23,8 +23,8 @@ from xml.etree import ElementTree
 from core import values
 from core.errors import ConfigurationError, OutageError, OutcomeError, PermanentError, TransientError
 from core.texts import Text
-from runtime.http import HttpAnswer
-from runtime.http_outcomes import PROXY_LOGIN, Rule, refusal, refused, rule_of
+from toolkit.http import HttpAnswer
+from toolkit.http_outcomes import PROXY_LOGIN, Rule, refusal, refused, rule_of
 
 NAME = Text("1C", "1С")
 TEXT_LIMIT = 500  # characters of 1C's own text: the innermost description, never a stack

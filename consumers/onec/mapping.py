@@ -19,8 +19,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from consumers.onec.kinds import EXAMPLES, entity_of, full_kind
 from consumers.onec.literals import is_entity_name
-from core.settings_errors import ValueProblem
 from core.texts import Text
+from settings.errors import ValueProblem
 
 Kind = Literal["document", "catalog", "task", "business_process"]
 When = Literal["created", "executed", "completed", "posted", "status"]

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from consumers.onec.mapping import OneCMapping
 from core.texts import BilingualError, Text
-from runtime.settings_texts import explain
+from settings.texts import explain
 
 SHIPPED = Path(__file__).parent / "mapping.toml"
 

@@ -17,8 +17,8 @@ from core.errors import AmbiguousError, BusinessError, OutcomeError, PartialOuta
 from core.messages import CamundaTask
 from core.results import Done, with_warnings
 from core.texts import Text
-from runtime.http import Guard
-from runtime.json_answers import read_answer, result_of
+from toolkit.http import Guard
+from toolkit.json_answers import read_answer, result_of
 
 _PATIENCE = 30.0  # seconds, where the service tells no Retry-After
 _NOT_THE_SERVICES_OWN = frozenset({401, 407, 408, 425, 429})

@@ -27,7 +27,7 @@ from core.errors import ConfigurationError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
-from runtime.unseen import UnseenTasks
+from toolkit.missing_tasks import UnseenTasks
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from base_tracker import Changes
 from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.reading import number_of, page_of, text_of
-from runtime.json_client import Json
-from runtime.watermark import Change, Mark
+from toolkit.json_client import Json
+from toolkit.watermark import Change, Mark
 
 OVERLAP = timedelta(seconds=300)
 MOST_ROWS = 2000  # with more, a full sweep costs little more

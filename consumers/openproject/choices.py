@@ -9,7 +9,7 @@ from typing import Any
 from consumers.openproject.reading import href_of, linked_number, number_of, text_of
 from core import values
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 _TEXTS = ("name", "value", "label", "identifier", "login", "email", "short")
 _SHOWN = 20

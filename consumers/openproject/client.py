@@ -21,8 +21,8 @@ from consumers.openproject.errors import outcome_of
 from consumers.openproject.reading import Page, page_of
 from core.errors import NotConfiguredError, OutageError, OutcomeError
 from core.texts import Text
-from runtime.http import Guard, HttpAnswer
-from runtime.json_client import Json, JsonClient
+from toolkit.http import Guard, HttpAnswer
+from toolkit.json_client import Json, JsonClient
 
 _ROOT = "/api/v3/"
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from config import Pairs, Seconds, Timezone
-from core.settings_errors import FieldProblem
 from core.texts import Text
-from runtime.http_settings import HttpSystemSettings, base_address, clear_text_notice
+from settings.base import Pairs, Seconds, Timezone
+from settings.errors import FieldProblem
+from toolkit.http_settings import HttpSystemSettings, base_address, clear_text_notice
 
 
 def _address(value: str | None) -> str | None:
@@ -25,7 +24,7 @@ def _address(value: str | None) -> str | None:
 class OpenProjectSettings(HttpSystemSettings):
     """How to reach OpenProject and how work packages are made there. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="OPENPROJECT_")
+    env_prefix = "OPENPROJECT_"
 
     url: Annotated[str | None, AfterValidator(_address)] = None  # without a slash at the end
     token: SecretStr | None = None

@@ -16,7 +16,7 @@ from core import values
 from core.errors import PermanentError
 from core.inputs import Inputs
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 _PREFIX = "cf_"
 _NAME = re.compile(r"customfield[0-9]+")

@@ -18,7 +18,7 @@ from core.errors import (
     TransientError,
 )
 from core.texts import Text
-from runtime.http_outcomes import Rule, refusal, refused, rule_of
+from toolkit.http_outcomes import Rule, refusal, refused, rule_of
 
 RIGHT_WAIT = 300.0  # seconds until a message whose right is missing is tried again
 _MISTAKE = Text("a mistake of this program: please report it", "это ошибка программы: сообщите о ней разработчикам")

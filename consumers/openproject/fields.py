@@ -29,7 +29,7 @@ from core.errors import PartialOutageError, PermanentError, TransientError
 from core.inputs import Inputs, activity_name
 from core.messages import CamundaTask
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 _SUBJECT_LIMIT = 255  # characters
 _MOST_HOURS = 1_000_000

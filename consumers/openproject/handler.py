@@ -30,9 +30,9 @@ from core.inputs import Inputs
 from core.messages import IncomingMessage
 from core.results import Accepted, Done, Result, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims, again, being_created, busy
-from runtime.http import Guard
-from runtime.json_client import Json
+from toolkit.claims import KeyClaims, again, being_created, busy
+from toolkit.http import Guard
+from toolkit.json_client import Json
 
 _CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
 

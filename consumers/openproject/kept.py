@@ -14,7 +14,7 @@ from typing import Any
 from consumers.openproject.reading import href_of
 from core import values
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 

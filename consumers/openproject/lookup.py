@@ -13,7 +13,7 @@ from consumers.openproject.errors import InvalidQueryError
 from consumers.openproject.reading import number_of
 from core.errors import ConfigurationError, OutcomeError, TransientError
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 KEYS_AT_ONCE = 50  # 36 characters each, and the address must stay below 8 KB
 

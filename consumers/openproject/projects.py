@@ -20,7 +20,7 @@ from core.inputs import Inputs, activity_name
 from core.messages import IncomingMessage
 from core.results import Done, with_warnings
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 # app/models/projects/identifier.rb of opf/openproject: which of the two holds is a setting of the server since 17.5.
 _IDENTIFIER = re.compile(r"(?![0-9]+$)[a-z0-9_-]{1,100}|[A-Z][A-Z0-9_]{0,9}")

@@ -14,7 +14,7 @@ from typing import Any
 from core import values
 from core.errors import OutageError
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 # Site-relative, below whatever path the site is mounted at; an id may be a word (users/me, project_statuses/on_track).
 _ADDRESS = re.compile(r"/api/v3/(?P<kind>[a-z_]+)/(?P<id>[^/?#]+)$")

@@ -19,7 +19,7 @@ from consumers.openproject.reading import embedded, text_of
 from consumers.openproject.remembered import Remembered
 from core.errors import OutageError, PermanentError
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 _LINKED = {"CustomOption", "User", "Version", "CustomField::Hierarchy::Item"}
 

@@ -21,8 +21,8 @@ from core.errors import OutageError, PermanentError
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
-from runtime.json_client import Json
-from runtime.unseen import UnseenTasks
+from toolkit.json_client import Json
+from toolkit.missing_tasks import UnseenTasks
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from consumers.openproject.client import OpenProjectClient
 from consumers.openproject.reading import linked_number, number_of
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 _COPIED = (
     "displayId",

@@ -20,7 +20,7 @@ from consumers.openproject.reading import number_of, text_of
 from core import values
 from core.errors import PermanentError, TransientError
 from core.texts import Text
-from runtime.json_client import Json
+from toolkit.json_client import Json
 
 # It begins with a letter: an old server would read the work package 2026 in `2026-11`.
 _DISPLAY_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*-[0-9]+")

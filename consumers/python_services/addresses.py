@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from core import values
 from core.errors import PermanentError
-from core.settings_errors import ValueProblem
 from core.texts import Text
+from settings.errors import ValueProblem
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 _PORTS = {"http": 80, "https": 443}

@@ -39,9 +39,9 @@ from core.errors import (
 )
 from core.messages import IncomingMessage
 from core.results import Done, Result
+from core.secrets import Secrets
 from core.texts import Text
-from runtime.secrets import Secrets
-from runtime.send_journal import SendJournal, busy
+from toolkit.send_journal import SendJournal, busy
 
 log = logging.getLogger(__name__)
 

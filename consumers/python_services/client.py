@@ -17,10 +17,10 @@ from consumers.python_services.registry import Auth, HttpSpec
 from core import values
 from core.errors import AmbiguousError, OutageError, PermanentError
 from core.messages import CamundaTask
+from core.secrets import Secrets
 from core.texts import Text
-from runtime.http import Guard, HttpAnswer, HttpClient
-from runtime.secret_files import watch
-from runtime.secrets import Secrets
+from settings.secret_files import watch
+from toolkit.http import Guard, HttpAnswer, HttpClient
 
 BODY_LIMIT = 1024 * 1024  # bytes
 

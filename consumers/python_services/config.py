@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from config import EnvironmentSettings, NamedSecrets, PositiveCount, Seconds, StateDir
 from consumers.python_services.processes import callable_problem
 from consumers.python_services.registry import HttpSpec, PythonSpec, Registry
 from consumers.python_services.registry_file import Problem, UnreadableError, named_variables, read_registry
 from core.errors import NotConfiguredError
-from core.settings_errors import FieldProblem
 from core.texts import Text
-from runtime.http_settings import clear_text_notice
+from settings.base import EnvironmentSettings, NamedSecrets, PositiveCount, Seconds, StateDir
+from settings.errors import FieldProblem
+from toolkit.http_settings import clear_text_notice
 
 
 def _variables(given: Mapping[str, str]) -> Iterator[str]:
@@ -33,7 +32,7 @@ def _accepts(given: Mapping[str, str], secrets: Mapping[str, str]) -> bool:
 class ServicesSettings(EnvironmentSettings):
     """Which services there are, and how patient the worker is with them. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="SERVICES_")
+    env_prefix = "SERVICES_"
 
     file: Path | None = None
     secrets: Annotated[Mapping[str, SecretStr], NamedSecrets(_variables, _accepts)] = Field(default_factory=dict)

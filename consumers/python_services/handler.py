@@ -15,11 +15,11 @@ from consumers.python_services.registry import HttpSpec, Spec
 from core.errors import PermanentError, StoppingError
 from core.messages import IncomingMessage
 from core.results import Result
+from core.secrets import Secrets
 from core.texts import Text
-from runtime.claims import KeyClaims, busy
-from runtime.secret_files import watch
-from runtime.secrets import Secrets
-from runtime.send_journal import SendJournal
+from settings.secret_files import watch
+from toolkit.claims import KeyClaims, busy
+from toolkit.send_journal import SendJournal
 
 MOST_THREADS = 64
 _CLAIMED_WAIT = 5.0  # seconds until a second message of a task that is in work is looked at again

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from consumers.python_services.outcomes import is_certain_failure, is_doubtful_failure
 from core.errors import BusyError, ConfigurationError, LostError, OutcomeError, PartialOutageError
+from core.lone_failures import Suspects, met_alone
 from core.texts import Text
-from runtime.suspects import Suspects, met_alone
 
 log = logging.getLogger(__name__)
 

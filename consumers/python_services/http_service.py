@@ -20,8 +20,8 @@ from core.inputs import Inputs
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Accepted, Done, Result, with_warnings
 from core.texts import Text
-from runtime.http import HttpAnswer
-from runtime.json_answers import read_answer, result_of
+from toolkit.http import HttpAnswer
+from toolkit.json_answers import read_answer, result_of
 
 
 class HttpService:

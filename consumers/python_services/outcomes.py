@@ -25,9 +25,9 @@ from core.errors import (
     TransientError,
 )
 from core.texts import Text
-from runtime.http import HttpAnswer
-from runtime.http_outcomes import COMMON, TEXT_LIMIT, Rule, refusal, rule_of
-from runtime.json_answers import read_answer
+from toolkit.http import HttpAnswer
+from toolkit.http_outcomes import COMMON, TEXT_LIMIT, Rule, refusal, rule_of
+from toolkit.json_answers import read_answer
 
 CODE_LIMIT = 200  # characters
 

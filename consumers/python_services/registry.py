@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from config import PositiveCount, Seconds
 from consumers.python_services.addresses import checked_host, checked_template
-from core.settings_errors import ValueProblem
 from core.texts import Text
+from settings.base import PositiveCount, Seconds
+from settings.errors import ValueProblem
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")

@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 
 from consumers.python_services.registry import KINDS, HttpSpec, Registry, Spec
 from core.texts import Text
-from runtime.changing_file import unreadable
-from runtime.settings_texts import explain
+from settings.changing_file import unreadable
+from settings.texts import explain
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DOCUMENT = Text("docs/python-services.md shows every key", "все ключи показаны в docs/python-services.ru.md")

@@ -22,8 +22,8 @@ from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeE
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import BilingualError, Text
-from runtime.http import HttpAnswer
-from runtime.json_answers import read_answer, result_of
+from toolkit.http import HttpAnswer
+from toolkit.json_answers import read_answer, result_of
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from consumers.telegram.config import TelegramSettings
 from consumers.telegram.errors import FloodError, outcome_of
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
 from core.texts import Text
-from runtime.http import Guard, HttpAnswer, unguarded
+from toolkit.http import Guard, HttpAnswer, unguarded
 
 Json = dict[str, Any]
 

@@ -9,14 +9,13 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from config import PositiveCount, StateDir
 from consumers.telegram.chats import chats_of
-from core.settings_errors import ValueProblem
 from core.texts import Text
 from core.values import BadValueError
-from runtime.http_settings import HttpSystemSettings, base_address, clear_text_notice
+from settings.base import PositiveCount, StateDir
+from settings.errors import ValueProblem
+from toolkit.http_settings import HttpSystemSettings, base_address, clear_text_notice
 
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 
@@ -80,7 +79,7 @@ def _proxy(value: SecretStr | None) -> SecretStr | None:
 class TelegramSettings(HttpSystemSettings):
     """How to reach the Bot API and how messages are sent. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="TELEGRAM_")
+    env_prefix = "TELEGRAM_"
 
     bot_token: Annotated[SecretStr | None, AfterValidator(_token)] = None
     chat_id: Annotated[str | None, AfterValidator(_chats)] = None  # several are separated by commas

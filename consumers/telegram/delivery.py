@@ -1,7 +1,7 @@
 """One message to all its chats, each part at most once as far as that can be known.
 
 Telegram recognises no repetition. So the intention is on disk before each part is sent and the result after it
-(runtime.send_journal): a message that comes again sends only what is missing. What stands there as being sent may have
+(toolkit.send_journal): a message that comes again sends only what is missing. What stands there as being sent may have
 arrived; whether it is sent once more is the operator's choice (TELEGRAM_ON_AMBIGUOUS).
 """
 
@@ -19,7 +19,7 @@ from consumers.telegram.sender import Sender, Sent
 from core.errors import AmbiguousError, BusyError, OutcomeError, PartialOutageError, PermanentError, StoppingError
 from core.messages import IncomingMessage
 from core.texts import Text
-from runtime.send_journal import Send, SendJournal, busy
+from toolkit.send_journal import Send, SendJournal, busy
 
 log = logging.getLogger(__name__)
 

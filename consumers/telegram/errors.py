@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import ConfigurationError, OutageError, OutcomeError, PartialOutageError, PermanentError
 from core.texts import Text
-from runtime.http_outcomes import TEXT_LIMIT, Rule, refusal, refused
+from toolkit.http_outcomes import TEXT_LIMIT, Rule, refusal, refused
 
 UNREACHABLE = "TELEGRAM_UNREACHABLE"
 _LEAST_WAIT = 1.0  # seconds; who is told none must not ask again and again

@@ -18,8 +18,8 @@ from core.errors import BusinessError, OutcomeError, PartialOutageError, Permane
 from core.messages import IncomingMessage
 from core.results import Done, Result, with_warnings
 from core.texts import Text
-from runtime.claims import KeyClaims, busy
-from runtime.send_journal import SendJournal
+from toolkit.claims import KeyClaims, busy
+from toolkit.send_journal import SendJournal
 
 _CLAIM_WAIT = 10.0  # seconds until a second message of the same task is looked at again
 

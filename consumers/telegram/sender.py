@@ -16,7 +16,7 @@ from consumers.telegram.limiter import Limiter
 from consumers.telegram.markup import Rich, Run, is_styled, plain, render
 from core.errors import StoppingError
 from core.texts import Text
-from runtime.http import Guard, unguarded
+from toolkit.http import Guard, unguarded
 
 log = logging.getLogger(__name__)
 

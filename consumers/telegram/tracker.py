@@ -6,7 +6,7 @@ import threading
 
 from consumers.telegram.config import TelegramSettings
 from core.errors import NotConfiguredError
-from runtime.done_tracker import DoneTracker
+from toolkit.done_tracker import DoneTracker
 
 
 class TelegramTracker(DoneTracker):

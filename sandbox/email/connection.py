@@ -6,18 +6,15 @@ import re
 import secrets
 import socketserver
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from sandbox.email.dialects import Refusal
+from sandbox.email.dialects import Dialect, Refusal
 from sandbox.email.faults import RawReplyError, ReplyError
 from sandbox.email.mail import Mail
 from sandbox.faults import Injection
 from sandbox.http_front import ConnectionDroppedError, reset
-
-if TYPE_CHECKING:
-    from sandbox.email.server import EmailSandbox
 
 LINE_LIMIT = 4096  # bytes of a command; RFC 5321 asks for 512
 SIZE_LIMIT = 30 * 1024 * 1024  # bytes of a mail
@@ -28,6 +25,20 @@ _SLOW = 1.0  # seconds
 
 class HungUpError(Exception):
     """We have said our last word on this connection."""
+
+
+class MailServer(Protocol):
+    """What a connection asks of the server that it belongs to."""
+
+    dialect: Dialect
+    refusals: tuple[Refusal, ...]
+    recipients: Collection[str] | None
+
+    def count_connection(self) -> None: ...
+
+    def draw(self, call: str, sender: str | None, recipients: Sequence[str]) -> list[Injection]: ...
+
+    def keep(self, mail: Mail, *, at_once: bool = True) -> None: ...
 
 
 class Connection(socketserver.StreamRequestHandler):
@@ -44,8 +55,8 @@ class Connection(socketserver.StreamRequestHandler):
             reset(self.connection)
 
     @property
-    def _sandbox(self) -> EmailSandbox:
-        sandbox: EmailSandbox = self.server.sandbox  # type: ignore[attr-defined]
+    def _sandbox(self) -> MailServer:
+        sandbox: MailServer = self.server.sandbox  # type: ignore[attr-defined]
         return sandbox
 
     def _serve(self) -> None:

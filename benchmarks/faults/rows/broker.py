@@ -217,7 +217,7 @@ def refuse_often(stage: Stage) -> None:
 def refuse_creations(stage: Stage, share: float) -> None:
     """The system refuses that share of the creations from now on."""
     create, match = stage.target.create.name, stage.target.create.match
-    if stage.row.system == "bitrix24":
+    if stage.spec.system == "bitrix24":
         create, match = "tasks.task.add", None  # each of a batch for itself
     stage.target.server.inject(stage.target.failure(), create, count=None, probability=share, match=match)
 

@@ -76,7 +76,7 @@ def partition(seconds: float, stage: Stage, chance: random.Random) -> None:
     _let_the_first_work(stage, chance)
     stage.proxy.stall()
     stage.doubt()
-    stage.feed(stage.row.tasks // 8, 1.0)
+    stage.feed(stage.spec.tasks // 8, 1.0)
     stage.pause(seconds)
     stage.proxy.refuse()
     stage.proxy.cut()
@@ -88,7 +88,7 @@ def freeze(seconds: float, stage: Stage, chance: random.Random) -> None:
     _let_the_first_work(stage, chance)
     stage.worker.suspend()
     stage.doubt()
-    stage.feed(stage.row.tasks // 8, 1.0)
+    stage.feed(stage.spec.tasks // 8, 1.0)
     stage.pause(seconds)
     stage.worker.resume()
 
@@ -97,7 +97,7 @@ def _let_the_first_work(stage: Stage, chance: random.Random) -> None:
     """The second worker leaves and comes back: whatever it had is the first one's now, which is busy with it."""
     stage.workers[1].terminate()
     before = stage.target.created
-    stage.feed(stage.row.tasks // 4, 0.5)
-    if not stage.wait_for(lambda: stage.target.created > before, PATIENCE + 2 * stage.row.latency):
+    stage.feed(stage.spec.tasks // 4, 0.5)
+    if not stage.wait_for(lambda: stage.target.created > before, PATIENCE + 2 * stage.spec.latency):
         raise TimeoutError("the first worker creates nothing")
     stage.pause(chance.uniform(0, 0.5))

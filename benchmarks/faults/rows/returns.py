@@ -142,7 +142,7 @@ def create_slowly(stage: Stage, _chance: random.Random) -> None:
 
 def was_told_of_the_lost_delivery(stage: Stage) -> Sequence[str]:
     lost = no_connection_was_lost(stage)
-    is_classic_on_4_3 = not stage.row.quorum and stage.node.version.startswith("4.3")
+    is_classic_on_4_3 = not stage.spec.quorum and stage.node.version.startswith("4.3")
     if is_classic_on_4_3 or _LOST in stage.worker.output():  # measured: 4.3 times no message of a classic queue
         return lost
     return [*lost, "the log does not say that RabbitMQ has taken a message back"]

@@ -165,13 +165,13 @@ def die_at_point(stage: Stage, _chance: random.Random) -> None:
         if stage.worker.wait_for_deaths(stage.round, 1.5):
             stage.worker.wait_for_start(2 * stage.round + 1)
             return
-    raise TimeoutError(f"the worker did not come to {stage.row.kill_at}")
+    raise TimeoutError(f"the worker did not come to {stage.spec.kill_at}")
 
 
 def slow_creation(stage: Stage) -> None:
     # The portal goes on with what the dead worker has sent: its answer comes when the next one works already.
     create = stage.target.create
-    call = "tasks.task.add" if stage.row.system == "bitrix24" else create.name
+    call = "tasks.task.add" if stage.spec.system == "bitrix24" else create.name
     stage.target.server.inject(faults.delay(3), call, count=None, probability=0.02)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems.base import Target
 from benchmarks.faults.systems.bitrix import Bitrix
 from benchmarks.faults.systems.messages import Email, Telegram
@@ -18,5 +18,5 @@ SYSTEMS: Mapping[str, type[Target]] = {
 }
 
 
-def make_target(row: Row, folder: Path) -> Target:
-    return SYSTEMS[row.system](row, folder)
+def make_target(spec: StageSpec, folder: Path) -> Target:
+    return SYSTEMS[spec.system](spec, folder)

@@ -16,7 +16,7 @@ from benchmarks.faults.account import PortalTask, Published
 from sandbox.faults import Fault, Injection
 
 if TYPE_CHECKING:
-    from benchmarks.faults.row import Row
+    from benchmarks.faults.stage_spec import StageSpec
 
 Params = Mapping[str, Any]
 # What a system's interface lets one Camunda task become, at the worst; the words of the tables.
@@ -71,9 +71,9 @@ class Target(ABC):
 
     server: Server
 
-    def __init__(self, row: Row, folder: Path) -> None:
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
         """`folder` is there for files of the system's own."""
-        self.row = row
+        self.spec = spec
         self.folder = folder
 
     def __enter__(self) -> None:

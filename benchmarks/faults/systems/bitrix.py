@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.faults.account import PortalTask, Published, read_bitrix_answer
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems.base import Call, Params, Target
 from benchmarks.faults.tasks import INPUT_QUEUE, SENT_QUEUE, task
 from sandbox.bitrix24 import BitrixSandbox, faults
@@ -52,14 +52,14 @@ class Bitrix(Target):
     look_up = Call("tasks.task.list", is_look_up)
     status = Call("tasks.task.get")
 
-    def __init__(self, row: Row, folder: Path) -> None:
-        super().__init__(row, folder)
-        self.server: BitrixSandbox = BitrixSandbox(latency=row.latency, **row.portal)
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
+        super().__init__(spec, folder)
+        self.server: BitrixSandbox = BitrixSandbox(latency=spec.latency, **spec.portal)
 
     def variables(self) -> dict[str, str]:
         return {
             "BITRIX_WEBHOOK_URL": self.server.webhook_url,
-            "BITRIX_CA_FILE": str(self.server.ca_file) if self.row.portal.get("tls") else "",
+            "BITRIX_CA_FILE": str(self.server.ca_file) if self.spec.portal.get("tls") else "",
         }
 
     @staticmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.faults.account import PortalTask, Published
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems.base import Call, Target
 from benchmarks.faults.tasks import key_of, message
 from sandbox.email import EmailSandbox
@@ -36,9 +36,9 @@ class Email(Target):
     slow: ClassVar[Mapping[str, str]] = {"EMAIL_COMMAND_TIMEOUT": "6.5", "EMAIL_DATA_TIMEOUT": "60"}
     create = Call("content")
 
-    def __init__(self, row: Row, folder: Path) -> None:
-        super().__init__(row, folder)
-        self.server: EmailSandbox = EmailSandbox(latency=row.latency, **row.portal)
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
+        super().__init__(spec, folder)
+        self.server: EmailSandbox = EmailSandbox(latency=spec.latency, **spec.portal)
 
     def variables(self) -> dict[str, str]:
         return {
@@ -97,9 +97,9 @@ class Telegram(Target):
     slow: ClassVar[Mapping[str, str]] = {"TELEGRAM_REQUEST_TIMEOUT": "6.5"}
     create = Call("sendMessage")
 
-    def __init__(self, row: Row, folder: Path) -> None:
-        super().__init__(row, folder)
-        self.server: TelegramSandbox = TelegramSandbox(latency=row.latency, **row.portal)
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
+        super().__init__(spec, folder)
+        self.server: TelegramSandbox = TelegramSandbox(latency=spec.latency, **spec.portal)
 
     def variables(self) -> dict[str, str]:
         return {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.faults.account import PortalTask, Published
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems.base import Call, Target
 from benchmarks.faults.tasks import key_of, message
 from sandbox.faults import Fault
@@ -32,9 +32,9 @@ class OneC(Target):
     look_up = Call(f"get {_ENTITY}(*")
     status = Call(f"get {_ENTITY}")
 
-    def __init__(self, row: Row, folder: Path) -> None:
-        super().__init__(row, folder)
-        self.server: OneCSandbox = OneCSandbox(latency=row.latency, **row.portal)
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
+        super().__init__(spec, folder)
+        self.server: OneCSandbox = OneCSandbox(latency=spec.latency, **spec.portal)
 
     def variables(self) -> dict[str, str]:
         return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.faults.account import PortalTask, Published, read_bitrix_answer
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems.base import Call, Target
 from benchmarks.faults.tasks import key_of, message
 from sandbox.faults import Fault
@@ -37,9 +37,9 @@ class OpenProject(Target):
     look_up = Call("get projects/*/work_packages")
     status = Call("get work_packages")
 
-    def __init__(self, row: Row, folder: Path) -> None:
-        super().__init__(row, folder)
-        self.server: OpenProjectSandbox = OpenProjectSandbox(latency=row.latency, **row.portal)
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
+        super().__init__(spec, folder)
+        self.server: OpenProjectSandbox = OpenProjectSandbox(latency=spec.latency, **spec.portal)
 
     def variables(self) -> dict[str, str]:
         return {

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from benchmarks.faults.account import PortalTask, Published
 from benchmarks.faults.executed import FILE_VARIABLE, SECONDS_VARIABLE, executed
-from benchmarks.faults.row import Row
+from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems.base import Call, Promise, Target
 from benchmarks.faults.tasks import key_of, message
 from sandbox.faults import Fault
@@ -50,11 +50,11 @@ class _Http(Target):
     promise: ClassVar[Promise] = "once by key"
     create = Call("post *")
 
-    def __init__(self, row: Row, folder: Path) -> None:
-        super().__init__(row, folder)
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
+        super().__init__(spec, folder)
         self._is_revoked = False
-        arguments = {"authorized": self._is_authorized, **row.portal}
-        self.server: ServicesSandbox = ServicesSandbox(work=row.latency, **arguments)
+        arguments = {"authorized": self._is_authorized, **spec.portal}
+        self.server: ServicesSandbox = ServicesSandbox(work=spec.latency, **arguments)
 
     @property
     def created(self) -> int:
@@ -95,7 +95,7 @@ class Services(_Http):
 
     def variables(self) -> dict[str, str]:
         registry = self.folder / "services.toml"
-        patience = 1 if self.row.impatient else 65
+        patience = 1 if self.spec.impatient else 65
         registry.write_text(_REGISTRY.format(base=self.server.base_url, patience=patience), encoding="utf-8")
         return {"SERVICES_FILE": str(registry)}
 
@@ -171,7 +171,7 @@ class Functions(_Http):
         return {
             "SERVICES_FILE": str(registry),
             FILE_VARIABLE: str(self._file),
-            SECONDS_VARIABLE: str(self.row.latency),
+            SECONDS_VARIABLE: str(self.spec.latency),
         }
 
     @staticmethod

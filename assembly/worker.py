@@ -1,0 +1,292 @@
+"""Builds the worker from its settings: one place where every object is made and connected."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from assembly.alerting import make_alerting
+from assembly.queue_remarks import log_remarks
+from base_handler import BaseMessageHandler
+from broker.connection import connection_parameters
+from broker.nodes import LastGood, Nodes
+from broker.resolving import Resolver
+from broker.topology import Topology
+from broker.undeliverable import Undeliverable
+from config import Settings
+from core.errors import NotConfiguredError, OutcomeError, StoppingError
+from core.events import EventStream
+from core.policy import RetryPolicy, lease_for
+from core.stats import Statistics
+from core.texts import Text
+from message_processor import MessageProcessor
+from processing.crash_journal import StartJournal
+from processing.settlement import ProcessingSettings, Route
+from rabbitmq_consumer import RabbitMQConsumer
+from rabbitmq_publisher import RabbitMQPublisher
+from runtime.lifecycle import Lifecycle, Service, StopSignals
+from runtime.loader import make_handler, make_tracker, settings_of
+from runtime.systemd import Notifier
+from tracking.sweeper import Sweeper, TrackedQueue
+from tracking.tracker_thread import TrackerThread
+
+log = logging.getLogger(__name__)
+
+_Made = TypeVar("_Made")
+
+CLOSE_TIMEOUT = 5.0  # seconds that a connection may take to close after the work is done
+FLUSH_POLL = 0.02  # seconds between looks at the confirms that are still due
+
+
+class Worker:
+    """The running daemon: consumer, publisher, one processor per queue, one thread per tracker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Mapping[str, type[Any]],
+        trackers: Mapping[str, type[Any]],
+        *,
+        mask: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        self._settings = settings
+        self._mask = mask
+        self._stop = threading.Event()
+        self._statistics = Statistics(time.time())
+        self._alerting = make_alerting(settings, self._stop, mask)
+        self._events = EventStream([self._statistics, self._alerting])
+        self._topology = Topology(settings.rabbitmq)
+        self._last_good = LastGood()
+        self._resolver = Resolver()
+        self._handlers = handlers
+        self._trackers = trackers
+        longest = settings.rabbitmq.reconnect_max_delay
+        made = self._make_handlers()
+        self.publisher = RabbitMQPublisher(
+            self._nodes("publisher"),
+            self._topology,
+            self._events,
+            reconnect_max_delay=longest,
+            queues=(
+                *(settings.worker.sent_queue_of(queue) for queue in made),
+                self._topology.responses_queue,
+                self._topology.errors_queue,
+            ),
+        )
+        way = self._nodes("consumer")
+        self.consumer = RabbitMQConsumer(
+            way,
+            self._topology,
+            reconnect_max_delay=longest,
+            lease=lease_for(settings.rabbitmq.heartbeat),
+            events=self._events,
+            undeliverable=Undeliverable(way, self.publisher.publish, self._topology.errors_queue),
+        )
+        self._starts = StartJournal(settings.worker.state_dir)
+        self.tracker_threads = self._make_trackers()
+        self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
+        self.processors = self._make_processors(made)
+
+    def get_stats(self) -> dict[str, Any]:
+        """The specification's statistics, with each system's own figures."""
+        stats = self._statistics.snapshot(time.time())
+        for processor in self.processors.values():
+            own = processor.route.handler.get_stats()
+            if own:
+                stats["systems"].setdefault(processor.route.system, {})["api"] = own
+        return stats
+
+    def run(self, signals: StopSignals, notifier: Notifier) -> bool:
+        """Until a signal comes; True after an orderly stop."""
+        services: list[Service] = [
+            self.publisher,
+            *self.processors.values(),
+            self.consumer,
+            *self.tracker_threads.values(),
+            self._alerting,
+        ]
+        self._inspect()
+        stop_steps = (self._stop_intake, self._finish_running, self._stop_trackers, self._flush, self._disconnect)
+        lifecycle = Lifecycle(
+            services,
+            stop_steps,
+            signals=signals,
+            notifier=notifier,
+            is_ready=self._is_ready,
+            age=lambda: max(self.publisher.seconds_since_tick(), self.consumer.seconds_since_tick()),
+            heartbeat=self._heartbeat,
+            heartbeat_interval=self._settings.worker.heartbeat_interval,
+            shutdown_timeout=self._settings.worker.shutdown_timeout,
+        )
+        try:
+            return lifecycle.run()
+        finally:
+            self._starts.close()
+
+    def _inspect(self) -> None:
+        """Each system in a thread of its own, which nobody waits for: one that hangs must not hold up the start."""
+        for queue, processor in self.processors.items():
+            work = partial(_inspected, queue, processor.route.handler)
+            threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
+        worker, topology = self._settings.worker, self._topology
+        sent = (worker.sent_queue_of(queue) for queue in self.processors)
+        queues = (*self.processors, *sent, *self.tracker_threads, topology.responses_queue, topology.errors_queue)
+        look = partial(log_remarks, self._nodes("inspection"), queues, self._is_ready, self._stop.wait)
+        threading.Thread(target=look, name="inspect-queues", daemon=True).start()
+
+    def _is_ready(self) -> bool:
+        return self.publisher.is_ready() and self.consumer.is_consuming()
+
+    def _nodes(self, role: str) -> Nodes:
+        return Nodes(partial(connection_parameters, self._settings.rabbitmq, role), self._last_good, self._resolver)
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    def _make_handlers(self) -> dict[str, BaseMessageHandler]:
+        """Those of systems that are in use."""
+        handlers = {}
+        for queue, cls in self._handlers.items():
+            make = partial(make_handler, cls, settings_of(cls, self._settings), self._stop)
+            if (handler := _made_or_skipped(queue, "consumed", make)) is not None:
+                handlers[queue] = handler
+        return handlers
+
+    def _make_processors(self, handlers: Mapping[str, BaseMessageHandler]) -> dict[str, MessageProcessor]:
+        worker = self._settings.worker
+        shared = ProcessingSettings(
+            errors_queue=self._topology.errors_queue,
+            limits=worker.message_limits,
+            retry=RetryPolicy(worker.retry_attempts, worker.retry_delay, worker.retry_max_delay),
+            probe_interval=worker.probe_interval,
+            mask=self._mask,
+        )
+        processors = {}
+        for queue, handler in handlers.items():
+            threads = handler.threads(worker.concurrency_of(queue))
+            route = Route(
+                queue=queue,
+                system=queue.removesuffix(".queue"),
+                handler=handler,
+                sent_queue=worker.sent_queue_of(queue),
+                # Each thread holds a batch, and one waits for it: with less, threads take half-full batches.
+                prefetch=worker.prefetch_of(queue, 2 * threads * handler.batch_size),
+                threads=threads,
+            )
+            processors[queue] = MessageProcessor(
+                route,
+                shared,
+                consumer=self.consumer,
+                publisher=self.publisher,
+                events=self._events,
+                starts=self._starts,
+                stop=self._stop,
+                on_done=self._wake_tracker,
+            )
+            extra = {"event": "queue.consumed", "queue": queue}
+            log.info("%s is consumed by %s", queue, type(handler).__name__, extra=extra)
+        for queue in worker.sent_queues:
+            if queue not in self._handlers:
+                extra = {"event": "queue.skipped", "queue": queue}
+                log.info("%s is not consumed: it has no handler in QUEUE_HANDLERS", queue, extra=extra)
+        return processors
+
+    def _make_trackers(self) -> dict[str, TrackerThread]:
+        threads = {}
+        for queue, cls in self._trackers.items():
+            tracker = _made_or_skipped(
+                queue, "tracked", partial(make_tracker, cls, settings_of(cls, self._settings), self._stop)
+            )
+            if tracker is None:
+                continue
+            system = queue.removesuffix(".sent.queue")
+            tracked = TrackedQueue(
+                queue=queue,
+                system=system,
+                tracker=tracker,
+                responses_queue=self._topology.responses_queue,
+                errors_queue=self._topology.errors_queue,
+                echo_variables=self._settings.worker.response_echo_variables,
+                full_sweep_interval=self._settings.worker.tracker_full_sweep_interval,
+                mask=self._mask,
+            )
+            nodes = self._nodes(f"tracker {system}")
+            sweeper = Sweeper(tracked, self._topology, nodes, self.publisher, self._stop.is_set)
+            interval = self._settings.worker.heartbeat_interval
+            threads[queue] = TrackerThread(
+                queue, system, sweeper, events=self._events, interval=interval, stop=self._stop
+            )
+            extra = {"event": "queue.tracked", "queue": queue}
+            log.info("%s is tracked by %s", queue, type(tracker).__name__, extra=extra)
+        return threads
+
+    def _wake_tracker(self, sent_queue: str) -> None:
+        if sent_queue in self.tracker_threads:
+            self.tracker_threads[sent_queue].wake()
+
+    # -- stopping, in this order ----------------------------------------------------------------------------------
+
+    def _stop_intake(self, _deadline: float) -> bool:
+        self.consumer.stop_intake()
+        self._stop.set()
+        return True
+
+    def _finish_running(self, deadline: float) -> bool:
+        finished = [processor.finish(deadline) for processor in self.processors.values()]
+        return all(finished)
+
+    def _stop_trackers(self, deadline: float) -> bool:
+        for thread in self.tracker_threads.values():
+            thread.wake()
+        ended = [thread.join(_until(deadline)) for thread in self.tracker_threads.values()]
+        return all(ended)
+
+    def _flush(self, deadline: float) -> bool:
+        while self.publisher.unconfirmed() and time.monotonic() < deadline:
+            time.sleep(FLUSH_POLL)
+        return not self.publisher.unconfirmed()
+
+    def _disconnect(self, _deadline: float) -> bool:
+        # The publisher first: its last confirms turn into the consumer's last acks.
+        self.publisher.close(CLOSE_TIMEOUT)
+        for processor in self.processors.values():
+            processor.follow_ups.finish(CLOSE_TIMEOUT)
+        self.consumer.close(CLOSE_TIMEOUT)
+        return True
+
+    def _heartbeat(self) -> str:
+        stats = self.get_stats()
+        line = (
+            f"total={stats['total_messages']} processed={stats['processed_messages']} "
+            f"failed={stats['failed_messages']} sent={stats['sent_to_success_queue']} "
+            f"success_queue_rate={stats['success_queue_rate']}% uptime={stats['uptime_seconds']:.0f}s"
+        )
+        log.info("%s", line, extra={"event": "heartbeat", "stats": stats})
+        return line
+
+
+def _made_or_skipped(queue: str, what: str, make: Callable[[], _Made]) -> _Made | None:
+    try:
+        return make()
+    except NotConfiguredError as error:
+        extra = {"event": "queue.skipped", "queue": queue}
+        log.info("%s is not %s: %s", queue, what, error, extra=extra)
+        return None
+
+
+def _inspected(queue: str, handler: BaseMessageHandler) -> None:
+    extra = {"event": "system.remark", "queue": queue}
+    try:
+        for remark in handler.inspect():
+            log.error("%s", Text.of(remark).en, extra=extra)
+    except (OutcomeError, StoppingError) as error:  # the first message will meet it, too
+        log.info("%s could not be inspected: %s", queue, error, extra=extra)
+    except Exception:  # one of the four borders: a handler is foreign code
+        log.exception("inspecting %s failed", queue, extra=extra)
+
+
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

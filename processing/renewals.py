@@ -1,0 +1,102 @@
+"""Input that has been returned gets a copy in its place, one only, however often it comes back meanwhile.
+
+A connection that is lost again and again is lost between the copy and the ack, too. Then the message comes back beside
+its copy, and would be copied again, and both once more: so it is remembered which messages have their copy, on its way
+or stored. Each copy that we make has a mark of its own, so none is taken for what it was made of. Camunda's side has no
+such marks: the same bytes may be two messages. Two that one channel has delivered are two, and get a copy each.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from core.messages import HEADER_COPY, OutgoingMessage
+from processing.in_flight import Work
+from rabbitmq_consumer import Delivery
+
+KEEP = 900.0  # seconds after which a message that comes back is more likely another one with the same content
+
+_Instance = tuple[bytes, str]  # the body and our mark; without one, messages of the same body are as good as each other
+
+OnDone = Callable[[Work, Future[None]], None]
+Publish = Callable[[OutgoingMessage, Callable[[Future[None]], None]], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Copy:
+    generation: int  # of the channel that has delivered its original last
+    original: Work | None  # as it was delivered last; None when the copy is stored and it is acked
+    is_stored: bool = False
+
+
+class Renewals:
+    """Of one queue. Usable from any thread.
+
+    `publish` puts a copy to the tail of the queue and calls back when the broker has confirmed it; `ack` does nothing
+    for a delivery whose channel is gone.
+    """
+
+    def __init__(
+        self, publish: Publish, ack: Callable[[Delivery], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._publish = publish
+        self._ack = ack
+        self._clock = clock
+        self._copies: defaultdict[_Instance, list[_Copy]] = defaultdict(list)
+        self._stored: deque[tuple[float, _Instance, _Copy]] = deque()  # when, the oldest first
+        self._lock = threading.Lock()
+
+    def renew(self, work: Work, reason: str, on_done: OnDone) -> None:
+        """`on_done` is called when the copy is stored and its original acked, or when it cannot be stored."""
+        instance, generation = _instance(work), work.delivery.generation
+        with self._lock:
+            self._forget_old()
+            copies = self._copies[instance]
+            copy = next((each for each in copies if each.generation != generation), None)
+            is_new = copy is None
+            if copy is None:
+                copy = _Copy(generation, work)
+                copies.append(copy)
+            copy.generation = generation
+            is_stored = copy.is_stored
+            if not is_stored:
+                copy.original = work
+        if is_new:
+            self._publish(work.renewed(reason), partial(self._on_confirmed, instance, copy, on_done))
+        elif is_stored:
+            self._ack(work.delivery)
+
+    def _on_confirmed(self, instance: _Instance, copy: _Copy, on_done: OnDone, confirmed: Future[None]) -> None:
+        with self._lock:
+            original, copy.original = copy.original, None
+            copy.is_stored = confirmed.exception() is None
+            if copy.is_stored:
+                self._stored.append((self._clock(), instance, copy))
+            else:
+                self._forget(instance, copy)
+        if original is None:
+            raise ValueError("a copy is confirmed once")
+        if copy.is_stored:
+            self._ack(original.delivery)
+        on_done(original, confirmed)
+
+    def _forget_old(self) -> None:
+        while self._stored and self._clock() - self._stored[0][0] >= KEEP:
+            _, instance, copy = self._stored.popleft()
+            self._forget(instance, copy)
+
+    def _forget(self, instance: _Instance, copy: _Copy) -> None:
+        self._copies[instance].remove(copy)
+        if not self._copies[instance]:
+            del self._copies[instance]
+
+
+def _instance(work: Work) -> _Instance:
+    mark = (work.delivery.properties.headers or {}).get(HEADER_COPY)
+    return work.fingerprint, str(mark)

@@ -1,0 +1,291 @@
+"""From a handler's outcome to the settlement of its message: what is stored where, and the ack after the confirm."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from base_handler import BaseMessageHandler
+from broker.errors import MessageTooLargeError, PublisherClosedError
+from broker.returns import times_returned
+from broker.topology import wait_queue_name
+from core.envelopes import Failure, encode_failed_task, encode_sent, encode_unreadable
+from core.errors import (
+    BusyError,
+    ConfigurationError,
+    InvalidMessageError,
+    OutageError,
+    OutcomeError,
+    PartialOutageError,
+    PermanentError,
+    TransientError,
+)
+from core.events import (
+    EventStream,
+    MessageFailed,
+    MessageParked,
+    MessageProcessed,
+    MessageRerouted,
+    PartDown,
+    ResultNotStored,
+    ResultStored,
+    RetryScheduled,
+)
+from core.lone_failures import met_alone
+from core.messages import Limits, OutgoingMessage, decode_task
+from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, settle
+from core.results import Accepted, Acknowledged, Done, Rerouted
+from core.texts import Text
+from processing.confirmations import FollowUps
+from processing.gate import SystemGate
+from processing.in_flight import Work
+from processing.late_results import LateResults
+from processing.renewals import Renewals
+from rabbitmq_consumer import RabbitMQConsumer
+from rabbitmq_publisher import RabbitMQPublisher
+
+_ACCEPTED = {Accepted: "task created", Done: "task done", Acknowledged: "task done"}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of QUEUE_HANDLERS, made ready to run. `sent_queue` None: results are not stored."""
+
+    queue: str
+    system: str
+    handler: BaseMessageHandler
+    sent_queue: str | None
+    prefetch: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessingSettings:
+    """What all queues share. `probe_interval` in seconds."""
+
+    errors_queue: str
+    limits: Limits
+    retry: RetryPolicy
+    probe_interval: float
+    mask: Callable[[str], str] = lambda text: text  # of secrets that a server's own text may repeat
+
+
+class Settler:
+    """Settles the messages of one queue. Usable from any thread."""
+
+    def __init__(
+        self,
+        route: Route,
+        settings: ProcessingSettings,
+        gate: SystemGate,
+        *,
+        consumer: RabbitMQConsumer,
+        publisher: RabbitMQPublisher,
+        events: EventStream,
+        follow_ups: FollowUps,
+        on_done: Callable[[str], None],
+    ) -> None:
+        self._route = route
+        self._settings = settings
+        self._gate = gate
+        self._consumer = consumer
+        self._publisher = publisher
+        self._events = events
+        self._follow_ups = follow_ups
+        self._on_done = on_done
+        self.late = LateResults(consumer.owns)
+        self._renewals = Renewals(partial(self._publish, route.queue), consumer.ack)
+
+    def settle_late(self, work: Work) -> bool:
+        """Tells what an earlier delivery of the same message has come to; False if it is to be worked on."""
+        outcome = self.late.find(work)
+        if outcome is None:
+            return False
+        if not isinstance(outcome, BusyError):
+            work.log(logging.WARNING, "task.late", "was worked on when an earlier delivery of it was ours: told now")
+        self.settle(work, outcome)
+        return True
+
+    def settle(self, work: Work, outcome: object) -> None:
+        """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""
+        if not self._consumer.owns(work.delivery):
+            self._drop(work, outcome)
+            return
+        match outcome:
+            case Acknowledged():
+                self._on_handled(work, outcome)
+            case Accepted() | Done():
+                try:
+                    self._store_result(work, outcome)
+                except PermanentError as error:
+                    self.fail(work, error)
+            case Rerouted():
+                self._reroute(work, outcome.queue)
+            case OutcomeError():
+                self.fail(work, outcome)
+            case _:
+                system, kind = self._route.system, type(outcome).__name__
+                reason = Text(
+                    f"{system} handler returned {kind} instead of a result",
+                    f"обработчик {system} вернул {kind} вместо результата",
+                )
+                self.fail(work, TransientError(reason, code="no_outcome"))
+
+    def _store_result(self, work: Work, result: Accepted | Done) -> None:
+        if self._route.sent_queue is None:
+            self._on_handled(work, result)
+            return
+        message = encode_sent(work.require_task(), self._route.queue, result, time.time())
+        self._publish(self._route.sent_queue, message, partial(self._on_stored, work, result))
+
+    def _on_stored(self, work: Work, result: Accepted | Done, stored: Future[None]) -> None:
+        error = stored.exception()
+        if error is None:
+            self._events.emit(ResultStored(self._route.system))
+            if not self._consumer.is_current(work.delivery):
+                self.late.keep_stored(work)
+            self._on_handled(work, result)
+            if isinstance(result, Done) and self._route.sent_queue is not None:
+                self._on_done(self._route.sent_queue)
+            return
+        self._events.emit(ResultNotStored(self._route.system))
+        if isinstance(error, MessageTooLargeError):
+            reason = Text(f"the result cannot be stored: {error}", f"результат нельзя сохранить: {error.text.ru}")
+            self.fail(work, PermanentError(reason, code="result_too_large"))
+
+    def _reroute(self, work: Work, queue: str) -> None:
+        self._publish(queue, work.rerouted(), partial(self._on_rerouted, work, queue))
+
+    def _on_rerouted(self, work: Work, queue: str, confirmed: Future[None]) -> None:
+        self._ack_if_confirmed(work, confirmed)
+        if confirmed.exception() is None:
+            is_consumed = self._consumer.consumes(queue)
+            self._gate.succeeded(work.task_id)
+            self._events.emit(MessageRerouted(self._route.system, queue, is_consumed))
+            level, text = logging.INFO, f"put into {queue}"
+            if not is_consumed:
+                level, text = logging.WARNING, f"put into {queue}, which this worker does not consume"
+            work.log(level, "task.rerouted", text, target=queue)
+
+    def _on_handled(self, work: Work, result: Accepted | Done | Acknowledged) -> None:
+        self._consumer.ack(work.delivery)
+        duplicate = not isinstance(result, Acknowledged) and result.duplicate
+        self._gate.succeeded(work.task_id)
+        self._events.emit(MessageProcessed(self._route.system, duplicate))
+        external_id = None if isinstance(result, Acknowledged) else result.external_id
+        text = "task was there" if duplicate else _ACCEPTED[type(result)]
+        work.log(logging.INFO, "task.found" if duplicate else "task.accepted", text, external_id=external_id)
+
+    def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
+        if (masked := error.text.map(self._settings.mask)) != error.text:
+            error.retell(masked)
+        if not self._consumer.owns(work.delivery):
+            self._drop(work, error)
+            return
+        # An error raised for the whole batch says nothing about one of its messages.
+        if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
+            error = met_alone(error)
+        decision = settle(error, work.tries, self._settings.retry, random.random())
+        if isinstance(decision, Drop):
+            self._drop(work, error)
+            return
+        self._events.emit(MessageFailed(self._route.system, error.outcome))
+        if isinstance(error, PartialOutageError) and error.part is not None:
+            self._events.emit(PartDown(self._route.system, error.part, error.text))
+        match decision:
+            case RetryLater():
+                self._retry_later(work, error, decision)
+            case Pause():
+                self._gate.close(error, decision)
+                self.hand_back(work, str(error))
+            case Park():
+                self._park(work, error)
+
+    def _retry_later(self, work: Work, error: OutcomeError, retry: RetryLater) -> None:
+        copy = work.copy(retry.tries, str(error))
+        told = partial(self._on_put_off, work, str(error), error.code, retry.delay)
+        self._send_and_ack(wait_queue_name(self._route.queue, retry.delay), copy, work, told)
+
+    def _on_put_off(self, work: Work, reason: str, code: str, delay: float) -> None:
+        work.log(logging.WARNING, "task.retry", reason, code=code, retry_in=delay)
+        self._events.emit(RetryScheduled(self._route.system))
+
+    def _drop(self, work: Work, outcome: object) -> None:
+        """Nothing is told of it: another worker may have told something else by now."""
+        # Does nothing if the channel is gone. If it is only slow, or another message of the batch was lost and this one
+        # was not begun for that reason, this is what brings the message back.
+        kept = self.late.keep(work, outcome)
+        self._consumer.give_back(work.delivery)
+        text = "not ours any more, nothing is told of it: it is delivered again"
+        if kept:
+            text = "has been worked on, and is not ours any more: told when it is delivered again"
+        work.log(logging.WARNING if kept else logging.INFO, "delivery.lost", text)
+
+    def hand_back(self, work: Work, reason: str) -> None:
+        # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,
+        # and a delivery that is merely held closes its channel after 30 minutes.
+        self._send_and_ack(self._route.queue, work.renewed(reason), work)
+
+    def renew(self, work: Work) -> None:
+        """For a message that its queue drops one day if it is returned: a copy begins at zero, and nobody minds it."""
+        with contextlib.suppress(InvalidMessageError):  # told when its copy comes
+            work.task = decode_task(work.delivery.body, self._settings.limits)
+        times = times_returned(work.delivery.properties.headers)
+        reason = f"returned {times} times: a copy takes its place before RabbitMQ drops it"
+        self._renewals.renew(work, reason, partial(self._on_renewed, reason))
+
+    def _on_renewed(self, reason: str, work: Work, confirmed: Future[None]) -> None:
+        self._ack_if_confirmed(work, confirmed)
+        if confirmed.exception() is None:
+            work.log(logging.INFO, "task.renewed", reason, message_id=work.message_id)
+
+    def _park(self, work: Work, error: OutcomeError) -> None:
+        failure = Failure(
+            error,
+            self._route.queue,
+            self._route.system,
+            work.tries.attempt,
+            work.first_seen,
+            failed_at=time.time(),
+            properties=work.delivery.properties.told(),
+        )
+        if work.task is None:
+            message = encode_unreadable(work.delivery.body, work.message_id, failure)
+        else:
+            message = encode_failed_task(work.task, failure)
+        # Words, not the error: its traceback would keep the handler's frames until the broker has confirmed.
+        told = partial(self._on_parked, work, error.text, error.code, error.outcome)
+        self._send_and_ack(self._settings.errors_queue, message, work, told)
+
+    def _on_parked(self, work: Work, reason: Text, code: str, outcome: str) -> None:
+        work.log(logging.ERROR, "task.parked", reason.en, code=code, outcome=outcome)
+        topic = None if work.task is None else work.task.topic
+        self._events.emit(MessageParked(self._route.system, code, topic, reason))
+
+    def _send_and_ack(
+        self, queue: str, message: OutgoingMessage, work: Work, told: Callable[[], None] = lambda: None
+    ) -> None:
+        """`told` is called when the broker has the message: nothing is claimed before."""
+        self._publish(queue, message, partial(self._on_sent, work, told))
+
+    def _on_sent(self, work: Work, told: Callable[[], None], confirmed: Future[None]) -> None:
+        self._ack_if_confirmed(work, confirmed)
+        if confirmed.exception() is None:
+            told()
+
+    def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
+        self._publisher.publish(queue, message).add_done_callback(partial(self._follow_ups.put, follow_up))
+
+    def _ack_if_confirmed(self, work: Work, confirmed: Future[None]) -> None:
+        error = confirmed.exception()
+        if error is None:
+            self._consumer.ack(work.delivery)
+        elif not isinstance(error, PublisherClosedError):
+            # Stays unacked: the broker delivers it again when the channel closes; a person is told.
+            work.log(logging.ERROR, "task.stuck", str(error))

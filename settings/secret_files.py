@@ -1,0 +1,105 @@
+"""Secrets that stand in files (`<VARIABLE>_FILE`): whoever uses one gets what the file holds now.
+
+Whoever rotates a password writes the file anew and restarts nothing. A file that cannot be read or used just now
+changes nothing: the last good secret stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from core.texts import BilingualError, Text
+from settings.changing_file import LOOK, Stamp, stamp_of, unreadable
+
+log = logging.getLogger(__name__)
+
+LIMIT = 64 * 1024  # bytes
+
+
+class SecretFileError(BilingualError):
+    """Why there is no secret in a file."""
+
+
+def read_secret(path: Path) -> str:
+    """The text of the file without the end of its line. Raises SecretFileError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)
+        text = content.decode().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise SecretFileError(unreadable(error)) from None
+    if not text or len(content) > LIMIT:
+        raise SecretFileError(Text("is empty or far too large", "пуст или слишком велик"))
+    return text
+
+
+class FileSecret(SecretStr):
+    """Usable from any thread. `accept` gives the form in which it is used, and raises ValueError for what is none.
+
+    It is to be asked for at each use: whoever keeps what it gave has an old secret one day.
+    """
+
+    def __init__(self, value: str, variable: str, path: Path, accept: Callable[[str], str]) -> None:
+        super().__init__(value)
+        self._variable = variable
+        self._path = path
+        self._accept = accept
+        self._lock = threading.Lock()
+        self._current = value
+        self._stamp: Stamp | None = None  # of what was looked at last; none: the first look reads the file
+        self._next_look = 0.0
+        self._watchers: list[Callable[[str], None]] = []
+
+    def get_secret_value(self) -> str:
+        if time.monotonic() >= self._next_look:
+            with self._lock:
+                self._look()
+        return self._current
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretStr) and self.get_secret_value() == other.get_secret_value()
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def watch(self, watcher: Callable[[str], None]) -> None:
+        """Calls it with each new value before that is used."""
+        self._watchers.append(watcher)
+
+    def _look(self) -> None:
+        self._next_look = time.monotonic() + LOOK
+        try:
+            stamp = stamp_of(self._path)
+            if stamp == self._stamp:
+                return
+            value = self._accept(read_secret(self._path))
+        except OSError as error:
+            self._complain(f"cannot be read: {error.strerror}")
+            return
+        except SecretFileError as error:
+            self._complain(str(error))
+            return
+        except ValueError:  # its text may hold the secret
+            self._complain("holds nothing that could be used")
+            return
+        self._stamp = stamp
+        if value != self._current:
+            for watcher in self._watchers:
+                watcher(value)
+            self._current = value
+            log.info("%s has changed and is used from now on", self._variable, extra={"event": "secret.renewed"})
+
+    def _complain(self, reason: str) -> None:
+        extra = {"event": "secret.unreadable", "throttle": f"secret {self._variable}"}
+        log.error("%s: %s %s; the last secret stays in use", self._variable, self._path, reason, extra=extra)
+
+
+def watch(secret: SecretStr | None, watcher: Callable[[str], None]) -> None:
+    """Calls `watcher` with each new value of a secret that may change."""
+    if isinstance(secret, FileSecret):
+        secret.watch(watcher)

@@ -1,0 +1,69 @@
+"""The questions of a sweep to its tracker, each in a thread of its own while the sweep keeps its connection alive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
+
+from base_tracker import BaseTracker, Changes
+from core.messages import TrackedTask
+from core.results import Verdict
+from tracking.sent_queue import Held, SentQueue
+
+_Answer = TypeVar("_Answer")
+
+
+class UnansweredError(Exception):
+    """The tracker raised `error`, whatever that is: not to be mixed up with what the broker's connection raises."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Asking:
+    """Used by one thread. `system_answers` is whether the last question was answered."""
+
+    def __init__(self, tracker: BaseTracker, system: str) -> None:
+        self._tracker = tracker
+        self._system = system
+        self.system_answers = True
+
+    def verdicts(self, queue: SentQueue, held: Sequence[Held]) -> Sequence[Verdict]:
+        """One for each, `chunk_size` of them at the most. Raises UnansweredError."""
+        tasks = [TrackedTask(each.header.task_id, each.header.external_id) for each in held]
+        told = self._aside(queue, partial(self._tracker.check, tasks))
+        if len(told) != len(tasks):
+            tracker = type(self._tracker).__name__
+            raise UnansweredError(ValueError(f"{tracker}.check gave {len(told)} verdicts for {len(tasks)} tasks"))
+        return told
+
+    def changes(self, queue: SentQueue, since: Any) -> Changes | None:
+        """Raises UnansweredError."""
+        answered_before = self.system_answers
+        changes = self._aside(queue, partial(self._tracker.changes, since))
+        if changes is None:  # a tracker that cannot tell has perhaps asked nothing
+            self.system_answers = answered_before
+        return changes
+
+    def _aside(self, queue: SentQueue, question: Callable[[], _Answer]) -> _Answer:
+        told: Future[_Answer | UnansweredError] = Future()
+        # A daemon thread, not an executor: a hanging request must not hold up the end of the process.
+        name = f"ask-{self._system}"
+        threading.Thread(target=_run_into, args=(told, question), name=name, daemon=True).start()
+        queue.wait([told])
+        answer = told.result()
+        self.system_answers = not isinstance(answer, UnansweredError)
+        if isinstance(answer, UnansweredError):
+            raise answer
+        return answer
+
+
+def _run_into(told: Future[_Answer | UnansweredError], question: Callable[[], _Answer]) -> None:
+    try:
+        told.set_result(question())
+    except Exception as error:  # noqa: BLE001 - handed to the sweeping thread, the border that reports it
+        told.set_result(UnansweredError(error))

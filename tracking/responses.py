@@ -1,0 +1,158 @@
+"""From a verdict on a tracked task to the message that tells it: a response to Camunda or a report to people."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from base_tracker import BaseTracker
+from core.envelopes import (
+    PROCESSING_COMPLETED,
+    PROCESSING_COMPLETED_BY_TRACKER,
+    Failure,
+    SentHeader,
+    SentMessage,
+    decode_sent,
+    decode_sent_header,
+    encode_failed_tracking,
+    encode_response,
+    encode_unreadable,
+)
+from core.errors import BusinessError, InvalidMessageError, OutcomeError, PermanentError
+from core.messages import OutgoingMessage
+from core.results import Completed, Rejected
+from core.texts import Text
+from rabbitmq_publisher import RabbitMQPublisher
+from tracking.sent_queue import Held, Taken, copy_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedQueue:
+    """One entry of TRACKER_CONFIG, made ready to run. `full_sweep_interval` in seconds."""
+
+    queue: str
+    system: str
+    tracker: BaseTracker
+    responses_queue: str
+    errors_queue: str
+    echo_variables: bool
+    full_sweep_interval: float = 900.0
+    mask: Callable[[str], str] = lambda text: text
+
+
+@dataclass(slots=True)
+class SweepResult:
+    """`taken` counts every message that was looked at, `checked` those that the system was asked about."""
+
+    taken: int = 0
+    checked: int = 0
+    completed: int = 0
+    moved: int = 0
+    errors: int = 0
+
+
+class Answers:
+    """Publishes what became of tracked tasks; used by one thread.
+
+    The futures are done when the broker has confirmed. Only then, by `tell_confirmed`, it is logged and counted.
+    """
+
+    def __init__(self, route: TrackedQueue, publisher: RabbitMQPublisher) -> None:
+        self._route = route
+        self._publisher = publisher
+        self._untold: deque[tuple[Future[None], Callable[[], None]]] = deque()
+
+    def tell_confirmed(self) -> None:
+        """Logs and counts what the broker has confirmed by now; what it has not, later or never."""
+        untold, self._untold = self._untold, deque()
+        for confirmed, tell in untold:
+            if not confirmed.done():
+                self._untold.append((confirmed, tell))
+            elif confirmed.exception() is None:
+                tell()
+
+    def publish(self, held: Held, verdict: Completed | Rejected | None, result: SweepResult) -> Future[None]:
+        """The response or the error report; `verdict` None means that the handler had finished the task at once."""
+        try:
+            sent = decode_sent(held.body)
+        except InvalidMessageError as error:
+            return self.report_unreadable((held.tag, held.properties, held.body), error, result)
+        sent = replace(sent, external_id=held.header.external_id or sent.external_id)
+        if isinstance(verdict, Rejected):
+            reason = Text.of(verdict.reason).map(self._route.mask)
+            return self._reject(held, sent, BusinessError(reason, code=verdict.code), result)
+        if verdict is None:
+            response, status = sent.fields.get("response_data") or {}, PROCESSING_COMPLETED
+        else:
+            response, status = verdict.response, PROCESSING_COMPLETED_BY_TRACKER
+        echo, now = self._route.echo_variables, time.time()
+        try:
+            message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
+        except PermanentError as error:
+            return self._reject(held, sent, error, result)
+        told = partial(self._on_answered, held.header, sent.original.get("process_instance_id"), result)
+        return self._send(self._route.responses_queue, message, told)
+
+    def _on_answered(self, header: SentHeader, process: object, result: SweepResult) -> None:
+        result.completed += 1
+        self._log(logging.INFO, "task.completed", "task finished, Camunda is answered", header, process)
+
+    def report_unreadable(self, taken: Taken, error: OutcomeError, result: SweepResult) -> Future[None]:
+        """A message that is no sent message, for the error queue."""
+        _, properties, body = taken
+        failure = replace(self._failure(error, time.time()), properties=properties.told())
+        message = encode_unreadable(body, properties.message_id or "unreadable:sent", failure)
+        return self._send(self._route.errors_queue, message, partial(self._on_unreadable, str(error), result))
+
+    def _on_unreadable(self, reason: str, result: SweepResult) -> None:
+        result.errors += 1
+        log.error("%s", reason, extra={"event": "sent.unreadable", "queue": self._route.queue})
+
+    def rotate(self, held: Held) -> Future[None]:
+        """A copy at the tail of the sent queue."""
+        return self._publisher.publish(self._route.queue, held.copy())
+
+    def renew(self, taken: Taken) -> Future[None]:
+        """As `rotate`, for any message of the sent queue."""
+        _, properties, body = taken
+        try:
+            task_id = decode_sent_header(body, properties.headers or {}).task_id
+        except InvalidMessageError:  # told by the sweep that takes the copy
+            task_id = "unreadable"
+        return self._publisher.publish(self._route.queue, copy_of(properties, body, task_id))
+
+    def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
+        message = encode_failed_tracking(sent, self._failure(error, time.time()))
+        process = sent.original.get("process_instance_id")
+        told = partial(self._on_rejected, held.header, process, error.reason, result)
+        return self._send(self._route.errors_queue, message, told)
+
+    def _on_rejected(self, header: SentHeader, process: object, reason: str, result: SweepResult) -> None:
+        result.errors += 1
+        self._log(logging.ERROR, "task.rejected", reason, header, process)
+
+    def _send(self, queue: str, message: OutgoingMessage, told: Callable[[], None]) -> Future[None]:
+        confirmed = self._publisher.publish(queue, message)
+        self._untold.append((confirmed, told))
+        return confirmed
+
+    def _failure(self, error: OutcomeError, now: float) -> Failure:
+        return Failure(error, self._route.queue, self._route.system, attempts=1, first_seen=now, failed_at=now)
+
+    def _log(self, level: int, event: str, text: str, header: SentHeader, process: object) -> None:
+        extra: dict[str, Any] = {
+            "event": event,
+            "system": self._route.system,
+            "task_id": header.task_id,
+            "external_id": header.external_id,
+            "process_instance_id": process,
+        }
+        log.log(level, text, extra=extra)

@@ -1,0 +1,189 @@
+"""A sent queue in the hands of one sweep: messages out, acknowledgements in, everything else back at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
+
+from broker.connection import connect
+from broker.errors import NOT_FOUND
+from broker.nodes import Parameters
+from broker.properties import ReceivedProperties
+from broker.queue_types import queue_type
+from broker.topology import Topology, ensure_queues
+from core.copies import carried, kept_properties
+from core.envelopes import SentHeader
+from core.messages import OutgoingMessage
+
+PUMP = 0.1  # seconds between looks at the connection while the system is asked, so that heartbeats go on
+QUIET = 2.0  # seconds without a message after which the queue has no more for this sweep
+PREFETCH_LIMIT = 65_535  # 16 bits in AMQP
+
+Taken = tuple[int, ReceivedProperties, bytes]  # delivery tag, properties, body
+
+
+class SweepInterruptedError(Exception):
+    """The daemon is stopping: everything that is not settled goes back."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A message taken from the queue and not settled yet."""
+
+    tag: int
+    properties: ReceivedProperties
+    body: bytes
+    header: SentHeader
+
+    def copy(self) -> OutgoingMessage:
+        """The same message for the tail of its queue; what the broker has added stays behind."""
+        return copy_of(self.properties, self.body, self.header.task_id)
+
+
+def copy_of(properties: ReceivedProperties, body: bytes, task_id: str) -> OutgoingMessage:
+    """See `Held.copy`; `task_id` names a message that has no id."""
+    return OutgoingMessage(
+        body,
+        properties.message_id or f"{task_id}:sent",
+        carried(properties.wire_headers()),
+        properties.content_type,
+        properties.content_encoding,
+        kept_properties(properties),
+    )
+
+
+class SentQueue:
+    """Used by one thread, through `opened`. `ready` is how many messages it held when it was opened, `is_new` whether
+    it had to be created.
+
+    All methods raise AMQPError when the connection is lost; what is not settled is back in the queue then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connection: pika.BlockingConnection,
+        channel: BlockingChannel,
+        ready: int | None,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self.name = name
+        self.is_new = ready is None
+        self.ready = ready or 0
+        self._connection = connection
+        self._channel = channel
+        self._is_stopping = is_stopping
+        self._unsettled: dict[int, None] = {}  # delivery tags, which only rise: the oldest comes first
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(
+        cls,
+        name: str,
+        topology: Topology,
+        parameters: Parameters,
+        is_stopping: Callable[[], bool],
+    ) -> Iterator[SentQueue]:
+        """A connection of its own, whose end returns what is not settled, in its place. A missing queue is created."""
+        connection, _ = connect(parameters)
+        try:
+            channel = connection.channel()
+            ready = _ready_messages(channel, name)
+            if ready is None:
+                ensure_queues(connection, topology, (name,))
+                channel = connection.channel()
+            queue = cls(name, connection, channel, ready, is_stopping)
+            yield queue
+            queue.give_back()
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def type(self) -> str | None:
+        """`classic` or `quorum`; None when RabbitMQ does not tell. It writes a line into its log at each question."""
+        return queue_type(self._connection, self.name)
+
+    def ensure_ours(self) -> None:
+        """Raises AMQPError when what is held may be another worker's by now: to be asked before it is answered.
+
+        RabbitMQ gives it to others when the connection is lost, or silent for too long, and when it is held for longer
+        than the consumer time-out, which ends the channel: it answers on a channel that it has not ended only.
+        """
+        self._channel.basic_qos(prefetch_count=1)
+
+    def take(self, size: int) -> list[Taken]:
+        """The next `size` messages, fewer when the queue has no more. They stay held until `ack` or the end."""
+        # A consumer of its own for each portion: prefetch counts per consumer, so the portion's size bounds the
+        # memory although the messages of earlier portions stay unsettled until the end of the sweep.
+        taken: list[Taken] = []
+        size = min(size, PREFETCH_LIMIT)
+        self._channel.basic_qos(prefetch_count=size)
+        consumer_tag = self._channel.basic_consume(
+            self.name,
+            lambda _channel, method, properties, body: taken.append(
+                (method.delivery_tag or 0, cast(ReceivedProperties, properties), body)
+            ),
+        )
+        # pika's own consume() measures its time-out by the wall clock, which may jump.
+        last_arrival, arrived = time.monotonic(), 0
+        while len(taken) < size and time.monotonic() - last_arrival < QUIET and not self._is_stopping():
+            self._connection.process_data_events(time_limit=PUMP)
+            if len(taken) > arrived:
+                last_arrival, arrived = time.monotonic(), len(taken)
+        self._channel.basic_cancel(consumer_tag)
+        self._unsettled.update(dict.fromkeys(tag for tag, _, _ in taken))
+        return taken
+
+    def ack(self, tags: Iterable[int]) -> None:
+        """Acknowledges; where these are all that is held up to some tag, with one word for all of them."""
+        settled = sorted(tags)
+        for tag in settled:
+            del self._unsettled[tag]
+        oldest_kept = next(iter(self._unsettled), None)
+        together = len(settled) if oldest_kept is None else bisect_left(settled, oldest_kept)
+        if together:
+            self._channel.basic_ack(settled[together - 1], multiple=True)
+        for tag in settled[together:]:
+            self._channel.basic_ack(tag)
+
+    def give_back(self) -> None:
+        """Returns what is not settled and waits until it is there."""
+        # Closing would return it, too, but what is much takes the queue some seconds, and the next sweep, here or in
+        # another worker, would see half of it. A passive declaration overtakes the return; a get waits its turn.
+        if self._unsettled:
+            self._channel.basic_nack(0, multiple=True, requeue=True)
+            method, _, _ = self._channel.basic_get(self.name)
+            if method is not None:
+                self._channel.basic_nack(method.delivery_tag or 0, requeue=True)
+            self._unsettled.clear()
+
+    def wait(self, futures: Sequence[Future[Any]]) -> None:
+        """Until all are done; keeps the connection's heartbeats going meanwhile. Raises the first failure."""
+        pending = set(futures)
+        while pending:
+            done, pending = wait_for_all(pending, timeout=PUMP)
+            for future in done:
+                future.result()
+            self._connection.process_data_events()
+            if self._is_stopping() and pending:
+                raise SweepInterruptedError
+
+
+def _ready_messages(channel: BlockingChannel, name: str) -> int | None:
+    """None when there is no such queue, which costs the channel."""
+    try:
+        return int(channel.queue_declare(name, passive=True).method.message_count)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return None

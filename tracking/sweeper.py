@@ -1,0 +1,295 @@
+"""One sweep of a sent queue: ask what has been finished, answer it, hold nothing.
+
+A full sweep takes every message once and asks the system about each, in bulk. That is what a queue of up to one
+`chunk_size` gets each time, and a larger one at start, every `full_sweep_interval`, and whenever the tracker cannot
+tell what has changed. In between the tracker is asked which tasks may have been finished: with none, no message moves;
+otherwise the queue is skimmed by headers, and only the messages of those tasks are asked about.
+
+What a person has not finished goes back: on a classic queue by closing the channel, which keeps the order and costs
+nothing per message; on any other, which counts returns and drops a message after some (broker.returns), by a confirmed
+copy to the tail, also when the system could not be asked. Worker after worker may be killed in the middle of a sweep,
+and each time what it holds is returned: a message that tells of a return is replaced by a copy, which begins at zero,
+before anything else. A message is acked only after its copy, response or error report is confirmed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from base_tracker import Changes
+from broker.nodes import Parameters
+from broker.queue_types import CLASSIC
+from broker.returns import times_returned
+from broker.topology import Topology
+from broker.undeliverable import Undeliverable
+from core.envelopes import STATE_DONE, decode_sent_header
+from core.errors import InvalidMessageError
+from core.messages import HEADER_TASK_ID
+from core.results import Completed, Pending, Verdict
+from rabbitmq_publisher import RabbitMQPublisher
+from tracking.asking import Asking, UnansweredError
+from tracking.changed_tasks import ChangeWatch, Wanted
+from tracking.responses import Answers, SweepResult, TrackedQueue
+from tracking.sent_queue import Held, SentQueue, SweepInterruptedError, Taken
+
+__all__ = ["SweepInterruptedError", "SweepResult", "Sweeper", "TrackedQueue"]
+
+log = logging.getLogger(__name__)
+
+SWEEP_LIMIT = 600.0  # seconds; RabbitMQ closes a channel that holds a message for 30 minutes
+# A crash between a confirmed result and its ack leaves a second sent message: for this many seconds after the
+# response it needs no second one. Later it is somebody's deliberate replay and is answered.
+REMEMBER_ANSWERS = 900.0
+# Where returns are counted so many are taken at first, and until none of them has been returned before: worker after
+# worker may be killed, each gets so much further, and no kill costs more messages a second return.
+CAREFUL = 100
+READY_POLL = 0.5  # seconds between looks at the stop flag while RabbitMQ takes no messages
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Messages that are settled together."""
+
+    open: list[Held] = field(default_factory=list)
+    done: list[Held] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)  # tags of copies whose response is confirmed already
+    passed: list[Held] = field(default_factory=list)  # not looked for by this sweep
+
+    def __len__(self) -> int:
+        return len(self.open) + len(self.done)
+
+
+class Sweeper:
+    """Goes through one sent queue, on a connection of its own for each sweep. Used by one thread."""
+
+    def __init__(
+        self,
+        route: TrackedQueue,
+        topology: Topology,
+        parameters: Parameters,
+        publisher: RabbitMQPublisher,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._route = route
+        self._tracker = route.tracker
+        self._open_queue = partial(SentQueue.opened, route.queue, topology, parameters, is_stopping)
+        self._undeliverable = Undeliverable(parameters, publisher.publish, route.errors_queue)
+        self._answers = Answers(route, publisher)
+        self._publisher = publisher
+        self._is_stopping = is_stopping
+        self._watch = ChangeWatch(route.full_sweep_interval)
+        self._answered: OrderedDict[str, float] = OrderedDict()  # task id -> when its response was confirmed
+        self._keyless: set[str] = set()  # external ids of open tasks without our headers, in this sweep
+        self._returns_are_counted: bool | None = None  # None: not asked yet
+        self._asking = Asking(self._tracker, route.system)
+        self._done_is_expected = False
+
+    def sweep(self, result: SweepResult, *, woken: bool = False) -> None:
+        """Counts into `result`; `woken` when a result that needs no person has been stored since the last sweep.
+
+        Raises what the broker or the system raises; what is unsettled is back in the queue then.
+        """
+        self._done_is_expected = self._done_is_expected or woken
+        self._forget_old_answers()
+        # What is held until there is room for its copy or answer would be returned one day.
+        while not self._publisher.wait_until_ready(READY_POLL):
+            if self._is_stopping():
+                raise SweepInterruptedError
+        found_out = self._undeliverable.taken_out(self._route.queue, self._tracker.chunk_size)
+        with found_out, self._open_queue() as queue:
+            self._ask_for_type(queue)
+            try:
+                self._sweep(queue, result)
+            except UnansweredError as unanswered:
+                raise unanswered.error from None
+
+    def _ask_for_type(self, queue: SentQueue) -> None:
+        if queue.is_new:
+            self._returns_are_counted = None
+        elif self._returns_are_counted is None and queue.ready:
+            self._returns_are_counted = queue.type() != CLASSIC
+
+    def _sweep(self, queue: SentQueue, result: SweepResult) -> None:
+        if queue.ready > self._tracker.chunk_size:
+            self._sweep_large(queue, result)
+        elif self._go_through(queue, None, result):
+            self._done_is_expected = False
+
+    def is_large(self, result: SweepResult) -> bool:
+        """Whether the sweep has cost so much that the next one must not follow at once."""
+        return result.taken > self._tracker.chunk_size
+
+    def _sweep_large(self, queue: SentQueue, result: SweepResult) -> None:
+        began = time.monotonic()
+        is_full = self._watch.is_full_sweep_due()
+        changes = self._asking.changes(queue, self._watch.mark) if self._watch.mark is not None else None
+        if changes is None:
+            is_full = True
+            changes = self._asking.changes(queue, None) or Changes((), None)
+        wanted = self._watch.wanted(changes.tasks, self._answered)
+        if is_full or wanted or self._done_is_expected:
+            self._keyless = set()
+            if not self._go_through(queue, wanted, result, is_full=is_full):
+                return
+            self._done_is_expected = False
+            kind = "all" if is_full else "the changed ones"
+            text = "looked through %d messages for %s in %.1f s: %d checked, %d completed"
+            extra = {"event": "tracker.swept", "queue": queue.name}
+            seconds = time.monotonic() - began
+            log.info(text, result.taken, kind, seconds, result.checked, result.completed, extra=extra)
+        self._watch.looked(changes.mark)
+        if is_full:
+            self._watch.reconciled(began, self._keyless)
+
+    def _go_through(
+        self, queue: SentQueue, wanted: Wanted | None, result: SweepResult, *, is_full: bool = True
+    ) -> bool:
+        """Every message once; False when the sweep has ended before it was through."""
+        deadline = time.monotonic() + SWEEP_LIMIT
+        remaining, chunk, portion = queue.ready, _Chunk(), self._first_portion()
+        while remaining > 0 and not self._is_stopping():
+            room = self._tracker.chunk_size - len(chunk) if is_full else self._tracker.chunk_size
+            size = min(remaining, portion, room)
+            messages: Sequence[Taken] = queue.take(size)
+            remaining = remaining - len(messages) if len(messages) == size else 0
+            messages, renewed = self._renew(queue, messages)
+            remaining += renewed  # the copies are at the tail
+            self._sort(queue, messages, chunk, wanted, result, is_full=is_full)
+            late = time.monotonic() > deadline
+            if wanted is not None and wanted.all_found and not is_full and not self._done_is_expected:
+                remaining = 0
+            rotate = late or self._returns_are_counted is True
+            if late or not remaining or not self._asking.system_answers or len(chunk) >= self._tracker.chunk_size:
+                self._ask_and_settle(queue, chunk, result, rotate=rotate)
+                chunk = _Chunk()
+            else:
+                self._pass_by(queue, chunk, rotate=rotate)
+            portion = self._next_portion(portion, renewed)
+            if late:
+                extra = {"event": "tracker.late", "queue": queue.name}
+                log.warning("the sweep of %s takes too long and goes on later", queue.name, extra=extra)
+                return False
+        return not self._is_stopping()
+
+    def _first_portion(self) -> int:
+        if not self._asking.system_answers:
+            return 1  # in an outage no more is moved than it takes to notice its end
+        return CAREFUL if self._returns_are_counted else self._tracker.chunk_size
+
+    def _next_portion(self, portion: int, renewed: int) -> int:
+        if not self._asking.system_answers:
+            return 10 * portion  # nothing to ask about was among them
+        return CAREFUL if renewed else self._tracker.chunk_size
+
+    def _renew(self, queue: SentQueue, messages: Sequence[Taken]) -> tuple[Sequence[Taken], int]:
+        """Those that have never been returned, and how many others have been replaced by copies at the tail."""
+        returned = [taken for taken in messages if times_returned(taken[1].headers) and taken[1].refusal() is None]
+        if not returned:
+            return messages, 0
+        self._returns_are_counted = True
+        queue.ensure_ours()
+        self._wait(queue, [self._answers.renew(taken) for taken in returned])
+        tags = {tag for tag, _, _ in returned}
+        queue.ack(tags)
+        return [taken for taken in messages if taken[0] not in tags], len(returned)
+
+    def _sort(
+        self,
+        queue: SentQueue,
+        messages: Sequence[Taken],
+        chunk: _Chunk,
+        wanted: Wanted | None,
+        result: SweepResult,
+        *,
+        is_full: bool,
+    ) -> None:
+        result.taken += len(messages)
+        for tag, properties, body in messages:
+            try:
+                if refusal := properties.refusal():
+                    raise refusal
+                header = decode_sent_header(body, properties.headers or {})
+            except InvalidMessageError as error:
+                self._wait(queue, [self._answers.report_unreadable((tag, properties, body), error, result)])
+                queue.ack([tag])
+                continue
+            is_wanted = wanted is not None and wanted.note(header)
+            if header.task_id in self._answered:
+                chunk.answered.append(tag)
+            elif header.state == STATE_DONE:
+                chunk.done.append(Held(tag, properties, body, header))
+            elif is_wanted or is_full:
+                chunk.open.append(Held(tag, properties, body, header))
+            elif self._returns_are_counted:
+                chunk.passed.append(Held(tag, properties, body, header))
+
+    def _ask_and_settle(self, queue: SentQueue, chunk: _Chunk, result: SweepResult, *, rotate: bool) -> None:
+        """Raises what the question raises, after everything that needs no answer is settled."""
+        verdicts: list[Verdict] = []
+        try:
+            for start in range(0, len(chunk.open), self._tracker.chunk_size):
+                verdicts += self._asking.verdicts(queue, chunk.open[start : start + self._tracker.chunk_size])
+        except UnansweredError:
+            asked = _Chunk(chunk.open[: len(verdicts)], chunk.done, chunk.answered)
+            self._settle(queue, asked, verdicts, result, rotate=rotate)
+            self._pass_by(queue, _Chunk(passed=chunk.open[len(verdicts) :] + chunk.passed), rotate=rotate)
+            raise
+        self._settle(queue, chunk, verdicts, result, rotate=rotate)
+        self._pass_by(queue, chunk, rotate=rotate)
+
+    def _settle(
+        self, queue: SentQueue, chunk: _Chunk, verdicts: Sequence[Verdict], result: SweepResult, *, rotate: bool
+    ) -> None:
+        result.checked += len(chunk.open) + len(chunk.done)
+        published: list[tuple[Held, Future[None]]] = []
+        if chunk.open or chunk.done:
+            queue.ensure_ours()  # the question may have taken long
+        seen: dict[str, list[int]] = {}  # task id -> tags of further copies of a message answered in this chunk
+        judged: list[tuple[Held, Verdict | None]] = [*zip(chunk.open, verdicts, strict=True)]
+        judged += ((held, None) for held in chunk.done)
+        for held, verdict in judged:
+            if isinstance(verdict, Pending):
+                self._note_keyless(held)
+                if rotate:
+                    published.append((held, self._answers.rotate(held)))
+            elif held.header.task_id in seen:
+                seen[held.header.task_id].append(held.tag)
+            else:
+                seen[held.header.task_id] = []
+                published.append((held, self._answers.publish(held, verdict, result)))
+        self._wait(queue, [future for _, future in published])
+        result.moved += len(seen)
+        for held, verdict in judged:
+            if verdict is None or isinstance(verdict, Completed):
+                self._answered[held.header.task_id] = time.monotonic()
+        queue.ack([held.tag for held, _ in published])
+        queue.ack([*chunk.answered, *(tag for copies in seen.values() for tag in copies)])
+
+    def _pass_by(self, queue: SentQueue, chunk: _Chunk, *, rotate: bool) -> None:
+        if rotate and chunk.passed:
+            queue.ensure_ours()
+            self._wait(queue, [self._answers.rotate(held) for held in chunk.passed])
+            queue.ack([held.tag for held in chunk.passed])
+        chunk.passed = []
+
+    def _note_keyless(self, held: Held) -> None:
+        if held.header.external_id is not None and HEADER_TASK_ID not in (held.properties.headers or {}):
+            self._keyless.add(held.header.external_id)
+
+    def _wait(self, queue: SentQueue, futures: Sequence[Future[Any]]) -> None:
+        try:
+            queue.wait(futures)
+        finally:
+            self._answers.tell_confirmed()
+
+    def _forget_old_answers(self) -> None:
+        oldest_kept = time.monotonic() - REMEMBER_ANSWERS
+        while self._answered and next(iter(self._answered.values())) < oldest_kept:
+            self._answered.popitem(last=False)

@@ -1,0 +1,106 @@
+"""One thread per tracker: a sweep every interval, or at once when a result is there that needs no waiting.
+
+A sweep that had to go through a large queue is followed by a pause of four times its duration (the interval at the
+most), so that results that come one by one do not make it go round and round. A sweep that RabbitMQ has cut short is
+followed by a pause that grows, whatever wakes the tracker: nobody dials again and again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from broker.backoff import Backoff
+from broker.errors import BROKER_ERRORS, describe_in_both
+from core.errors import OutcomeError, StoppingError
+from core.events import EventStream, Swept
+from core.texts import Text
+from tracking.sweeper import Sweeper, SweepInterruptedError, SweepResult
+
+log = logging.getLogger(__name__)
+
+
+PAUSE_FACTOR = 4.0  # sweeps of a large queue take a fifth of the time at the most
+
+
+class TrackerThread:
+    """Sweeps until `stop` is set. `interval` in seconds."""
+
+    def __init__(
+        self,
+        queue: str,
+        system: str,
+        sweeper: Sweeper,
+        *,
+        events: EventStream,
+        interval: float,
+        stop: threading.Event,
+    ) -> None:
+        self.queue = queue
+        self._system = system
+        self._sweeper = sweeper
+        self._events = events
+        self._interval = interval
+        self._stop = stop
+        self._due = threading.Event()
+        self._cut_short = Backoff(min(1.0, interval), interval)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"tracker-{self.queue}", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Asks for a sweep now; also the way to end the wait after `stop` is set."""
+        self._due.set()
+
+    def join(self, timeout: float) -> bool:
+        """After `stop` is set and wake(): True when the thread has ended within `timeout` seconds."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return not self.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            pause = self._sweep_once()
+            self._stop.wait(pause)
+            self._due.wait(self._interval - pause)
+
+    def _sweep_once(self) -> float:
+        """Returns the seconds in which no other sweep may begin."""
+        woken = self._due.is_set()
+        self._due.clear()
+        began = time.monotonic()
+        result = SweepResult()
+        if not self._try_to_sweep(result, woken=woken):
+            return self._cut_short.delay()
+        self._cut_short.reset()
+        is_large = self._sweeper.is_large(result)
+        return min(self._interval, PAUSE_FACTOR * (time.monotonic() - began)) if is_large else 0.0
+
+    def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> bool:
+        """False when the connection to RabbitMQ failed."""
+        is_connected = True
+        failure: Text | None = None
+        try:
+            self._sweeper.sweep(result, woken=woken)
+        except (StoppingError, SweepInterruptedError):
+            return True
+        except (OutcomeError, *BROKER_ERRORS) as error:
+            result.errors += 1
+            is_connected = isinstance(error, OutcomeError)
+            failure = describe_in_both(error)
+            extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
+            log.warning("tracking of %s must wait: %s", self._system, failure.en, extra=extra)
+        except Exception as error:  # one of the four borders: a tracker is foreign code
+            result.errors += 1
+            failure = Text.of(f"{type(error).__name__}: {error}")
+            extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
+            log.exception("tracking of %s failed", self._system, extra=extra)
+        counts = (result.checked, result.completed, result.moved, result.errors)
+        self._events.emit(Swept(self._system, *counts, at=time.time(), failure=failure))
+        return is_connected
