@@ -9,7 +9,6 @@ found out and the others flow (processing.crash_journal).
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue as queues
 import threading
 import time
@@ -20,7 +19,9 @@ from functools import partial
 from base_handler import MoreMessages
 from broker.returns import RENEW_AT, times_returned
 from core.errors import InvalidMessageError, OutcomeError, PermanentError, StoppingError, TransientError
-from core.events import EventStream, MessageReceived
+from core.events.base import EventStream
+from core.events.messages import MessageReceived
+from core.events.worker import HandlerFailed, ProcessorFailed
 from core.messages import IncomingMessage, decode_task
 from core.policy import suspect_group_size
 from core.texts import Text
@@ -31,8 +32,6 @@ from processing.in_flight import Work
 from processing.settlement import ProcessingSettings, Route, Settler
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-
-log = logging.getLogger(__name__)
 
 LINGER = 0.02  # seconds that a batch handler waits for more messages of a burst
 FAILURE_PAUSE = 1.0  # seconds between two tries when processing itself fails
@@ -80,7 +79,7 @@ class MessageProcessor:
             events=events,
             stop=stop,
         )
-        self.follow_ups = FollowUps(route.queue)
+        self.follow_ups = FollowUps(route.queue, events)
         self._settler = Settler(
             route,
             settings,
@@ -153,7 +152,7 @@ class MessageProcessor:
             except StoppingError:
                 return  # what was not settled goes back to the broker when the channel closes
             except BaseException as error:  # one of the four borders: what this thread held must not stay with it
-                log.exception("processing failed", extra={"event": "processor.failed", "queue": self.route.queue})
+                self._events.emit(ProcessorFailed(self.route.queue, "processing", error))
                 for delivery in batch:
                     self._consumer.give_back(delivery)
                 if not isinstance(error, Exception):
@@ -239,7 +238,7 @@ class MessageProcessor:
         return list(admitted)
 
     def _decode(self, work: Work) -> IncomingMessage | None:
-        self._events.emit(MessageReceived(self.route.system, work.may_be_begun))
+        self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
         refusal = work.delivery.properties.refusal()
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
@@ -314,8 +313,8 @@ class MessageProcessor:
             raise
         except OutcomeError as error:
             failure = error
-        except (Exception, SystemExit) as error:  # one of the four borders: a handler is foreign code
-            log.exception("handler failed", extra={"event": "handler.failed", "queue": self.route.queue})
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - one of the four borders: a handler is foreign code
+            self._events.emit(HandlerFailed(self.route.queue, error))
             failure = TransientError(Text.of(f"{type(error).__name__}: {error}"), code="handler_failed")
         finally:
             slot.end()

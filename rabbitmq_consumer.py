@@ -6,7 +6,6 @@ make the broker close the present one, and the message is already on its way aga
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,11 +29,10 @@ from broker.starvation import PATIENCE, Starvation
 from broker.subscription import Subscription
 from broker.topology import Topology, owner_queue_name
 from broker.undeliverable import Undeliverable, is_internal_error
-from core.events import EventStream
+from core.events.base import EventStream, write
+from core.events.queues import ChannelClosed, ConsumerCancelled, ConsumerStarved, QueueStandby, QueueTakenOver
 from core.policy import LONGEST_LEASE
 from core.texts import Text
-
-log = logging.getLogger(__name__)
 
 RESUBSCRIBE_DELAY = 1.0  # seconds between tries to get a lost queue or channel back
 _PROOFS = 8  # proofs that are asked for within a lease
@@ -81,6 +79,7 @@ class RabbitMQConsumer:
         `undeliverable` takes out of the queues what RabbitMQ closes the connection over. `patience`: seconds without a
         delivery until RabbitMQ is asked whether there would be any.
         """
+        self._events = events or EventStream([write])
         self._thread = ConnectionThread(
             "rabbitmq-consumer",
             parameters,
@@ -88,7 +87,7 @@ class RabbitMQConsumer:
             reconnect_max_delay=reconnect_max_delay,
             on_open=self._on_connection_open,
             on_lost=self._on_connection_lost,
-            events=events,
+            events=self._events,
         )
         self._subscriptions: dict[str, Subscription] = {}
         self._on_delivery: dict[str, OnDelivery] = {}
@@ -193,9 +192,7 @@ class RabbitMQConsumer:
             self._thread.call_later(self._look_interval, self._look_for_starvation)
 
     def _on_starved(self, subscription: Subscription, ready: int) -> None:
-        extra = {"event": "consumer.starved", "queue": subscription.queue}
-        text = "RabbitMQ delivers nothing of %s, where %d messages are ready: its channel is opened anew"
-        log.warning(text, subscription.queue, ready, extra=extra)
+        self._events.emit(ConsumerStarved(subscription.queue, ready))
         if subscription.channel is not None and subscription.channel.is_open:
             subscription.channel.close()
 
@@ -274,8 +271,7 @@ class RabbitMQConsumer:
     def _on_consuming(self, subscription: Subscription, _frame: Method[Any]) -> None:
         if subscription.standing_by:
             subscription.standing_by = False
-            extra = {"event": "queue.taken_over", "queue": subscription.queue}
-            log.info("%s is taken over from another worker", subscription.queue, extra=extra)
+            self._events.emit(QueueTakenOver(subscription.queue))
 
     def _on_message(
         self,
@@ -320,15 +316,13 @@ class RabbitMQConsumer:
             subscription.is_ensured = subscription.standing_by = False  # the queue may have been deleted
             if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == ACCESS_REFUSED:
                 self._thread.tell_unusable(subscription.queue, Text.of(reason.reply_text))
-            extra = {"event": "channel.closed", "queue": subscription.queue, "throttle": f"closed {subscription.queue}"}
-            log.warning("channel of %s closed: %s", subscription.queue, describe(reason), extra=extra)
+            self._events.emit(ChannelClosed(subscription.queue, describe(reason)))
             self._open_channel_later(subscription)
 
     def _stand_by(self, subscription: Subscription) -> None:
         if not subscription.standing_by:
             subscription.standing_by = True
-            extra = {"event": "queue.standby", "queue": subscription.queue}
-            log.info("%s is consumed by another worker, standing by", subscription.queue, extra=extra)
+            self._events.emit(QueueStandby(subscription.queue))
         self._open_channel_later(subscription)
 
     def _on_cancelled_by_broker(self, subscription: Subscription, _frame: Method[Any]) -> None:
@@ -336,11 +330,7 @@ class RabbitMQConsumer:
         # raises nothing. A fresh channel returns what is unsettled and declares the queue again; what was delivered may
         # be another worker's from this moment on.
         subscription.revoke()
-        log.warning(
-            "RabbitMQ cancelled the consumer of %s",
-            subscription.queue,
-            extra={"event": "consumer.cancelled", "queue": subscription.queue},
-        )
+        self._events.emit(ConsumerCancelled(subscription.queue))
         channel = subscription.channel
         if channel is not None and channel.is_open:
             channel.close()

@@ -8,7 +8,6 @@ A queue that does not take its messages holds up nobody else's (broker.outgoing_
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -25,10 +24,9 @@ from broker.nodes import Parameters
 from broker.outgoing_queue import OutgoingQueue
 from broker.publishing_channel import Publication
 from broker.topology import Topology
-from core.events import EventStream, Published
+from core.events.base import EventStream
+from core.events.publishing import Published, PublisherBlocked, PublisherUnblocked, PublishGivenUp
 from core.messages import OutgoingMessage
-
-log = logging.getLogger(__name__)
 
 # Seconds that a quorum queue is left alone when it has been created. What RabbitMQ confirms in a younger one is gone if
 # its node is killed: with one node always within the first second, on 3.10.8, 4.0.5 and 4.3.6 (findings/).
@@ -113,9 +111,7 @@ class RabbitMQPublisher:
         left = {queue: outgoing.take_all() for queue, outgoing in self._outgoing.items()}
         for queue, publications in left.items():
             if publications and self._outgoing[queue].is_held:
-                text = "%d messages for %s were not stored; what they came from stays in RabbitMQ and comes again"
-                extra = {"event": "publish.given_up", "queue": queue}
-                log.warning(text, len(publications), queue, extra=extra)
+                self._events.emit(PublishGivenUp(queue, len(publications)))
         for publication in [each for publications in left.values() for each in publications]:
             publication.confirmed.set_exception(PublisherClosedError())
         while self._inbox.items:
@@ -144,12 +140,12 @@ class RabbitMQPublisher:
     def _on_blocked(self, _connection: pika.SelectConnection, frame: Method[Any]) -> None:
         self._blocked = True
         self._ready.clear()
-        log.warning("RabbitMQ blocks publishing: %s", frame.method.reason, extra={"event": "publisher.blocked"})
+        self._events.emit(PublisherBlocked(str(frame.method.reason)))
 
     def _on_unblocked(self, _connection: pika.SelectConnection, _frame: Method[Any]) -> None:
         self._blocked = False
         self._ready.set()
-        log.info("RabbitMQ takes messages again", extra={"event": "publisher.unblocked"})
+        self._events.emit(PublisherUnblocked())
         for outgoing in self._outgoing.values():
             outgoing.flow()
 

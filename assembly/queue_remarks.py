@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 
 from broker.errors import BROKER_ERRORS
 from broker.nodes import Parameters
 from broker.queue_check import dangers
 from broker.unreachable import explain
+from core.events.base import EventStream
+from core.events.queues import QueueRemark
 from core.texts import Language, Text
-
-log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between looks whether the queues are there
 
@@ -20,11 +19,12 @@ _NOT_ASKED = Text(
 )
 
 
-def log_remarks(
+def tell_remarks(
     parameters: Parameters,
     queues: Iterable[str],
     is_ready: Callable[[], bool],
     wait: Callable[[float], bool],
+    events: EventStream,
 ) -> None:
     """In a thread of its own, when the worker has made sure of its queues; `wait` is true when it stops."""
     while not is_ready():
@@ -32,10 +32,11 @@ def log_remarks(
             return
     try:
         for danger in dangers(parameters, queues):
-            extra = {"event": "queue.remark", "queue": ", ".join(danger.queues)}
-            log.warning("%s", danger.text().en, extra=extra)
+            events.emit(QueueRemark(danger.queues, danger.text()))
     except BROKER_ERRORS as error:
-        log.info("%s", _NOT_ASKED.en.format(reason=explain(error).en), extra={"event": "queue.remark"})
+        why = explain(error)
+        told = Text(_NOT_ASKED.en.format(reason=why.en), _NOT_ASKED.ru.format(reason=why.ru))
+        events.emit(QueueRemark((), told))
 
 
 def remarks(parameters: Parameters, queues: Iterable[str], lang: Language) -> list[str]:

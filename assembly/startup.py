@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,14 @@ from assembly import alerting
 from config import Settings, WorkerSettings, load_settings
 from consumers.email.config import EmailSettings
 from consumers.telegram.config import TelegramSettings
+from core.events.base import write
+from core.events.files import SettingsNotice
 from core.secrets import Secrets
 from runtime.alert_settings import AlertSettings
 from runtime.loader import HANDLERS, TRACKERS, load_classes, settings_classes
 from runtime.logs import LoggingHandle, setup_logging
 from settings.errors import Mistake
 from settings.secret_files import watch
-
-log = logging.getLogger(__name__)
 
 GARBAGE_THRESHOLD = 5000  # objects made and not freed since the last look; Python's own is 700
 
@@ -77,5 +76,5 @@ def start_logging(startup: Startup) -> LoggingHandle:
     """Opens the logs and writes what the settings are worth a remark about."""
     handle = setup_logging(startup.settings.worker, startup.secrets)
     for warning in startup.settings.warnings:
-        log.warning("%s", warning.render("en"), extra={"event": "settings.notice"})
+        write(SettingsNotice(warning.render("en")))
     return handle

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from assembly.alerting import make_alerting
-from assembly.queue_remarks import log_remarks
+from assembly.queue_remarks import tell_remarks
 from base_handler import BaseMessageHandler
 from broker.connection import connection_parameters
 from broker.nodes import LastGood, Nodes
@@ -19,7 +18,9 @@ from broker.topology import Topology
 from broker.undeliverable import Undeliverable
 from config import Settings
 from core.errors import NotConfiguredError, OutcomeError, StoppingError
-from core.events import EventStream
+from core.events.base import EventStream, write
+from core.events.systems import SystemRemark
+from core.events.worker import Heartbeat, QueueConsumed, QueueSkipped, QueueTracked
 from core.policy import RetryPolicy, lease_for
 from core.stats import Statistics
 from core.texts import Text
@@ -33,8 +34,6 @@ from runtime.loader import make_handler, make_tracker, settings_of
 from runtime.systemd import Notifier
 from tracking.sweeper import Sweeper, TrackedQueue
 from tracking.tracker_thread import TrackerThread
-
-log = logging.getLogger(__name__)
 
 _Made = TypeVar("_Made")
 
@@ -58,7 +57,7 @@ class Worker:
         self._stop = threading.Event()
         self._statistics = Statistics(time.time())
         self._alerting = make_alerting(settings, self._stop, mask)
-        self._events = EventStream([self._statistics, self._alerting])
+        self._events = EventStream([write, self._statistics, self._alerting])
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
@@ -84,7 +83,7 @@ class Worker:
             reconnect_max_delay=longest,
             lease=lease_for(settings.rabbitmq.heartbeat),
             events=self._events,
-            undeliverable=Undeliverable(way, self.publisher.publish, self._topology.errors_queue),
+            undeliverable=Undeliverable(way, self.publisher.publish, self._topology.errors_queue, self._events),
         )
         self._starts = StartJournal(settings.worker.state_dir)
         self.tracker_threads = self._make_trackers()
@@ -130,12 +129,12 @@ class Worker:
     def _inspect(self) -> None:
         """Each system in a thread of its own, which nobody waits for: one that hangs must not hold up the start."""
         for queue, processor in self.processors.items():
-            work = partial(_inspected, queue, processor.route.handler)
+            work = partial(self._look_at, queue, processor.route.handler)
             threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
         worker, topology = self._settings.worker, self._topology
         sent = (worker.sent_queue_of(queue) for queue in self.processors)
         queues = (*self.processors, *sent, *self.tracker_threads, topology.responses_queue, topology.errors_queue)
-        look = partial(log_remarks, self._nodes("inspection"), queues, self._is_ready, self._stop.wait)
+        look = partial(tell_remarks, self._nodes("inspection"), queues, self._is_ready, self._stop.wait, self._events)
         threading.Thread(target=look, name="inspect-queues", daemon=True).start()
 
     def _is_ready(self) -> bool:
@@ -151,7 +150,7 @@ class Worker:
         handlers = {}
         for queue, cls in self._handlers.items():
             make = partial(make_handler, cls, settings_of(cls, self._settings), self._stop)
-            if (handler := _made_or_skipped(queue, "consumed", make)) is not None:
+            if (handler := self._made_or_skipped(queue, "consumed", make)) is not None:
                 handlers[queue] = handler
         return handlers
 
@@ -186,18 +185,16 @@ class Worker:
                 stop=self._stop,
                 on_done=self._wake_tracker,
             )
-            extra = {"event": "queue.consumed", "queue": queue}
-            log.info("%s is consumed by %s", queue, type(handler).__name__, extra=extra)
+            self._events.emit(QueueConsumed(queue, type(handler).__name__))
         for queue in worker.sent_queues:
             if queue not in self._handlers:
-                extra = {"event": "queue.skipped", "queue": queue}
-                log.info("%s is not consumed: it has no handler in QUEUE_HANDLERS", queue, extra=extra)
+                self._events.emit(QueueSkipped(queue, "consumed", "it has no handler in QUEUE_HANDLERS"))
         return processors
 
     def _make_trackers(self) -> dict[str, TrackerThread]:
         threads = {}
         for queue, cls in self._trackers.items():
-            tracker = _made_or_skipped(
+            tracker = self._made_or_skipped(
                 queue, "tracked", partial(make_tracker, cls, settings_of(cls, self._settings), self._stop)
             )
             if tracker is None:
@@ -214,14 +211,30 @@ class Worker:
                 mask=self._mask,
             )
             nodes = self._nodes(f"tracker {system}")
-            sweeper = Sweeper(tracked, self._topology, nodes, self.publisher, self._stop.is_set)
+            sweeper = Sweeper(tracked, self._topology, nodes, self.publisher, self._stop.is_set, events=self._events)
             interval = self._settings.worker.heartbeat_interval
             threads[queue] = TrackerThread(
                 queue, system, sweeper, events=self._events, interval=interval, stop=self._stop
             )
-            extra = {"event": "queue.tracked", "queue": queue}
-            log.info("%s is tracked by %s", queue, type(tracker).__name__, extra=extra)
+            self._events.emit(QueueTracked(queue, type(tracker).__name__))
         return threads
+
+    def _made_or_skipped(self, queue: str, what: str, make: Callable[[], _Made]) -> _Made | None:
+        try:
+            return make()
+        except NotConfiguredError as error:
+            self._events.emit(QueueSkipped(queue, what, str(error)))
+            return None
+
+    def _look_at(self, queue: str, handler: BaseMessageHandler) -> None:
+        try:
+            for remark in handler.inspect():
+                self._events.emit(SystemRemark(queue, Text.of(remark), is_fault=True))
+        except (OutcomeError, StoppingError) as error:  # the first message will meet it, too
+            self._events.emit(SystemRemark(queue, Text.of(f"{queue} could not be inspected: {error}"), is_fault=False))
+        except Exception as error:  # noqa: BLE001 - one of the four borders: a handler is foreign code
+            text = Text.of(f"inspecting {queue} failed")
+            self._events.emit(SystemRemark(queue, text, is_fault=True, mistake=error))
 
     def _wake_tracker(self, sent_queue: str) -> None:
         if sent_queue in self.tracker_threads:
@@ -264,28 +277,8 @@ class Worker:
             f"failed={stats['failed_messages']} sent={stats['sent_to_success_queue']} "
             f"success_queue_rate={stats['success_queue_rate']}% uptime={stats['uptime_seconds']:.0f}s"
         )
-        log.info("%s", line, extra={"event": "heartbeat", "stats": stats})
+        self._events.emit(Heartbeat(line, stats))
         return line
-
-
-def _made_or_skipped(queue: str, what: str, make: Callable[[], _Made]) -> _Made | None:
-    try:
-        return make()
-    except NotConfiguredError as error:
-        extra = {"event": "queue.skipped", "queue": queue}
-        log.info("%s is not %s: %s", queue, what, error, extra=extra)
-        return None
-
-
-def _inspected(queue: str, handler: BaseMessageHandler) -> None:
-    extra = {"event": "system.remark", "queue": queue}
-    try:
-        for remark in handler.inspect():
-            log.error("%s", Text.of(remark).en, extra=extra)
-    except (OutcomeError, StoppingError) as error:  # the first message will meet it, too
-        log.info("%s could not be inspected: %s", queue, error, extra=extra)
-    except Exception:  # one of the four borders: a handler is foreign code
-        log.exception("inspecting %s failed", queue, extra=extra)
 
 
 def _until(deadline: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -10,7 +9,8 @@ import pika
 from pika.channel import Channel
 from pika.exceptions import NoFreeChannels
 
-log = logging.getLogger(__name__)
+from core.events.base import EventStream
+from core.events.connections import ConnectionCrowded
 
 OpenChannel = Callable[[Callable[[Channel], None]], None]
 
@@ -20,10 +20,11 @@ PAUSE = 0.2  # seconds between looks whether a channel has become free
 class Channels:
     """Opens channels of one connection, as many at a time as it may have. I/O thread only."""
 
-    def __init__(self, connection: pika.SelectConnection, make_room: Callable[[], None]) -> None:
+    def __init__(self, connection: pika.SelectConnection, make_room: Callable[[], None], events: EventStream) -> None:
         """`make_room` closes those that have nothing to do at the moment."""
         self.connection = connection
         self._make_room = make_room
+        self._events = events
 
     def open(self, on_open: Callable[[Channel], None]) -> None:
         """Opens one as soon as there may be one more; never if the connection is lost before."""
@@ -32,9 +33,7 @@ class Channels:
         try:
             self.connection.channel(on_open_callback=partial(self._opened, on_open))
         except NoFreeChannels:
-            text = "RabbitMQ allows %d channels on a connection (channel_max), and more are needed: some work waits"
-            extra = {"event": "rabbitmq.crowded", "throttle": "crowded"}
-            log.warning(text, self.connection.params.channel_max, extra=extra)
+            self._events.emit(ConnectionCrowded(self.connection.params.channel_max))
             self._make_room()
             self.connection.ioloop.call_later(PAUSE, partial(self.open, on_open))
 

@@ -7,7 +7,6 @@ block stands in that thread: hosts are tried side by side (broker.racing), queue
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,14 +19,14 @@ from pika.channel import Channel
 from broker.backoff import Backoff
 from broker.channels import Channels
 from broker.declarations import Declaration, OnDone
-from broker.errors import BROKER_ERRORS, describe, describe_in_both
+from broker.errors import BROKER_ERRORS, describe_in_both
 from broker.nodes import Nodes, Parameters
 from broker.racing import Race
 from broker.topology import Topology
-from core.events import ConnectionUnstable, EventStream, QueueUnusable
+from core.events.base import EventStream
+from core.events.connections import ConnectionLost, ConnectionOpened, ConnectionUnstable, RabbitMQUnreachable
+from core.events.queues import QueueUnusable
 from core.texts import Text
-
-log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between signs of life of the I/O loop
 ABANDON_TIMEOUT = 2.0  # seconds that a broken loop gets to close its connection
@@ -53,7 +52,7 @@ class ConnectionThread:
         on_open: Callable[[pika.SelectConnection], None],
         on_lost: Callback,
         make_room: Callback = lambda: None,
-        events: EventStream | None = None,
+        events: EventStream,
     ) -> None:
         """`make_room` closes channels that have nothing to do, where RabbitMQ allows no more."""
         self._name = name
@@ -65,7 +64,7 @@ class ConnectionThread:
         self._on_open = on_open
         self._on_lost = on_lost
         self._make_room = make_room
-        self._events = events
+        self.events = events
         self._closing = threading.Event()
         self._running_loop: IOLoop | None = None  # also while it connects
         self._ioloop: IOLoop | None = None  # of the open connection
@@ -133,10 +132,7 @@ class ConnectionThread:
 
     def tell_unusable(self, queue: str, reason: Text) -> None:
         """For people: RabbitMQ refuses what the worker needs of that queue."""
-        extra = {"event": "queue.unusable", "queue": queue, "throttle": f"unusable {queue}"}
-        log.error("%s cannot be used: %s", queue, reason.en, extra=extra)
-        if self._events is not None:
-            self._events.emit(QueueUnusable(queue, reason))
+        self.events.emit(QueueUnusable(queue, reason))
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -155,8 +151,7 @@ class ConnectionThread:
             self._last_tick = time.monotonic()
 
     def _complain(self, error: Exception) -> None:
-        extra = {"event": "rabbitmq.unreachable", "throttle": f"{self._name} unreachable"}
-        log.warning("RabbitMQ is not reachable: %s", describe(error), extra=extra)
+        self.events.emit(RabbitMQUnreachable(self._name, describe_in_both(error)))
 
     def _pause(self) -> float:
         """Seconds until the next try. A single loss is made good at once; a storm is not."""
@@ -175,11 +170,7 @@ class ConnectionThread:
     def _tell_storm(self) -> None:
         closed = Text("it was closed", "его закрыли")
         reason = closed if self._failure is None else describe_in_both(self._failure)
-        extra = {"event": "rabbitmq.unstable", "throttle": f"{self._name} unstable"}
-        text = "%s loses its connection again and again, now the %dth time: %s"
-        log.error(text, self._name, self._short_lives, reason.en, extra=extra)
-        if self._events is not None:
-            self._events.emit(ConnectionUnstable(self._name, self._short_lives, reason))
+        self.events.emit(ConnectionUnstable(self._name, self._short_lives, reason))
 
     def _connect_and_loop(self) -> None:
         self._failure = self._opened_at = None
@@ -233,13 +224,13 @@ class ConnectionThread:
         self._nodes.answered(parameters)
         self._ioloop = connection.ioloop
         self._opened_at = time.monotonic()
-        self._channels = Channels(connection, self._make_room)
-        log.info("%s connected to RabbitMQ", self._name, extra={"event": "rabbitmq.connected"})
+        self._channels = Channels(connection, self._make_room, self.events)
+        self.events.emit(ConnectionOpened(self._name))
         self._on_open(connection)
 
     def _on_connection_lost(self, connection: pika.SelectConnection, reason: BaseException) -> None:
         if not self._closing.is_set():
-            log.warning("%s lost RabbitMQ: %s", self._name, describe(reason), extra={"event": "rabbitmq.disconnected"})
+            self.events.emit(ConnectionLost(self._name, describe_in_both(reason)))
         if isinstance(reason, Exception):
             self._failure = reason
         connection.ioloop.stop()

@@ -19,7 +19,6 @@ RabbitMQ says of any quorum queue without a leader that nothing is in it, and de
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,10 +27,9 @@ from broker.backoff import Backoff
 from broker.connection_thread import ConnectionThread
 from broker.declarations import Declared
 from broker.publishing_channel import Publication, PublishingChannel
-from core.events import EventStream, PublishFailed
+from core.events.base import EventStream
+from core.events.publishing import NotStoredYet, PublishFailed, QueueBypassed, QueueReplaced
 from core.texts import Text
-
-log = logging.getLogger(__name__)
 
 # Unconfirmed publishes to one queue; bounds what is sent twice after a lost connection. RabbitMQ reads up to 400
 # publishes ahead of a channel that stands still, and may have promised only the second half of them anew (credit_flow
@@ -216,7 +214,7 @@ class OutgoingQueue:
 
     def on_returned(self, publication: Publication) -> None:
         # Nothing to worry about: it is created when it is needed. If that is not possible, it is told.
-        self._failed(_MISSING, logging.INFO)
+        self._failed(_MISSING)
         self._put_back(publication)
 
     def _put_back(self, publication: Publication) -> None:
@@ -247,11 +245,10 @@ class OutgoingQueue:
             self._hold = _Hold(self._longest)
         return self._hold
 
-    def _failed(self, reason: Text, level: int = logging.WARNING) -> None:
+    def _failed(self, reason: Text) -> None:
         if self._failing_since is None:
             self._failing_since = time.monotonic()
-        extra = {"event": "publish.failed", "queue": self.name, "throttle": f"publish {self.name}"}
-        log.log(level, "a message for %s is not stored yet: %s", self.name, reason.en, extra=extra)
+        self._events.emit(NotStoredYet(self.name, reason, is_missing=reason is _MISSING))
         if self._is_useless():
             self._thread.tell_unusable(self.name, reason)
 
@@ -266,9 +263,7 @@ class OutgoingQueue:
         self._refused.clear()
         self._waiting.clear()
         self._hold = None
-        extra = {"event": "queue.bypassed", "queue": self.name, "throttle": f"bypassed {self.name}"}
-        text = "%s takes nothing: %d messages wait in the next longer queue instead"
-        log.warning(text, self.name, len(moved), extra=extra)
+        self._events.emit(QueueBypassed(self.name, len(moved)))
         self._detour(moved)
 
     def _try_later(self) -> None:
@@ -282,8 +277,7 @@ class OutgoingQueue:
         anew, hold.is_broken = hold.is_broken, False
         if anew:
             self._is_orphan = False  # once
-            extra = {"event": "queue.replaced", "queue": self.name}
-            log.warning("%s has never taken a message: it is made anew if it is empty", self.name, extra=extra)
+            self._events.emit(QueueReplaced(self.name))
         self._thread.ensure_queue(self.name, self._on_declared, anew=anew)
 
     def _on_declared(self, declared: Declared) -> None:

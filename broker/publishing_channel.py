@@ -6,7 +6,6 @@ It opens itself again with growing pauses while its connection lives, and tells 
 from __future__ import annotations
 
 import itertools
-import logging
 import re
 import time
 from concurrent.futures import Future
@@ -22,9 +21,8 @@ from broker.backoff import Backoff
 from broker.connection_thread import PROVEN, ConnectionThread
 from broker.errors import MessageTooLargeError, describe
 from broker.properties import OutgoingProperties
+from core.events.publishing import PublisherChannelClosed
 from core.messages import OutgoingMessage
-
-log = logging.getLogger(__name__)
 
 _TOO_LARGE = re.compile(r"message size \d+ (?:is larger than|larger than) (?:configured )?max size (?P<limit>\d+)")
 
@@ -163,8 +161,7 @@ class PublishingChannel:
         if self._channel is not None and time.monotonic() - self._opened_at > PROVEN:
             self._backoff.reset()
         if self._thread.is_open():
-            extra = {"event": "publisher.channel_closed", "queue": self._queue}
-            log.warning("the channel for %s was closed: %s", self._queue, describe(reason), extra=extra)
+            self._thread.events.emit(PublisherChannelClosed(self._queue, describe(reason)))
             self._is_resting = True
             self._thread.call_later(self._backoff.delay(), self._end_rest)
         self._lose()

@@ -7,7 +7,6 @@ is missing is created, exactly as in docs/contract.md.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,9 @@ from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroke
 from broker.errors import NOT_FOUND, TopologyError, describe, refusal
 from broker.returns import NO_LIMIT
 from broker.settings import RabbitMQSettings
+from core.events.base import write
+from core.events.queues import ExchangeCreated, QueueCreated
 from core.policy import next_wait_step
-
-log = logging.getLogger(__name__)
 
 ERRORS_QUEUE = "errors.camunda_tasks.queue"
 
@@ -135,7 +134,7 @@ def declaring(topology: Topology, name: str) -> Steps:
     yield Step("queue_declare", {"queue": queue.name, "durable": True, "arguments": dict(queue.arguments)})
     for source, routing_key in queue.bindings:
         yield Step("queue_bind", {"queue": queue.name, "exchange": source, "routing_key": routing_key})
-    log.info("queue %s was missing and has been created", queue.name, extra={"event": "queue.created"})
+    write(QueueCreated(queue.name))
 
 
 def replacing(topology: Topology, name: str) -> Steps:
@@ -154,7 +153,7 @@ def _declaring_exchange(exchange: ExchangeSpec) -> Steps:
     kind, arguments = exchange.type, dict(exchange.arguments)
     declared = {"exchange": exchange.name, "exchange_type": kind, "durable": True, "arguments": arguments}
     yield Step("exchange_declare", declared)
-    log.info("exchange %s was missing and has been created", exchange.name, extra={"event": "exchange.created"})
+    write(ExchangeCreated(exchange.name))
 
 
 def ensure_queues(connection: pika.BlockingConnection, topology: Topology, names: Iterable[str]) -> None:

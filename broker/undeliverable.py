@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import logging
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,10 +34,10 @@ from broker.errors import MessageTooLargeError, PublisherClosedError
 from broker.nodes import Nodes, Parameters
 from core.envelopes import Failure, encode_failed_task, encode_unreadable
 from core.errors import InvalidMessageError
+from core.events.base import EventStream
+from core.events.queues import QueueNotLookedThrough, UndeliverableParked
 from core.messages import Limits, OutgoingMessage, decode_task
 from core.texts import Text
-
-log = logging.getLogger(__name__)
 
 INTERNAL_ERROR = 541
 LOOKED_AT = 2000  # messages at the head of a queue; more are never on their way to one consumer
@@ -67,11 +66,12 @@ def is_internal_error(reason: BaseException) -> bool:
 class Undeliverable:
     """Takes such messages out of their queues. Blocks: to be called when nothing else can go on."""
 
-    def __init__(self, parameters: Parameters, publish: Publish, errors_queue: str) -> None:
+    def __init__(self, parameters: Parameters, publish: Publish, errors_queue: str, events: EventStream) -> None:
         """`publish` is that of the publisher, whose future is done when the broker has confirmed."""
         self._nodes = Nodes.of(parameters)
         self._publish = publish
         self._errors_queue = errors_queue
+        self._events = events
 
     def remove(self, queues: Mapping[str, int]) -> int:
         """Looks at the head of each queue, as far as its consumer's prefetch; how many messages were parked."""
@@ -106,9 +106,7 @@ class Undeliverable:
                     failure = error
         except OSError as error:  # a certificate cannot be read at the moment
             failure = error
-        text = "%s cannot be looked through over AMQP 1.0: %s"
-        extra = {"event": "queue.not_looked_through", "queue": queue, "throttle": f"not looked through {queue}"}
-        log.warning(text, queue, failure, extra=extra)
+        self._events.emit(QueueNotLookedThrough(queue, str(failure)))
         return 0
 
     def _look_through(self, parameters: pika.ConnectionParameters, queue: str, credit: int) -> int:
@@ -122,8 +120,7 @@ class Undeliverable:
                 self._publish(self._errors_queue, report).result(CONFIRM_TIMEOUT)
                 link.accept(transfer.id)
                 parked += 1
-                text = "a message of %s that RabbitMQ cannot hand over is in the error queue"
-                log.error(text, queue, extra={"event": "message.undeliverable", "queue": queue})
+                self._events.emit(UndeliverableParked(queue))
         return parked
 
 

@@ -14,17 +14,11 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from core import values
-from core.events import (
-    ConnectionUnstable,
-    Event,
-    MessageParked,
-    MessageRerouted,
-    PartDown,
-    QueueUnusable,
-    Swept,
-    SystemPaused,
-    SystemResumed,
-)
+from core.events.base import Event
+from core.events.connections import ConnectionUnstable
+from core.events.messages import MessageParked, MessageRerouted, PartDown
+from core.events.queues import QueueUnusable
+from core.events.systems import Swept, SystemPaused, SystemResumed
 from core.texts import Text
 
 Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh", "unstable", "unusable"]
@@ -106,11 +100,11 @@ class AlertBook:
     def note(self, event: Event, now: float) -> None:
         match event:
             case MessageParked():
-                topic = event.topic or "–"
+                topic = event.identity.topic or "–"
                 kind = self._kind_of(event, topic, self._plain(event.reason.en)[:REASON_LIMIT])
                 self._happened(kind, _error(event, topic, self._short(event.reason)), now)
             case MessageRerouted(is_consumed=False):
-                self._happened(("unconsumed", event.queue), _unconsumed(event), now)
+                self._happened(("unconsumed", event.target), _unconsumed(event), now)
             case ConnectionUnstable():
                 self._happened(("unstable", event.connection), _unstable(event, self._short(event.reason)), now)
             case QueueUnusable():
@@ -121,7 +115,7 @@ class AlertBook:
                     part.first = now
                 part.last, part.reason = now, self._short(event.reason)
             case SystemPaused():
-                down = self._down.setdefault(event.system, _Down(now, _UNKNOWN, event.alert))
+                down = self._down.setdefault(event.system, _Down(now, _UNKNOWN, event.is_alert))
                 down.reason, down.resumed = self._short(event.reason), None
             case SystemResumed():
                 if (known := self._down.get(event.system)) is not None:
@@ -161,7 +155,7 @@ class AlertBook:
     def _kind_of(self, event: MessageParked, topic: str, reason: str) -> tuple[str, ...]:
         """Errors of one code may concern different fields: what is left of the reason without its values tells them
         apart, as long as they are few."""
-        kind = ("error", event.system, event.code, topic)
+        kind = ("error", event.system, event.error_code, topic)
         shape = (*kind, _VALUES.sub("…", reason))
         known = sum(key[: len(kind)] == kind for key in self._errors)
         return shape if shape in self._errors or known < _SHAPES else kind
@@ -197,8 +191,8 @@ class AlertBook:
 
     def _swept(self, event: Swept, now: float) -> None:
         tracker = self._trackers.setdefault(event.system, _Tracker(now))
-        if event.failure is not None:
-            tracker.failure = self._short(event.failure)
+        if event.reason is not None:
+            tracker.failure = self._short(event.reason)
             return
         if tracker.told:
             self._due.append(_is_fresh(event.system, now - tracker.last_success))
@@ -206,17 +200,18 @@ class AlertBook:
 
 
 def _error(event: MessageParked, topic: str, reason: Text) -> Alert:
+    system, code = event.system, event.error_code
     text = Text(
-        f"{event.system}: a new kind of error, {event.code}, topic {topic}: {reason.en}. It is in the error queue.",
-        f"{event.system}: новый вид ошибки, {event.code}, топик {topic}: {reason.ru}. Сообщение в очереди ошибок.",
+        f"{system}: a new kind of error, {code}, topic {topic}: {reason.en}. It is in the error queue.",
+        f"{system}: новый вид ошибки, {code}, топик {topic}: {reason.ru}. Сообщение в очереди ошибок.",
     )
-    return Alert("error", event.system, text)
+    return Alert("error", system, text)
 
 
 def _unconsumed(event: MessageRerouted) -> Alert:
     text = Text(
-        f"{event.queue}: messages were put there, and this worker does not consume it. They wait for whoever does.",
-        f"{event.queue}: туда переложены сообщения, а этот воркер её не читает. Они ждут того, кто читает.",
+        f"{event.target}: messages were put there, and this worker does not consume it. They wait for whoever does.",
+        f"{event.target}: туда переложены сообщения, а этот воркер её не читает. Они ждут того, кто читает.",
     )
     return Alert("unconsumed", event.system, text)
 

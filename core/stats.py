@@ -8,22 +8,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import ConfigurationError, LostError, OutageError, PartialOutageError
-from core.events import (
-    Event,
+from core.events.base import Event
+from core.events.messages import (
     MessageFailed,
     MessageParked,
     MessageProcessed,
     MessageReceived,
     MessageRerouted,
-    Published,
-    PublishFailed,
     ResultNotStored,
     ResultStored,
     RetryScheduled,
-    Swept,
-    SystemPaused,
-    SystemResumed,
+    TaskFound,
 )
+from core.events.publishing import Published, PublishFailed
+from core.events.systems import Swept, SystemPaused, SystemResumed
 
 # The message was well: what it needs is down or wrongly set up, and it waits for that without spending anything.
 _NO_FAILURE = frozenset(each.outcome for each in (OutageError, PartialOutageError, ConfigurationError, LostError))
@@ -72,7 +70,7 @@ class Statistics:
                 self._systems[event.system]["total"] += 1
             case MessageProcessed():
                 self._systems[event.system]["processed"] += 1
-                self._systems[event.system]["duplicates"] += event.duplicate
+                self._systems[event.system]["duplicates"] += isinstance(event, TaskFound)
             case ResultStored():
                 self._systems[event.system]["sent_to_success_queue"] += 1
             case Published():

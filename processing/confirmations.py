@@ -6,13 +6,13 @@ there, the messages of every other queue would wait behind them.
 
 from __future__ import annotations
 
-import logging
 import queue as queues
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-log = logging.getLogger(__name__)
+from core.events.base import EventStream
+from core.events.worker import ProcessorFailed
 
 Confirmed = Future[None]
 FollowUp = Callable[[Confirmed], None]
@@ -21,8 +21,9 @@ FollowUp = Callable[[Confirmed], None]
 class FollowUps:
     """One thread that does what is put, in that order."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, events: EventStream) -> None:
         self._queue = queue
+        self._events = events
         self._due: queues.SimpleQueue[tuple[FollowUp, Confirmed] | None] = queues.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -50,6 +51,7 @@ class FollowUps:
             follow_up, confirmed = due
             try:
                 follow_up(confirmed)
-            except Exception:  # part of the processor's border: unacked, the message comes again with the next channel
-                log.exception("settling failed", extra={"event": "processor.failed", "queue": self._queue})
+            # Part of the processor's border: unacked, the message comes again with the next channel.
+            except Exception as error:  # noqa: BLE001
+                self._events.emit(ProcessorFailed(self._queue, "settling", error))
             del due, follow_up, confirmed  # they hold a message, perhaps a large one, and the next may come hours later

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import mmap
 import os
 import struct
@@ -23,9 +22,9 @@ from pathlib import Path
 
 from core import deaths
 from core.deaths import Key, Suspect
+from core.events.base import write
+from core.events.files import CrashJournalUnusable
 from toolkit.liveness import new_locked_file
-
-log = logging.getLogger(__name__)
 
 PROOF = 10.0  # seconds; see `seconds_to_prove`
 KEEP = 7 * 24 * 3600.0  # seconds that a count outlives its last start: the message may be gone for good
@@ -148,7 +147,7 @@ class StartJournal:
                 with _locked_counts(self._folder) as counts:
                     change(counts, known)
             except OSError as error:
-                log.warning("a count of starts stays: %s", error, extra={"event": "starts.unusable"})
+                write(CrashJournalUnusable(f"a count of starts stays: {error}"))
 
     def close(self) -> None:
         """An orderly end: whatever was begun is given back by a living process, and counts for nothing."""
@@ -171,12 +170,8 @@ class StartJournal:
             return None
 
     def _switch_off(self, error: OSError) -> None:
-        log.warning(
-            "%s cannot be used: a message that kills the worker would not be found out: %s",
-            self._folder,
-            error,
-            extra={"event": "starts.unusable"},
-        )
+        told = "a message that kills the worker would not be found out"
+        write(CrashJournalUnusable(f"{self._folder} cannot be used: {told}: {error}"))
         self.close()
 
 
@@ -239,7 +234,7 @@ def _read(path: Path) -> _Counts:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, AttributeError):  # somebody edited it, or a power cut left it empty
-        log.warning("%s is unreadable and begun anew", path, extra={"event": "starts.unusable"})
+        write(CrashJournalUnusable(f"{path} is unreadable and begun anew"))
         return {}
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from core.errors import ConfigurationError, OutageError, OutcomeError
-from core.events import EventStream, SystemPaused, SystemResumed
+from core.events.base import EventStream
+from core.events.systems import ProbeFailed, SystemPaused, SystemResumed
 from core.lone_failures import Suspects
 from core.policy import Pause
-
-log = logging.getLogger(__name__)
+from core.texts import Text
 
 LONGEST_WAIT = 24 * 3600.0  # seconds; what a system asks for beyond this is taken for its mistake
 
@@ -63,13 +62,10 @@ class SystemGate:
                 return
             self._closed = True
             self._on_close()
-        self._events.emit(SystemPaused(self._system, error.text, pause.alert))
-        level = logging.ERROR if pause.alert else logging.WARNING
-        extra = {"event": "system.paused", "system": self._system, "outcome": error.outcome, "code": error.code}
-        log.log(level, "%s is not usable, its messages wait: %s", self._system, error, extra=extra)
-        first_wait = self._wait_before_probe(pause.retry_after)
+        wait = self._wait_before_probe(pause.retry_after)
+        self._events.emit(SystemPaused(self._system, error.text, error.outcome, error.code, pause.alert, wait))
         threading.Thread(
-            target=self._probe_until_usable, args=(first_wait,), name=f"probe-{self._system}", daemon=True
+            target=self._probe_until_usable, args=(wait,), name=f"probe-{self._system}", daemon=True
         ).start()
 
     def _probe_until_usable(self, wait: float) -> None:
@@ -79,18 +75,17 @@ class SystemGate:
                 break
             except (OutageError, ConfigurationError) as error:
                 wait = self._wait_before_probe(error.retry_after)
-                extra = {"event": "system.probe", "system": self._system, "outcome": error.outcome}
-                log.info("%s is still not usable: %s", self._system, error, extra=extra)
-            except Exception:  # a probe with a mistake in it must not end the probing
+                self._events.emit(ProbeFailed(self._system, error.text, error.outcome, wait))
+            except Exception as error:  # noqa: BLE001 - a probe with a mistake in it must not end the probing
                 wait = self._probe_interval
-                log.exception("probe of %s failed", self._system, extra={"event": "system.probe"})
+                reason = Text.of(f"{type(error).__name__}: {error}")
+                self._events.emit(ProbeFailed(self._system, reason, None, wait, error))
         else:
             return
         with self._lock:  # a failure at this very moment must find the intake open, or its pause would be undone
             self._closed = False
             self._on_open()
         self._events.emit(SystemResumed(self._system))
-        log.info("%s is usable again", self._system, extra={"event": "system.resumed", "system": self._system})
 
     def _wait_before_probe(self, retry_after: float | None) -> float:
         return min(max(self._probe_interval, retry_after or 0.0), LONGEST_WAIT)

@@ -1,20 +1,17 @@
-"""One delivery on its way to its settlement: its history, its copy for a later try, its line in the log."""
+"""One delivery on its way to its settlement: its history, its copy for a later try, who it is in an event."""
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
 
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
+from core.events.base import Identity
 from core.messages import HEADER_COPY, HEADER_RETURNED, CamundaTask, OutgoingMessage
 from core.policy import Tries
 from rabbitmq_consumer import Delivery
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -80,16 +77,10 @@ class Work:
         encoding, further = properties.content_encoding, kept_properties(properties)
         return OutgoingMessage(copy.body, copy.message_id, copy.headers, properties.content_type, encoding, further)
 
-    def log(self, level: int, event: str, text: str, **fields: Any) -> None:
-        if not log.isEnabledFor(level):
-            return
-        extra = {
-            "event": event,
-            "system": self.system,
-            "queue": self.delivery.queue,
-            "task_id": self.task_id,
-            "process_instance_id": self.task.process_instance_id if self.task else None,
-            "attempt": self.tries.attempt,
-            **fields,
-        }
-        log.log(level, text, extra={name: value for name, value in extra.items() if value is not None})
+    def identity(self, external_id: str | None = None) -> Identity:
+        """Whom an event is about."""
+        task, queue = self.task, self.delivery.queue
+        if task is None:
+            return Identity(queue, self.system, attempt=self.tries.attempt)
+        process, attempt = task.process_instance_id, self.tries.attempt
+        return Identity(queue, self.system, task.task_id, process, task.topic, attempt, external_id)

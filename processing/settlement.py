@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -26,16 +25,21 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
-from core.events import (
-    EventStream,
+from core.events.base import Event, EventStream
+from core.events.messages import (
+    DeliveryLost,
+    LateOutcomeTold,
     MessageFailed,
     MessageParked,
-    MessageProcessed,
+    MessageRenewed,
     MessageRerouted,
+    MessageStuck,
     PartDown,
     ResultNotStored,
     ResultStored,
     RetryScheduled,
+    TaskAccepted,
+    TaskFound,
 )
 from core.lone_failures import met_alone
 from core.messages import Limits, OutgoingMessage, decode_task
@@ -49,8 +53,6 @@ from processing.late_results import LateResults
 from processing.renewals import Renewals
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-
-_ACCEPTED = {Accepted: "task created", Done: "task done", Acknowledged: "task done"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Settler:
         if outcome is None:
             return False
         if not isinstance(outcome, BusyError):
-            work.log(logging.WARNING, "task.late", "was worked on when an earlier delivery of it was ours: told now")
+            self._events.emit(LateOutcomeTold(work.identity()))
         self.settle(work, outcome)
         return True
 
@@ -147,14 +149,14 @@ class Settler:
     def _on_stored(self, work: Work, result: Accepted | Done, stored: Future[None]) -> None:
         error = stored.exception()
         if error is None:
-            self._events.emit(ResultStored(self._route.system))
+            self._events.emit(ResultStored(work.identity(result.external_id)))
             if not self._consumer.is_current(work.delivery):
                 self.late.keep_stored(work)
             self._on_handled(work, result)
             if isinstance(result, Done) and self._route.sent_queue is not None:
                 self._on_done(self._route.sent_queue)
             return
-        self._events.emit(ResultNotStored(self._route.system))
+        self._events.emit(ResultNotStored(work.identity(result.external_id)))
         if isinstance(error, MessageTooLargeError):
             reason = Text(f"the result cannot be stored: {error}", f"результат нельзя сохранить: {error.text.ru}")
             self.fail(work, PermanentError(reason, code="result_too_large"))
@@ -167,20 +169,17 @@ class Settler:
         if confirmed.exception() is None:
             is_consumed = self._consumer.consumes(queue)
             self._gate.succeeded(work.task_id)
-            self._events.emit(MessageRerouted(self._route.system, queue, is_consumed))
-            level, text = logging.INFO, f"put into {queue}"
-            if not is_consumed:
-                level, text = logging.WARNING, f"put into {queue}, which this worker does not consume"
-            work.log(level, "task.rerouted", text, target=queue)
+            self._events.emit(MessageRerouted(work.identity(), queue, is_consumed))
 
     def _on_handled(self, work: Work, result: Accepted | Done | Acknowledged) -> None:
         self._consumer.ack(work.delivery)
-        duplicate = not isinstance(result, Acknowledged) and result.duplicate
         self._gate.succeeded(work.task_id)
-        self._events.emit(MessageProcessed(self._route.system, duplicate))
-        external_id = None if isinstance(result, Acknowledged) else result.external_id
-        text = "task was there" if duplicate else _ACCEPTED[type(result)]
-        work.log(logging.INFO, "task.found" if duplicate else "task.accepted", text, external_id=external_id)
+        if isinstance(result, Acknowledged):
+            self._events.emit(TaskAccepted(work.identity(), created=False))
+        elif result.duplicate:
+            self._events.emit(TaskFound(work.identity(result.external_id)))
+        else:
+            self._events.emit(TaskAccepted(work.identity(result.external_id), created=isinstance(result, Accepted)))
 
     def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := error.text.map(self._settings.mask)) != error.text:
@@ -195,9 +194,9 @@ class Settler:
         if isinstance(decision, Drop):
             self._drop(work, error)
             return
-        self._events.emit(MessageFailed(self._route.system, error.outcome))
+        self._events.emit(MessageFailed(work.identity(), error.outcome))
         if isinstance(error, PartialOutageError) and error.part is not None:
-            self._events.emit(PartDown(self._route.system, error.part, error.text))
+            self._events.emit(PartDown(work.identity(), error.part, error.text))
         match decision:
             case RetryLater():
                 self._retry_later(work, error, decision)
@@ -209,12 +208,8 @@ class Settler:
 
     def _retry_later(self, work: Work, error: OutcomeError, retry: RetryLater) -> None:
         copy = work.copy(retry.tries, str(error))
-        told = partial(self._on_put_off, work, str(error), error.code, retry.delay)
+        told = RetryScheduled(work.identity(), error.text, error.code, retry.delay)
         self._send_and_ack(wait_queue_name(self._route.queue, retry.delay), copy, work, told)
-
-    def _on_put_off(self, work: Work, reason: str, code: str, delay: float) -> None:
-        work.log(logging.WARNING, "task.retry", reason, code=code, retry_in=delay)
-        self._events.emit(RetryScheduled(self._route.system))
 
     def _drop(self, work: Work, outcome: object) -> None:
         """Nothing is told of it: another worker may have told something else by now."""
@@ -222,10 +217,7 @@ class Settler:
         # was not begun for that reason, this is what brings the message back.
         kept = self.late.keep(work, outcome)
         self._consumer.give_back(work.delivery)
-        text = "not ours any more, nothing is told of it: it is delivered again"
-        if kept:
-            text = "has been worked on, and is not ours any more: told when it is delivered again"
-        work.log(logging.WARNING if kept else logging.INFO, "delivery.lost", text)
+        self._events.emit(DeliveryLost(work.identity(), kept))
 
     def hand_back(self, work: Work, reason: str) -> None:
         # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,
@@ -237,13 +229,13 @@ class Settler:
         with contextlib.suppress(InvalidMessageError):  # told when its copy comes
             work.task = decode_task(work.delivery.body, self._settings.limits)
         times = times_returned(work.delivery.properties.headers)
-        reason = f"returned {times} times: a copy takes its place before RabbitMQ drops it"
-        self._renewals.renew(work, reason, partial(self._on_renewed, reason))
+        reason = f"returned {times} times"
+        self._renewals.renew(work, reason, partial(self._on_renewed, times))
 
-    def _on_renewed(self, reason: str, work: Work, confirmed: Future[None]) -> None:
+    def _on_renewed(self, times: int, work: Work, confirmed: Future[None]) -> None:
         self._ack_if_confirmed(work, confirmed)
         if confirmed.exception() is None:
-            work.log(logging.INFO, "task.renewed", reason, message_id=work.message_id)
+            self._events.emit(MessageRenewed(work.identity(), times, work.message_id))
 
     def _park(self, work: Work, error: OutcomeError) -> None:
         failure = Failure(
@@ -259,25 +251,18 @@ class Settler:
             message = encode_unreadable(work.delivery.body, work.message_id, failure)
         else:
             message = encode_failed_task(work.task, failure)
-        # Words, not the error: its traceback would keep the handler's frames until the broker has confirmed.
-        told = partial(self._on_parked, work, error.text, error.code, error.outcome)
+        # Its words, not the error: a traceback would keep the handler's frames until the broker has confirmed.
+        told = MessageParked(work.identity(), error.text, error.code, error.outcome)
         self._send_and_ack(self._settings.errors_queue, message, work, told)
 
-    def _on_parked(self, work: Work, reason: Text, code: str, outcome: str) -> None:
-        work.log(logging.ERROR, "task.parked", reason.en, code=code, outcome=outcome)
-        topic = None if work.task is None else work.task.topic
-        self._events.emit(MessageParked(self._route.system, code, topic, reason))
-
-    def _send_and_ack(
-        self, queue: str, message: OutgoingMessage, work: Work, told: Callable[[], None] = lambda: None
-    ) -> None:
-        """`told` is called when the broker has the message: nothing is claimed before."""
+    def _send_and_ack(self, queue: str, message: OutgoingMessage, work: Work, told: Event | None = None) -> None:
+        """`told` is emitted when the broker has the message: nothing is claimed before."""
         self._publish(queue, message, partial(self._on_sent, work, told))
 
-    def _on_sent(self, work: Work, told: Callable[[], None], confirmed: Future[None]) -> None:
+    def _on_sent(self, work: Work, told: Event | None, confirmed: Future[None]) -> None:
         self._ack_if_confirmed(work, confirmed)
-        if confirmed.exception() is None:
-            told()
+        if confirmed.exception() is None and told is not None:
+            self._events.emit(told)
 
     def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
         self._publisher.publish(queue, message).add_done_callback(partial(self._follow_ups.put, follow_up))
@@ -288,4 +273,4 @@ class Settler:
             self._consumer.ack(work.delivery)
         elif not isinstance(error, PublisherClosedError):
             # Stays unacked: the broker delivers it again when the channel closes; a person is told.
-            work.log(logging.ERROR, "task.stuck", str(error))
+            self._events.emit(MessageStuck(work.identity(), str(error)))

@@ -6,7 +6,6 @@ work: the sink only makes a note.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -16,20 +15,13 @@ from typing import Protocol
 
 from core.alerts import Alert, AlertBook
 from core.errors import OutcomeError, PermanentError, StoppingError
-from core.events import (
-    ConnectionUnstable,
-    Event,
-    MessageParked,
-    MessageRerouted,
-    PartDown,
-    QueueUnusable,
-    Swept,
-    SystemPaused,
-    SystemResumed,
-)
+from core.events.alerts import AlertRaised, AlertsDropped, AlertsUnsent
+from core.events.base import Event, write
+from core.events.connections import ConnectionUnstable
+from core.events.messages import MessageParked, MessageRerouted, PartDown
+from core.events.queues import QueueUnusable
+from core.events.systems import Swept, SystemPaused, SystemResumed
 from core.texts import Language, Text
-
-log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between looks at what is due
 GATHER = 5.0  # seconds that a first alert waits for others, so that one cause makes one message
@@ -120,17 +112,14 @@ class Alerting:
             self._raise(alert)
 
     def _raise(self, alert: Alert) -> None:
-        level = logging.INFO if alert.kind in _GOOD_NEWS else logging.ERROR
-        extra = {"event": "alert.raised", "system": alert.system, "alert": alert.kind}
-        log.log(level, "%s", alert.text.en, extra=extra)
+        write(AlertRaised(alert.system, alert.kind, alert.text, is_good=alert.kind in _GOOD_NEWS))
         for outbox in self._outboxes:
             if not outbox.waiting:
                 outbox.next_try = max(outbox.next_try, time.monotonic() + self._gather)
             outbox.waiting.append(alert)
             if len(outbox.waiting) > KEPT:
                 outbox.waiting.popleft()
-                extra = {"event": "alert.dropped"}
-                log.error("%s is too far behind: an alert is dropped", outbox.channel.name, extra=extra)
+                write(AlertsDropped(f"{outbox.channel.name} is too far behind: an alert is dropped"))
 
     def _send(self, outbox: _Outbox) -> None:
         alerts = list(outbox.waiting)
@@ -141,18 +130,18 @@ class Alerting:
         try:
             outbox.channel.send(subject[:200], "\n\n".join([self._name, *texts]))
         except PermanentError as error:  # a wrong address stays wrong
-            extra = {"event": "alert.dropped", "code": error.code}
-            log.error("%d alerts cannot be sent by %s: %s", len(alerts), outbox.channel.name, error, extra=extra)
+            text = f"{len(alerts)} alerts cannot be sent by {outbox.channel.name}: {error}"
+            write(AlertsDropped(text, error.code))
         except OutcomeError as error:
             outbox.next_try = time.monotonic() + outbox.pause
             outbox.pause = min(2 * outbox.pause, LONGEST_PAUSE)
-            extra = {"event": "alert.unsent", "code": error.code}
-            log.warning("alerts could not be sent by %s: %s", outbox.channel.name, error, extra=extra)
+            write(AlertsUnsent(outbox.channel.name, str(error), error.code))
             return
         except StoppingError:
             return
-        except Exception:  # one of the borders: a message that a channel cannot take must not end all telling
-            log.exception("alerts cannot be sent by %s", outbox.channel.name, extra={"event": "alert.dropped"})
+        # One of the borders: a message that a channel cannot take must not end all telling.
+        except Exception as error:  # noqa: BLE001
+            write(AlertsDropped(f"alerts cannot be sent by {outbox.channel.name}", mistake=error))
         for _ in alerts:
             outbox.waiting.popleft()
         outbox.pause, outbox.next_try = self._first_pause, 0.0

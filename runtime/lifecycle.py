@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import signal
@@ -12,9 +11,9 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Protocol
 
+from core.events.base import write
+from core.events.worker import Aborted, HangupIgnored, HeartbeatFailed, Stopped, Stopping, ThreadDied, Unfinished
 from runtime.systemd import Notifier
-
-log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at the threads
 HUNG = 60.0  # seconds without a sign of life after which the process counts as unhealthy
@@ -144,24 +143,23 @@ class Lifecycle:
     def _answer_hangups(self) -> None:
         if self._signals.hangups:
             self._signals.hangups = 0
-            text = "SIGHUP changes nothing: moved log files are noticed by themselves, settings are read at a start"
-            log.info(text, extra={"event": "worker.hangup"})
+            write(HangupIgnored())
 
     def _beat(self) -> None:
         try:
             self._notifier.status(self._heartbeat())
-        except Exception:  # main's border: figures come from foreign handlers too and must not end the daemon
-            log.exception("no heartbeat line", extra={"event": "heartbeat.failed"})
+        # main's border: figures come from foreign handlers too and must not end the daemon
+        except Exception as error:  # noqa: BLE001
+            write(HeartbeatFailed(error))
 
     def _revive(self) -> None:
         for service in self._services:
             if not service.is_alive():
-                name = type(service).__name__
-                log.error("a thread of %s has died and is started again", name, extra={"event": "thread.died"})
+                write(ThreadDied(type(service).__name__))
                 service.start()
 
     def _stop(self) -> bool:
-        log.info("stopping", extra={"event": "worker.stopping"})
+        write(Stopping())
         self._notifier.stopping()
         deadline = time.monotonic() + self._shutdown_timeout
         # In a thread of its own, so that a second signal can end the wait at any point.
@@ -169,20 +167,19 @@ class Lifecycle:
         stopping.start()
         while stopping.is_alive():
             if self._signals.count > 1:
-                log.warning("stopped at once; unfinished work is with RabbitMQ", extra={"event": "worker.aborted"})
+                write(Aborted())
                 return False
             self._signals.wait(0.05)
-        log.info("stopped", extra={"event": "worker.stopped"})
+        write(Stopped())
         return True
 
     def _take_stop_steps(self, deadline: float) -> None:
         for step in self._stop_steps:
             try:
                 finished = step(deadline)
-            except Exception:  # main's border: the steps that follow save work, a failed one must not take them along
-                log.exception("a stop step failed", extra={"event": "worker.unfinished"})
+            # main's border: the steps that follow save work, a failed one must not take them along
+            except Exception as error:  # noqa: BLE001
+                write(Unfinished(error))
                 continue
             if not finished:
-                log.warning(
-                    "shutdown time-out: unfinished work goes back to RabbitMQ", extra={"event": "worker.unfinished"}
-                )
+                write(Unfinished())

@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from config import WorkerSettings
+from core.events.base import Event
+from core.events.files import LogFileFailed, LogFileRecovered, RecordUnprintable
 from core.secrets import Secrets
 from runtime.log_files import Failed, LogFile, Recovered
 from runtime.log_format import THROTTLE_FIELD, JsonFormatter, LineFormatter, TextFormatter, log_context
@@ -86,7 +88,7 @@ class WorkerLogHandler(logging.Handler):
         try:
             line = self.format(record)
         except Exception as error:  # noqa: BLE001  # a value that cannot be printed must not stop the work it describes
-            line = self.format(_own_record("log.unprintable", f"a record of {record.name}", error=type(error).__name__))
+            line = self.format(_own_record(RecordUnprintable(record.name, type(error).__name__)))
         self._write_console(line)
         self._write_file(self._log_file, line)
         if record.levelno >= logging.ERROR:
@@ -104,14 +106,9 @@ class WorkerLogHandler(logging.Handler):
     def _write_file(self, file: LogFile, line: str) -> None:
         match file.write(line):
             case Failed(path, error):
-                text = "the log file cannot be written; its lines are dropped until it can"
-                self._write_console(
-                    self.format(_own_record("log.file_failed", text, path=str(path), error=error.strerror))
-                )
+                self._write_console(self.format(_own_record(LogFileFailed(str(path), error.strerror))))
             case Recovered(path, dropped):
-                record = _own_record(
-                    "log.file_recovered", "the log file is written again", path=str(path), dropped=dropped
-                )
+                record = _own_record(LogFileRecovered(str(path), dropped))
                 self._write_console(self.format(record))
                 file.write(self.format(record))
 
@@ -191,7 +188,6 @@ def _unbuffered_stderr() -> TextIO:
     return io.TextIOWrapper(raw, encoding=stderr.encoding, errors="backslashreplace", write_through=True)
 
 
-def _own_record(event: str, text: str, **fields: object) -> logging.LogRecord:
-    return logging.makeLogRecord(
-        {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text, "event": event, **fields}
-    )
+def _own_record(event: Event) -> logging.LogRecord:
+    told = {"name": __name__, "levelno": event.level, "levelname": logging.getLevelName(event.level)}
+    return logging.makeLogRecord({**told, "msg": event.line(), "event": event.code, **event.fields()})

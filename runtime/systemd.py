@@ -5,12 +5,12 @@ The protocol is one datagram of `NAME=value` lines to the socket in NOTIFY_SOCKE
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Mapping
 
-log = logging.getLogger(__name__)
+from core.events.base import write
+from core.events.files import SystemdUnreachable
 
 
 class Notifier:
@@ -50,8 +50,7 @@ class Notifier:
                 channel.setblocking(False)  # a manager that does not read must not hold the worker up
                 channel.sendto("\n".join(lines).encode(errors="replace"), address)
         except (OSError, ValueError) as error:
-            extra = {"event": "systemd.unreachable", "throttle": "systemd.unreachable"}
-            log.warning("systemd could not be notified: %s", error, extra=extra)
+            write(SystemdUnreachable(str(error)))
 
 
 def _status(text: str) -> list[str]:

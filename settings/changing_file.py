@@ -5,7 +5,6 @@ A file that cannot be used just now changes nothing: the last good content stays
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from core.errors import ConfigurationError
+from core.events.base import write
+from core.events.files import FileRenewed, FileUnreadable
 from core.texts import Text
-
-log = logging.getLogger(__name__)
 
 LOOK = 1.0  # seconds between two looks at a file
 
@@ -81,12 +80,10 @@ class ChangingFile(Generic[_Content]):
             self._content = self._read_now(now)
         except (OSError, ConfigurationError) as error:
             self._stamp = None  # looked at again and again until it can be used
-            extra = {"event": "file.unreadable", "throttle": f"file {self._variable}"}
-            log.error("%s; what it held before stays in use", self._told(error).en, extra=extra)
+            write(FileUnreadable(self._variable, self._told(error)))
             return
         if self._content != content:
-            text = "%s has changed and is used from now on"
-            log.info(text, self._variable, extra={"event": "file.renewed"})
+            write(FileRenewed(self._variable))
 
     def _read_now(self, now: float) -> _Content:
         try:

@@ -6,7 +6,6 @@ changes nothing: the last good secret stays.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,10 +13,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from core.events.base import write
+from core.events.files import SecretRenewed, SecretUnreadable
 from core.texts import BilingualError, Text
 from settings.changing_file import LOOK, Stamp, stamp_of, unreadable
-
-log = logging.getLogger(__name__)
 
 LIMIT = 64 * 1024  # bytes
 
@@ -92,11 +91,10 @@ class FileSecret(SecretStr):
             for watcher in self._watchers:
                 watcher(value)
             self._current = value
-            log.info("%s has changed and is used from now on", self._variable, extra={"event": "secret.renewed"})
+            write(SecretRenewed(self._variable))
 
     def _complain(self, reason: str) -> None:
-        extra = {"event": "secret.unreadable", "throttle": f"secret {self._variable}"}
-        log.error("%s: %s %s; the last secret stays in use", self._variable, self._path, reason, extra=extra)
+        write(SecretUnreadable(self._variable, f"{self._path} {reason}"))
 
 
 def watch(secret: SecretStr | None, watcher: Callable[[str], None]) -> None:

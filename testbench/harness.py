@@ -17,7 +17,7 @@ from broker.connection import connect, connection_parameters
 from broker.settings import RabbitMQSettings
 from broker.topology import Topology, ensure_queues
 from broker.undeliverable import Undeliverable
-from core.events import EventStream
+from core.events.base import EventStream, write
 from core.messages import Limits
 from core.policy import LONGEST_LEASE, RetryPolicy
 from core.stats import Statistics
@@ -84,7 +84,7 @@ class Bench:
         self.stop = threading.Event()
         self.starts = starts or StartJournal(None)
         self.statistics = Statistics(time.time())
-        self.events = EventStream([self.statistics])
+        self.events = EventStream([write, self.statistics])
         self.topology = Topology(settings)
         self.parameters = connection_parameters(settings, "test")
         self.publisher = RabbitMQPublisher(
@@ -95,7 +95,7 @@ class Bench:
             self.topology,
             reconnect_max_delay=1.0,
             lease=lease,
-            undeliverable=Undeliverable(self.parameters, self.publisher.publish, ERRORS),
+            undeliverable=Undeliverable(self.parameters, self.publisher.publish, ERRORS, self.events),
         )
         self.processors: list[MessageProcessor] = []
         self.woken: list[str] = []
@@ -132,7 +132,7 @@ class Bench:
 
     def sweeper(self, queue: str, tracker: BaseTracker, *, echo_variables: bool = True) -> Sweeper:
         route = TrackedQueue(queue, queue.removesuffix(".sent.queue"), tracker, RESPONSES, ERRORS, echo_variables)
-        return Sweeper(route, self.topology, self.parameters, self.publisher, self.stop.is_set)
+        return Sweeper(route, self.topology, self.parameters, self.publisher, self.stop.is_set, events=self.events)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Bench]:

@@ -79,19 +79,16 @@ def example_variables() -> dict[str, str]:
     return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", read("config.env.example"), re.M))
 
 
-def event_codes() -> set[str]:
-    """`extra={"event": …}` anywhere in the daemon, and the codes that its own log methods take as an argument."""
-    found: set[str] = set()
-    for node in _daemon_nodes():
-        match node:
-            case ast.Dict(keys=keys, values=values):
-                for key, value in zip(keys, values, strict=True):
-                    if isinstance(key, ast.Constant) and key.value == "event" and not isinstance(value, ast.Call):
-                        found |= _texts(value)
-            case ast.Call(func=ast.Attribute(attr="log" | "_log") | ast.Name(id="_own_record"), args=args):
-                texts = {text for arg in args[:2] for text in _texts(arg)}
-                found |= {text for text in texts if re.fullmatch(r"[a-z]+\.[a-z_]+", text)}
-    return found
+def codes_beside_the_events() -> set[str]:
+    """Event codes that are written out where something is logged."""
+    return {
+        text
+        for node in _daemon_nodes()
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "event" and not isinstance(value, ast.Call)
+        for text in _texts(value)
+    }
 
 
 def refusal_codes() -> set[str]:

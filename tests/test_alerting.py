@@ -12,8 +12,8 @@ import pytest
 
 from core.alerts import AlertBook, AlertPolicy
 from core.errors import OutageError, PermanentError
-from core.events import MessageParked, SystemPaused, SystemResumed
-from core.texts import Text
+from core.events.messages import MessageParked
+from core.events.systems import SystemResumed
 from runtime.alerting import KEPT, Alerting
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
@@ -21,7 +21,9 @@ from sandbox.email import EmailSandbox
 from sandbox.telegram import GROUP, PERSON, TelegramSandbox
 from testbench.daemon import Daemon
 from testbench.harness import ERRORS, camunda_message, wait_until
+from tests import made_events
 from tests.commands import run
+from tests.made_events import paused
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ def alerting(way: Way, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alerting]:
 
 
 def parked(number: int) -> MessageParked:
-    return MessageParked("default", f"code-{number}", "t", Text.of("reason"))
+    return made_events.parked("default", f"code-{number}", "t")
 
 
 def test_what_comes_together_is_one_message(alerting: Alerting, way: Way) -> None:
@@ -165,7 +167,7 @@ def test_what_comes_together_is_one_message(alerting: Alerting, way: Way) -> Non
 
 def test_a_way_that_is_down_gets_all_of_it_later_and_once(alerting: Alerting, way: Way) -> None:
     way.error = OutageError("no connection")
-    alerting(SystemPaused("1c", Text.of("down"), alert=True))
+    alerting(paused("1c", "down", alert=True))
     wait_until(lambda: way.tries >= 2, 10, "two tries")
     alerting(SystemResumed("1c"))
     way.error = None

@@ -9,28 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.alerts import PART_FORGOTTEN, REASON_LIMIT, Alert, AlertBook, AlertPolicy
-from core.events import (
-    ConnectionUnstable,
-    Event,
-    MessageParked,
-    MessageRerouted,
-    PartDown,
-    QueueUnusable,
-    Swept,
-    SystemPaused,
-    SystemResumed,
-)
+from core.events.base import Event
+from core.events.connections import ConnectionUnstable
+from core.events.queues import QueueUnusable
+from core.events.systems import SystemResumed
 from core.texts import Text
+from tests import made_events
+from tests.made_events import part_down, paused, rerouted, swept
 
+DATE = Text("no such date", "нет такой даты")
 POLICY = AlertPolicy(delay=60, stale_after=900, repeat=3600)
 
 
 def parked(code: str = "no_handler", topic: str | None = "aprove", reason: str = "There is no handler") -> Event:
-    return MessageParked("default", code, topic, Text.of(reason))
-
-
-def swept(failure: str | None = None) -> Event:
-    return Swept("1c", 0, 0, 0, 0, at=0.0, failure=None if failure is None else Text.of(failure))
+    return made_events.parked("default", code, topic, reason)
 
 
 def kinds(alerts: list[Alert]) -> list[str]:
@@ -112,11 +104,11 @@ def test_a_connection_that_is_lost_again_and_again_is_told_once_with_its_reason_
 
 def test_a_short_pause_is_nobodys_business_and_a_long_one_is_told_with_its_end() -> None:
     book = AlertBook(POLICY)
-    book.note(SystemPaused("1c", Text.of("no connection"), alert=False), 0)
+    book.note(paused("1c", "no connection", alert=False), 0)
     assert book.due(59) == []
     book.note(SystemResumed("1c"), 59)
     assert book.due(600) == []
-    book.note(SystemPaused("1c", Text.of("no connection"), alert=False), 1000)
+    book.note(paused("1c", "no connection", alert=False), 1000)
     [down] = book.due(1060)
     assert "no connection" in down.text.ru
     assert book.due(5000) == []
@@ -133,7 +125,7 @@ def test_a_system_whose_probe_succeeds_and_whose_work_fails_is_told_once(*, aler
         if second % 15 == 0:
             book.note(SystemResumed("email"), second)
         if second % 15 == 1:
-            book.note(SystemPaused("email", Text.of("sender refused"), alert=alert), second)
+            book.note(paused("email", "sender refused", alert=alert), second)
         told += book.due(second)
     assert kinds(told) == ["down"]
     book.note(SystemResumed("email"), 3600)
@@ -152,39 +144,39 @@ def test_a_reason_is_masked_before_it_is_cut_and_holds_nothing_that_a_mail_canno
 
 def test_a_matter_of_configuration_is_told_at_once() -> None:
     book = AlertBook(POLICY)
-    book.note(SystemPaused("1c", Text.of("401"), alert=True), 0)
+    book.note(paused("1c", "401", alert=True), 0)
     assert kinds(book.due(0)) == ["down"]
 
 
 def test_a_service_that_stays_down_is_told_once_and_anew_after_a_long_silence() -> None:
     book = AlertBook(POLICY)
-    book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), 0)
+    book.note(part_down("python-services", "service disk", "no connection"), 0)
     assert book.due(500) == [], "one message met it, and no other"
     for moment in (10, 40, 70, 100):
-        book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), 500 + moment)
+        book.note(part_down("python-services", "service disk", "no connection"), 500 + moment)
     [alert] = book.due(601)
     assert (alert.kind, alert.system, "service disk" in alert.text.ru) == ("part", "python-services", True)
     assert "no connection" in alert.text.en
-    book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), 700)
+    book.note(part_down("python-services", "service disk", "no connection"), 700)
     assert book.due(701) == []
     later = 700 + PART_FORGOTTEN
     assert book.due(later) == []
     for moment in (0, 61):
-        book.note(PartDown("python-services", Text.of("service disk"), Text.of("no connection")), later + moment)
+        book.note(part_down("python-services", "service disk", "no connection"), later + moment)
     assert kinds(book.due(later + 61)) == ["part"]
 
 
 def test_a_tracker_that_does_not_get_through_is_told_even_if_it_never_did() -> None:
     book = AlertBook(POLICY)
     book.watch(["1c", "bitrix24"], 0)
-    book.note(Swept("bitrix24", 0, 0, 0, 0, at=0.0), 100)
-    book.note(swept("no connection"), 500)
+    book.note(swept("bitrix24"), 100)
+    book.note(swept("1c", "no connection"), 500)
     assert book.due(899) == []
     [stale] = book.due(900)
     assert (stale.kind, stale.system) == ("stale", "1c")
     assert "no connection" in stale.text.en
     assert kinds(book.due(1001)) == ["stale"], "bitrix24, whose tracker hangs"
-    book.note(swept(), 1200)
+    book.note(swept("1c"), 1200)
     [fresh] = book.due(1200)
     assert (fresh.kind, fresh.system) == ("fresh", "1c")
 
@@ -192,8 +184,8 @@ def test_a_tracker_that_does_not_get_through_is_told_even_if_it_never_did() -> N
 def test_messages_for_a_queue_that_nobody_here_consumes_are_told_once_per_queue() -> None:
     book = AlertBook(POLICY)
     for queue in ("email.queue", "telegram.queue", "email.queue"):
-        book.note(MessageRerouted("default", queue, is_consumed=False), 0)
-    book.note(MessageRerouted("default", "1c.queue", is_consumed=True), 0)
+        book.note(rerouted(queue, is_consumed=False), 0)
+    book.note(rerouted("1c.queue", is_consumed=True), 0)
     assert kinds(book.due(0)) == ["unconsumed", "unconsumed"]
 
 
@@ -217,12 +209,12 @@ def test_of_a_long_reason_both_ends_are_told_for_the_last_words_say_what_to_do()
 @pytest.mark.parametrize(
     "event",
     [
-        MessageParked("1c", "bad_value", "order", Text("no such date", "нет такой даты")),
-        SystemPaused("1c", Text("no such date", "нет такой даты"), alert=True),
-        PartDown("1c", Text("part", "часть"), Text("no such date", "нет такой даты")),
-        Swept("1c", 0, 0, 0, 1, at=0.0, failure=Text("no such date", "нет такой даты")),
-        QueueUnusable("1c.queue", Text("no such date", "нет такой даты")),
-        ConnectionUnstable("rabbitmq-consumer", 5, Text("no such date", "нет такой даты")),
+        made_events.parked("1c", "bad_value", "order", DATE),
+        paused("1c", DATE, alert=True),
+        part_down("1c", Text("part", "часть"), DATE),
+        swept("1c", DATE),
+        QueueUnusable("1c.queue", DATE),
+        ConnectionUnstable("rabbitmq-consumer", 5, DATE),
     ],
     ids=lambda event: type(event).__name__,
 )
@@ -241,11 +233,11 @@ def test_the_reason_is_told_in_the_reader_s_language(event: Event) -> None:
 
 EVENTS = st.one_of(
     st.builds(parked, st.sampled_from("abc"), st.sampled_from([None, "t"])),
-    st.builds(SystemPaused, st.sampled_from("xy"), st.just(Text.of("down")), st.booleans()),
+    st.builds(paused, st.sampled_from("xy"), st.just("down"), alert=st.booleans()),
     st.builds(SystemResumed, st.sampled_from("xy")),
-    st.builds(swept, st.sampled_from([None, "broken"])),
-    st.builds(PartDown, st.sampled_from("xy"), st.sampled_from([Text.of("a"), Text.of("b")]), st.just(Text.of("down"))),
-    st.builds(MessageRerouted, st.just("default"), st.sampled_from("pq"), st.booleans()),
+    st.builds(swept, st.just("1c"), st.sampled_from([None, "broken"])),
+    st.builds(part_down, st.sampled_from("xy"), st.sampled_from("ab"), st.just("down")),
+    st.builds(rerouted, st.sampled_from("pq"), is_consumed=st.booleans()),
 )
 
 

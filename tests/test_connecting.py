@@ -24,7 +24,8 @@ from broker.racing import Race
 from broker.resolving import Resolver
 from broker.settings import RabbitMQSettings
 from broker.topology import Topology
-from core.events import ConnectionUnstable, EventStream
+from core.events.base import EventStream
+from core.events.connections import ConnectionUnstable
 from core.messages import IncomingMessage, OutgoingMessage, TrackedTask
 from core.results import Accepted, Result, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
@@ -349,8 +350,9 @@ class TestSweeps:
                 connection_parameters(settings, "test"), Topology(settings), EventStream([]), reconnect_max_delay=1.0
             )
             route = TrackedQueue("a.sent.queue", "a", NeverAsked("a"), RESPONSES, ERRORS, echo_variables=True)
-            sweeper = Sweeper(route, Topology(settings), hosts(vhost, [closing.port]), publisher, stop.is_set)
-            tracker = TrackerThread("a.sent.queue", "a", sweeper, events=EventStream([]), interval=60.0, stop=stop)
+            events, topology, nodes = EventStream([]), Topology(settings), hosts(vhost, [closing.port])
+            sweeper = Sweeper(route, topology, nodes, publisher, stop.is_set, events=events)
+            tracker = TrackerThread("a.sent.queue", "a", sweeper, events=events, interval=60.0, stop=stop)
             publisher.start()
             assert publisher.wait_until_ready(20)
             tracker.start()
@@ -392,7 +394,13 @@ def test_a_long_pause_between_two_tries_is_no_hang() -> None:
 
     nobody = pika.ConnectionParameters("127.0.0.1", 1)
     thread = Patient(
-        "patient", [nobody], Topology(RabbitMQSettings()), reconnect_max_delay=300, on_open=print, on_lost=lambda: None
+        "patient",
+        [nobody],
+        Topology(RabbitMQSettings()),
+        reconnect_max_delay=300,
+        on_open=print,
+        on_lost=lambda: None,
+        events=EventStream([]),
     )
     thread.start()
     ages = []

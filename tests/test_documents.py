@@ -31,6 +31,7 @@ from sandbox.broker_view import Broker
 from testbench.daemon import ROOT
 from testbench.harness import ERRORS, camunda_message
 from tests import documents
+from tools.documents import event_classes, made
 
 READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
 DOCUMENTS = [
@@ -161,11 +162,19 @@ def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
 
 
 @everyone
-def test_the_list_of_events_is_complete_and_has_no_other(name: str) -> None:
-    rows = documents.table(name, "event" if name == "README.md" else "событие")
-    listed = [row[0].strip("`") for row in rows]
-    assert len(listed) == len(set(listed))
-    assert set(listed) ^ documents.event_codes() == set()
+def test_the_list_of_events_is_made_from_their_classes(name: str) -> None:
+    assert made(name) == documents.read(name), "python -m tools.documents makes it anew"
+
+
+def test_every_event_is_explained_in_both_languages() -> None:
+    for each in event_classes():
+        assert re.search("[a-z]", each.meaning.en), each
+        assert re.search("[а-я]", each.meaning.ru), each
+
+
+def test_no_line_of_the_log_has_a_code_that_is_no_event() -> None:
+    # They are written from classes; a code beside them would be in no list.
+    assert documents.codes_beside_the_events() == set()
 
 
 @everyone

@@ -13,7 +13,8 @@ from queue import Empty, SimpleQueue
 import pytest
 
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
-from core.events import Event, EventStream, SystemPaused, SystemResumed
+from core.events.base import Event, EventStream, write
+from core.events.systems import ProbeFailed, SystemPaused, SystemResumed
 from core.lone_failures import REMEMBERED_SUSPECTS, STRIKES
 from core.policy import Pause
 from core.texts import Text
@@ -72,7 +73,7 @@ class System:
             probe_interval=probe_interval,
             on_close=partial(self.intake.put, "closed"),
             on_open=partial(self.intake.put, "opened"),
-            events=EventStream([self.hear]),
+            events=EventStream([write, self.hear]),
             stop=self.stop,
         )
 
@@ -133,7 +134,9 @@ def test_many_errors_at_once_close_the_gate_once(system: System) -> None:
 
     assert not gate.is_open()
     assert drained(system.intake) == ["closed"]
-    assert system.events.get(timeout=PATIENCE) == SystemPaused("bitrix24", Text.of("connection refused"), alert=False)
+    told = system.events.get(timeout=PATIENCE)
+    assert isinstance(told, SystemPaused)
+    assert (told.system, told.reason.en, told.is_alert) == ("bitrix24", "connection refused", False)
     assert system.events.empty()
     assert len(probe_threads()) == 1
 
@@ -149,7 +152,9 @@ def test_it_is_probed_until_it_is_usable_and_opens_by_itself(system: System, cap
 
     assert gate.is_open()
     assert drained(system.intake) == ["closed", "opened"]
-    assert [type(system.events.get(timeout=PATIENCE)) for _ in range(2)] == [SystemPaused, SystemResumed]
+    heard = [type(system.events.get(timeout=PATIENCE)) for _ in range(7)]
+    expected: list[type[Event]] = [SystemPaused, *[ProbeFailed] * 5, SystemResumed]
+    assert heard == expected
     assert system.probes == 6
     told = [vars(record)["event"] for record in caplog.records]
     assert told == ["system.paused", *["system.probe"] * 5, "system.resumed"]
@@ -215,7 +220,12 @@ def test_a_configuration_error_is_an_alert_and_heals_the_same_way(
     system.health = error
     gate.close(error, Pause(alert=True, retry_after=None))
     assert system.events.get(timeout=PATIENCE) == SystemPaused(
-        "bitrix24", Text.of("the webhook was revoked"), alert=True
+        "bitrix24",
+        Text.of("the webhook was revoked"),
+        "configuration",
+        "INVALID_CREDENTIALS",
+        is_alert=True,
+        probe_in=15.0,
     )
     assert caplog.records[0].levelno == logging.ERROR
     assert vars(caplog.records[0])["code"] == "INVALID_CREDENTIALS"

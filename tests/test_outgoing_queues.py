@@ -19,7 +19,7 @@ from broker.errors import PublisherClosedError
 from broker.outgoing_queue import OutgoingQueue
 from broker.publishing_channel import Publication, PublishingChannel
 from core.errors import TransientError
-from core.events import EventStream
+from core.events.base import EventStream
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from core.texts import Text

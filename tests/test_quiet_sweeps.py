@@ -15,7 +15,7 @@ from base_tracker import ChangedTask, Changes
 from consumers.bitrix.tracker import BitrixTaskTracker
 from core.envelopes import encode_sent
 from core.errors import OutageError
-from core.events import EventStream
+from core.events.base import EventStream
 from core.messages import Limits, decode_task
 from core.results import Accepted, Done
 from sandbox.address import BrokerAddress
@@ -67,7 +67,7 @@ def bench(vhost: BrokerAddress) -> Iterator[Bench]:
 
 def sweeper_for(bench: Bench, tracker: Any, *, full_sweep_interval: float = 900.0) -> Sweeper:
     route = TrackedQueue(SENT, "bitrix24", tracker, RESPONSES, ERRORS, True, full_sweep_interval)
-    return Sweeper(route, bench.topology, bench.parameters, bench.publisher, bench.stop.is_set)
+    return Sweeper(route, bench.topology, bench.parameters, bench.publisher, bench.stop.is_set, events=bench.events)
 
 
 def swept(sweeper: Sweeper, *, woken: bool = False) -> SweepResult:

@@ -13,24 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.events import (
-    Event,
-    EventStream,
+from core.events.base import Event, EventStream
+from core.events.messages import (
     MessageFailed,
-    MessageParked,
-    MessageProcessed,
     MessageReceived,
-    Published,
-    PublishFailed,
     ResultNotStored,
     ResultStored,
-    RetryScheduled,
-    Swept,
-    SystemPaused,
-    SystemResumed,
+    TaskAccepted,
+    TaskFound,
 )
+from core.events.publishing import Published, PublishFailed
+from core.events.systems import Swept, SystemResumed
 from core.stats import Statistics
-from core.texts import Text
+from tests.made_events import about, parked, paused, put_off
 
 STARTED = 1795416000.0
 
@@ -60,17 +55,17 @@ def test_a_worker_that_has_done_nothing_shows_zeros_and_full_marks() -> None:
 def test_every_figure_of_the_specification_is_there() -> None:
     stats = stats_after(
         [
-            *[MessageReceived("bitrix24", redelivered=False)] * 7,
-            MessageReceived("1c", redelivered=True),
-            *[MessageProcessed("bitrix24", duplicate=False)] * 3,
-            MessageProcessed("bitrix24", duplicate=True),
-            *[MessageFailed("bitrix24", "transient")] * 2,
-            MessageFailed("1c", "permanent"),
-            *[MessageFailed("1c", outcome) for outcome in ("outage", "configuration", "partial_outage")],
-            *[ResultStored("bitrix24")] * 4,
-            *[ResultNotStored("bitrix24")] * 2,
-            RetryScheduled("bitrix24"),
-            MessageParked("1c", "unknown_user"),
+            *[MessageReceived(about("bitrix24"), redelivered=False)] * 7,
+            MessageReceived(about("1c"), redelivered=True),
+            *[TaskAccepted(about("bitrix24"), created=True)] * 3,
+            TaskFound(about("bitrix24")),
+            *[MessageFailed(about("bitrix24"), "transient")] * 2,
+            MessageFailed(about("1c"), "permanent"),
+            *[MessageFailed(about("1c"), outcome) for outcome in ("outage", "configuration", "partial_outage")],
+            *[ResultStored(about("bitrix24"))] * 4,
+            *[ResultNotStored(about("bitrix24"))] * 2,
+            put_off("bitrix24"),
+            parked("1c", "unknown_user"),
             Published(2),
             Published(3),
             PublishFailed("bitrix24.sent.queue"),
@@ -131,26 +126,26 @@ def test_every_figure_of_the_specification_is_there() -> None:
 
 
 def test_a_paused_system_says_why_until_it_is_resumed() -> None:
-    paused: list[Event] = [
-        MessageReceived("1c", redelivered=False),
-        SystemPaused("1c", Text.of("connection refused"), alert=False),
+    events: list[Event] = [
+        MessageReceived(about("1c"), redelivered=False),
+        paused("1c", "connection refused"),
     ]
-    assert stats_after(paused)["systems"]["1c"]["paused"] == "connection refused"
-    assert stats_after([*paused, SystemResumed("1c")])["systems"]["1c"]["paused"] is None
-    assert stats_after([*paused, SystemResumed("1c"), SystemResumed("1c")])["systems"]["1c"]["paused"] is None
+    assert stats_after(events)["systems"]["1c"]["paused"] == "connection refused"
+    assert stats_after([*events, SystemResumed("1c")])["systems"]["1c"]["paused"] is None
+    assert stats_after([*events, SystemResumed("1c"), SystemResumed("1c")])["systems"]["1c"]["paused"] is None
 
 
 @pytest.mark.parametrize(("stored", "lost", "rate"), [(0, 0, 100.0), (0, 3, 0.0), (3, 0, 100.0), (2, 1, 66.67)])
 def test_the_rate_is_a_share_of_all_tries_to_store_a_result(stored: int, lost: int, rate: float) -> None:
-    stats = stats_after([*[ResultStored("1c")] * stored, *[ResultNotStored("1c")] * lost])
+    stats = stats_after([*[ResultStored(about("1c"))] * stored, *[ResultNotStored(about("1c"))] * lost])
     assert stats["success_queue_rate"] == rate
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
 @settings(deadline=None)
 def test_the_rate_is_a_percentage_whatever_happened(stored: int, lost: int) -> None:
-    rate = stats_after([*[ResultStored("1c")] * stored, *[ResultNotStored("1c")] * lost])["success_queue_rate"]
-    assert 0.0 <= rate <= 100.0
+    stats = stats_after([*[ResultStored(about("1c"))] * stored, *[ResultNotStored(about("1c"))] * lost])
+    assert 0.0 <= stats["success_queue_rate"] <= 100.0
 
 
 @pytest.fixture
@@ -173,7 +168,7 @@ def test_eight_threads_lose_no_count_while_somebody_reads() -> None:
         start.wait()
         try:
             for _ in range(rounds):
-                statistics(MessageReceived(f"system-{number % 4}", redelivered=False))
+                statistics(MessageReceived(about(f"system-{number % 4}"), redelivered=False))
                 statistics(Published(1))
                 statistics(Swept("bitrix24", 1, 1, 1, 1, at=STARTED))
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from base_tracker import BaseTracker
 from core.envelopes import (
@@ -25,13 +23,13 @@ from core.envelopes import (
     encode_unreadable,
 )
 from core.errors import BusinessError, InvalidMessageError, OutcomeError, PermanentError
+from core.events.base import EventStream, Identity
+from core.events.messages import SentMessageUnreadable, TaskCompleted, TaskRejected
 from core.messages import OutgoingMessage
 from core.results import Completed, Rejected
 from core.texts import Text
 from rabbitmq_publisher import RabbitMQPublisher
 from tracking.sent_queue import Held, Taken, copy_of
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +60,17 @@ class SweepResult:
 class Answers:
     """Publishes what became of tracked tasks; used by one thread.
 
-    The futures are done when the broker has confirmed. Only then, by `tell_confirmed`, it is logged and counted.
+    The futures are done when the broker has confirmed. Only then, by `tell_confirmed`, it is told and counted.
     """
 
-    def __init__(self, route: TrackedQueue, publisher: RabbitMQPublisher) -> None:
+    def __init__(self, route: TrackedQueue, publisher: RabbitMQPublisher, events: EventStream) -> None:
         self._route = route
         self._publisher = publisher
+        self._events = events
         self._untold: deque[tuple[Future[None], Callable[[], None]]] = deque()
 
     def tell_confirmed(self) -> None:
-        """Logs and counts what the broker has confirmed by now; what it has not, later or never."""
+        """Tells and counts what the broker has confirmed by now; what it has not, later or never."""
         untold, self._untold = self._untold, deque()
         for confirmed, tell in untold:
             if not confirmed.done():
@@ -98,23 +97,23 @@ class Answers:
             message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
         except PermanentError as error:
             return self._reject(held, sent, error, result)
-        told = partial(self._on_answered, held.header, sent.original.get("process_instance_id"), result)
+        told = partial(self._on_answered, self._identity(held.header, sent), result)
         return self._send(self._route.responses_queue, message, told)
 
-    def _on_answered(self, header: SentHeader, process: object, result: SweepResult) -> None:
+    def _on_answered(self, about: Identity, result: SweepResult) -> None:
         result.completed += 1
-        self._log(logging.INFO, "task.completed", "task finished, Camunda is answered", header, process)
+        self._events.emit(TaskCompleted(about))
 
     def report_unreadable(self, taken: Taken, error: OutcomeError, result: SweepResult) -> Future[None]:
         """A message that is no sent message, for the error queue."""
         _, properties, body = taken
         failure = replace(self._failure(error, time.time()), properties=properties.told())
         message = encode_unreadable(body, properties.message_id or "unreadable:sent", failure)
-        return self._send(self._route.errors_queue, message, partial(self._on_unreadable, str(error), result))
+        return self._send(self._route.errors_queue, message, partial(self._on_unreadable, error.text, result))
 
-    def _on_unreadable(self, reason: str, result: SweepResult) -> None:
+    def _on_unreadable(self, reason: Text, result: SweepResult) -> None:
         result.errors += 1
-        log.error("%s", reason, extra={"event": "sent.unreadable", "queue": self._route.queue})
+        self._events.emit(SentMessageUnreadable(Identity(self._route.queue, self._route.system), reason))
 
     def rotate(self, held: Held) -> Future[None]:
         """A copy at the tail of the sent queue."""
@@ -131,13 +130,23 @@ class Answers:
 
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
         message = encode_failed_tracking(sent, self._failure(error, time.time()))
-        process = sent.original.get("process_instance_id")
-        told = partial(self._on_rejected, held.header, process, error.reason, result)
+        told = partial(self._on_rejected, self._identity(held.header, sent), error.text, result)
         return self._send(self._route.errors_queue, message, told)
 
-    def _on_rejected(self, header: SentHeader, process: object, reason: str, result: SweepResult) -> None:
+    def _on_rejected(self, about: Identity, reason: Text, result: SweepResult) -> None:
         result.errors += 1
-        self._log(logging.ERROR, "task.rejected", reason, header, process)
+        self._events.emit(TaskRejected(about, reason))
+
+    def _identity(self, header: SentHeader, sent: SentMessage) -> Identity:
+        process, topic = sent.original.get("process_instance_id"), sent.original.get("topic")
+        return Identity(
+            self._route.queue,
+            self._route.system,
+            header.task_id,
+            process if isinstance(process, str) else None,
+            topic if isinstance(topic, str) else None,
+            external_id=header.external_id,
+        )
 
     def _send(self, queue: str, message: OutgoingMessage, told: Callable[[], None]) -> Future[None]:
         confirmed = self._publisher.publish(queue, message)
@@ -146,13 +155,3 @@ class Answers:
 
     def _failure(self, error: OutcomeError, now: float) -> Failure:
         return Failure(error, self._route.queue, self._route.system, attempts=1, first_seen=now, failed_at=now)
-
-    def _log(self, level: int, event: str, text: str, header: SentHeader, process: object) -> None:
-        extra: dict[str, Any] = {
-            "event": event,
-            "system": self._route.system,
-            "task_id": header.task_id,
-            "external_id": header.external_id,
-            "process_instance_id": process,
-        }
-        log.log(level, text, extra=extra)

@@ -14,7 +14,6 @@ before anything else. A message is acked only after its copy, response or error 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -31,6 +30,8 @@ from broker.topology import Topology
 from broker.undeliverable import Undeliverable
 from core.envelopes import STATE_DONE, decode_sent_header
 from core.errors import InvalidMessageError
+from core.events.base import EventStream
+from core.events.systems import LargeQueueSwept, SweepLate
 from core.messages import HEADER_TASK_ID
 from core.results import Completed, Pending, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
@@ -40,8 +41,6 @@ from tracking.responses import Answers, SweepResult, TrackedQueue
 from tracking.sent_queue import Held, SentQueue, SweepInterruptedError, Taken
 
 __all__ = ["SweepInterruptedError", "SweepResult", "Sweeper", "TrackedQueue"]
-
-log = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 600.0  # seconds; RabbitMQ closes a channel that holds a message for 30 minutes
 # A crash between a confirmed result and its ack leaves a second sent message: for this many seconds after the
@@ -76,12 +75,15 @@ class Sweeper:
         parameters: Parameters,
         publisher: RabbitMQPublisher,
         is_stopping: Callable[[], bool],
+        *,
+        events: EventStream,
     ) -> None:
         self._route = route
+        self._events = events
         self._tracker = route.tracker
         self._open_queue = partial(SentQueue.opened, route.queue, topology, parameters, is_stopping)
-        self._undeliverable = Undeliverable(parameters, publisher.publish, route.errors_queue)
-        self._answers = Answers(route, publisher)
+        self._undeliverable = Undeliverable(parameters, publisher.publish, route.errors_queue, events)
+        self._answers = Answers(route, publisher, events)
         self._publisher = publisher
         self._is_stopping = is_stopping
         self._watch = ChangeWatch(route.full_sweep_interval)
@@ -139,11 +141,9 @@ class Sweeper:
             if not self._go_through(queue, wanted, result, is_full=is_full):
                 return
             self._done_is_expected = False
-            kind = "all" if is_full else "the changed ones"
-            text = "looked through %d messages for %s in %.1f s: %d checked, %d completed"
-            extra = {"event": "tracker.swept", "queue": queue.name}
+            counts = (result.taken, result.checked, result.completed)
             seconds = time.monotonic() - began
-            log.info(text, result.taken, kind, seconds, result.checked, result.completed, extra=extra)
+            self._events.emit(LargeQueueSwept(queue.name, *counts, is_full=is_full, seconds=seconds))
         self._watch.looked(changes.mark)
         if is_full:
             self._watch.reconciled(began, self._keyless)
@@ -173,8 +173,7 @@ class Sweeper:
                 self._pass_by(queue, chunk, rotate=rotate)
             portion = self._next_portion(portion, renewed)
             if late:
-                extra = {"event": "tracker.late", "queue": queue.name}
-                log.warning("the sweep of %s takes too long and goes on later", queue.name, extra=extra)
+                self._events.emit(SweepLate(queue.name))
                 return False
         return not self._is_stopping()
 

@@ -7,19 +7,16 @@ followed by a pause that grows, whatever wakes the tracker: nobody dials again a
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
 from broker.backoff import Backoff
 from broker.errors import BROKER_ERRORS, describe_in_both
 from core.errors import OutcomeError, StoppingError
-from core.events import EventStream, Swept
+from core.events.base import EventStream
+from core.events.systems import Swept, TrackingFailed
 from core.texts import Text
 from tracking.sweeper import Sweeper, SweepInterruptedError, SweepResult
-
-log = logging.getLogger(__name__)
-
 
 PAUSE_FACTOR = 4.0  # sweeps of a large queue take a fifth of the time at the most
 
@@ -94,13 +91,13 @@ class TrackerThread:
             result.errors += 1
             is_connected = isinstance(error, OutcomeError)
             failure = describe_in_both(error)
-            extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
-            log.warning("tracking of %s must wait: %s", self._system, failure.en, extra=extra)
-        except Exception as error:  # one of the four borders: a tracker is foreign code
+            text = f"tracking of {self._system} must wait: {failure.en}"
+            self._events.emit(TrackingFailed(self._system, text, self.queue))
+        except Exception as error:  # noqa: BLE001 - one of the four borders: a tracker is foreign code
             result.errors += 1
             failure = Text.of(f"{type(error).__name__}: {error}")
-            extra = {"event": "tracker.failed", "system": self._system, "queue": self.queue}
-            log.exception("tracking of %s failed", self._system, extra=extra)
+            text = f"tracking of {self._system} failed"
+            self._events.emit(TrackingFailed(self._system, text, self.queue, error))
         counts = (result.checked, result.completed, result.moved, result.errors)
-        self._events.emit(Swept(self._system, *counts, at=time.time(), failure=failure))
+        self._events.emit(Swept(self._system, *counts, at=time.time(), reason=failure))
         return is_connected

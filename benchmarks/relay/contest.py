@@ -23,7 +23,7 @@ from benchmarks.relay.contestants import Contestant
 from benchmarks.relay.messages import task, task_id, task_ids
 from broker.connection import connection_parameters
 from broker.topology import Topology
-from core.events import EventStream
+from core.events.base import EventStream
 from rabbitmq_publisher import RabbitMQPublisher
 from sandbox.address import BrokerAddress
 from testbench.harness import rabbitmq_settings

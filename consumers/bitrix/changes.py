@@ -8,19 +8,18 @@ question reaches `OVERLAP` back, and what was told already is left out.
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from base_tracker import Changes
 from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, moment_of
 from consumers.bitrix.client import BitrixClient
+from consumers.bitrix.events import TrackerBlind
 from consumers.bitrix.lookup import PAGE, value_of
 from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutcomeError
+from core.events.base import write
 from toolkit.watermark import Change, Mark
-
-log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=120)
 MOST_ROWS = PAGE * BATCH_LIMIT  # the first page, the others in one batch; with more, a full sweep costs little more
@@ -50,8 +49,7 @@ class FinishedTasks:
             return self._first_mark() if since is None else self._since(since)
         except _FilterIgnoredError as error:
             if not self._has_warned:
-                extra = {"event": "tracker.blind"}
-                log.warning("finished tasks cannot be asked for, every task is looked at: %s", error, extra=extra)
+                write(TrackerBlind(str(error)))
             self._has_warned = True
             return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,15 +12,15 @@ from consumers.bitrix.batch import Answer, Command
 from consumers.bitrix.changes import FinishedTasks
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.config import BitrixSettings
+from consumers.bitrix.events import TaskUnseen
 from consumers.bitrix.lookup import PAGE, TaskLookup, task_of
 from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutageError, OutcomeError, PermanentError, TransientError
+from core.events.base import write
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
 from toolkit.missing_tasks import UnseenTasks
-
-log = logging.getLogger(__name__)
 
 DECLINED = 7  # a status of older portals; tasks.task.list calls it REAL_STATUS, replies call it `status`
 
@@ -116,8 +115,7 @@ class BitrixTaskTracker(BaseTracker):
         spoilt: set[str] = set()
         for task_id, outcome in zip(ids, self._client.batch(commands).outcomes, strict=True):
             if isinstance(outcome, PermanentError | TransientError):
-                extra = {"event": "task.unseen", "external_id": task_id}
-                log.warning("Bitrix24 does not show the task: %s", outcome, extra=extra)
+                write(TaskUnseen(task_id, str(outcome)))
             if isinstance(outcome, TransientError):
                 spoilt.add(task_id)
             elif isinstance(outcome, OutcomeError) and not isinstance(outcome, PermanentError):

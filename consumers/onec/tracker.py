@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,12 +23,12 @@ from consumers.onec.metadata import Publication
 from consumers.onec.view import task_view
 from core import values
 from core.errors import ConfigurationError, PermanentError
+from core.events.base import write
+from core.events.systems import TrackingFailed
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
 from toolkit.missing_tasks import UnseenTasks
-
-log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
@@ -106,8 +105,7 @@ class OneCTracker(BaseTracker):
         for entity, error in mistakes.items():
             if len(mistakes) == len(asked):
                 raise error
-            extra = {"event": "tracker.failed", "system": self.system_name}
-            log.warning("tasks of %s wait, the others are tracked: %s", entity, error, extra=extra)
+            write(TrackingFailed(self.system_name, f"tasks of {entity} wait, the others are tracked: {error}"))
 
     def _completion(self, entity: str) -> Completion:
         mapped = entity in self._finishes
@@ -146,8 +144,8 @@ class OneCTracker(BaseTracker):
     def _note_unclear(self, entity: str, keys: Collection[str], count: int) -> None:
         """A row that nobody can read may be that of any of these: none of them is called deleted for it."""
         self._unclear |= {ObjectRef(entity, key) for key in keys}
-        extra = {"event": "tracker.failed", "system": self.system_name}
-        log.warning("1C has told %d rows of %s that name no object; their tasks wait", count, entity, extra=extra)
+        text = f"1C has told {count} rows of {entity} that name no object; their tasks wait"
+        write(TrackingFailed(self.system_name, text))
 
     def _portions(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
         for start in range(0, len(keys), self._keys_per_query):

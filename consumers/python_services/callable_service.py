@@ -8,7 +8,6 @@ it is called again: a message that was not here when the call failed is their de
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 
 from consumers.python_services import refusals
 from consumers.python_services.client import order_of, title
+from consumers.python_services.events import ServiceOutput
 from consumers.python_services.http_service import response
 from consumers.python_services.outcomes import CODE_LIMIT, Failed, Finished, Running, failure, read
 from consumers.python_services.processes import (
@@ -37,13 +37,12 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
+from core.events.base import write
 from core.messages import IncomingMessage
 from core.results import Done, Result
 from core.secrets import Secrets
 from core.texts import Text
 from toolkit.send_journal import SendJournal, busy
-
-log = logging.getLogger(__name__)
 
 MAY_HAVE_RUN = "may_have_run"
 _LEFT = Text("an earlier worker began it and did not finish it", "прежний воркер её начал и не закончил")
@@ -205,8 +204,7 @@ class CallableService:
         return Text(f"{who.en} ({function}): {what.en}", f"{who.ru}, функция {function}: {what.ru}")
 
     def _tell(self, line: str) -> None:
-        extra = {"event": "service.output", "system": "python-services"}
-        log.info("%s: %s", self._name, line, extra=extra)
+        write(ServiceOutput(self._name, line))
 
 
 def _was_here(message: IncomingMessage, at: float) -> bool:

@@ -6,18 +6,17 @@ waits alone and spends nothing (PartialOutageError), whatever the number of such
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from consumers.python_services.events import ServiceDown, ServiceUp
 from consumers.python_services.outcomes import is_certain_failure, is_doubtful_failure
 from core.errors import BusyError, ConfigurationError, LostError, OutcomeError, PartialOutageError
+from core.events.base import write
 from core.lone_failures import Suspects, met_alone
 from core.texts import Text
-
-log = logging.getLogger(__name__)
 
 IN_A_ROW = 3  # failures that may be one message's own (HTTP 500, no answer in time) until the service counts as down
 _FIRST_WAIT = 1.0  # seconds
@@ -136,9 +135,8 @@ class ServiceHealth:
             self._openings += 1
             self._reason = error.text
         if newly:
-            level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
-            extra = {"event": "service.down", "system": "python-services", "outcome": error.outcome, "code": error.code}
-            log.log(level, "%s is not usable, its messages wait: %s", self._name.en, error, extra=extra)
+            text = f"{self._name.en} is not usable, its messages wait: {error}"
+            write(ServiceDown(text, isinstance(error, ConfigurationError), error.outcome, error.code))
         return PartialOutageError(error.text, code=error.code, retry_after=wait, part=self._name)
 
     def _succeeded(self, task_id: str) -> None:
@@ -147,5 +145,4 @@ class ServiceHealth:
             self._in_a_row = self._openings = 0
             self._suspects.succeeded(task_id)
         if was_down:
-            extra = {"event": "service.up", "system": "python-services"}
-            log.info("%s is usable again", self._name.en, extra=extra)
+            write(ServiceUp(f"{self._name.en} is usable again"))

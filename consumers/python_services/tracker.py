@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,19 +12,19 @@ from base_tracker import BaseTracker
 from consumers.python_services import addresses
 from consumers.python_services.client import ServiceClient, title
 from consumers.python_services.config import ServicesSettings
+from consumers.python_services.events import ServiceDown, ServiceUp
 from consumers.python_services.http_service import response
 from consumers.python_services.jobs import Job, job_of
 from consumers.python_services.outcomes import Failed, Finished, Running, answered, failure, read, refused
 from consumers.python_services.polling import Schedule
 from consumers.python_services.registry import HttpSpec, Poll
 from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeError, PermanentError
+from core.events.base import write
 from core.messages import TrackedTask
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import BilingualError, Text
 from toolkit.http import HttpAnswer
 from toolkit.json_answers import read_answer, result_of
-
-log = logging.getLogger(__name__)
 
 LOST_CHECKS = 2
 LONGEST_ROUND = 60.0  # seconds that one service is asked in one sweep; the rest of its jobs comes next time
@@ -270,16 +269,14 @@ class PythonServicesTracker(BaseTracker):
             newly = name not in self._down
             self._down.add(name)
         if newly:
-            extra = {"event": "service.down", "system": self.system_name}
-            log.warning("the jobs of service %s cannot be asked about: %s", name, reason, extra=extra)
+            write(ServiceDown(f"the jobs of service {name} cannot be asked about: {reason}"))
 
     def _note_up(self, name: str) -> None:
         with self._lock:
             was_down = name in self._down
             self._down.discard(name)
         if was_down:
-            extra = {"event": "service.up", "system": self.system_name}
-            log.info("the jobs of service %s can be asked about again", name, extra=extra)
+            write(ServiceUp(f"the jobs of service {name} can be asked about again"))
 
 
 def _for_good(error: OutcomeError) -> OutcomeError:

@@ -8,20 +8,19 @@ arrived; whether it is sent once more is the operator's choice (TELEGRAM_ON_AMBI
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from consumers.telegram.errors import DoubtfulOutageError, FloodError
+from consumers.telegram.events import PartResent
 from consumers.telegram.fields import Draft
 from consumers.telegram.markup import Rich
 from consumers.telegram.sender import Sender, Sent
 from core.errors import AmbiguousError, BusyError, OutcomeError, PartialOutageError, PermanentError, StoppingError
+from core.events.base import write
 from core.messages import IncomingMessage
 from core.texts import Text
 from toolkit.send_journal import Send, SendJournal, busy
-
-log = logging.getLogger(__name__)
 
 _MOST_SENDS = 10  # of one part that may have arrived each time; then a person decides
 _PATIENCE = 2.0  # seconds that one message may wait in a thread, which then serves no other chat
@@ -120,8 +119,7 @@ class Delivery:
         ensure_ours()
         self._journal.begin(run.task_id, name, known)
         if known is not None:
-            extra = {"event": "telegram.resent", "task_id": run.task_id, "part": name}
-            log.warning("what was being sent before and may have arrived is sent again", extra=extra)
+            write(PartResent(run.task_id, name))
         try:
             sent = self._sender.send(chat, part, run.draft.options, ensure_ours)
         except (AmbiguousError, DoubtfulOutageError):

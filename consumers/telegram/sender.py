@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +10,14 @@ from typing import Any
 from consumers.telegram.chats import as_parameter
 from consumers.telegram.client import TelegramClient
 from consumers.telegram.errors import EntitiesError, FloodError, MigratedError
+from consumers.telegram.events import GroupMigrated, MarkupRefused
 from consumers.telegram.kept import addresses, not_kept, written
 from consumers.telegram.limiter import Limiter
 from consumers.telegram.markup import Rich, Run, is_styled, plain, render
 from core.errors import StoppingError
+from core.events.base import write
 from core.texts import Text
 from toolkit.http import Guard, unguarded
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,7 @@ class Sender:
         try:
             return self._styled(target, part, options, guard)
         except MigratedError as moved:
-            log.warning(
-                "the group %s has become the supergroup %s: correct it where it is configured",
-                target,
-                moved.chat_id,
-                extra={"event": "telegram.migrated", "chat_id": target, "new_chat_id": moved.chat_id},
-            )
+            write(GroupMigrated(target, moved.chat_id))
             self._moved[chat] = moved.chat_id
             return self._styled(moved.chat_id, part, options, guard)
 
@@ -82,8 +76,7 @@ class Sender:
         try:
             return self._post(target, part, options, guard)
         except EntitiesError as refused:
-            extra = {"event": "telegram.plain_text", "chat_id": target}
-            log.warning("Telegram refused the markup, the text is sent without it: %s", refused, extra=extra)
+            write(MarkupRefused(target, str(refused)))
             unstyled = Text(
                 f"the text was sent without its markup: {refused.text.en}",
                 f"текст отправлен без разметки: {refused.text.ru}",

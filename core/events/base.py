@@ -1,0 +1,141 @@
+"""What an event is: told once, it reaches statistics, alerts and the log, and whatever else is a sink of the stream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+from core.texts import Text
+
+log = logging.getLogger("events")
+
+
+class Identity(NamedTuple):
+    """Whom an event is about. What is not known is None; `attempt` counts from 1."""
+
+    queue: str
+    system: str
+    task_id: str | None = None
+    process_instance_id: str | None = None
+    topic: str | None = None
+    attempt: int | None = None
+    external_id: str | None = None
+
+
+class Event:
+    """Something that happened.
+
+    With a `code` it makes a line in the log; `meaning` and `levels` explain the code in the operator's list of events,
+    which is made from these classes.
+    """
+
+    __slots__ = ()
+
+    code: ClassVar[str] = ""
+    level: ClassVar[int] = logging.INFO
+    levels: ClassVar[Text | None] = None  # as the list shows them, where it is not always the same one
+    meaning: ClassVar[Text] = Text.of("")
+
+    def severity(self) -> int:
+        """The level of this one."""
+        return self.level
+
+    def line(self) -> str:
+        """What the log says, in English."""
+        return ""
+
+    def fields(self) -> Mapping[str, Any]:
+        """What stands beside it, by the names of the log's fields; None leaves a field out."""
+        return {}
+
+    def throttle(self) -> str | None:
+        """The log shows one event a minute of those with the same key; None shows each."""
+        return None
+
+    def failure(self) -> BaseException | None:
+        """What was raised, to be shown with its traceback: a mistake in a program."""
+        return None
+
+
+class MessageEvent(Event):
+    """Something that happened to a message, or to the task that it has become."""
+
+    __slots__ = ()
+
+    identity: Identity
+
+    @property
+    def system(self) -> str:
+        return self.identity.system
+
+    def fields(self) -> Mapping[str, Any]:
+        about = self.identity
+        return {
+            "system": about.system,
+            "queue": about.queue,
+            "task_id": about.task_id,
+            "process_instance_id": about.process_instance_id,
+            "attempt": about.attempt,
+            "external_id": about.external_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEvent(Event):
+    """Something about one queue."""
+
+    queue: str
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"queue": self.queue}
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFailed(Event):
+    mistake: BaseException = field(compare=False)
+
+    code = "sink.failed"
+    level = logging.ERROR
+    meaning = Text(
+        "a statistics sink has a mistake in it",
+        "ошибка в приёмнике статистики",
+    )
+
+    def line(self) -> str:
+        return "event sink failed"
+
+    def failure(self) -> BaseException:
+        return self.mistake
+
+
+Sink = Callable[[Event], None]
+
+
+class EventStream:
+    """Hands each event to every sink. A sink that fails is logged and never disturbs the work that it watches."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def emit(self, event: Event) -> None:
+        for sink in self._sinks:
+            try:
+                sink(event)
+            except Exception as error:  # noqa: BLE001  # one of the four borders: watching must not stop working
+                write(SinkFailed(error))
+
+
+def write(event: Event) -> None:
+    """Its line in the log: the sink that every stream has, and the way of those who are given no stream."""
+    if not event.code:
+        return
+    level = event.severity()
+    if not log.isEnabledFor(level):
+        return
+    extra = {name: value for name, value in event.fields().items() if value is not None}
+    extra["event"] = event.code
+    if (key := event.throttle()) is not None:
+        extra["throttle"] = key
+    log.log(level, "%s", event.line(), extra=extra, exc_info=event.failure())

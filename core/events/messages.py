@@ -1,0 +1,294 @@
+"""What happens to one message, from its delivery to the answer that Camunda gets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.events.base import Identity, MessageEvent
+from core.texts import Text
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived(MessageEvent):
+    """A delivery was taken from a queue; `redelivered` when a worker had held it before."""
+
+    identity: Identity
+    redelivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageProcessed(MessageEvent):
+    """A handler succeeded and its result is durable."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAccepted(MessageProcessed):
+    """`created`: something stays open and is tracked; otherwise it was done at once."""
+
+    created: bool
+
+    code = "task.accepted"
+    meaning = Text(
+        "created or done; its result is in the sent queue",
+        "создано или готово; результат в очереди отправленных",
+    )
+
+    def line(self) -> str:
+        return "task created" if self.created else "task done"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFound(MessageProcessed):
+    """An earlier attempt had created the task."""
+
+    code = "task.found"
+    meaning = Text(
+        "the same, but an earlier attempt had created it: a duplicate was avoided",
+        "то же, но задачу создала прежняя попытка: дубль предотвращён",
+    )
+
+    def line(self) -> str:
+        return "task was there"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFailed(MessageEvent):
+    """A handler did not succeed; `outcome` is a word of core.errors."""
+
+    identity: Identity
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultStored(MessageEvent):
+    """A result was confirmed in the sent queue."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class ResultNotStored(MessageEvent):
+    """A result could not be put into the sent queue; its input message stays in its queue."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLost(MessageEvent):
+    """A delivery is not ours any more; `is_done` when it has been worked on, which is told with the next one."""
+
+    identity: Identity
+    is_done: bool
+
+    code = "delivery.lost"
+    levels = Text.of("info, warning")
+    meaning = Text(
+        "it may be another worker's by now: nothing is told of it, RabbitMQ delivers it again",
+        "возможно, сообщение уже у другого воркера: о нём ничего не сообщается, RabbitMQ доставит его снова",
+    )
+
+    def severity(self) -> int:
+        return logging.WARNING if self.is_done else logging.INFO
+
+    def line(self) -> str:
+        if self.is_done:
+            return "has been worked on, and is not ours any more: told when it is delivered again"
+        return "not ours any more, nothing is told of it: it is delivered again"
+
+
+@dataclass(frozen=True, slots=True)
+class LateOutcomeTold(MessageEvent):
+    """What an earlier delivery of the same message has come to is told now."""
+
+    identity: Identity
+
+    code = "task.late"
+    level = logging.WARNING
+    meaning = Text(
+        "the work took longer than RabbitMQ leaves a message with a consumer (`consumer_timeout`), or the "
+        "connection was lost meanwhile; its outcome is told now, once. Raise the time-out if it comes often",
+        "работа длилась дольше, чем RabbitMQ оставляет сообщение потребителю (`consumer_timeout`), или "
+        "соединение тем временем потеряно; её итог сообщается сейчас, один раз. Если бывает часто, увеличьте "
+        "тайм-аут",
+    )
+
+    def line(self) -> str:
+        return "was worked on when an earlier delivery of it was ours: told now"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRenewed(MessageEvent):
+    """A copy has taken the place of a message that its queue would drop one day."""
+
+    identity: Identity
+    times: int  # it had been returned
+    message_id: str
+
+    code = "task.renewed"
+    meaning = Text(
+        "the message has been returned more than once, by lost connections or killed workers; a copy takes "
+        "its place, which RabbitMQ does not drop (`delivery-limit`)",
+        "сообщение не раз возвращалось в очередь (потерянные соединения, убитые воркеры); его заменила копия, "
+        "которую RabbitMQ не удалит (`delivery-limit`)",
+    )
+
+    def line(self) -> str:
+        return f"returned {self.times} times: a copy takes its place before RabbitMQ drops it"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {**MessageEvent.fields(self), "message_id": self.message_id}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled(MessageEvent):
+    """A copy waits `delay` seconds for the next try."""
+
+    identity: Identity
+    reason: Text
+    error_code: str
+    delay: float
+
+    code = "task.retry"
+    level = logging.WARNING
+    meaning = Text(
+        "will be tried again later",
+        "будет новая попытка",
+    )
+
+    def line(self) -> str:
+        return self.reason.en
+
+    def fields(self) -> Mapping[str, Any]:
+        return {**MessageEvent.fields(self), "code": self.error_code, "retry_in": self.delay}
+
+
+@dataclass(frozen=True, slots=True)
+class MessageParked(MessageEvent):
+    """A message was confirmed in the error queue."""
+
+    identity: Identity
+    reason: Text
+    error_code: str
+    outcome: str
+
+    code = "task.parked"
+    level = logging.ERROR
+    meaning = Text(
+        "is in the error queue",
+        "в очереди ошибок",
+    )
+
+    def line(self) -> str:
+        return self.reason.en
+
+    def fields(self) -> Mapping[str, Any]:
+        return {**MessageEvent.fields(self), "code": self.error_code, "outcome": self.outcome}
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRerouted(MessageEvent):
+    """A message was confirmed in another input queue; `is_consumed` when this worker consumes that one."""
+
+    identity: Identity
+    target: str
+    is_consumed: bool
+
+    code = "task.rerouted"
+    levels = Text.of("info, warning")
+    meaning = Text(
+        "is in another input queue; a warning when this worker does not consume that one",
+        "в другой входной очереди; warning, если этот воркер её не читает",
+    )
+
+    def severity(self) -> int:
+        return logging.INFO if self.is_consumed else logging.WARNING
+
+    def line(self) -> str:
+        return f"put into {self.target}" + ("" if self.is_consumed else ", which this worker does not consume")
+
+    def fields(self) -> Mapping[str, Any]:
+        return {**MessageEvent.fields(self), "target": self.target}
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStuck(MessageEvent):
+    """Neither its result nor a report could be stored; it stays unacked."""
+
+    identity: Identity
+    reason: str
+
+    code = "task.stuck"
+    level = logging.ERROR
+    meaning = Text(
+        "could be neither stored nor parked; RabbitMQ delivers it again after the next reconnect or restart",
+        "не удалось ни сохранить, ни отложить; RabbitMQ доставит снова после переподключения или перезапуска",
+    )
+
+    def line(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class PartDown(MessageEvent):
+    """A message met a part of its system (a service) that is down; it waits, the others flow."""
+
+    identity: Identity
+    part: Text
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCompleted(MessageEvent):
+    """The response to Camunda was confirmed."""
+
+    identity: Identity
+
+    code = "task.completed"
+    meaning = Text(
+        "finished; Camunda is answered",
+        "завершена; ответ отдан Camunda",
+    )
+
+    def line(self) -> str:
+        return "task finished, Camunda is answered"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRejected(MessageEvent):
+    """The report on a tracked task that will never be finished was confirmed in the error queue."""
+
+    identity: Identity
+    reason: Text
+
+    code = "task.rejected"
+    level = logging.ERROR
+    meaning = Text(
+        "deleted or declined; is in the error queue",
+        "удалена или отклонена; в очереди ошибок",
+    )
+
+    def line(self) -> str:
+        return self.reason.en
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessageUnreadable(MessageEvent):
+    """A message of a sent queue that is none was confirmed in the error queue."""
+
+    identity: Identity
+    reason: Text
+
+    code = "sent.unreadable"
+    level = logging.ERROR
+    meaning = Text(
+        "a message of a sent queue is broken; is in the error queue",
+        "сообщение очереди отправленных испорчено; в очереди ошибок",
+    )
+
+    def line(self) -> str:
+        return self.reason.en

@@ -1,0 +1,205 @@
+"""Systems that cannot be used and can be again, and the sweeps of their trackers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.events.base import Event
+from core.texts import Text
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPaused(Event):
+    """Its intake has stopped; `is_alert` when a person has to mend something. `probe_in` in seconds."""
+
+    system: str
+    reason: Text
+    outcome: str
+    error_code: str
+    is_alert: bool
+    probe_in: float
+
+    code = "system.paused"
+    levels = Text.of("warning, error")
+    meaning = Text(
+        "a system is down (warning) or wrongly set up (error); its messages wait",
+        "система упала (warning) или неверно настроена (error); её сообщения ждут",
+    )
+
+    def severity(self) -> int:
+        return logging.ERROR if self.is_alert else logging.WARNING
+
+    def line(self) -> str:
+        return f"{self.system} is not usable, its messages wait: {self.reason.en}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"system": self.system, "outcome": self.outcome, "code": self.error_code}
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailed(Event):
+    """A paused system is still not usable. `mistake` is what a probe with a mistake in it has raised."""
+
+    system: str
+    reason: Text
+    outcome: str | None
+    probe_in: float
+    mistake: BaseException | None = field(default=None, compare=False)
+
+    code = "system.probe"
+    levels = Text.of("info, error")
+    meaning = Text(
+        "it is still not usable; error: the probe itself has a mistake",
+        "она всё ещё недоступна; error: ошибка в самой проверке",
+    )
+
+    def severity(self) -> int:
+        return logging.INFO if self.mistake is None else logging.ERROR
+
+    def line(self) -> str:
+        if self.mistake is None:
+            return f"{self.system} is still not usable: {self.reason.en}"
+        return f"probe of {self.system} failed"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"system": self.system, "outcome": self.outcome}
+
+    def failure(self) -> BaseException | None:
+        return self.mistake
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResumed(Event):
+    """A probe has succeeded; messages are taken again."""
+
+    system: str
+
+    code = "system.resumed"
+    meaning = Text(
+        "it is usable again",
+        "она снова доступна",
+    )
+
+    def line(self) -> str:
+        return f"{self.system} is usable again"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"system": self.system}
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRemark(Event):
+    """Found by the look at a system when the worker starts. `is_fault`: to be mended; `mistake`: of the look itself."""
+
+    queue: str
+    text: Text
+    is_fault: bool
+    mistake: BaseException | None = field(default=None, compare=False)
+
+    code = "system.remark"
+    levels = Text.of("error, info")
+    meaning = Text(
+        "something in the set-up of a system should be mended (error), or could not be looked at",
+        "в настройке системы надо что-то исправить (error) или её не удалось посмотреть",
+    )
+
+    def severity(self) -> int:
+        return logging.ERROR if self.is_fault else logging.INFO
+
+    def line(self) -> str:
+        return self.text.en
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"queue": self.queue}
+
+    def failure(self) -> BaseException | None:
+        return self.mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Swept(Event):
+    """A tracker went once through its sent queue. `at` in unix seconds, `failure` says why it did not get through."""
+
+    system: str
+    checked: int
+    completed: int
+    moved: int
+    errors: int
+    at: float
+    reason: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LargeQueueSwept(Event):
+    """A sent queue of more messages than a system is asked about at once."""
+
+    queue: str
+    taken: int
+    checked: int
+    completed: int
+    is_full: bool
+    seconds: float
+
+    code = "tracker.swept"
+    meaning = Text(
+        "a large sent queue was gone through: for everything, or for what has changed",
+        "большая очередь отправленных пройдена: целиком или в поисках изменившихся задач",
+    )
+
+    def line(self) -> str:
+        kind = "all" if self.is_full else "the changed ones"
+        counts = f"{self.checked} checked, {self.completed} completed"
+        return f"looked through {self.taken} messages for {kind} in {self.seconds:.1f} s: {counts}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"queue": self.queue}
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLate(Event):
+    queue: str
+
+    code = "tracker.late"
+    level = logging.WARNING
+    meaning = Text(
+        "a sweep takes longer than ten minutes and goes on in the next one",
+        "проход длится дольше десяти минут и продолжится в следующем",
+    )
+
+    def line(self) -> str:
+        return f"the sweep of {self.queue} takes too long and goes on later"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"queue": self.queue}
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingFailed(Event):
+    """A sweep, or a part of one, did not succeed. `mistake` is what a tracker with a mistake in it has raised."""
+
+    system: str
+    text: str
+    queue: str | None = None
+    mistake: BaseException | None = field(default=None, compare=False)
+
+    code = "tracker.failed"
+    levels = Text.of("warning, error")
+    meaning = Text(
+        "a sweep did not succeed; the next one comes by itself",
+        "проход не удался; следующий будет сам собой",
+    )
+
+    def severity(self) -> int:
+        return logging.WARNING if self.mistake is None else logging.ERROR
+
+    def line(self) -> str:
+        return self.text
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"system": self.system, "queue": self.queue}
+
+    def failure(self) -> BaseException | None:
+        return self.mistake

@@ -1,0 +1,77 @@
+"""Makes the parts of the documents that say what the code says, between their marks:
+
+    python -m tools.documents
+
+The tests compare, so that neither can be changed without the other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from core.events.base import Event
+from core.texts import Language, Text
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def event_classes() -> list[type[Event]]:
+    """Those that make a line in the log, of the daemon and of its systems, each code once, by code."""
+    for package in ("core.events", "consumers"):
+        root = importlib.import_module(package)
+        for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+            if package != "consumers" or module.name.endswith(".events"):
+                importlib.import_module(module.name)
+    # A dataclass with slots is made twice, and the first one may still be there.
+    by_code = {each.code: each for each in _subclasses(Event) if each.code}
+    return [by_code[code] for code in sorted(by_code)]
+
+
+def events(lang: Language) -> str:
+    """The operator's list of events."""
+    head = Text("| event | level | meaning |", "| событие | уровень | значение |").say(lang)
+    rows = (f"| `{each.code}` | {_levels(each).say(lang)} | {each.meaning.say(lang)} |" for each in event_classes())
+    return "\n".join([head, "|---|---|---|", *rows])
+
+
+SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "README.md": {"events": lambda: events("en")},
+    "README.ru.md": {"events": lambda: events("ru")},
+}
+
+
+def made(document: str) -> str:
+    """The document as it should be. Raises LookupError when a mark is missing."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for name, make in SECTIONS[document].items():
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            raise LookupError(f"{document} has no section marked {begin.strip()} … {end.strip()}")
+        section = f"{begin}\n{make()}\n\n{end}"
+        text = pattern.sub(section.replace("\\", r"\\"), text)
+    return text
+
+
+def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def _levels(event: type[Event]) -> Text:
+    return event.levels or Text.of(logging.getLevelName(event.level).lower())
+
+
+def main() -> None:
+    for document in SECTIONS:
+        (ROOT / document).write_text(made(document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
