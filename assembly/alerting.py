@@ -14,6 +14,7 @@ from consumers.telegram.bot import TelegramBot
 from consumers.telegram.chats import chats_of
 from consumers.telegram.config import TelegramSettings
 from core.alerts import AlertBook, AlertPolicy
+from core.pauses import Pauses
 from core.texts import Text
 from core.values import BadValueError
 from runtime.alert_settings import AlertSettings
@@ -23,12 +24,12 @@ from settings.errors import Mistake
 _ADDRESSES, _CHATS = "NOTIFY_EMAIL_TO", "NOTIFY_TELEGRAM_CHATS"
 
 
-def make_alerting(settings: Settings, stop: threading.Event, mask: Callable[[str], str]) -> Alerting:
+def make_alerting(settings: Settings, pauses: Pauses, stop: threading.Event, mask: Callable[[str], str]) -> Alerting:
     """From settings in which `mistakes` finds nothing."""
     told = settings.for_system(AlertSettings)
     policy = AlertPolicy(delay=told.delay, stale_after=told.stale_after, repeat=told.repeat)
     channels: list[Channel] = [*_mail_channels(settings, told), *_telegram_channels(settings, told, stop)]
-    return Alerting(AlertBook(policy, mask), channels, name=told.name, language=told.language, stop=stop)
+    return Alerting(AlertBook(policy, pauses, mask), channels, name=told.name, language=told.language, stop=stop)
 
 
 @dataclass(frozen=True, slots=True)

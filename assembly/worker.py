@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from assembly.alerting import make_alerting
 from assembly.queue_remarks import tell_remarks
 from base_handler import BaseMessageHandler
+from base_tracker import BaseTracker
 from broker.connection import connection_parameters
 from broker.nodes import LastGood, Nodes
 from broker.resolving import Resolver
@@ -21,6 +22,7 @@ from core.errors import NotConfiguredError, OutcomeError, StoppingError
 from core.events.base import EventStream, write
 from core.events.systems import SystemRemark
 from core.events.worker import Heartbeat, QueueConsumed, QueueSkipped, QueueTracked
+from core.pauses import Pauses
 from core.policy import RetryPolicy, lease_for
 from core.stats import Statistics
 from core.texts import Text
@@ -29,6 +31,7 @@ from processing.crash_journal import StartJournal
 from processing.settlement import ProcessingSettings, Route
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
+from runtime.alert_settings import AlertSettings
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.loader import make_handler, make_tracker, settings_of
 from runtime.systemd import Notifier
@@ -55,9 +58,10 @@ class Worker:
         self._settings = settings
         self._mask = mask
         self._stop = threading.Event()
-        self._statistics = Statistics(time.time())
-        self._alerting = make_alerting(settings, self._stop, mask)
-        self._events = EventStream([write, self._statistics, self._alerting])
+        self.pauses = Pauses(time.monotonic, settings.for_system(AlertSettings).delay)
+        self._statistics = Statistics(time.time(), self.pauses)
+        self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
+        self._events = EventStream([write, self.pauses, self._statistics, self._alerting])
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
@@ -86,6 +90,7 @@ class Worker:
             undeliverable=Undeliverable(way, self.publisher.publish, self._topology.errors_queue, self._events),
         )
         self._starts = StartJournal(settings.worker.state_dir)
+        self._tracking: dict[str, BaseTracker] = {}  # by system
         self.tracker_threads = self._make_trackers()
         self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
         self.processors = self._make_processors(made)
@@ -93,10 +98,13 @@ class Worker:
     def get_stats(self) -> dict[str, Any]:
         """The specification's statistics, with each system's own figures."""
         stats = self._statistics.snapshot(time.time())
-        for processor in self.processors.values():
-            own = processor.route.handler.get_stats()
-            if own:
-                stats["systems"].setdefault(processor.route.system, {})["api"] = own
+        parts: tuple[tuple[str, str, BaseMessageHandler | BaseTracker], ...] = (
+            *(("systems", each.route.system, each.route.handler) for each in self.processors.values()),
+            *(("trackers", system, tracker) for system, tracker in self._tracking.items()),
+        )
+        for kind, system, part in parts:
+            if own := part.get_stats():
+                stats[kind].setdefault(system, {})["api"] = own
         return stats
 
     def run(self, signals: StopSignals, notifier: Notifier) -> bool:
@@ -200,6 +208,7 @@ class Worker:
             if tracker is None:
                 continue
             system = queue.removesuffix(".sent.queue")
+            self._tracking[system] = tracker
             tracked = TrackedQueue(
                 queue=queue,
                 system=system,

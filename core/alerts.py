@@ -18,7 +18,8 @@ from core.events.base import Event
 from core.events.connections import ConnectionUnstable
 from core.events.messages import MessageParked, MessageRerouted, PartDown
 from core.events.queues import QueueUnusable
-from core.events.systems import Swept, SystemPaused, SystemResumed
+from core.events.systems import Swept
+from core.pauses import Pauses
 from core.texts import Text
 
 Kind = Literal["error", "unconsumed", "part", "down", "up", "stale", "fresh", "unstable", "unusable"]
@@ -57,15 +58,6 @@ class _Told:
 
 
 @dataclass(slots=True)
-class _Down:
-    at: float
-    reason: Text
-    is_alert: bool
-    told: bool = False
-    resumed: float | None = None
-
-
-@dataclass(slots=True)
 class _Part:
     first: float
     last: float
@@ -82,12 +74,13 @@ class _Tracker:
 
 @dataclass(slots=True)
 class AlertBook:
-    """`note` events as they come, `due` now and then; `now` is seconds of any clock that does not jump."""
+    """`note` events as they come, `due` now and then; `now` is seconds of the clock of `pauses`."""
 
     policy: AlertPolicy
+    pauses: Pauses
     mask: Callable[[str], str] = lambda text: text
     _errors: dict[tuple[str, ...], _Told] = field(default_factory=dict)
-    _down: dict[str, _Down] = field(default_factory=dict)
+    _told_down: set[str] = field(default_factory=set)
     _parts: dict[tuple[str, Text], _Part] = field(default_factory=dict)
     _trackers: dict[str, _Tracker] = field(default_factory=dict)
     _due: list[Alert] = field(default_factory=list)
@@ -114,23 +107,13 @@ class AlertBook:
                 if now - part.last > SILENCE:
                     part.first = now
                 part.last, part.reason = now, self._short(event.reason)
-            case SystemPaused():
-                down = self._down.setdefault(event.system, _Down(now, _UNKNOWN, event.is_alert))
-                down.reason, down.resumed = self._short(event.reason), None
-            case SystemResumed():
-                if (known := self._down.get(event.system)) is not None:
-                    known.resumed = now
             case Swept():
                 self._swept(event, now)
 
     def due(self, now: float) -> list[Alert]:
         """What is to be told now; told from then on."""
         told, self._due = self._due, []
-        told += self._back(now)
-        for system, down in self._down.items():
-            if not down.told and down.resumed is None and (down.is_alert or now - down.at >= self.policy.delay):
-                down.told = True
-                told.append(_is_down(system, down))
+        told += self._pauses_due(now)
         told += self._parts_due(now)
         for system, tracker in self._trackers.items():
             if not tracker.told and now - tracker.last_success >= self.policy.stale_after:
@@ -171,14 +154,18 @@ class AlertBook:
         self._errors[key] = _Told(now)
         self._due.append(alert)
 
-    def _back(self, now: float) -> list[Alert]:
+    def _pauses_due(self, now: float) -> list[Alert]:
         """Only what stays so counts: a system whose probe succeeds and whose work fails goes up and down for hours."""
         told = []
-        for system, down in list(self._down.items()):
-            if down.resumed is not None and now - down.resumed >= self.policy.delay:
-                del self._down[system]
-                if down.told:
-                    told.append(_is_up(system, down.resumed - down.at))
+        for pause in self.pauses.latest():
+            is_told = pause.system in self._told_down
+            if pause.ended is None and not is_told:
+                if pause.is_alert or now - pause.since >= self.policy.delay:
+                    self._told_down.add(pause.system)
+                    told.append(_is_down(pause.system, self._short(pause.reason)))
+            elif pause.ended is not None and is_told and now - pause.ended >= self.policy.delay:
+                self._told_down.discard(pause.system)
+                told.append(_is_up(pause.system, pause.ended - pause.since))
         return told
 
     def _short(self, reason: Text) -> Text:
@@ -234,10 +221,10 @@ def _unusable(event: QueueUnusable, reason: Text) -> Alert:
     return Alert("unusable", "rabbitmq", text)
 
 
-def _is_down(system: str, down: _Down) -> Alert:
+def _is_down(system: str, reason: Text) -> Alert:
     text = Text(
-        f"{system} is not usable: {down.reason.en}. Its messages wait, nothing is lost.",
-        f"{system} недоступна: {down.reason.ru}. Её сообщения ждут, ничего не теряется.",
+        f"{system} is not usable: {reason.en}. Its messages wait, nothing is lost.",
+        f"{system} недоступна: {reason.ru}. Её сообщения ждут, ничего не теряется.",
     )
     return Alert("down", system, text)
 

@@ -21,7 +21,8 @@ from core.events.messages import (
     TaskFound,
 )
 from core.events.publishing import Published, PublishFailed
-from core.events.systems import Swept, SystemPaused, SystemResumed
+from core.events.systems import Swept
+from core.pauses import Pauses
 
 # The message was well: what it needs is down or wrongly set up, and it waits for that without spending anything.
 _NO_FAILURE = frozenset(each.outcome for each in (OutageError, PartialOutageError, ConfigurationError, LostError))
@@ -30,14 +31,14 @@ _NO_FAILURE = frozenset(each.outcome for each in (OutageError, PartialOutageErro
 class Statistics:
     """A sink of the event stream. `started_at` and `now` are unix seconds."""
 
-    def __init__(self, started_at: float) -> None:
+    def __init__(self, started_at: float, pauses: Pauses) -> None:
         self._started_at = started_at
+        self._pauses = pauses
         self._lock = threading.Lock()
         self._systems: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._publisher: Counter[str] = Counter()
         self._trackers: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._last_check: dict[str, float] = {}
-        self._paused: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -59,7 +60,7 @@ class Statistics:
                 "success_queue_failures": not_stored,
                 "success_queue_rate": round(100.0 * stored / tries, 2) if tries else 100.0,
                 "uptime_seconds": round(now - self._started_at, 1),
-                "systems": {name: self._system(name) for name in sorted(self._systems)},
+                "systems": {name: self._system(name, now) for name in self._names()},
                 "publisher": {"published": self._publisher["published"], "failed": self._publisher["failed"]},
                 "trackers": {name: self._tracker(name) for name in sorted(self._trackers)},
             }
@@ -90,10 +91,6 @@ class Statistics:
 
     def _count_rare(self, event: Event) -> None:
         match event:
-            case SystemPaused():
-                self._paused[event.system] = event.reason.en
-            case SystemResumed():
-                self._paused.pop(event.system, None)
             case PublishFailed():
                 self._publisher["failed"] += 1
             case Swept():
@@ -102,15 +99,28 @@ class Statistics:
                 )
                 self._last_check[event.system] = event.at
 
-    def _system(self, name: str) -> dict[str, Any]:
+    def _names(self) -> list[str]:
+        paused = (pause.system for pause in self._pauses.latest() if pause.ended is None)
+        return sorted({*self._systems, *paused})
+
+    def _system(self, name: str, now: float) -> dict[str, Any]:
         counts = self._systems[name]
         names = ("total", "processed", "failed", "postponed", "sent_to_success_queue", "success_queue_failures")
         figures: dict[str, Any] = {key: counts[key] for key in (*names, "duplicates", "retries", "parked", "rerouted")}
-        figures["paused"] = self._paused.get(name)
+        pause = self._pauses.of(name)
+        figures["paused"] = None if pause is None else pause.reason.en
+        if pause is not None:
+            figures["paused_since"] = _iso(now - self._pauses.age(pause.since))
+            figures["paused_by"] = pause.by
+            figures["next_probe"] = _iso(now - self._pauses.age(pause.next_probe))
         return figures
 
     def _tracker(self, name: str) -> dict[str, Any]:
         counts = self._trackers[name]
         figures: dict[str, Any] = {key: counts[key] for key in ("checked", "completed", "moved", "errors")}
-        figures["last_check"] = datetime.fromtimestamp(self._last_check[name], UTC).isoformat(timespec="seconds")
+        figures["last_check"] = _iso(self._last_check[name])
         return figures
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

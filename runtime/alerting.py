@@ -20,7 +20,7 @@ from core.events.base import Event, write
 from core.events.connections import ConnectionUnstable
 from core.events.messages import MessageParked, MessageRerouted, PartDown
 from core.events.queues import QueueUnusable
-from core.events.systems import Swept, SystemPaused, SystemResumed
+from core.events.systems import Swept
 from core.texts import Language, Text
 
 POLL = 1.0  # seconds between looks at what is due
@@ -29,9 +29,7 @@ KEPT = 100  # alerts that a channel may be behind; the oldest are dropped, with 
 FIRST_PAUSE = 15.0  # seconds between two tries of a channel that fails; doubled up to the longest
 LONGEST_PAUSE = 900.0
 
-_OF_INTEREST = frozenset(
-    {ConnectionUnstable, MessageParked, MessageRerouted, PartDown, QueueUnusable, Swept, SystemPaused, SystemResumed}
-)
+_OF_INTEREST = frozenset({ConnectionUnstable, MessageParked, MessageRerouted, PartDown, QueueUnusable, Swept})
 _GOOD_NEWS = ("up", "fresh")
 _MANY = Text("{name}: {count} alerts", "{name}: уведомлений: {count}")
 

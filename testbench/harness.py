@@ -19,6 +19,7 @@ from broker.topology import Topology, ensure_queues
 from broker.undeliverable import Undeliverable
 from core.events.base import EventStream, write
 from core.messages import Limits
+from core.pauses import Pauses
 from core.policy import LONGEST_LEASE, RetryPolicy
 from core.stats import Statistics
 from message_processor import MessageProcessor
@@ -83,8 +84,9 @@ class Bench:
         settings = rabbitmq_settings(address, **rabbitmq)
         self.stop = threading.Event()
         self.starts = starts or StartJournal(None)
-        self.statistics = Statistics(time.time())
-        self.events = EventStream([write, self.statistics])
+        self.pauses = Pauses(time.monotonic)
+        self.statistics = Statistics(time.time(), self.pauses)
+        self.events = EventStream([write, self.pauses, self.statistics])
         self.topology = Topology(settings)
         self.parameters = connection_parameters(settings, "test")
         self.publisher = RabbitMQPublisher(

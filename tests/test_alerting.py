@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 
 from core.alerts import AlertBook, AlertPolicy
 from core.errors import OutageError, PermanentError
+from core.events.base import Event, EventStream
 from core.events.messages import MessageParked
 from core.events.systems import SystemResumed
+from core.pauses import Pauses
 from runtime.alerting import KEPT, Alerting
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
@@ -138,19 +141,24 @@ class Way:
         self.texts.append(text)
 
 
+Tell = Callable[[Event], None]
+
+
 @pytest.fixture
 def way() -> Way:
     return Way()
 
 
 @pytest.fixture
-def alerting(way: Way, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alerting]:
+def tell(way: Way, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tell]:
+    """Into the stream of a worker that alerts."""
     stop = threading.Event()
     monkeypatch.setattr("runtime.alerting.POLL", 0.02)
-    book = AlertBook(AlertPolicy(delay=0.0))
+    pauses = Pauses(time.monotonic, steady=0.0)
+    book = AlertBook(AlertPolicy(delay=0.0), pauses)
     alerting = Alerting(book, [way], name="W", language="en", stop=stop, gather=0.1, first_pause=0.05)
     alerting.start()
-    yield alerting
+    yield EventStream([pauses, alerting]).emit
     stop.set()
 
 
@@ -158,41 +166,39 @@ def parked(number: int) -> MessageParked:
     return made_events.parked("default", f"code-{number}", "t")
 
 
-def test_what_comes_together_is_one_message(alerting: Alerting, way: Way) -> None:
+def test_what_comes_together_is_one_message(tell: Tell, way: Way) -> None:
     for number in range(5):
-        alerting(parked(number))
+        tell(parked(number))
     wait_until(lambda: way.tries == 1, 10, "the message")
     assert [way.texts[0].count(f"code-{number}") for number in range(5)] == [1] * 5
 
 
-def test_a_way_that_is_down_gets_all_of_it_later_and_once(alerting: Alerting, way: Way) -> None:
+def test_a_way_that_is_down_gets_all_of_it_later_and_once(tell: Tell, way: Way) -> None:
     way.error = OutageError("no connection")
-    alerting(paused("1c", "down", alert=True))
+    tell(paused("1c", "down", alert=True))
     wait_until(lambda: way.tries >= 2, 10, "two tries")
-    alerting(SystemResumed("1c"))
+    tell(SystemResumed("1c"))
     way.error = None
     wait_until(lambda: len("".join(way.texts).split("1c is")) == 3, 10, "both alerts")
     assert "not usable" in way.texts[0]
 
 
 def test_a_way_that_will_never_work_is_given_up_for_what_was_to_be_told(
-    alerting: Alerting, way: Way, caplog: pytest.LogCaptureFixture
+    tell: Tell, way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
     way.error = PermanentError("no such user")
-    alerting(parked(1))
+    tell(parked(1))
     wait_until(lambda: "cannot be sent" in caplog.text, 10, "the log line")
     way.error = None
-    alerting(parked(2))
+    tell(parked(2))
     wait_until(lambda: len(way.texts) == 1, 10, "the next alert")
     assert "code-1" not in way.texts[0]
 
 
-def test_a_way_that_stays_down_costs_bounded_memory(
-    alerting: Alerting, way: Way, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_way_that_stays_down_costs_bounded_memory(tell: Tell, way: Way, caplog: pytest.LogCaptureFixture) -> None:
     way.error = OutageError("no connection")
     for number in range(KEPT + 20):
-        alerting(parked(number))
+        tell(parked(number))
     wait_until(lambda: caplog.text.count("too far behind") == 20, 10, "the oldest to be dropped")
     way.error = None
     wait_until(lambda: len(way.texts) >= 1, 10, "the rest")
@@ -200,20 +206,21 @@ def test_a_way_that_stays_down_costs_bounded_memory(
 
 
 def test_a_way_that_breaks_takes_no_other_along_and_is_tried_with_the_next(
-    alerting: Alerting, way: Way, caplog: pytest.LogCaptureFixture
+    tell: Tell, way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
     way.error = UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
-    alerting(parked(1))
+    tell(parked(1))
     wait_until(lambda: "cannot be sent" in caplog.text, 10, "the log line")
     way.error = None
-    alerting(parked(2))
+    tell(parked(2))
     wait_until(lambda: len(way.texts) == 1, 10, "the next alert")
-    assert alerting.is_alive()
 
 
 def test_its_last_words_are_sent(way: Way) -> None:
     stop = threading.Event()
-    alerting = Alerting(AlertBook(AlertPolicy()), [way], name="W", language="en", stop=stop, gather=600)
+    alerting = Alerting(
+        AlertBook(AlertPolicy(), Pauses(time.monotonic)), [way], name="W", language="en", stop=stop, gather=600
+    )
     alerting.start()
     alerting(parked(1))
     stop.set()

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from core.events.messages import (
 )
 from core.events.publishing import Published, PublishFailed
 from core.events.systems import Swept, SystemResumed
+from core.pauses import Pauses
 from core.stats import Statistics
 from tests.made_events import about, parked, paused, put_off
 
@@ -31,8 +33,10 @@ STARTED = 1795416000.0
 
 
 def stats_after(events: Sequence[Event], now: float = STARTED + 90.06) -> dict[str, Any]:
-    statistics = Statistics(STARTED)
+    pauses = Pauses(lambda: now)
+    statistics = Statistics(STARTED, pauses)
     for event in events:
+        pauses(event)
         statistics(event)
     return statistics.snapshot(now)
 
@@ -159,7 +163,7 @@ def hasty_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("hasty_threads")
 def test_eight_threads_lose_no_count_while_somebody_reads() -> None:
-    statistics = Statistics(STARTED)
+    statistics = Statistics(STARTED, Pauses(time.monotonic))
     rounds, threads = 2000, 8
     start = threading.Barrier(threads + 1)
     errors: list[BaseException] = []
@@ -199,7 +203,7 @@ def test_a_sink_that_fails_takes_nothing_from_the_others(caplog: pytest.LogCaptu
     def broken(_event: Event) -> None:
         raise ZeroDivisionError
 
-    statistics = Statistics(STARTED)
+    statistics = Statistics(STARTED, Pauses(time.monotonic))
     stream = EventStream([broken, statistics, broken])
     for _ in range(3):
         stream.emit(Published(1))

@@ -21,6 +21,7 @@ class SystemPaused(Event):
     error_code: str
     is_alert: bool
     probe_in: float
+    by: str = "worker"  # or the person who has paused it
 
     code = "system.paused"
     levels = Text.of("warning, error")

@@ -1,0 +1,87 @@
+"""Which systems take no messages at the moment, since when, why and until when: one read model of the event stream.
+
+Statistics, alerts and the heartbeat read it, and whatever else shows it to people. Times are seconds of a clock that
+does not jump; `age` is how long ago something was.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from core.events.base import Event
+from core.events.systems import ProbeFailed, SystemPaused, SystemResumed
+from core.texts import Text
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPause:
+    """`by` is who has paused it: the worker itself, or a person. `ended` is None while it goes on."""
+
+    system: str
+    by: str
+    reason: Text
+    outcome: str
+    error_code: str
+    is_alert: bool  # a person has to mend something
+    since: float
+    next_probe: float
+    ended: float | None = None
+
+
+class Pauses:
+    """A sink of the event stream. Thread-safe.
+
+    A system that is usable for less than `steady` seconds was not back: its pause is the same one, with a later reason.
+    """
+
+    def __init__(self, clock: Callable[[], float], steady: float = 60.0) -> None:
+        self._clock = clock
+        self._steady = steady
+        self._lock = threading.Lock()
+        self._latest: dict[str, SystemPause] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, SystemPaused | ProbeFailed | SystemResumed):  # the others come with every message
+            self.note(event, self._clock())
+
+    def note(self, event: Event, now: float) -> None:
+        """`now` is when it happened."""
+        with self._lock:
+            match event:
+                case SystemPaused():
+                    self._latest[event.system] = self._paused(event, now)
+                case ProbeFailed() if (pause := self._latest.get(event.system)) is not None:
+                    self._latest[event.system] = replace(pause, reason=event.reason, next_probe=now + event.probe_in)
+                case SystemResumed() if (pause := self._latest.get(event.system)) is not None:
+                    self._latest[event.system] = replace(pause, ended=now)
+
+    def latest(self) -> list[SystemPause]:
+        """The last pause of each system that had one, those that are over included; by system."""
+        with self._lock:
+            return [self._latest[system] for system in sorted(self._latest)]
+
+    def of(self, system: str) -> SystemPause | None:
+        """The pause in which the system is now."""
+        with self._lock:
+            pause = self._latest.get(system)
+        return pause if pause is not None and pause.ended is None else None
+
+    def age(self, moment: float) -> float:
+        """Seconds since; negative for what is still to come."""
+        return self._clock() - moment
+
+    def _paused(self, event: SystemPaused, now: float) -> SystemPause:
+        before = self._latest.get(event.system)
+        goes_on = before is not None and (before.ended is None or now - before.ended < self._steady)
+        return SystemPause(
+            event.system,
+            event.by,
+            event.reason,
+            event.outcome,
+            event.error_code,
+            event.is_alert,
+            since=before.since if before is not None and goes_on else now,
+            next_probe=now + event.probe_in,
+        )
