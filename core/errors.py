@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from core.outcomes import FailedOutcome, Outcome
 from core.texts import BilingualError, Text
 
 
@@ -29,7 +30,7 @@ class OutcomeError(BilingualError):
     ours is given in both languages: error reports, alerts and commands tell it, logs have the English one.
     """
 
-    outcome: ClassVar[str]
+    outcome: ClassVar[FailedOutcome]
 
     def __init__(self, reason: str | Text, *, code: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -48,13 +49,13 @@ class OutcomeError(BilingualError):
 class BusinessError(OutcomeError):
     """The system refused for a business reason."""
 
-    outcome = "business"
+    outcome = Outcome.BUSINESS
 
 
 class PermanentError(OutcomeError):
     """This message can never succeed."""
 
-    outcome = "permanent"
+    outcome = Outcome.PERMANENT
 
 
 class InvalidMessageError(PermanentError):
@@ -64,13 +65,13 @@ class InvalidMessageError(PermanentError):
 class TransientError(OutcomeError):
     """May succeed soon; one attempt is spent."""
 
-    outcome = "transient"
+    outcome = Outcome.TRANSIENT
 
 
 class OutageError(OutcomeError):
     """The system is down or unreachable; no attempt is spent."""
 
-    outcome = "outage"
+    outcome = Outcome.OUTAGE
 
 
 class PartialOutageError(OutcomeError):
@@ -79,7 +80,7 @@ class PartialOutageError(OutcomeError):
     `part` names one that is down and that people should hear of.
     """
 
-    outcome = "partial_outage"
+    outcome = Outcome.PARTIAL_OUTAGE
 
     def __init__(
         self,
@@ -96,13 +97,13 @@ class PartialOutageError(OutcomeError):
 class ConfigurationError(OutcomeError):
     """Credentials, rights or set-up of the system are wrong; no attempt is spent."""
 
-    outcome = "configuration"
+    outcome = Outcome.CONFIGURATION
 
 
 class AmbiguousError(OutcomeError):
     """The request may have been executed; look up by the idempotency key before doing it again."""
 
-    outcome = "ambiguous"
+    outcome = Outcome.AMBIGUOUS
 
 
 class BusyError(AmbiguousError):
@@ -112,7 +113,7 @@ class BusyError(AmbiguousError):
 class LostError(OutcomeError):
     """RabbitMQ may have given the message to another worker: nothing is begun for it any more, nothing told of it."""
 
-    outcome = "lost"
+    outcome = Outcome.LOST
 
 
 class NotConfiguredError(BilingualError):

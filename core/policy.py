@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import assert_never
 
-from core.errors import (
-    AmbiguousError,
-    BusyError,
-    ConfigurationError,
-    LostError,
-    OutageError,
-    OutcomeError,
-    PartialOutageError,
-    TransientError,
-)
+from core.errors import BusyError, OutcomeError
+from core.outcomes import Outcome
 
 # A doubt is solved by looking up again and costs no attempt; this bound keeps a message that can never be
 # decided from circulating for ever.
@@ -93,35 +86,49 @@ class Drop:
     """Do nothing with it: RabbitMQ has it back or gets it back."""
 
 
-Settlement = RetryLater | Pause | Park | Drop
+Decision = RetryLater | Pause | Park | Drop
 
 
-def settle(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float) -> Settlement:
+def decide(  # noqa: PLR0911 - one line for each outcome
+    error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float
+) -> Decision:
     """What to do after `error` at this try. `jitter` is a random number in [0, 1)."""
-    match error:
-        case LostError():
-            return Drop()
-        case OutageError():
+    outcome = error.outcome
+    match outcome:
+        case Outcome.BUSINESS | Outcome.PERMANENT:
+            return Park()
+        case Outcome.TRANSIENT:
+            return _try_again(error, tries, policy, jitter)
+        case Outcome.OUTAGE:
             return Pause(alert=False, retry_after=error.retry_after)
-        case ConfigurationError():
+        case Outcome.CONFIGURATION:
             return Pause(alert=True, retry_after=error.retry_after)
-    return _once_more(error, tries, policy, jitter) or Park()
-
-
-def _once_more(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float) -> RetryLater | None:
-    match error:
-        case PartialOutageError():
+        case Outcome.PARTIAL_OUTAGE:
             # As in an outage nothing is spent, however long it takes; the rest of the system works on.
             return RetryLater(wait_step(_told_or_base(error, policy)), tries)
-        case BusyError():
-            # The copy is delivered as if it were new: the mark is that something may have been begun for it.
-            return RetryLater(wait_step(_told_or_base(error, policy)), Tries(tries.attempt, max(1, tries.ambiguous)))
-        case AmbiguousError() if tries.ambiguous < AMBIGUOUS_LIMIT:
-            return RetryLater(wait_step(_told_or_base(error, policy)), Tries(tries.attempt, tries.ambiguous + 1))
-        case TransientError() if tries.attempt <= policy.attempts:
-            delay = _delay(error, tries.attempt, policy, jitter)
-            return RetryLater(wait_step(delay), Tries(tries.attempt + 1, tries.ambiguous))
-    return None
+        case Outcome.AMBIGUOUS:
+            return _doubt_again(error, tries, policy)
+        case Outcome.LOST:
+            return Drop()
+        case _:
+            assert_never(outcome)
+
+
+def _try_again(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float) -> RetryLater | Park:
+    if tries.attempt > policy.attempts:
+        return Park()
+    delay = _delay(error, tries.attempt, policy, jitter)
+    return RetryLater(wait_step(delay), Tries(tries.attempt + 1, tries.ambiguous))
+
+
+def _doubt_again(error: OutcomeError, tries: Tries, policy: RetryPolicy) -> RetryLater | Park:
+    delay = wait_step(_told_or_base(error, policy))
+    if isinstance(error, BusyError):
+        # The copy is delivered as if it were new: the mark is that something may have been begun for it.
+        return RetryLater(delay, Tries(tries.attempt, max(1, tries.ambiguous)))
+    if tries.ambiguous >= AMBIGUOUS_LIMIT:
+        return Park()
+    return RetryLater(delay, Tries(tries.attempt, tries.ambiguous + 1))
 
 
 def lease_for(heartbeat: float) -> float:

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from core.errors import ConfigurationError, LostError, OutageError, PartialOutageError
 from core.events.base import Event
 from core.events.messages import (
     MessageFailed,
@@ -22,10 +21,8 @@ from core.events.messages import (
 )
 from core.events.publishing import Published, PublishFailed
 from core.events.systems import Swept
+from core.outcomes import OUTCOMES
 from core.pauses import Pauses
-
-# The message was well: what it needs is down or wrongly set up, and it waits for that without spending anything.
-_NO_FAILURE = frozenset(each.outcome for each in (OutageError, PartialOutageError, ConfigurationError, LostError))
 
 
 class Statistics:
@@ -77,7 +74,7 @@ class Statistics:
             case Published():
                 self._publisher["published"] += event.count
             case MessageFailed():
-                self._systems[event.system]["postponed" if event.outcome in _NO_FAILURE else "failed"] += 1
+                self._systems[event.system]["postponed" if OUTCOMES[event.outcome].only_waits else "failed"] += 1
             case ResultNotStored():
                 self._systems[event.system]["success_queue_failures"] += 1
             case RetryScheduled():

@@ -43,7 +43,8 @@ from core.events.messages import (
 )
 from core.lone_failures import met_alone
 from core.messages import Limits, OutgoingMessage, decode_task
-from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, settle
+from core.outcomes import OUTCOMES
+from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, decide
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from core.texts import Text
 from processing.confirmations import FollowUps
@@ -187,10 +188,12 @@ class Settler:
         if not self._consumer.owns(work.delivery):
             self._drop(work, error)
             return
+        if getattr(error, "outcome", None) not in OUTCOMES:
+            error = _unknown(error)
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):
             error = met_alone(error)
-        decision = settle(error, work.tries, self._settings.retry, random.random())
+        decision = decide(error, work.tries, self._settings.retry, random.random())
         if isinstance(decision, Drop):
             self._drop(work, error)
             return
@@ -274,3 +277,13 @@ class Settler:
         elif not isinstance(error, PublisherClosedError):
             # Stays unacked: the broker delivers it again when the channel closes; a person is told.
             self._events.emit(MessageStuck(work.identity(), str(error)))
+
+
+def _unknown(error: OutcomeError) -> PermanentError:
+    """A system's own class with a word of its own, which nothing here knows what to do about."""
+    name = type(error).__name__
+    reason = Text(
+        f"{name} has no outcome of core.outcomes: {error.text.en}",
+        f"у {name} нет исхода из core.outcomes: {error.text.ru}",
+    )
+    return PermanentError(reason, code="unknown_outcome")

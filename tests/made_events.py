@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.events.base import Identity
 from core.events.messages import MessageParked, MessageRerouted, PartDown, RetryScheduled
 from core.events.systems import Swept, SystemPaused
+from core.outcomes import Outcome
 from core.texts import Text
 
 
@@ -15,7 +16,7 @@ def about(system: str, topic: str | None = None) -> Identity:
 def parked(
     system: str, code: str, topic: str | None = None, reason: str | Text = "There is no handler"
 ) -> MessageParked:
-    return MessageParked(about(system, topic), Text.of(reason), code, "permanent")
+    return MessageParked(about(system, topic), Text.of(reason), code, Outcome.PERMANENT)
 
 
 def put_off(system: str) -> RetryScheduled:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tomllib
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -22,6 +22,7 @@ from config import WorkerSettings
 from core import envelopes, errors, messages
 from core.errors import InvalidMessageError
 from core.messages import Limits, decode_task
+from core.outcomes import OUTCOMES, FailedOutcome, Outcome
 from core.policy import WAIT_STEPS
 from core.results import Accepted
 from core.texts import Language, Text
@@ -162,7 +163,7 @@ def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
 
 
 @everyone
-def test_the_list_of_events_is_made_from_their_classes(name: str) -> None:
+def test_the_lists_of_events_and_outcomes_are_made_from_the_code(name: str) -> None:
     assert made(name) == documents.read(name), "python -m tools.documents makes it anew"
 
 
@@ -184,11 +185,11 @@ def test_the_list_of_refusals_is_complete_and_has_no_other(name: str) -> None:
     assert listed ^ documents.refusal_codes() == set()
 
 
-@everyone
-def test_the_list_of_outcomes_is_the_vocabulary(name: str) -> None:
-    rows = documents.table(name, "outcome" if name == "README.md" else "итог")
+def test_every_outcome_is_raised_by_one_class_or_is_a_result() -> None:
     raised = [each.outcome for each in errors.OutcomeError.__subclasses__() if each.__module__ == "core.errors"]
-    assert sorted(row[0] for row in rows) == sorted(["accepted", "done", *raised])
+    assert sorted([*raised, Outcome.ACCEPTED, Outcome.DONE]) == sorted(OUTCOMES)
+    assert set(raised) == set(get_args(FailedOutcome))
+    assert set(OUTCOMES) == set(Outcome)
 
 
 @everyone

@@ -25,15 +25,15 @@ from core.errors import (
 from core.policy import (
     AMBIGUOUS_LIMIT,
     WAIT_STEPS,
+    Decision,
     Drop,
     Park,
     Pause,
     RetryLater,
     RetryPolicy,
-    Settlement,
     Tries,
+    decide,
     next_wait_step,
-    settle,
     wait_step,
 )
 
@@ -82,20 +82,20 @@ class TestTable:
             (LostError("another worker's"), LAST, Drop()),
         ],
     )
-    def test_every_outcome_has_one_settlement(self, error: OutcomeError, tries: Tries, settlement: Settlement) -> None:
-        assert settle(error, tries, POLICY, jitter=0.0) == settlement
+    def test_every_outcome_has_one_settlement(self, error: OutcomeError, tries: Tries, settlement: Decision) -> None:
+        assert decide(error, tries, POLICY, jitter=0.0) == settlement
 
     def test_without_retries_the_first_transient_error_is_the_last(self) -> None:
-        assert settle(TransientError("locked"), Tries(1), RetryPolicy(0, 5, 900), 0.0) == Park()
+        assert decide(TransientError("locked"), Tries(1), RetryPolicy(0, 5, 900), 0.0) == Park()
 
     @given(st.sampled_from([OutageError, ConfigurationError]), st.integers(1, 10**6), st.integers(0, 10**6), policies)
     @settings(deadline=None)
     def test_no_number_of_tries_turns_an_outage_into_a_loss(
         self, kind: type[OutcomeError], attempt: int, ambiguous: int, policy: RetryPolicy
     ) -> None:
-        assert isinstance(settle(kind("down"), Tries(attempt, ambiguous), policy, 0.5), Pause)
+        assert isinstance(decide(kind("down"), Tries(attempt, ambiguous), policy, 0.5), Pause)
         tries = Tries(attempt, ambiguous)
-        decision = settle(PartialOutageError("down"), tries, policy, 0.5)
+        decision = decide(PartialOutageError("down"), tries, policy, 0.5)
         assert isinstance(decision, RetryLater)
         assert decision.tries == tries
 
@@ -107,7 +107,7 @@ class TestDelays:
         self, attempt: int, policy: RetryPolicy, jitter: float
     ) -> None:
         unbounded = RetryPolicy(attempt, policy.base_delay, policy.max_delay)
-        decision = settle(TransientError("locked"), Tries(attempt), unbounded, jitter)
+        decision = decide(TransientError("locked"), Tries(attempt), unbounded, jitter)
         assert isinstance(decision, RetryLater)
         bound = policy.max_delay
         if attempt < 60:
@@ -120,7 +120,7 @@ class TestDelays:
         self, attempts: int, jitter: float, base_delay: float
     ) -> None:
         policy = RetryPolicy(attempts + 1, base_delay, 900.0)
-        decisions = [settle(TransientError("x"), Tries(attempt), policy, jitter) for attempt in range(1, attempts + 1)]
+        decisions = [decide(TransientError("x"), Tries(attempt), policy, jitter) for attempt in range(1, attempts + 1)]
         delays = [decision.delay for decision in decisions if isinstance(decision, RetryLater)]
         assert len(delays) == attempts
         assert all(earlier <= later for earlier, later in pairwise(delays))
@@ -131,7 +131,7 @@ class TestDelays:
         self, kind: type[OutcomeError], retry_after: float, policy: RetryPolicy, jitter: float
     ) -> None:
         generous = RetryPolicy(1, policy.base_delay, policy.max_delay)
-        decision = settle(kind("wait", retry_after=retry_after), Tries(), generous, jitter)
+        decision = decide(kind("wait", retry_after=retry_after), Tries(), generous, jitter)
         assert isinstance(decision, RetryLater)
         # The longest wait queue is the end of what can be promised.
         assert decision.delay >= min(retry_after, LONGEST)
@@ -141,7 +141,7 @@ class TestDelays:
     @pytest.mark.parametrize("retry_after", [math.inf, math.nan, -math.inf, -1.0, 1e308, 10**400, 5e-324])
     def test_no_foreign_number_breaks_the_decision(self, kind: type[OutcomeError], retry_after: float) -> None:
         for jitter in (0.0, 0.999):
-            decision = settle(kind("wait", retry_after=retry_after), Tries(), POLICY, jitter)
+            decision = decide(kind("wait", retry_after=retry_after), Tries(), POLICY, jitter)
             assert isinstance(decision, RetryLater)
             assert decision.delay in WAIT_STEPS
 
@@ -174,7 +174,7 @@ class TestEnds:
         tries, count = Tries(1, ambiguous), 0
         while True:
             count += 1
-            decision = settle(TransientError("x"), tries, policy, chances[count % len(chances)])
+            decision = decide(TransientError("x"), tries, policy, chances[count % len(chances)])
             if isinstance(decision, Park):
                 break
             assert isinstance(decision, RetryLater)
@@ -188,7 +188,7 @@ class TestEnds:
     ) -> None:
         tries = Tries()
         for count, kind in enumerate(kinds, start=1):
-            decision = settle(kind("x"), tries, policy, 0.5)
+            decision = decide(kind("x"), tries, policy, 0.5)
             if isinstance(decision, Park):
                 assert count <= policy.attempts + AMBIGUOUS_LIMIT + 1
                 return

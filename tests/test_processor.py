@@ -107,6 +107,28 @@ def test_a_result_is_stored_in_the_contract_s_format(vhost: BrokerAddress, queue
     assert queues.count(QUEUE) == 0
 
 
+class OddError(OutcomeError):
+    outcome = "odd"  # type: ignore[assignment]  # a system of somebody's own
+
+
+def test_an_outcome_that_nobody_knows_goes_to_people_and_the_others_flow(vhost: BrokerAddress, queues: Broker) -> None:
+    def act(message: IncomingMessage) -> Result:
+        if message.task.task_id == "odd":
+            raise OddError("the moon is full")
+        return Accepted({"success": True}, "1")
+
+    queues.publish_all(QUEUE, [camunda_message("odd"), camunda_message("good")])
+    bench = Bench(vhost)
+    bench.add(QUEUE, Handler(act), sent_queue=SENT)
+    with bench.running():
+        queues.wait_for_count(SENT, 1)
+        report = error_report(queues)
+    assert report["task_id"] == "odd"
+    assert report["code"] == "unknown_outcome"
+    assert report["error"] == "OddError has no outcome of core.outcomes: the moon is full"
+    assert queues.count(QUEUE) == 0
+
+
 BROKEN: dict[str, bytes] = {
     "not_json": b'{"task_id": "a", ',
     "not_utf8": '{"task_id": "задача"}'.encode("cp1251"),

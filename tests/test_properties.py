@@ -23,7 +23,7 @@ from core.envelopes import (
 )
 from core.errors import AmbiguousError, InvalidMessageError, OutcomeError, PermanentError, TransientError
 from core.messages import CamundaTask, Limits, decode_task
-from core.policy import AMBIGUOUS_LIMIT, WAIT_STEPS, Park, RetryLater, RetryPolicy, Tries, settle
+from core.policy import AMBIGUOUS_LIMIT, WAIT_STEPS, Park, RetryLater, RetryPolicy, Tries, decide
 from core.results import Accepted, Done
 from tests.test_messages import identifiers, json_values, texts
 
@@ -164,7 +164,7 @@ class TestEveryMessageEnds:
             tries, first_seen = decode_history(headers, NOW)
             kind = data.draw(st.sampled_from([TransientError, AmbiguousError]))
             error = kind(data.draw(reasons), retry_after=data.draw(retry_afters))
-            decision = settle(error, tries, policy, data.draw(jitters))
+            decision = decide(error, tries, policy, data.draw(jitters))
             if isinstance(decision, Park):
                 break
             assert isinstance(decision, RetryLater)
@@ -181,7 +181,7 @@ class TestEveryMessageEnds:
     ) -> None:
         tries = Tries()
         for number, kind in enumerate(kinds):
-            decision = settle(kind("x"), tries, policy, 0.5)
+            decision = decide(kind("x"), tries, policy, 0.5)
             if isinstance(decision, Park):
                 spent = tries.attempt - 1 if kind is TransientError else tries.ambiguous
                 assert spent == (policy.attempts if kind is TransientError else AMBIGUOUS_LIMIT)

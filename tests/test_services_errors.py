@@ -22,7 +22,7 @@ from core.errors import (
     PermanentError,
     TransientError,
 )
-from core.policy import RetryLater, RetryPolicy, Tries, settle
+from core.policy import RetryLater, RetryPolicy, Tries, decide
 from core.results import Done
 from sandbox.http_front import RawAnswer
 from sandbox.python_services import ServicesSandbox, faults
@@ -266,7 +266,7 @@ def test_an_outage_of_any_length_spends_nothing_of_any_message(tmp_path: Path) -
         server.go_down()
         task = message()
         for _ in range(200):
-            decision = settle(outcome_of(handler, task), tries, policy, 0.5)
+            decision = decide(outcome_of(handler, task), tries, policy, 0.5)
             assert isinstance(decision, RetryLater)
             assert decision.tries == Tries(), "an attempt was spent"
 

@@ -25,10 +25,12 @@ from core.events.messages import (
 )
 from core.events.publishing import Published, PublishFailed
 from core.events.systems import Swept, SystemResumed
+from core.outcomes import Outcome
 from core.pauses import Pauses
 from core.stats import Statistics
 from tests.made_events import about, parked, paused, put_off
 
+WAITING = (Outcome.OUTAGE, Outcome.CONFIGURATION, Outcome.PARTIAL_OUTAGE)
 STARTED = 1795416000.0
 
 
@@ -63,9 +65,9 @@ def test_every_figure_of_the_specification_is_there() -> None:
             MessageReceived(about("1c"), redelivered=True),
             *[TaskAccepted(about("bitrix24"), created=True)] * 3,
             TaskFound(about("bitrix24")),
-            *[MessageFailed(about("bitrix24"), "transient")] * 2,
-            MessageFailed(about("1c"), "permanent"),
-            *[MessageFailed(about("1c"), outcome) for outcome in ("outage", "configuration", "partial_outage")],
+            *[MessageFailed(about("bitrix24"), Outcome.TRANSIENT)] * 2,
+            MessageFailed(about("1c"), Outcome.PERMANENT),
+            *[MessageFailed(about("1c"), outcome) for outcome in WAITING],
             *[ResultStored(about("bitrix24"))] * 4,
             *[ResultNotStored(about("bitrix24"))] * 2,
             put_off("bitrix24"),

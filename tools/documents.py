@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from core.events.base import Event
+from core.outcomes import OUTCOMES
 from core.texts import Language, Text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,9 +40,23 @@ def events(lang: Language) -> str:
     return "\n".join([head, "|---|---|---|", *rows])
 
 
+def outcomes(lang: Language) -> str:
+    """What can become of a message, and what the worker does then."""
+    head = Text(
+        "| outcome | meaning | what the worker does | attempt spent |",
+        "| итог | значение | что делает воркер | тратит попытку |",
+    )
+    spent = {None: Text.of("–"), True: Text("yes", "да"), False: Text("no", "нет")}
+    rows = (
+        f"| {each} | {row.meaning.say(lang)} | {row.consequence.say(lang)} | {spent[row.spends_attempt].say(lang)} |"
+        for each, row in OUTCOMES.items()
+    )
+    return "\n".join([head.say(lang), "|---|---|---|---|", *rows])
+
+
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"events": lambda: events("en")},
-    "README.ru.md": {"events": lambda: events("ru")},
+    "README.md": {"events": lambda: events("en"), "outcomes": lambda: outcomes("en")},
+    "README.ru.md": {"events": lambda: events("ru"), "outcomes": lambda: outcomes("ru")},
 }
 
 

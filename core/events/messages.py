@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.events.base import Identity, MessageEvent
+from core.outcomes import Outcome
 from core.texts import Text
 
 
@@ -58,10 +59,10 @@ class TaskFound(MessageProcessed):
 
 @dataclass(frozen=True, slots=True)
 class MessageFailed(MessageEvent):
-    """A handler did not succeed; `outcome` is a word of core.errors."""
+    """A handler did not succeed."""
 
     identity: Identity
-    outcome: str
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class MessageParked(MessageEvent):
     identity: Identity
     reason: Text
     error_code: str
-    outcome: str
+    outcome: Outcome
 
     code = "task.parked"
     level = logging.ERROR
