@@ -25,11 +25,12 @@ from core.events.worker import HandlerFailed, ProcessorFailed
 from core.messages import IncomingMessage, decode_task
 from core.policy import suspect_group_size
 from core.texts import Text
-from processing.confirmations import FollowUps
-from processing.crash_journal import StartJournal, StartSlot, key_of
+from processing.confirmations import Confirmations
+from processing.consumed_queue import ConsumedQueue, ProcessingSettings
+from processing.crash_journal import CrashJournal, CrashSlot, key_of
 from processing.gate import SystemGate
-from processing.in_flight import Work
-from processing.settlement import ProcessingSettings, Route, Settler
+from processing.in_flight import InFlight
+from processing.settlement import Settler
 from rabbitmq_consumer import Delivery, RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 
@@ -37,7 +38,7 @@ LINGER = 0.02  # seconds that a batch handler waits for more messages of a burst
 FAILURE_PAUSE = 1.0  # seconds between two tries when processing itself fails
 READY_POLL = 0.5  # seconds between looks at the stop flag while the broker takes no messages
 
-_Messages = dict[IncomingMessage, Work]
+_Messages = dict[IncomingMessage, InFlight]
 
 
 def _no_more(_limit: int) -> tuple[()]:
@@ -49,17 +50,17 @@ class MessageProcessor:
 
     def __init__(
         self,
-        route: Route,
+        consumed: ConsumedQueue,
         settings: ProcessingSettings,
         *,
         consumer: RabbitMQConsumer,
         publisher: RabbitMQPublisher,
         events: EventStream,
-        starts: StartJournal,
+        starts: CrashJournal,
         stop: threading.Event,
         on_done: Callable[[str], None],
     ) -> None:
-        self.route = route
+        self.consumed = consumed
         self._settings = settings
         self._consumer = consumer
         self._publisher = publisher
@@ -68,20 +69,20 @@ class MessageProcessor:
         self._stop = stop
         self._deliveries: queues.SimpleQueue[Delivery | None] = queues.SimpleQueue()
         self._collecting = threading.Lock()  # one full batch and then the next, rather than many small ones
-        self._slots = [starts.slot(route.handler.batch_size) for _ in range(route.threads)]
+        self._slots = [starts.slot(consumed.handler.batch_size) for _ in range(consumed.threads)]
         self._threads: dict[int, threading.Thread] = {}  # by the number of their slot
         self.gate = SystemGate(
-            route.system,
-            probe=route.handler.probe,
+            consumed.system,
+            probe=consumed.handler.probe,
             probe_interval=settings.probe_interval,
-            on_close=partial(consumer.pause, route.queue),
-            on_open=partial(consumer.resume, route.queue),
+            on_close=partial(consumer.pause, consumed.queue),
+            on_open=partial(consumer.resume, consumed.queue),
             events=events,
             stop=stop,
         )
-        self.follow_ups = FollowUps(route.queue, events)
+        self.follow_ups = Confirmations(consumed.queue, events)
         self._settler = Settler(
-            route,
+            consumed,
             settings,
             self.gate,
             consumer=consumer,
@@ -91,14 +92,14 @@ class MessageProcessor:
             on_done=on_done,
         )
         self._generation = 0  # of the channel that the latest delivery came through
-        consumer.subscribe(route.queue, route.prefetch, self._take_in, exclusive=route.handler.exclusive)
+        consumer.subscribe(consumed.queue, consumed.prefetch, self._take_in, exclusive=consumed.handler.exclusive)
 
     def start(self) -> None:
         """Starts the threads that are missing; also the way to replace a dead one."""
         self.follow_ups.start()
         for number, slot in enumerate(self._slots):
             if number not in self._threads or not self._threads[number].is_alive():
-                name = f"{self.route.queue}-{number}"
+                name = f"{self.consumed.queue}-{number}"
                 self._threads[number] = threading.Thread(target=self._work, args=(slot,), name=name, daemon=True)
                 self._threads[number].start()
 
@@ -123,7 +124,7 @@ class MessageProcessor:
             self._forget_deliveries()
         # At once: one that waits here behind slow work is returned again with the next connection that is lost.
         if self._is_to_be_renewed(delivery) and self._consumer.owns(delivery):
-            self._settler.renew(Work.begin(delivery, self.route.system))
+            self._settler.renew(InFlight.begin(delivery, self.consumed.system))
         else:
             self._deliveries.put(delivery)
 
@@ -144,7 +145,7 @@ class MessageProcessor:
 
     # -- worker threads -------------------------------------------------------------------------------------------
 
-    def _work(self, slot: StartSlot) -> None:
+    def _work(self, slot: CrashSlot) -> None:
         while not self._stop.is_set():
             batch = self._next_batch()
             try:
@@ -152,7 +153,7 @@ class MessageProcessor:
             except StoppingError:
                 return  # what was not settled goes back to the broker when the channel closes
             except BaseException as error:  # one of the four borders: what this thread held must not stay with it
-                self._events.emit(ProcessorFailed(self.route.queue, "processing", error))
+                self._events.emit(ProcessorFailed(self.consumed.queue, "processing", error))
                 for delivery in batch:
                     self._consumer.give_back(delivery)
                 if not isinstance(error, Exception):
@@ -161,7 +162,7 @@ class MessageProcessor:
 
     def _next_batch(self) -> list[Delivery]:
         first = self._deliveries.get()
-        return [] if first is None else self._burst(first, self.route.handler.batch_size)
+        return [] if first is None else self._burst(first, self.consumed.handler.batch_size)
 
     def _burst(self, first: Delivery, limit: int) -> list[Delivery]:
         """`first` and what comes with it, `limit` deliveries at the most."""
@@ -180,14 +181,14 @@ class MessageProcessor:
                 batch.append(delivery)
         return batch
 
-    def _process(self, batch: list[Delivery], slot: StartSlot) -> None:
+    def _process(self, batch: list[Delivery], slot: CrashSlot) -> None:
         # No outside task is created whose result could not be stored.
         while not self._publisher.is_ready():
             self._publisher.wait_until_ready(READY_POLL)
             if self._stop.is_set():
                 return
         # Nor one for a message that may be another worker's by now.
-        while not self._consumer.is_proved(self.route.queue):
+        while not self._consumer.is_proved(self.consumed.queue):
             if self._stop.wait(READY_POLL):
                 return
         messages = self._admit(batch)
@@ -204,7 +205,7 @@ class MessageProcessor:
                 raise StoppingError
             if not self._consumer.is_current(delivery):
                 continue  # the broker has it back already
-            work = Work.begin(delivery, self.route.system)
+            work = InFlight.begin(delivery, self.consumed.system)
             is_readable = delivery.properties.unreadable is None  # or its copy would be another message
             if self._is_to_be_renewed(delivery):
                 self._settler.renew(work)
@@ -214,10 +215,10 @@ class MessageProcessor:
                 messages[message] = work
         return messages
 
-    def _more(self, messages: _Messages, batch: list[Delivery], slot: StartSlot, limit: int) -> list[IncomingMessage]:
+    def _more(self, messages: _Messages, batch: list[Delivery], slot: CrashSlot, limit: int) -> list[IncomingMessage]:
         """What the handler fetches from the backlog while it works on `messages`, to which this is added."""
-        room = min(limit, self.route.handler.batch_size - len(messages))
-        connected = self._publisher.is_ready() and self._consumer.is_proved(self.route.queue)
+        room = min(limit, self.consumed.handler.batch_size - len(messages))
+        connected = self._publisher.is_ready() and self._consumer.is_proved(self.consumed.queue)
         flows = connected and self.gate.is_open() and not self._starts.has_suspects()
         if room <= 0 or not flows or self._stop.is_set():
             return []
@@ -237,7 +238,7 @@ class MessageProcessor:
         slot.begin([self._key(work) for work in messages.values()])
         return list(admitted)
 
-    def _decode(self, work: Work) -> IncomingMessage | None:
+    def _decode(self, work: InFlight) -> IncomingMessage | None:
         self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
         refusal = work.delivery.properties.refusal()
         try:
@@ -250,7 +251,7 @@ class MessageProcessor:
             return None
         return IncomingMessage(
             work.task,
-            self.route.queue,
+            self.consumed.queue,
             work.tries.attempt,
             work.may_be_begun,
             work.delivery.properties,
@@ -258,7 +259,7 @@ class MessageProcessor:
             partial(self._consumer.owns, work.delivery),
         )
 
-    def _handle_suspects(self, messages: _Messages, batch: list[Delivery], slot: StartSlot) -> None:
+    def _handle_suspects(self, messages: _Messages, batch: list[Delivery], slot: CrashSlot) -> None:
         """Takes out of `messages` what a worker died with, and handles it in small groups, one at a time."""
         suspects: defaultdict[int, list[IncomingMessage]] = defaultdict(list)
         for message, work in list(messages.items()):
@@ -277,7 +278,7 @@ class MessageProcessor:
             elif starts:
                 suspects[starts].append(message)
         for starts, suspected in suspects.items():
-            size = suspect_group_size(starts, self.route.handler.batch_size)
+            size = suspect_group_size(starts, self.consumed.handler.batch_size)
             for begin in range(0, len(suspected), size):
                 group = {message: messages.pop(message) for message in suspected[begin : begin + size]}
                 self._handle_suspected_group(group, starts, slot)
@@ -288,7 +289,7 @@ class MessageProcessor:
         timer.daemon = True
         timer.start()
 
-    def _handle_suspected_group(self, group: _Messages, starts: int, slot: StartSlot) -> None:
+    def _handle_suspected_group(self, group: _Messages, starts: int, slot: CrashSlot) -> None:
         with self._starts.alone(starts):
             if self._stop.is_set():
                 return  # unsettled: goes back to the broker, and stays suspected
@@ -299,13 +300,13 @@ class MessageProcessor:
             for work in group.values():  # none are left if they were handled
                 self._settler.hand_back(work, "its system is paused")
 
-    def _handle(self, messages: _Messages, slot: StartSlot, more: MoreMessages = _no_more) -> None:
+    def _handle(self, messages: _Messages, slot: CrashSlot, more: MoreMessages = _no_more) -> None:
         """Runs the handler over the messages and settles each, out of the dict, as soon as its outcome is known."""
         failure: OutcomeError | None = None
         slot.begin([self._key(work) for work in messages.values()])
         self._begin(messages)
         try:
-            for message, outcome in self.route.handler.handle_backlog(list(messages), more):
+            for message, outcome in self.consumed.handler.handle_backlog(list(messages), more):
                 work = messages.pop(message)
                 self._settler.settle(work, outcome)
                 self._settler.late.end(work)
@@ -314,13 +315,13 @@ class MessageProcessor:
         except OutcomeError as error:
             failure = error
         except (Exception, SystemExit) as error:  # noqa: BLE001 - one of the four borders: a handler is foreign code
-            self._events.emit(HandlerFailed(self.route.queue, error))
+            self._events.emit(HandlerFailed(self.consumed.queue, error))
             failure = TransientError(Text.of(f"{type(error).__name__}: {error}"), code="handler_failed")
         finally:
             slot.end()
         if messages:
             if failure is None:
-                system = self.route.system
+                system = self.consumed.system
                 reason = Text(f"{system} handler gave no outcome", f"обработчик {system} не сообщил исхода")
                 failure = TransientError(reason, code="no_outcome")
             for work in messages.values():
@@ -334,5 +335,5 @@ class MessageProcessor:
         for work in messages.values():
             self._settler.late.begin(work)
 
-    def _key(self, work: Work) -> bytes:
-        return key_of(self.route.queue, work.task_id)
+    def _key(self, work: InFlight) -> bytes:
+        return key_of(self.consumed.queue, work.task_id)

@@ -21,7 +21,7 @@ from pika.spec import Basic
 from broker.connection_thread import ConnectionThread
 from broker.declarations import Declared
 from broker.errors import ACCESS_REFUSED, RESOURCE_LOCKED, describe
-from broker.mailbox import Inbox
+from broker.mailbox import Mailbox
 from broker.nodes import Parameters
 from broker.properties import ReceivedProperties
 from broker.silence import Silence
@@ -91,7 +91,7 @@ class RabbitMQConsumer:
         )
         self._subscriptions: dict[str, Subscription] = {}
         self._on_delivery: dict[str, OnDelivery] = {}
-        self._settled: Inbox[tuple[Delivery, bool]] = Inbox(self._thread, self._flush)  # True: acked
+        self._settled: Mailbox[tuple[Delivery, bool]] = Mailbox(self._thread, self._flush)  # True: acked
         self._arrived: list[Delivery] = []
         self._lease = lease
         self._undeliverable = undeliverable
@@ -209,7 +209,7 @@ class RabbitMQConsumer:
         for subscription in self._subscriptions.values():
             subscription.forget_channel()
             subscription.is_ensured = False
-        self._settled.items.clear()
+        self._settled.clear()
         self._arrived.clear()
         self._starvation.forget()
         self._silence.forget()
@@ -353,8 +353,8 @@ class RabbitMQConsumer:
 
     def _flush(self) -> None:
         touched: set[str] = set()
-        while self._settled.items:
-            delivery, acked = self._settled.items.popleft()
+        while self._settled:
+            delivery, acked = self._settled.take()
             subscription = self._subscriptions[delivery.queue]
             is_ours = delivery.generation == subscription.generation  # else RabbitMQ has it back
             if is_ours and subscription.settle(delivery.tag, acked=acked):

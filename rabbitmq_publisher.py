@@ -19,7 +19,7 @@ from pika.frame import Method
 
 from broker.connection_thread import ConnectionThread
 from broker.errors import PublisherClosedError
-from broker.mailbox import Inbox
+from broker.mailbox import Mailbox
 from broker.nodes import Parameters
 from broker.outgoing_queue import OutgoingQueue
 from broker.publishing_channel import Publication
@@ -63,7 +63,7 @@ class RabbitMQPublisher:
         self._queues = queues
         self._longest = reconnect_max_delay
         self._growth = growth
-        self._inbox: Inbox[Publication] = Inbox(self._thread, self._sort)
+        self._inbox: Mailbox[Publication] = Mailbox(self._thread, self._sort)
         self._outgoing: dict[str, OutgoingQueue] = {}  # by name
         self._stored: list[Publication] = []  # in this turn of the I/O loop
         self._ready = threading.Event()
@@ -103,7 +103,7 @@ class RabbitMQPublisher:
 
     def unconfirmed(self) -> int:
         """How many publishes wait for their confirm, but for those whose queue takes nothing at the moment."""
-        return len(self._inbox.items) + sum(outgoing.expected() for outgoing in list(self._outgoing.values()))
+        return len(self._inbox) + sum(outgoing.expected() for outgoing in list(self._outgoing.values()))
 
     def close(self, timeout: float) -> None:
         """Closes the connection; what is not confirmed by then fails with PublisherClosedError."""
@@ -114,8 +114,8 @@ class RabbitMQPublisher:
                 self._events.emit(PublishGivenUp(queue, len(publications)))
         for publication in [each for publications in left.values() for each in publications]:
             publication.confirmed.set_exception(PublisherClosedError())
-        while self._inbox.items:
-            self._inbox.items.popleft().confirmed.set_exception(PublisherClosedError())
+        while self._inbox:
+            self._inbox.take().confirmed.set_exception(PublisherClosedError())
 
     # -- I/O thread -----------------------------------------------------------------------------------------------
 
@@ -151,11 +151,12 @@ class RabbitMQPublisher:
 
     def _sort(self) -> None:
         """Puts what has come to what waits for the same queue."""
-        items, changed = self._inbox.items, {}
-        while items:
-            outgoing = self._outgoing_to(items[0].queue)
-            outgoing.put(items[0])
-            items.popleft()  # not before: `unconfirmed` may be counting
+        inbox, changed = self._inbox, {}
+        while inbox:
+            publication = inbox.first()
+            outgoing = self._outgoing_to(publication.queue)
+            outgoing.put(publication)
+            inbox.take()  # not before: `unconfirmed` may be counting
             changed[outgoing.name] = outgoing
         for outgoing in changed.values():
             outgoing.flow()

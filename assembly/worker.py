@@ -27,15 +27,16 @@ from core.policy import RetryPolicy, lease_for
 from core.stats import Statistics
 from core.texts import Text
 from message_processor import MessageProcessor
-from processing.crash_journal import StartJournal
-from processing.settlement import ProcessingSettings, Route
+from processing.consumed_queue import ConsumedQueue, ProcessingSettings
+from processing.crash_journal import CrashJournal
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from runtime.alert_settings import AlertSettings
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.loader import make_handler, make_tracker, settings_of
 from runtime.systemd import Notifier
-from tracking.sweeper import Sweeper, TrackedQueue
+from tracking.sweeper import Sweeper
+from tracking.tracked_queue import TrackedQueue
 from tracking.tracker_thread import TrackerThread
 
 _Made = TypeVar("_Made")
@@ -89,7 +90,7 @@ class Worker:
             events=self._events,
             undeliverable=Undeliverable(way, self.publisher.publish, self._topology.errors_queue, self._events),
         )
-        self._starts = StartJournal(settings.worker.state_dir)
+        self._starts = CrashJournal(settings.worker.state_dir)
         self._tracking: dict[str, BaseTracker] = {}  # by system
         self.tracker_threads = self._make_trackers()
         self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
@@ -99,7 +100,7 @@ class Worker:
         """The specification's statistics, with each system's own figures."""
         stats = self._statistics.snapshot(time.time())
         parts: tuple[tuple[str, str, BaseMessageHandler | BaseTracker], ...] = (
-            *(("systems", each.route.system, each.route.handler) for each in self.processors.values()),
+            *(("systems", each.consumed.system, each.consumed.handler) for each in self.processors.values()),
             *(("trackers", system, tracker) for system, tracker in self._tracking.items()),
         )
         for kind, system, part in parts:
@@ -137,7 +138,7 @@ class Worker:
     def _inspect(self) -> None:
         """Each system in a thread of its own, which nobody waits for: one that hangs must not hold up the start."""
         for queue, processor in self.processors.items():
-            work = partial(self._look_at, queue, processor.route.handler)
+            work = partial(self._look_at, queue, processor.consumed.handler)
             threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
         worker, topology = self._settings.worker, self._topology
         sent = (worker.sent_queue_of(queue) for queue in self.processors)
@@ -174,7 +175,7 @@ class Worker:
         processors = {}
         for queue, handler in handlers.items():
             threads = handler.threads(worker.concurrency_of(queue))
-            route = Route(
+            consumed = ConsumedQueue(
                 queue=queue,
                 system=queue.removesuffix(".queue"),
                 handler=handler,
@@ -184,7 +185,7 @@ class Worker:
                 threads=threads,
             )
             processors[queue] = MessageProcessor(
-                route,
+                consumed,
                 shared,
                 consumer=self.consumer,
                 publisher=self.publisher,

@@ -25,7 +25,7 @@ READ_SIZE = 64 * 1024  # bytes
 _Linked = tuple[AbstractStreamTransport, AbstractStreamProtocol] | BaseException
 
 
-class GatheringServices(SelectorIOServicesAdapter):
+class GatheredWrites(SelectorIOServicesAdapter):
     """For one SelectConnection."""
 
     def __init__(self, ioloop: IOLoop) -> None:

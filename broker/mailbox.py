@@ -15,19 +15,33 @@ RELOOK = 0.01  # seconds between two looks at what cannot be handled at the mome
 _Item = TypeVar("_Item")
 
 
-class Inbox(Generic[_Item]):
-    """`items` are filled by put() and emptied by `handle` in the I/O thread, as far as it can at the moment."""
+class Mailbox(Generic[_Item]):
+    """Filled by put(); `handle` empties it in the I/O thread, as far as it can at the moment."""
 
     def __init__(self, thread: ConnectionThread, handle: Callable[[], None]) -> None:
-        self.items: deque[_Item] = deque()
+        self._items: deque[_Item] = deque()
         self._thread = thread
         self._handle = handle
         self._is_due = False
 
     def put(self, item: _Item) -> None:
         """From any thread."""
-        self.items.append(item)
+        self._items.append(item)
         self._wake()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def first(self) -> _Item:
+        """The one that take() gives next; it still counts. Raises IndexError when there is none."""
+        return self._items[0]
+
+    def take(self) -> _Item:
+        """The oldest one. Raises IndexError when there is none."""
+        return self._items.popleft()
+
+    def clear(self) -> None:
+        self._items.clear()
 
     def look(self) -> None:
         """In the I/O thread: handles what is there; to be called after each connect, when a wake-up may be lost."""
@@ -40,11 +54,11 @@ class Inbox(Generic[_Item]):
             self._thread.call(self._look)
 
     def _look(self) -> None:
-        if self.items:
+        if self._items:
             self._handle()
             # What is left could not be handled yet (the broker is blocked), or came just now and has woken nobody.
-            self._thread.call_later(RELOOK if self.items else COALESCE, self._look)
+            self._thread.call_later(RELOOK if self._items else COALESCE, self._look)
             return
         self._is_due = False
-        if self.items:  # put between the look and the flag
+        if self._items:  # put between the look and the flag
             self._wake()

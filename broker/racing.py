@@ -19,7 +19,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPConnectionError
 
 from broker.frames import FramedConnection
-from broker.gathered_writes import GatheringServices
+from broker.gathered_writes import GatheredWrites
 from broker.nodes import at_address, limit_of
 from broker.resolving import Resolver
 from broker.unreachable import explain
@@ -191,7 +191,7 @@ class _Handshake(_Try):
         own = at_address(parameters, address)
         self._given_up = ""
         self._is_winner = False
-        self._services = GatheringServices(race.ioloop)
+        self._services = GatheredWrites(race.ioloop)
         self.connection = FramedConnection(
             own,
             on_open_callback=self._on_open,

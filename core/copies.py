@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.envelopes import ERROR_TEXT_LIMIT, HEADER_TEXT_LIMIT, clip
+from core.envelopes import ERROR_TEXT_LIMIT, HEADER_TEXT_LIMIT, cut_bytes
 from core.messages import (
     HEADER_AMBIGUOUS,
     HEADER_ATTEMPT,
@@ -83,7 +83,7 @@ def encode_copy(
         HEADER_ATTEMPT: tries.attempt,
         HEADER_AMBIGUOUS: tries.ambiguous,
         HEADER_FIRST_SEEN: str(first_seen),
-        HEADER_LAST_ERROR: clip(error),
+        HEADER_LAST_ERROR: cut_bytes(error),
     }
     return OutgoingMessage(body, message_id, {**carried(headers), **ours})
 
@@ -98,7 +98,7 @@ def encode_rerouted(
     copy = encode_copy(body, message_id, headers, tries=Tries(), first_seen=first_seen, error="")
     kept = {name: value for name, value in copy.headers.items() if name != HEADER_LAST_ERROR}
     kept[HEADER_HOPS] = hop
-    kept.setdefault(HEADER_ORIGIN, clip(origin, HEADER_TEXT_LIMIT))
+    kept.setdefault(HEADER_ORIGIN, cut_bytes(origin, HEADER_TEXT_LIMIT))
     return OutgoingMessage(copy.body, copy.message_id, kept)
 
 

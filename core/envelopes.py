@@ -100,7 +100,7 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
     }
     if result.external_id is not None:
         external_id = str(result.external_id)  # a handler is foreign code: it may have passed the system's number on
-        if clip(external_id, EXTERNAL_ID_LIMIT) != external_id:  # not cut: a part of an id is another task's
+        if cut_bytes(external_id, EXTERNAL_ID_LIMIT) != external_id:  # not cut: a part of an id is another task's
             reason = Text(
                 "the handler's external_id cannot be written into a header",
                 "external_id от обработчика нельзя записать в заголовок",
@@ -191,7 +191,7 @@ def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessa
     return OutgoingMessage(_json(report), f"{sent.task_id}:error", headers)
 
 
-def clip(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:
+def cut_bytes(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:
     """`text` cut to `limit` bytes of UTF-8 on a character boundary; half of a surrogate pair becomes "?"."""
     encoded = text.encode("utf-8", "replace")
     if len(encoded) > limit:
@@ -203,7 +203,7 @@ def _report(failure: Failure, task_id: str | None, topic: str | None, activity_i
     # Down to error_timestamp these are the keys of the two reports that Camunda's side writes into the same queue
     # (with original_message, which follows); the rest is ours.
     error = failure.error
-    reason, code = error.text.map(clip), clip(error.code, HEADER_TEXT_LIMIT)
+    reason, code = error.text.map(cut_bytes), cut_bytes(error.code, HEADER_TEXT_LIMIT)
     return {
         "task_id": task_id,
         "topic": topic,
@@ -216,7 +216,7 @@ def _report(failure: Failure, task_id: str | None, topic: str | None, activity_i
             "timestamp": _iso(failure.failed_at),
             "source_queue": failure.source_queue,
         },
-        "activity_id": None if activity_id is None else clip(activity_id, HEADER_TEXT_LIMIT),
+        "activity_id": None if activity_id is None else cut_bytes(activity_id, HEADER_TEXT_LIMIT),
         "error_timestamp": int(failure.failed_at * 1000),
         "error_ru": reason.ru,
         "outcome": error.outcome,
@@ -236,9 +236,9 @@ def _text_or_none(value: object) -> str | None:
 
 def _error_headers(failure: Failure, task_id: str | None, activity_id: str | None) -> dict[str, Any]:
     return {
-        "error_type": clip(failure.error.code, HEADER_TEXT_LIMIT),
+        "error_type": cut_bytes(failure.error.code, HEADER_TEXT_LIMIT),
         "task_id": task_id or "",
-        "activity_id": clip(activity_id or "", HEADER_TEXT_LIMIT),
+        "activity_id": cut_bytes(activity_id or "", HEADER_TEXT_LIMIT),
         "source": "task-creator",
     }
 
@@ -247,7 +247,7 @@ def _beside_original(
     original: bytes, message_id: str, headers: dict[str, Any], report: dict[str, Any]
 ) -> OutgoingMessage:
     # Escaping makes a character six bytes long at the worst; the header stays whole JSON and far from frame_max.
-    reason, reason_ru = (clip(report[name], ERROR_TEXT_LIMIT // 4) for name in ("error", "error_ru"))
+    reason, reason_ru = (cut_bytes(report[name], ERROR_TEXT_LIMIT // 4) for name in ("error", "error_ru"))
     info = {**report["error_info"], "message": reason}
     short = {**report, "error": reason, "error_ru": reason_ru, "error_info": info}
     told = _json(short)

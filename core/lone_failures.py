@@ -11,7 +11,7 @@ STRIKES = 3
 REMEMBERED_SUSPECTS = 1000
 
 
-class Suspects:
+class LoneFailures:
     """Not locked: its owner has a lock. `len()` is how many are remembered."""
 
     def __init__(self) -> None:

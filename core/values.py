@@ -42,7 +42,7 @@ class BadValueError(PermanentError):
 
 def shown(value: Any) -> str:
     """The value for a person who reads the error queue."""
-    return cut(repr(value), 200)
+    return cut_characters(repr(value), 200)
 
 
 def is_blank(value: Any) -> bool:
@@ -77,7 +77,7 @@ def header_string(value: str) -> str:
     return f'"{quote(value, safe=_PLAIN_IN_HEADERS)}"'
 
 
-def shortened(long: str, limit: int) -> str:
+def cut_words(long: str, limit: int) -> str:
     """At most `limit` characters, without the word at which it was cut: half a secret is not recognised as one."""
     if len(long) <= limit:
         return long
@@ -85,7 +85,7 @@ def shortened(long: str, limit: int) -> str:
     return f"{whole} {_ELLIPSIS}".strip()
 
 
-def cut(long: str, limit: int) -> str:
+def cut_characters(long: str, limit: int) -> str:
     """At most `limit` characters, never ending inside a character as people see it (accents, emoji, flags)."""
     if len(long) <= limit:
         return long

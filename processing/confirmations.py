@@ -18,7 +18,7 @@ Confirmed = Future[None]
 FollowUp = Callable[[Confirmed], None]
 
 
-class FollowUps:
+class Confirmations:
     """One thread that does what is put, in that order."""
 
     def __init__(self, queue: str, events: EventStream) -> None:

@@ -42,7 +42,7 @@ def key_of(queue: str, task_id: str) -> Key:
     return blake2b(f"{queue}\n{task_id}".encode(), digest_size=_KEY_SIZE).digest()
 
 
-class StartSlot:
+class CrashSlot:
     """What one thread has begun. Used by that thread only."""
 
     def __init__(self, memory: mmap.mmap | None, capacity: int) -> None:
@@ -65,7 +65,7 @@ class StartSlot:
         self._memory[4 : _HEADER.size] = struct.pack("<I", len(keys))
 
 
-class StartJournal:
+class CrashJournal:
     """The slots of one worker, and the counts that earlier workers of the same folder have left."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -88,9 +88,9 @@ class StartJournal:
         except OSError as error:
             self._switch_off(error)
 
-    def slot(self, capacity: int) -> StartSlot:
+    def slot(self, capacity: int) -> CrashSlot:
         """Room for the keys of one thread that begins at most `capacity` messages at once."""
-        return StartSlot(self._room(_HEADER.size + capacity * _KEY_SIZE), capacity)
+        return CrashSlot(self._room(_HEADER.size + capacity * _KEY_SIZE), capacity)
 
     def has_suspects(self) -> bool:
         return bool(self._suspects)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from core.errors import ConfigurationError, OutageError, OutcomeError
 from core.events.base import EventStream
 from core.events.systems import ProbeFailed, SystemPaused, SystemResumed
-from core.lone_failures import Suspects
+from core.lone_failures import LoneFailures
 from core.policy import Pause
 from core.texts import Text
 
@@ -38,7 +38,7 @@ class SystemGate:
         self._stop = stop
         self._lock = threading.Lock()
         self._closed = False
-        self._suspects = Suspects()
+        self._suspects = LoneFailures()
 
     def is_open(self) -> bool:
         return not self._closed

@@ -15,7 +15,7 @@ from rabbitmq_consumer import Delivery
 
 
 @dataclass(slots=True)
-class Work:
+class InFlight:
     """One delivery on its way to its settlement."""
 
     delivery: Delivery
@@ -25,7 +25,7 @@ class Work:
     task: CamundaTask | None = None
 
     @classmethod
-    def begin(cls, delivery: Delivery, system: str) -> Work:
+    def begin(cls, delivery: Delivery, system: str) -> InFlight:
         tries, first_seen = decode_history(delivery.properties.headers or {}, time.time())
         return cls(delivery, system, tries, first_seen)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from core.errors import BusyError, ConfigurationError, LostError, OutageError, OutcomeError, PartialOutageError
 from core.results import Acknowledged
 from core.texts import Text
-from processing.in_flight import Work
+from processing.in_flight import InFlight
 from rabbitmq_consumer import Delivery
 
 KEEP = 24 * 3600.0  # seconds; the message may come to the end of a long queue
@@ -44,21 +44,23 @@ class LateResults:
     def __init__(self, owns: Callable[[Delivery], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._owns = owns
         self._clock = clock
-        self._running: dict[int, tuple[Work, float]] = {}  # by id(): each message passes here, so nothing is computed
+        self._running: dict[
+            int, tuple[InFlight, float]
+        ] = {}  # by id(): each message passes here, so nothing is computed
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: InFlight) -> None:
         """A handler has it from now on."""
         with self._lock:
             self._running[id(work)] = (work, self._clock())
 
-    def end(self, work: Work) -> None:
+    def end(self, work: InFlight) -> None:
         """Its outcome is known, and kept if it had to be."""
         with self._lock:
             self._running.pop(id(work), None)
 
-    def keep(self, work: Work, outcome: object) -> bool:
+    def keep(self, work: InFlight, outcome: object) -> bool:
         """For a delivery that is not ours any more; False if there is nothing to keep."""
         if work.task is None or isinstance(outcome, _NOTHING_DONE):
             return False
@@ -68,11 +70,11 @@ class LateResults:
         self._keep(work, outcome, KEEP)
         return True
 
-    def keep_stored(self, work: Work) -> None:
+    def keep_stored(self, work: InFlight) -> None:
         """The result is stored, but the delivery was lost before its ack: the next one needs the ack alone."""
         self._keep(work, Acknowledged(), KEEP_STORED)
 
-    def find(self, work: Work) -> object | None:
+    def find(self, work: InFlight) -> object | None:
         """What is to be told of a message that comes again; it is told once. None: it is to be worked on."""
         if not work.may_be_begun and not work.tries.ambiguous:
             return None  # of the copies that wait for running work each has a doubt
@@ -94,7 +96,7 @@ class LateResults:
         )
         return BusyError(reason, code="still_running", retry_after=wait)
 
-    def _keep(self, work: Work, outcome: object, seconds: float) -> None:
+    def _keep(self, work: InFlight, outcome: object, seconds: float) -> None:
         key = work.fingerprint
         with self._lock:
             self._kept.pop(key, None)

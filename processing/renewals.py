@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from core.messages import HEADER_COPY, OutgoingMessage
-from processing.in_flight import Work
+from processing.in_flight import InFlight
 from rabbitmq_consumer import Delivery
 
 KEEP = 900.0  # seconds after which a message that comes back is more likely another one with the same content
 
 _Instance = tuple[bytes, str]  # the body and our mark; without one, messages of the same body are as good as each other
 
-OnDone = Callable[[Work, Future[None]], None]
+OnDone = Callable[[InFlight, Future[None]], None]
 Publish = Callable[[OutgoingMessage, Callable[[Future[None]], None]], None]
 
 
 @dataclass(slots=True, eq=False)
 class _Copy:
     generation: int  # of the channel that has delivered its original last
-    original: Work | None  # as it was delivered last; None when the copy is stored and it is acked
+    original: InFlight | None  # as it was delivered last; None when the copy is stored and it is acked
     is_stored: bool = False
 
 
@@ -52,7 +52,7 @@ class Renewals:
         self._stored: deque[tuple[float, _Instance, _Copy]] = deque()  # when, the oldest first
         self._lock = threading.Lock()
 
-    def renew(self, work: Work, reason: str, on_done: OnDone) -> None:
+    def renew(self, work: InFlight, reason: str, on_done: OnDone) -> None:
         """`on_done` is called when the copy is stored and its original acked, or when it cannot be stored."""
         instance, generation = _instance(work), work.delivery.generation
         with self._lock:
@@ -97,6 +97,6 @@ class Renewals:
             del self._copies[instance]
 
 
-def _instance(work: Work) -> _Instance:
+def _instance(work: InFlight) -> _Instance:
     mark = (work.delivery.properties.headers or {}).get(HEADER_COPY)
     return work.fingerprint, str(mark)

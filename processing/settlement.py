@@ -7,10 +7,8 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 
-from base_handler import BaseMessageHandler
 from broker.errors import MessageTooLargeError, PublisherClosedError
 from broker.returns import times_returned
 from broker.topology import wait_queue_name
@@ -42,41 +40,19 @@ from core.events.messages import (
     TaskFound,
 )
 from core.lone_failures import met_alone
-from core.messages import Limits, OutgoingMessage, decode_task
+from core.messages import OutgoingMessage, decode_task
 from core.outcomes import OUTCOMES
-from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, decide
+from core.policy import Drop, Park, Pause, RetryLater, decide
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from core.texts import Text
-from processing.confirmations import FollowUps
+from processing.confirmations import Confirmations
+from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.gate import SystemGate
-from processing.in_flight import Work
+from processing.in_flight import InFlight
 from processing.late_results import LateResults
 from processing.renewals import Renewals
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One entry of QUEUE_HANDLERS, made ready to run. `sent_queue` None: results are not stored."""
-
-    queue: str
-    system: str
-    handler: BaseMessageHandler
-    sent_queue: str | None
-    prefetch: int
-    threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessingSettings:
-    """What all queues share. `probe_interval` in seconds."""
-
-    errors_queue: str
-    limits: Limits
-    retry: RetryPolicy
-    probe_interval: float
-    mask: Callable[[str], str] = lambda text: text  # of secrets that a server's own text may repeat
 
 
 class Settler:
@@ -84,17 +60,17 @@ class Settler:
 
     def __init__(
         self,
-        route: Route,
+        consumed: ConsumedQueue,
         settings: ProcessingSettings,
         gate: SystemGate,
         *,
         consumer: RabbitMQConsumer,
         publisher: RabbitMQPublisher,
         events: EventStream,
-        follow_ups: FollowUps,
+        follow_ups: Confirmations,
         on_done: Callable[[str], None],
     ) -> None:
-        self._route = route
+        self._consumed = consumed
         self._settings = settings
         self._gate = gate
         self._consumer = consumer
@@ -103,9 +79,9 @@ class Settler:
         self._follow_ups = follow_ups
         self._on_done = on_done
         self.late = LateResults(consumer.owns)
-        self._renewals = Renewals(partial(self._publish, route.queue), consumer.ack)
+        self._renewals = Renewals(partial(self._publish, consumed.queue), consumer.ack)
 
-    def settle_late(self, work: Work) -> bool:
+    def settle_late(self, work: InFlight) -> bool:
         """Tells what an earlier delivery of the same message has come to; False if it is to be worked on."""
         outcome = self.late.find(work)
         if outcome is None:
@@ -115,7 +91,7 @@ class Settler:
         self.settle(work, outcome)
         return True
 
-    def settle(self, work: Work, outcome: object) -> None:
+    def settle(self, work: InFlight, outcome: object) -> None:
         """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""
         if not self._consumer.owns(work.delivery):
             self._drop(work, outcome)
@@ -133,46 +109,46 @@ class Settler:
             case OutcomeError():
                 self.fail(work, outcome)
             case _:
-                system, kind = self._route.system, type(outcome).__name__
+                system, kind = self._consumed.system, type(outcome).__name__
                 reason = Text(
                     f"{system} handler returned {kind} instead of a result",
                     f"обработчик {system} вернул {kind} вместо результата",
                 )
                 self.fail(work, TransientError(reason, code="no_outcome"))
 
-    def _store_result(self, work: Work, result: Accepted | Done) -> None:
-        if self._route.sent_queue is None:
+    def _store_result(self, work: InFlight, result: Accepted | Done) -> None:
+        if self._consumed.sent_queue is None:
             self._on_handled(work, result)
             return
-        message = encode_sent(work.require_task(), self._route.queue, result, time.time())
-        self._publish(self._route.sent_queue, message, partial(self._on_stored, work, result))
+        message = encode_sent(work.require_task(), self._consumed.queue, result, time.time())
+        self._publish(self._consumed.sent_queue, message, partial(self._on_stored, work, result))
 
-    def _on_stored(self, work: Work, result: Accepted | Done, stored: Future[None]) -> None:
+    def _on_stored(self, work: InFlight, result: Accepted | Done, stored: Future[None]) -> None:
         error = stored.exception()
         if error is None:
             self._events.emit(ResultStored(work.identity(result.external_id)))
             if not self._consumer.is_current(work.delivery):
                 self.late.keep_stored(work)
             self._on_handled(work, result)
-            if isinstance(result, Done) and self._route.sent_queue is not None:
-                self._on_done(self._route.sent_queue)
+            if isinstance(result, Done) and self._consumed.sent_queue is not None:
+                self._on_done(self._consumed.sent_queue)
             return
         self._events.emit(ResultNotStored(work.identity(result.external_id)))
         if isinstance(error, MessageTooLargeError):
             reason = Text(f"the result cannot be stored: {error}", f"результат нельзя сохранить: {error.text.ru}")
             self.fail(work, PermanentError(reason, code="result_too_large"))
 
-    def _reroute(self, work: Work, queue: str) -> None:
+    def _reroute(self, work: InFlight, queue: str) -> None:
         self._publish(queue, work.rerouted(), partial(self._on_rerouted, work, queue))
 
-    def _on_rerouted(self, work: Work, queue: str, confirmed: Future[None]) -> None:
+    def _on_rerouted(self, work: InFlight, queue: str, confirmed: Future[None]) -> None:
         self._ack_if_confirmed(work, confirmed)
         if confirmed.exception() is None:
             is_consumed = self._consumer.consumes(queue)
             self._gate.succeeded(work.task_id)
             self._events.emit(MessageRerouted(work.identity(), queue, is_consumed))
 
-    def _on_handled(self, work: Work, result: Accepted | Done | Acknowledged) -> None:
+    def _on_handled(self, work: InFlight, result: Accepted | Done | Acknowledged) -> None:
         self._consumer.ack(work.delivery)
         self._gate.succeeded(work.task_id)
         if isinstance(result, Acknowledged):
@@ -182,7 +158,7 @@ class Settler:
         else:
             self._events.emit(TaskAccepted(work.identity(result.external_id), created=isinstance(result, Accepted)))
 
-    def fail(self, work: Work, error: OutcomeError, *, blame: bool = True) -> None:
+    def fail(self, work: InFlight, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := error.text.map(self._settings.mask)) != error.text:
             error.retell(masked)
         if not self._consumer.owns(work.delivery):
@@ -209,12 +185,12 @@ class Settler:
             case Park():
                 self._park(work, error)
 
-    def _retry_later(self, work: Work, error: OutcomeError, retry: RetryLater) -> None:
+    def _retry_later(self, work: InFlight, error: OutcomeError, retry: RetryLater) -> None:
         copy = work.copy(retry.tries, str(error))
         told = RetryScheduled(work.identity(), error.text, error.code, retry.delay)
-        self._send_and_ack(wait_queue_name(self._route.queue, retry.delay), copy, work, told)
+        self._send_and_ack(wait_queue_name(self._consumed.queue, retry.delay), copy, work, told)
 
-    def _drop(self, work: Work, outcome: object) -> None:
+    def _drop(self, work: InFlight, outcome: object) -> None:
         """Nothing is told of it: another worker may have told something else by now."""
         # Does nothing if the channel is gone. If it is only slow, or another message of the batch was lost and this one
         # was not begun for that reason, this is what brings the message back.
@@ -222,12 +198,12 @@ class Settler:
         self._consumer.give_back(work.delivery)
         self._events.emit(DeliveryLost(work.identity(), kept))
 
-    def hand_back(self, work: Work, reason: str) -> None:
+    def hand_back(self, work: InFlight, reason: str) -> None:
         # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,
         # and a delivery that is merely held closes its channel after 30 minutes.
-        self._send_and_ack(self._route.queue, work.renewed(reason), work)
+        self._send_and_ack(self._consumed.queue, work.renewed(reason), work)
 
-    def renew(self, work: Work) -> None:
+    def renew(self, work: InFlight) -> None:
         """For a message that its queue drops one day if it is returned: a copy begins at zero, and nobody minds it."""
         with contextlib.suppress(InvalidMessageError):  # told when its copy comes
             work.task = decode_task(work.delivery.body, self._settings.limits)
@@ -235,16 +211,16 @@ class Settler:
         reason = f"returned {times} times"
         self._renewals.renew(work, reason, partial(self._on_renewed, times))
 
-    def _on_renewed(self, times: int, work: Work, confirmed: Future[None]) -> None:
+    def _on_renewed(self, times: int, work: InFlight, confirmed: Future[None]) -> None:
         self._ack_if_confirmed(work, confirmed)
         if confirmed.exception() is None:
             self._events.emit(MessageRenewed(work.identity(), times, work.message_id))
 
-    def _park(self, work: Work, error: OutcomeError) -> None:
+    def _park(self, work: InFlight, error: OutcomeError) -> None:
         failure = Failure(
             error,
-            self._route.queue,
-            self._route.system,
+            self._consumed.queue,
+            self._consumed.system,
             work.tries.attempt,
             work.first_seen,
             failed_at=time.time(),
@@ -258,11 +234,11 @@ class Settler:
         told = MessageParked(work.identity(), error.text, error.code, error.outcome)
         self._send_and_ack(self._settings.errors_queue, message, work, told)
 
-    def _send_and_ack(self, queue: str, message: OutgoingMessage, work: Work, told: Event | None = None) -> None:
+    def _send_and_ack(self, queue: str, message: OutgoingMessage, work: InFlight, told: Event | None = None) -> None:
         """`told` is emitted when the broker has the message: nothing is claimed before."""
         self._publish(queue, message, partial(self._on_sent, work, told))
 
-    def _on_sent(self, work: Work, told: Event | None, confirmed: Future[None]) -> None:
+    def _on_sent(self, work: InFlight, told: Event | None, confirmed: Future[None]) -> None:
         self._ack_if_confirmed(work, confirmed)
         if confirmed.exception() is None and told is not None:
             self._events.emit(told)
@@ -270,7 +246,7 @@ class Settler:
     def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
         self._publisher.publish(queue, message).add_done_callback(partial(self._follow_ups.put, follow_up))
 
-    def _ack_if_confirmed(self, work: Work, confirmed: Future[None]) -> None:
+    def _ack_if_confirmed(self, work: InFlight, confirmed: Future[None]) -> None:
         error = confirmed.exception()
         if error is None:
             self._consumer.ack(work.delivery)

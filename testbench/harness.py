@@ -23,12 +23,13 @@ from core.pauses import Pauses
 from core.policy import LONGEST_LEASE, RetryPolicy
 from core.stats import Statistics
 from message_processor import MessageProcessor
-from processing.crash_journal import StartJournal
-from processing.settlement import ProcessingSettings, Route
+from processing.consumed_queue import ConsumedQueue, ProcessingSettings
+from processing.crash_journal import CrashJournal
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 from sandbox.address import BrokerAddress
-from tracking.sweeper import Sweeper, TrackedQueue
+from tracking.sweeper import Sweeper
+from tracking.tracked_queue import TrackedQueue
 
 ERRORS = "errors.camunda_tasks.queue"
 RESPONSES = "camunda.responses.queue"
@@ -76,14 +77,14 @@ class Bench:
         self,
         address: BrokerAddress,
         *,
-        starts: StartJournal | None = None,
+        starts: CrashJournal | None = None,
         lease: float = LONGEST_LEASE,
         growth: float = 0.0,
         **rabbitmq: Any,
     ) -> None:
         settings = rabbitmq_settings(address, **rabbitmq)
         self.stop = threading.Event()
-        self.starts = starts or StartJournal(None)
+        self.starts = starts or CrashJournal(None)
         self.pauses = Pauses(time.monotonic)
         self.statistics = Statistics(time.time(), self.pauses)
         self.events = EventStream([write, self.pauses, self.statistics])
@@ -115,12 +116,12 @@ class Bench:
         probe_interval: float = 0.2,
         limits: Limits | None = None,
     ) -> MessageProcessor:
-        route = Route(queue, queue.removesuffix(".queue"), handler, sent_queue, prefetch, threads)
+        consumed = ConsumedQueue(queue, queue.removesuffix(".queue"), handler, sent_queue, prefetch, threads)
         settings = ProcessingSettings(
             ERRORS, limits or Limits(), RetryPolicy(attempts, delay, max_delay=10 * delay), probe_interval
         )
         processor = MessageProcessor(
-            route,
+            consumed,
             settings,
             consumer=self.consumer,
             publisher=self.publisher,
@@ -133,8 +134,8 @@ class Bench:
         return processor
 
     def sweeper(self, queue: str, tracker: BaseTracker, *, echo_variables: bool = True) -> Sweeper:
-        route = TrackedQueue(queue, queue.removesuffix(".sent.queue"), tracker, RESPONSES, ERRORS, echo_variables)
-        return Sweeper(route, self.topology, self.parameters, self.publisher, self.stop.is_set, events=self.events)
+        tracked = TrackedQueue(queue, queue.removesuffix(".sent.queue"), tracker, RESPONSES, ERRORS, echo_variables)
+        return Sweeper(tracked, self.topology, self.parameters, self.publisher, self.stop.is_set, events=self.events)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Bench]:

@@ -19,7 +19,7 @@ from broker.properties import OutgoingProperties, ReceivedProperties
 from core.copies import FOREIGN_HEADERS_LIMIT, speaks_to_the_broker
 from core.envelopes import SentHeader
 from core.policy import Tries
-from processing.in_flight import Work
+from processing.in_flight import InFlight
 from rabbitmq_consumer import Delivery
 from tests.wire import (
     UNREADABLE,
@@ -41,8 +41,8 @@ def received(raw: bytes) -> ReceivedProperties:
     return ReceivedProperties().decode(raw)
 
 
-def work(properties: ReceivedProperties, body: bytes = b"{}") -> Work:
-    return Work.begin(Delivery("bitrix24.queue", 1, 1, False, properties, body, "tasks", "bitrix24.x"), "bitrix24")
+def work(properties: ReceivedProperties, body: bytes = b"{}") -> InFlight:
+    return InFlight.begin(Delivery("bitrix24.queue", 1, 1, False, properties, body, "tasks", "bitrix24.x"), "bitrix24")
 
 
 def published(copy: Any) -> ReceivedProperties:

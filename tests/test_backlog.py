@@ -133,4 +133,4 @@ def test_what_is_taken_in_advance_is_enough_for_full_requests_unless_the_operato
     }
     startup = read_configuration(environment, tmp_path / ".env")
     worker = Worker(startup.settings, startup.handlers, startup.trackers)
-    assert worker.processors["bitrix24.queue"].route.prefetch == prefetch
+    assert worker.processors["bitrix24.queue"].consumed.prefetch == prefetch

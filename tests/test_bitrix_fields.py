@@ -145,7 +145,7 @@ def test_the_additional_description_still_overrides_the_others() -> None:
     ],
 )
 def test_a_description_is_cut_between_characters_as_people_see_them(text: str, limit: int, kept: str) -> None:
-    assert values.cut(text, limit) == kept
+    assert values.cut_characters(text, limit) == kept
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_text_that_is_cut_in_the_middle_keeps_both_ends(text: str, limit: int,
 
 @given(st.text(), st.integers(min_value=1, max_value=40))
 def test_a_cut_text_is_a_beginning_of_the_whole_and_fits(text: str, limit: int) -> None:
-    kept = values.cut(text, limit)
+    kept = values.cut_characters(text, limit)
     assert len(kept) <= limit
     assert kept == text or text.startswith(kept.removesuffix("…"))
     if kept != text and len(kept) == limit and limit > 1:

@@ -34,7 +34,8 @@ from sandbox.broker_view import Broker
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.proxy import TcpProxy
 from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, rabbitmq_settings, wait_until
-from tracking.sweeper import Sweeper, TrackedQueue
+from tracking.sweeper import Sweeper
+from tracking.tracked_queue import TrackedQueue
 from tracking.tracker_thread import TrackerThread
 
 NINE = [f"{name}.queue" for name in ("a", "b", "c", "d", "e", "f", "g", "h", "i")]
@@ -349,9 +350,9 @@ class TestSweeps:
             publisher = RabbitMQPublisher(
                 connection_parameters(settings, "test"), Topology(settings), EventStream([]), reconnect_max_delay=1.0
             )
-            route = TrackedQueue("a.sent.queue", "a", NeverAsked("a"), RESPONSES, ERRORS, echo_variables=True)
+            tracked = TrackedQueue("a.sent.queue", "a", NeverAsked("a"), RESPONSES, ERRORS, echo_variables=True)
             events, topology, nodes = EventStream([]), Topology(settings), hosts(vhost, [closing.port])
-            sweeper = Sweeper(route, topology, nodes, publisher, stop.is_set, events=events)
+            sweeper = Sweeper(tracked, topology, nodes, publisher, stop.is_set, events=events)
             tracker = TrackerThread("a.sent.queue", "a", sweeper, events=events, interval=60.0, stop=stop)
             publisher.start()
             assert publisher.wait_until_ready(20)

@@ -23,7 +23,7 @@ from core.envelopes import (
     PROCESSING_COMPLETED_BY_TRACKER,
     Failure,
     SentHeader,
-    clip,
+    cut_bytes,
     decode_sent,
     decode_sent_header,
     encode_failed_task,
@@ -521,8 +521,8 @@ class TestClip:
     @pytest.mark.parametrize("letter", ["x", "я", "€", FOUR_BYTES])
     def test_a_text_of_exactly_the_limit_stays_and_one_letter_more_is_cut(self, letter: str) -> None:
         whole = letter * (ERROR_TEXT_LIMIT // len(letter.encode()))
-        assert clip(whole) == whole
-        cut = clip(whole + letter)
+        assert cut_bytes(whole) == whole
+        cut = cut_bytes(whole + letter)
         assert cut.endswith("...")
         assert whole.startswith(cut.removesuffix("..."))
         assert ERROR_TEXT_LIMIT - 6 <= len(cut.encode()) <= ERROR_TEXT_LIMIT
@@ -530,7 +530,7 @@ class TestClip:
     @given(st.text(max_size=60), st.integers(3, 60))
     @settings(deadline=None)
     def test_any_text_is_cut_on_a_character_and_can_be_written(self, text: str, limit: int) -> None:
-        cut = clip(text, limit)
+        cut = cut_bytes(text, limit)
         assert len(cut.encode("utf-8")) <= limit
         readable = text.encode("utf-8", "replace").decode()
         assert cut == readable or readable.startswith(cut.removesuffix("..."))

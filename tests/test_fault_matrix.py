@@ -16,10 +16,10 @@ import pytest
 
 from benchmarks.faults import commands
 from benchmarks.faults.account import Account, Allowed, Evidence, Found, PortalTask, Published, make_account
+from benchmarks.faults.expectations import MUTATIONS
 from benchmarks.faults.killpoints import POINTS, POINTS_OF_SYSTEMS
 from benchmarks.faults.lanes import Lane, open_lanes, play_all
-from benchmarks.faults.mutants import REMOVALS
-from benchmarks.faults.mutations import MUTATIONS
+from benchmarks.faults.removals import REMOVALS
 from benchmarks.faults.report import matrix, mutation_table
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows import all_rows, matching
@@ -218,7 +218,7 @@ def test_the_list_names_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row.name for row in all_rows() if f" {row.name} " not in listed] == []
 
 
-def test_names_are_unique_and_every_reference_between_rows_points_and_mutants_holds() -> None:
+def test_names_are_unique_and_every_reference_between_rows_points_and_removals_holds() -> None:
     names = [row.name for row in all_rows()]
     assert len(set(names)) == len(names)
     assert {row.kill_at for row in all_rows() if row.kill_at} == POINTS.keys() | POINTS_OF_SYSTEMS.keys(), (
@@ -232,9 +232,9 @@ def test_every_removal_and_every_kill_point_fits_the_code_as_it_is() -> None:
     # In a process of their own: what they patch is patched for good.
     code = (
         "import contextlib\n"
-        "from benchmarks.faults import clock, killpoints, mutants\n"
+        "from benchmarks.faults import clock, killpoints, removals\n"
         "from benchmarks.faults.systems import SYSTEMS\n"
-        "for remove in mutants.REMOVALS.values(): remove()\n"
+        "for remove in removals.REMOVALS.values(): remove()\n"
         "for point in killpoints.POINTS: killpoints.install(point, 1, '')\n"
         "for point in killpoints.POINTS_OF_SYSTEMS:\n"
         "    for system in SYSTEMS:\n"

@@ -14,8 +14,8 @@ import pytest
 from benchmarks.faults import commands, results
 from benchmarks.faults.account import Account, Allowed, Evidence, Found, PortalTask, Published, make_account
 from benchmarks.faults.executed import FILE_VARIABLE, SECONDS_VARIABLE, execute, executed
+from benchmarks.faults.expectations import MUTATIONS
 from benchmarks.faults.lanes import Lane, open_lanes
-from benchmarks.faults.mutations import MUTATIONS
 from benchmarks.faults.queues import Queues
 from benchmarks.faults.report import matrix, mutation_table, series
 from benchmarks.faults.results import Results, ResultsError

@@ -17,7 +17,7 @@ from sandbox.broker_view import Broker
 from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message
 from tests import npm
 from tests.test_unreadable_messages import QUEUE, SENT, Handler, Tracker, declare, queue_type, reports, sent
-from tracking.sweeper import SweepResult
+from tracking.tracked_queue import SweepResult
 
 __all__ = ["queue_type"]
 

@@ -11,7 +11,7 @@ import pytest
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.nbio_interface import AbstractStreamProtocol, AbstractStreamTransport
 
-from broker.gathered_writes import LIMIT, GatheringServices
+from broker.gathered_writes import LIMIT, GatheredWrites
 
 
 class CountedSocket(socket.socket):
@@ -62,7 +62,7 @@ class Wire:
         self.socket.setblocking(False)
         self.protocol = Protocol(self.ioloop)
         self.linked: list[Any] = []
-        self.services = GatheringServices(self.ioloop)
+        self.services = GatheredWrites(self.ioloop)
         self.services.create_streaming_connection(lambda: self.protocol, self.socket, self.linked.append)
         self.run_until(lambda: bool(self.linked))
 
@@ -155,7 +155,7 @@ def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no
         ioloop.stop()
 
     with kind() as unconnected:
-        GatheringServices(ioloop).create_streaming_connection(lambda: pytest.fail("used"), unconnected, done)
+        GatheredWrites(ioloop).create_streaming_connection(lambda: pytest.fail("used"), unconnected, done)
         ioloop.start()
         assert unconnected.fileno() == -1
     [error] = told
@@ -173,5 +173,5 @@ def test_an_aborted_connection_is_told_why(wire: Wire) -> None:
 
 def test_where_nothing_is_connected_yet_there_is_nothing_to_abort() -> None:
     ioloop = IOLoop()
-    assert not GatheringServices(ioloop).abort(ConnectionAbortedError("too early"))
+    assert not GatheredWrites(ioloop).abort(ConnectionAbortedError("too early"))
     ioloop.close()

@@ -24,7 +24,7 @@ from core.errors import (
 )
 from core.messages import IncomingMessage, Limits, decode_task
 from core.results import Accepted, Acknowledged, Result
-from processing.in_flight import Work
+from processing.in_flight import InFlight
 from processing.late_results import KEEP, KEEP_STORED, LIMIT, LateResults
 from rabbitmq_consumer import Delivery
 from sandbox.address import BrokerAddress
@@ -158,9 +158,9 @@ def late(ours: Ours, clock: Clock) -> LateResults:
     return LateResults(ours, clock)
 
 
-def delivered(task_id: str, tag: int, *, redelivered: bool = True) -> Work:
+def delivered(task_id: str, tag: int, *, redelivered: bool = True) -> InFlight:
     body = camunda_message(task_id)
-    work = Work.begin(Delivery(QUEUE, 1, tag, redelivered, ReceivedProperties(), body), "bitrix24")
+    work = InFlight.begin(Delivery(QUEUE, 1, tag, redelivered, ReceivedProperties(), body), "bitrix24")
     work.task = decode_task(body, Limits())
     return work
 

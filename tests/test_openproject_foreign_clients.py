@@ -1,7 +1,7 @@
 """Clients that nobody here wrote, each in an environment of its own, against the sandbox and what the worker makes.
 
 Not in the project's environment: pyopenproject pins requests 2.25.1, the command lines want newer typer and click.
-The typed client and the server's OpenAPI document are in test_openproject_judges.py.
+The typed client and the server's OpenAPI document are in test_openproject_openapi.py.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from sandbox.rabbitmq import RabbitNode
 from testbench.daemon import Daemon
 from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
 from tests.test_tracking import SENT, Tracker, put_sent
-from tracking.sweeper import SweepResult
+from tracking.tracked_queue import SweepResult
 
 MISSING = "missing.sent.queue"
 

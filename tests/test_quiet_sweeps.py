@@ -27,7 +27,8 @@ from tests.queue_types import ON_CLASSIC
 from tests.test_tracking import SENT, Tracker, ids, put_sent
 from tracking.changed_tasks import LOOKS
 from tracking.sent_queue import SentQueue
-from tracking.sweeper import Sweeper, SweepResult, TrackedQueue
+from tracking.sweeper import Sweeper
+from tracking.tracked_queue import SweepResult, TrackedQueue
 from tracking.tracker_thread import TrackerThread
 
 OPEN = [f"task-{number}" for number in range(30)]  # three times the tracker's chunk: a large queue
@@ -66,8 +67,8 @@ def bench(vhost: BrokerAddress) -> Iterator[Bench]:
 
 
 def sweeper_for(bench: Bench, tracker: Any, *, full_sweep_interval: float = 900.0) -> Sweeper:
-    route = TrackedQueue(SENT, "bitrix24", tracker, RESPONSES, ERRORS, True, full_sweep_interval)
-    return Sweeper(route, bench.topology, bench.parameters, bench.publisher, bench.stop.is_set, events=bench.events)
+    tracked = TrackedQueue(SENT, "bitrix24", tracker, RESPONSES, ERRORS, True, full_sweep_interval)
+    return Sweeper(tracked, bench.topology, bench.parameters, bench.publisher, bench.stop.is_set, events=bench.events)
 
 
 def swept(sweeper: Sweeper, *, woken: bool = False) -> SweepResult:

@@ -17,7 +17,7 @@ from broker.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
 from core.errors import AmbiguousError
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
-from processing.in_flight import Work
+from processing.in_flight import InFlight
 from processing.renewals import KEEP, Renewals
 from rabbitmq_consumer import Delivery
 from sandbox.address import BrokerAddress
@@ -191,7 +191,7 @@ class Desk:
 
     def renew(self, tag: int, body: bytes = b"x", *, channel: int = 1, **headers: Any) -> None:
         delivery = Delivery(QUEUE, channel, tag, True, ReceivedProperties(headers=headers), body)
-        self.renewals.renew(Work.begin(delivery, "bitrix24"), "returned", lambda work, _: self.done.append(tag))
+        self.renewals.renew(InFlight.begin(delivery, "bitrix24"), "returned", lambda work, _: self.done.append(tag))
 
     def confirm(self, number: int = 0, error: Exception | None = None) -> None:
         confirmed: Future[None] = Future()
@@ -284,6 +284,6 @@ def test_stored_copies_are_forgotten_after_a_while() -> None:
 
 def test_no_copy_that_we_make_is_like_another() -> None:
     # One that nothing was spent on would be taken for what it was made of, and acked without a copy.
-    work = Work.begin(Delivery(QUEUE, 1, 1, True, ReceivedProperties(headers={}), b"x"), "bitrix24")
+    work = InFlight.begin(Delivery(QUEUE, 1, 1, True, ReceivedProperties(headers={}), b"x"), "bitrix24")
     first, second = (work.copy(work.tries, "same").headers for _ in range(2))
     assert first != second

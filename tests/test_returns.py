@@ -22,7 +22,8 @@ from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from testbench.harness import ERRORS, RESPONSES, Bench, rabbitmq_settings, wait_until
 from tests.test_tracking import SENT, Tracker, ids, put_sent
-from tracking.sweeper import SweepInterruptedError, SweepResult
+from tracking.sweeper import SweepInterruptedError
+from tracking.tracked_queue import SweepResult
 
 QUORUM = {"x-queue-type": "quorum"}
 SWEEPS = 25  # failed ones, minutes with default settings

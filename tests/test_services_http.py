@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.python_services.client import order_of
+from consumers.python_services.client import request_body
 from consumers.python_services.handler import MOST_THREADS, PythonServicesHandler
 from consumers.python_services.jobs import Job, job_of
 from core.envelopes import EXTERNAL_ID_LIMIT
@@ -380,6 +380,6 @@ def test_a_stopping_daemon_begins_nothing(outside: ServicesSandbox, tmp_path: Pa
 
 def test_a_live_message_is_handed_on_whole() -> None:
     task = decode_task(camunda_message("task-7", business_key="BK-1", metadata={}), Limits())
-    order = order_of(task)
+    order = request_body(task)
     assert (order["business_key"], order["metadata"]) == ("BK-1", {})
     assert order["variables"] == {"projectId": "123"}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from core.deaths import START_LIMIT
 from core.policy import suspect_group_size
-from processing.crash_journal import StartJournal, key_of
+from processing.crash_journal import CrashJournal, key_of
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
@@ -51,7 +51,7 @@ class TestJournal:
         many = [f"task-{number}" for number in range(550)]
         die_having_begun(tmp_path, "a", *many)
         die_having_begun(tmp_path, "a")
-        journal = StartJournal(tmp_path)
+        journal = CrashJournal(tmp_path)
         assert journal.starts(A) == 2
         assert {journal.starts(key_of(QUEUE, each)) for each in many} == {1}
         assert journal.starts(key_of(QUEUE, "finished")) == 0
@@ -61,26 +61,26 @@ class TestJournal:
         assert key_of("x.queue", "1") != key_of("y.queue", "1")
 
     def test_an_orderly_end_in_the_middle_of_work_counts_for_nothing(self, tmp_path: Path) -> None:
-        journal = StartJournal(tmp_path)
+        journal = CrashJournal(tmp_path)
         journal.slot(1).begin([A])
         journal.close()
-        assert not StartJournal(tmp_path).has_suspects()
+        assert not CrashJournal(tmp_path).has_suspects()
 
     def test_what_a_living_worker_has_begun_is_its_own_business(self, tmp_path: Path) -> None:
-        living = StartJournal(tmp_path)
+        living = CrashJournal(tmp_path)
         living.slot(1).begin([A])
-        second = StartJournal(tmp_path)
+        second = CrashJournal(tmp_path)
         assert not second.has_suspects()
         for each in (living, second):
             each.close()
 
     def test_a_message_that_was_survived_is_no_suspect_any_more(self, tmp_path: Path) -> None:
         die_having_begun(tmp_path, "a", "b")
-        first, beside = StartJournal(tmp_path), StartJournal(tmp_path)
+        first, beside = CrashJournal(tmp_path), CrashJournal(tmp_path)
         first.forget([A])
         assert (first.starts(A), first.starts(B)) == (0, 1)
         beside.forget([C])
-        later = StartJournal(tmp_path)
+        later = CrashJournal(tmp_path)
         assert (later.starts(A), later.starts(B)) == (0, 1)
         for each in (first, beside, later):
             each.close()
@@ -88,7 +88,7 @@ class TestJournal:
     def test_dead_workers_leave_no_files_for_ever(self, tmp_path: Path) -> None:
         for _ in range(3):
             die_having_begun(tmp_path, "a")
-        journal = StartJournal(tmp_path)
+        journal = CrashJournal(tmp_path)
         assert len(list(tmp_path.glob("*.starts"))) == 1
         journal.forget([A])
         journal.close()
@@ -99,7 +99,7 @@ class TestJournal:
     def test_a_damaged_file_of_counts_is_begun_anew(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "counts.json").write_text(content)
         die_having_begun(tmp_path, "a")
-        journal = StartJournal(tmp_path)
+        journal = CrashJournal(tmp_path)
         assert journal.starts(A) == 1
         journal.close()
 
@@ -107,14 +107,14 @@ class TestJournal:
         (tmp_path / "x.starts").write_bytes(os.urandom(5000))
         (tmp_path / "y.starts").write_bytes(b"")
         (tmp_path / "z.starts").write_bytes(b"\xff" * 8)  # four billion keys: not looked for
-        StartJournal(tmp_path).close()
+        CrashJournal(tmp_path).close()
         assert not list(tmp_path.glob("*.starts"))
 
     def test_a_folder_that_cannot_be_used_is_said_and_the_work_goes_on(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "file").write_text("not a folder")
-        journal = StartJournal(tmp_path / "file")
+        journal = CrashJournal(tmp_path / "file")
         slot = journal.slot(10)
         slot.begin([A])
         slot.end()

@@ -22,7 +22,7 @@ from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
 from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message
 from tests.queue_types import ON_CLASSIC
-from tracking.sweeper import SweepResult
+from tracking.tracked_queue import SweepResult
 
 SENT = "bitrix24.sent.queue"
 

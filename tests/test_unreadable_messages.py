@@ -28,7 +28,7 @@ from sandbox.broker_view import Broker
 from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
 from tests.test_amqp_properties import foreign
 from tests.wire import UNREADABLE, RawProperties, entry, listed, section, sections, text
-from tracking.sweeper import SweepResult
+from tracking.tracked_queue import SweepResult
 
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"

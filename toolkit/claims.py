@@ -59,9 +59,9 @@ def being_created(wait: float) -> AmbiguousError:
     reason = Text(
         "An earlier worker may be creating this task still", "Возможно, прежний воркер ещё создаёт эту задачу"
     )
-    return again(reason, "redelivered", wait)
+    return come_back_later(reason, "redelivered", wait)
 
 
-def again(reason: Text, code: str, wait: float) -> AmbiguousError:
+def come_back_later(reason: Text, code: str, wait: float) -> AmbiguousError:
     """Comes again after `wait` seconds, when whoever is at it now has finished."""
     return AmbiguousError(reason, code=code, retry_after=wait)

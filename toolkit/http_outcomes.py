@@ -69,7 +69,7 @@ def refusal(
     """The outcome, told as `reason: the server's text – advice`."""
     told = Text.of(reason)
     if text:
-        shown = values.shortened(text, TEXT_LIMIT)
+        shown = values.cut_words(text, TEXT_LIMIT)
         told = told.map(lambda each: f"{each}: {shown}")
     if rule.advice:
         advice = Text.of(rule.advice)

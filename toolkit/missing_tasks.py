@@ -33,7 +33,7 @@ class UnseenTasks:
         """A new check: copies of one sent message in it count once."""
         self._now.clear()
 
-    def refuse_blindness(self, asked: int, seen: int) -> None:
+    def require_some_seen(self, asked: int, seen: int) -> None:
         """Raises ConfigurationError when none of many is seen: then a right was lost, not the tasks."""
         if asked >= TOO_MANY_TO_BE_DELETED and not seen:
             raise ConfigurationError(

@@ -25,7 +25,7 @@ class _Sought:
     found: bool = False
 
 
-class Wanted:
+class SoughtTasks:
     """What one sweep looks for. `note` tells whether a message is of it."""
 
     def __init__(self, sought: Sequence[_Sought]) -> None:
@@ -53,7 +53,7 @@ class Wanted:
         return True
 
 
-class ChangeWatch:
+class ChangedTasks:
     """The tracker's mark, the tasks that are sought, and when everything is due again. `full_interval` in seconds."""
 
     def __init__(self, full_interval: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,22 +69,22 @@ class ChangeWatch:
     def is_full_sweep_due(self) -> bool:
         return self.mark is None or self._full_at is None or self._clock() - self._full_at >= self._full_interval
 
-    def wanted(self, told: Iterable[ChangedTask], answered: Container[str]) -> Wanted:
+    def wanted(self, told: Iterable[ChangedTask], answered: Container[str]) -> SoughtTasks:
         """What is sought still, and what was told now and has no answer yet."""
         fresh = (task for task in told if task.task_id not in answered and self._is_ours(task))
         self._sought = [each for each in self._sought if each.task.task_id not in answered]
         known = {each.task for each in self._sought}
         self._sought += (_Sought(task) for task in dict.fromkeys(fresh) if task not in known)
-        return Wanted(self._sought)
+        return SoughtTasks(self._sought)
 
-    def looked(self, mark: Any) -> None:
+    def sweep_succeeded(self, mark: Any) -> None:
         """A sweep that looked for all that is sought has succeeded: the next question begins at `mark`."""
         for each in self._sought:
             each.looks += 1
         self._sought = [each for each in self._sought if not each.found and each.looks < LOOKS]
         self.mark = mark
 
-    def reconciled(self, began: float, keyless: Iterable[str]) -> None:
+    def full_sweep_succeeded(self, began: float, keyless: Iterable[str]) -> None:
         """That sweep was a full one. It began at `began` and left open the tasks `keyless`, told by external ids."""
         self._full_at = began
         self._keyless = frozenset(keyless)

@@ -6,10 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from base_tracker import BaseTracker
 from core.envelopes import (
     PROCESSING_COMPLETED,
     PROCESSING_COMPLETED_BY_TRACKER,
@@ -30,41 +29,17 @@ from core.results import Completed, Rejected
 from core.texts import Text
 from rabbitmq_publisher import RabbitMQPublisher
 from tracking.sent_queue import Held, Taken, copy_of
+from tracking.tracked_queue import SweepResult, TrackedQueue
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedQueue:
-    """One entry of TRACKER_CONFIG, made ready to run. `full_sweep_interval` in seconds."""
-
-    queue: str
-    system: str
-    tracker: BaseTracker
-    responses_queue: str
-    errors_queue: str
-    echo_variables: bool
-    full_sweep_interval: float = 900.0
-    mask: Callable[[str], str] = lambda text: text
-
-
-@dataclass(slots=True)
-class SweepResult:
-    """`taken` counts every message that was looked at, `checked` those that the system was asked about."""
-
-    taken: int = 0
-    checked: int = 0
-    completed: int = 0
-    moved: int = 0
-    errors: int = 0
-
-
-class Answers:
+class Responses:
     """Publishes what became of tracked tasks; used by one thread.
 
     The futures are done when the broker has confirmed. Only then, by `tell_confirmed`, it is told and counted.
     """
 
-    def __init__(self, route: TrackedQueue, publisher: RabbitMQPublisher, events: EventStream) -> None:
-        self._route = route
+    def __init__(self, tracked: TrackedQueue, publisher: RabbitMQPublisher, events: EventStream) -> None:
+        self._tracked = tracked
         self._publisher = publisher
         self._events = events
         self._untold: deque[tuple[Future[None], Callable[[], None]]] = deque()
@@ -86,19 +61,19 @@ class Answers:
             return self.report_unreadable((held.tag, held.properties, held.body), error, result)
         sent = replace(sent, external_id=held.header.external_id or sent.external_id)
         if isinstance(verdict, Rejected):
-            reason = Text.of(verdict.reason).map(self._route.mask)
+            reason = Text.of(verdict.reason).map(self._tracked.mask)
             return self._reject(held, sent, BusinessError(reason, code=verdict.code), result)
         if verdict is None:
             response, status = sent.fields.get("response_data") or {}, PROCESSING_COMPLETED
         else:
             response, status = verdict.response, PROCESSING_COMPLETED_BY_TRACKER
-        echo, now = self._route.echo_variables, time.time()
+        echo, now = self._tracked.echo_variables, time.time()
         try:
             message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
         except PermanentError as error:
             return self._reject(held, sent, error, result)
         told = partial(self._on_answered, self._identity(held.header, sent), result)
-        return self._send(self._route.responses_queue, message, told)
+        return self._send(self._tracked.responses_queue, message, told)
 
     def _on_answered(self, about: Identity, result: SweepResult) -> None:
         result.completed += 1
@@ -109,15 +84,15 @@ class Answers:
         _, properties, body = taken
         failure = replace(self._failure(error, time.time()), properties=properties.told())
         message = encode_unreadable(body, properties.message_id or "unreadable:sent", failure)
-        return self._send(self._route.errors_queue, message, partial(self._on_unreadable, error.text, result))
+        return self._send(self._tracked.errors_queue, message, partial(self._on_unreadable, error.text, result))
 
     def _on_unreadable(self, reason: Text, result: SweepResult) -> None:
         result.errors += 1
-        self._events.emit(SentMessageUnreadable(Identity(self._route.queue, self._route.system), reason))
+        self._events.emit(SentMessageUnreadable(Identity(self._tracked.queue, self._tracked.system), reason))
 
     def rotate(self, held: Held) -> Future[None]:
         """A copy at the tail of the sent queue."""
-        return self._publisher.publish(self._route.queue, held.copy())
+        return self._publisher.publish(self._tracked.queue, held.copy())
 
     def renew(self, taken: Taken) -> Future[None]:
         """As `rotate`, for any message of the sent queue."""
@@ -126,12 +101,12 @@ class Answers:
             task_id = decode_sent_header(body, properties.headers or {}).task_id
         except InvalidMessageError:  # told by the sweep that takes the copy
             task_id = "unreadable"
-        return self._publisher.publish(self._route.queue, copy_of(properties, body, task_id))
+        return self._publisher.publish(self._tracked.queue, copy_of(properties, body, task_id))
 
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
         message = encode_failed_tracking(sent, self._failure(error, time.time()))
         told = partial(self._on_rejected, self._identity(held.header, sent), error.text, result)
-        return self._send(self._route.errors_queue, message, told)
+        return self._send(self._tracked.errors_queue, message, told)
 
     def _on_rejected(self, about: Identity, reason: Text, result: SweepResult) -> None:
         result.errors += 1
@@ -140,8 +115,8 @@ class Answers:
     def _identity(self, header: SentHeader, sent: SentMessage) -> Identity:
         process, topic = sent.original.get("process_instance_id"), sent.original.get("topic")
         return Identity(
-            self._route.queue,
-            self._route.system,
+            self._tracked.queue,
+            self._tracked.system,
             header.task_id,
             process if isinstance(process, str) else None,
             topic if isinstance(topic, str) else None,
@@ -154,4 +129,4 @@ class Answers:
         return confirmed
 
     def _failure(self, error: OutcomeError, now: float) -> Failure:
-        return Failure(error, self._route.queue, self._route.system, attempts=1, first_seen=now, failed_at=now)
+        return Failure(error, self._tracked.queue, self._tracked.system, attempts=1, first_seen=now, failed_at=now)

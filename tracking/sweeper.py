@@ -36,9 +36,10 @@ from core.messages import HEADER_TASK_ID
 from core.results import Completed, Pending, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
 from tracking.asking import Asking, UnansweredError
-from tracking.changed_tasks import ChangeWatch, Wanted
-from tracking.responses import Answers, SweepResult, TrackedQueue
+from tracking.changed_tasks import ChangedTasks, SoughtTasks
+from tracking.responses import Responses
 from tracking.sent_queue import Held, SentQueue, SweepInterruptedError, Taken
+from tracking.tracked_queue import SweepResult, TrackedQueue
 
 __all__ = ["SweepInterruptedError", "SweepResult", "Sweeper", "TrackedQueue"]
 
@@ -70,7 +71,7 @@ class Sweeper:
 
     def __init__(
         self,
-        route: TrackedQueue,
+        tracked: TrackedQueue,
         topology: Topology,
         parameters: Parameters,
         publisher: RabbitMQPublisher,
@@ -78,19 +79,19 @@ class Sweeper:
         *,
         events: EventStream,
     ) -> None:
-        self._route = route
+        self._tracked = tracked
         self._events = events
-        self._tracker = route.tracker
-        self._open_queue = partial(SentQueue.opened, route.queue, topology, parameters, is_stopping)
-        self._undeliverable = Undeliverable(parameters, publisher.publish, route.errors_queue, events)
-        self._answers = Answers(route, publisher, events)
+        self._tracker = tracked.tracker
+        self._open_queue = partial(SentQueue.opened, tracked.queue, topology, parameters, is_stopping)
+        self._undeliverable = Undeliverable(parameters, publisher.publish, tracked.errors_queue, events)
+        self._responses = Responses(tracked, publisher, events)
         self._publisher = publisher
         self._is_stopping = is_stopping
-        self._watch = ChangeWatch(route.full_sweep_interval)
+        self._watch = ChangedTasks(tracked.full_sweep_interval)
         self._answered: OrderedDict[str, float] = OrderedDict()  # task id -> when its response was confirmed
         self._keyless: set[str] = set()  # external ids of open tasks without our headers, in this sweep
         self._returns_are_counted: bool | None = None  # None: not asked yet
-        self._asking = Asking(self._tracker, route.system)
+        self._asking = Asking(self._tracker, tracked.system)
         self._done_is_expected = False
 
     def sweep(self, result: SweepResult, *, woken: bool = False) -> None:
@@ -104,7 +105,7 @@ class Sweeper:
         while not self._publisher.wait_until_ready(READY_POLL):
             if self._is_stopping():
                 raise SweepInterruptedError
-        found_out = self._undeliverable.taken_out(self._route.queue, self._tracker.chunk_size)
+        found_out = self._undeliverable.taken_out(self._tracked.queue, self._tracker.chunk_size)
         with found_out, self._open_queue() as queue:
             self._ask_for_type(queue)
             try:
@@ -144,12 +145,12 @@ class Sweeper:
             counts = (result.taken, result.checked, result.completed)
             seconds = time.monotonic() - began
             self._events.emit(LargeQueueSwept(queue.name, *counts, is_full=is_full, seconds=seconds))
-        self._watch.looked(changes.mark)
+        self._watch.sweep_succeeded(changes.mark)
         if is_full:
-            self._watch.reconciled(began, self._keyless)
+            self._watch.full_sweep_succeeded(began, self._keyless)
 
     def _go_through(
-        self, queue: SentQueue, wanted: Wanted | None, result: SweepResult, *, is_full: bool = True
+        self, queue: SentQueue, wanted: SoughtTasks | None, result: SweepResult, *, is_full: bool = True
     ) -> bool:
         """Every message once; False when the sweep has ended before it was through."""
         deadline = time.monotonic() + SWEEP_LIMIT
@@ -194,7 +195,7 @@ class Sweeper:
             return messages, 0
         self._returns_are_counted = True
         queue.ensure_ours()
-        self._wait(queue, [self._answers.renew(taken) for taken in returned])
+        self._wait(queue, [self._responses.renew(taken) for taken in returned])
         tags = {tag for tag, _, _ in returned}
         queue.ack(tags)
         return [taken for taken in messages if taken[0] not in tags], len(returned)
@@ -204,7 +205,7 @@ class Sweeper:
         queue: SentQueue,
         messages: Sequence[Taken],
         chunk: _Chunk,
-        wanted: Wanted | None,
+        wanted: SoughtTasks | None,
         result: SweepResult,
         *,
         is_full: bool,
@@ -216,7 +217,7 @@ class Sweeper:
                     raise refusal
                 header = decode_sent_header(body, properties.headers or {})
             except InvalidMessageError as error:
-                self._wait(queue, [self._answers.report_unreadable((tag, properties, body), error, result)])
+                self._wait(queue, [self._responses.report_unreadable((tag, properties, body), error, result)])
                 queue.ack([tag])
                 continue
             is_wanted = wanted is not None and wanted.note(header)
@@ -257,12 +258,12 @@ class Sweeper:
             if isinstance(verdict, Pending):
                 self._note_keyless(held)
                 if rotate:
-                    published.append((held, self._answers.rotate(held)))
+                    published.append((held, self._responses.rotate(held)))
             elif held.header.task_id in seen:
                 seen[held.header.task_id].append(held.tag)
             else:
                 seen[held.header.task_id] = []
-                published.append((held, self._answers.publish(held, verdict, result)))
+                published.append((held, self._responses.publish(held, verdict, result)))
         self._wait(queue, [future for _, future in published])
         result.moved += len(seen)
         for held, verdict in judged:
@@ -274,7 +275,7 @@ class Sweeper:
     def _pass_by(self, queue: SentQueue, chunk: _Chunk, *, rotate: bool) -> None:
         if rotate and chunk.passed:
             queue.ensure_ours()
-            self._wait(queue, [self._answers.rotate(held) for held in chunk.passed])
+            self._wait(queue, [self._responses.rotate(held) for held in chunk.passed])
             queue.ack([held.tag for held in chunk.passed])
         chunk.passed = []
 
@@ -286,7 +287,7 @@ class Sweeper:
         try:
             queue.wait(futures)
         finally:
-            self._answers.tell_confirmed()
+            self._responses.tell_confirmed()
 
     def _forget_old_answers(self) -> None:
         oldest_kept = time.monotonic() - REMEMBER_ANSWERS

@@ -16,7 +16,8 @@ from core.errors import OutcomeError, StoppingError
 from core.events.base import EventStream
 from core.events.systems import Swept, TrackingFailed
 from core.texts import Text
-from tracking.sweeper import Sweeper, SweepInterruptedError, SweepResult
+from tracking.sweeper import Sweeper, SweepInterruptedError
+from tracking.tracked_queue import SweepResult
 
 PAUSE_FACTOR = 4.0  # sweeps of a large queue take a fifth of the time at the most
 

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.faults import report, results
+from benchmarks.faults.expectations import MUTATIONS
 from benchmarks.faults.lanes import open_lanes, play_all
-from benchmarks.faults.mutations import MUTATIONS
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows import all_rows, matching
 from benchmarks.faults.runner import Orders, Result

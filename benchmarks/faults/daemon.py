@@ -3,8 +3,8 @@
     python -m benchmarks.faults.daemon --kill created:5
 
 Nothing of this is in the daemon's own code: before `main.run` a kill point is put around one of its functions
-(benchmarks.faults.killpoints), a protection is taken out of it (benchmarks.faults.mutants), its clock is made wrong
-(benchmarks.faults.clock), or names are kept from it (benchmarks.faults.names).
+(benchmarks.faults.killpoints), a protection is taken out of it (benchmarks.faults.removals), its clock is made wrong
+(benchmarks.faults.clock), or names are kept from it (benchmarks.faults.dns).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 import main
-from benchmarks.faults import clock, killpoints, mutants, names
+from benchmarks.faults import clock, killpoints
+from benchmarks.faults import dns as names
+from benchmarks.faults import removals as mutants
 
 
 def run(arguments: list[str]) -> int:

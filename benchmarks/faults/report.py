@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from benchmarks.faults.mutations import Mutation
+from benchmarks.faults.expectations import Mutation
 from benchmarks.faults.runner import Result
 from benchmarks.faults.systems import SYSTEMS
 from benchmarks.measure import machine

@@ -69,7 +69,7 @@ class Stage:
         without: str | None = None,
         patience: float | None = None,
     ) -> None:
-        """`without` takes one protection out of the workers (benchmarks.faults.mutants).
+        """`without` takes one protection out of the workers (benchmarks.faults.removals).
 
         `patience`: seconds to wait for what must come, in place of the row's.
         """

@@ -143,7 +143,7 @@ def _one(entry: Any, warnings: list[Text]) -> Checklist:
 
 def _title(value: Any, warnings: list[Text]) -> str:
     text = values.text(value)
-    kept = values.cut(text, _TITLE_LIMIT)
+    kept = values.cut_characters(text, _TITLE_LIMIT)
     if kept != text:
         shown = values.shown(text)
         warnings.append(

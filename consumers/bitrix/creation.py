@@ -18,16 +18,16 @@ from consumers.bitrix import checklists
 from consumers.bitrix.batch import BATCH_LIMIT, Answer
 from consumers.bitrix.checklists import ChecklistJob
 from consumers.bitrix.client import BitrixClient, Turn
+from consumers.bitrix.creation_groups import CreationGroups, Job, More, Outcome, Settled, Translate
 from consumers.bitrix.errors import UnclearAnswerError
-from consumers.bitrix.intake import Intake, Job, More, Outcome, Settled, Translate
 from consumers.bitrix.lookup import Found, TaskLookup, task_of
-from consumers.bitrix.portal import Portal
+from consumers.bitrix.portal_check import PortalCheck
 from consumers.bitrix.rows import id_of
 from core.errors import AmbiguousError, LostError, OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted, with_warnings
 from core.texts import Text
-from toolkit.claims import KeyClaims, again, being_created
+from toolkit.claims import KeyClaims, being_created, come_back_later
 
 LARGEST_GROUP = BATCH_LIMIT - 1  # additions in one request; one place is the lookup's
 
@@ -44,7 +44,7 @@ class TaskCreation:
         self,
         client: BitrixClient,
         lookup: TaskLookup,
-        portal: Portal,
+        portal: PortalCheck,
         claims: KeyClaims,
         *,
         group_size: int,
@@ -63,14 +63,14 @@ class TaskCreation:
         `more` fetches further messages while these are worked on, as long as there are any; their outcomes are
         yielded, too. `translate` turns a task into its fields and checklists.
         """
-        intake = Intake(messages, more, self._claims, translate, self._ambiguous_wait)
+        intake = CreationGroups(messages, more, self._claims, translate, self._ambiguous_wait)
         try:
             while group := (yield from intake.group(self._group_size)):
                 yield from self._create_in_groups(group, intake)
         finally:
             intake.close()
 
-    def _create_in_groups(self, group: list[Job], intake: Intake) -> Iterator[Settled]:
+    def _create_in_groups(self, group: list[Job], intake: CreationGroups) -> Iterator[Settled]:
         asked = time.monotonic()
         with self._client.slots:
             found = self._distrust() or self._find(group)
@@ -127,7 +127,7 @@ class TaskCreation:
                     "The portal may be creating this task still, for another message of it",
                     "Возможно, портал ещё создаёт эту задачу по другому сообщению о ней",
                 )
-                yield job.message, again(reason, "key_in_doubt", self._ambiguous_wait)
+                yield job.message, come_back_later(reason, "key_in_doubt", self._ambiguous_wait)
 
     def _add(self, new: Sequence[Job], upcoming: Sequence[Job], turn: Turn) -> Found | OutcomeError:
         """Adds the tasks and looks up the next group in the same request; returns what that lookup found."""
@@ -221,7 +221,7 @@ def next_group_size(size: int, seconds: float, largest: int) -> int:
     return min(largest, size * 2) if seconds < _QUICK_BATCH else size
 
 
-def _unasked(error: OutcomeError, jobs: Sequence[Job], intake: Intake) -> Iterator[Settled]:
+def _unasked(error: OutcomeError, jobs: Sequence[Job], intake: CreationGroups) -> Iterator[Settled]:
     """The portal cannot be asked: nothing was created for these nor for those that follow."""
     for message in [*(job.message for job in jobs), *intake.rest()]:
         yield message, error

@@ -28,7 +28,7 @@ from core.errors import AmbiguousError, ConfigurationError, OutageError, Permane
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, with_warnings
 from core.texts import Text
-from toolkit.claims import KeyClaims, again, busy
+from toolkit.claims import KeyClaims, busy, come_back_later
 
 Item = Mapping[str, Any]
 
@@ -70,13 +70,13 @@ class CrmItems:
                         "An earlier worker may be creating this item still",
                         "Возможно, этот элемент ещё создаёт прежний воркер",
                     )
-                    raise again(reason, "redelivered", self._ambiguous_wait)
+                    raise come_back_later(reason, "redelivered", self._ambiguous_wait)
                 if self._claims.is_in_doubt(key):
                     reason = Text(
                         "The portal may be creating this item still, for another message of it",
                         "Возможно, портал ещё создаёт этот элемент по другому сообщению о нём",
                     )
-                    raise again(reason, "key_in_doubt", self._ambiguous_wait)
+                    raise come_back_later(reason, "key_in_doubt", self._ambiguous_wait)
                 return self._add(message, kind)
         finally:
             self._claims.release([key])
@@ -129,7 +129,7 @@ class CrmItems:
                 raise TransientError(error.text, code=error.code) from error
             if item is None:
                 self._claims.doubt(key, self._ambiguous_wait)
-                raise again(error.text, error.code, self._ambiguous_wait) from error
+                raise come_back_later(error.text, error.code, self._ambiguous_wait) from error
             return _done(item, made.warnings)
         item = _item(answer.result) or self._find(kind, key)
         if item is None:

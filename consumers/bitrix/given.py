@@ -60,7 +60,7 @@ class Given:
 
     def cut(self, name: Text, text: str, limit: int) -> str:
         """At most `limit` characters, which is told."""
-        kept = values.cut(text, limit)
+        kept = values.cut_characters(text, limit)
         if kept != text:
             self.warnings.append(
                 Text(

@@ -19,7 +19,7 @@ from consumers.bitrix.crm_fields import CRM_NAMES
 from consumers.bitrix.crm_kinds import CREATE_TOPICS, UPDATE_TOPICS
 from consumers.bitrix.fields import FieldRules, Translated
 from consumers.bitrix.lookup import TaskLookup, task_of
-from consumers.bitrix.portal import Portal
+from consumers.bitrix.portal_check import PortalCheck
 from consumers.bitrix.roles import Roles
 from consumers.bitrix.rows import id_of
 from consumers.bitrix.userfields import with_fresh_fields
@@ -51,7 +51,7 @@ class BitrixTaskHandler(BaseMessageHandler):
         self._zone = ZoneInfo(settings.timezone)
         self._roles = Roles(settings.roles_file, settings.roles_cache_ttl)
         self._lookup = TaskLookup(client, settings.key_field)
-        self._portal = Portal(
+        self._portal = PortalCheck(
             client,
             self._lookup,
             settings.key_field,

@@ -57,7 +57,7 @@ class BitrixTaskTracker(BaseTracker):
         self._unseen.begin()
         ids = self._ids(tasks)
         statuses, spoilt = self._statuses({task_id for task_id in ids.values() if task_id is not None})
-        self._unseen.refuse_blindness(len(tasks), len(statuses) + len(spoilt))
+        self._unseen.require_some_seen(len(tasks), len(statuses) + len(spoilt))
         finished, _ = self._get(
             [task_id for task_id, status in statuses.items() if status in self._finished_statuses],
             lambda: ["*", *self._answers.field_names()],

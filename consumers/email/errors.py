@@ -44,7 +44,7 @@ class Reply(NamedTuple):
     @classmethod
     def of(cls, code: int, text: bytes | str) -> Self:
         written = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        return cls(code, values.shortened(" ".join(written.split()), TEXT_LIMIT))
+        return cls(code, values.cut_words(" ".join(written.split()), TEXT_LIMIT))
 
     @property
     def enhanced(self) -> str:

@@ -24,7 +24,7 @@ from core.errors import (
 from core.messages import CamundaTask, IncomingMessage
 from core.results import Done, Result, with_warnings
 from core.texts import Text
-from toolkit.claims import KeyClaims, again, busy
+from toolkit.claims import KeyClaims, busy, come_back_later
 from toolkit.send_journal import SendJournal
 from toolkit.send_journal import busy as being_sent
 
@@ -123,13 +123,13 @@ class EmailHandler(BaseMessageHandler):
                 "An earlier worker may be sending this mail still",
                 "Возможно, это письмо ещё отправляет прежний воркер",
             )
-            raise again(reason, "redelivered", self._wait)
+            raise come_back_later(reason, "redelivered", self._wait)
         if self._claims.is_in_doubt(task.task_id):
             reason = Text(
                 "The server may still be taking this mail, for another message",
                 "Возможно, сервер ещё принимает это письмо, по другому сообщению",
             )
-            raise again(reason, "key_in_doubt", self._wait)
+            raise come_back_later(reason, "key_in_doubt", self._wait)
         message.ensure_ours()  # again before the mail's end: what was lost before need not go that far
         letter = self._composer.letter(task, recipients, datetime.now(UTC))
         progress = self._delivery.send(session, message, addresses, letter, earlier)

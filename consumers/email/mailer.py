@@ -32,7 +32,7 @@ class Mailer:
         """Who has not got it, and why. Raises the first OutcomeError when nobody has."""
         addresses = distinct(parse_addresses("recipients", list(recipients)))
         one_line = header_text("subject", " ".join(subject.split()))
-        mail = new_mail(self._settings, values.cut(one_line, _SUBJECT_LIMIT), datetime.now(UTC))
+        mail = new_mail(self._settings, values.cut_characters(one_line, _SUBJECT_LIMIT), datetime.now(UTC))
         set_addresses(mail, "To", addresses)
         mail["Message-ID"] = f"<{uuid.uuid4()}@{self._client.sender.rpartition('@')[2]}>"
         mail.set_content(text)

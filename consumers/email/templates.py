@@ -103,7 +103,7 @@ def unreadable(reason: Text) -> StrictUndefined:
 
 
 def _bad_template(name: str, what: Text) -> PermanentError:
-    reason = what.map(lambda each: values.cut(each, 500))
+    reason = what.map(lambda each: values.cut_characters(each, 500))
     return PermanentError(Text(f"template {name}: {reason.en}", f"шаблон {name}: {reason.ru}"), code="template")
 
 

@@ -224,7 +224,7 @@ def _string(name: str, value: Any, limit: int | None, *, cut: bool) -> str:
     if limit is None or len(text) <= limit:
         return text
     if cut:
-        return values.cut(text, limit)
+        return values.cut_characters(text, limit)
     wanted = Text(f"a text of at most {limit} characters", f"текст не длиннее {limit} знаков")
     raise values.BadValueError(name, text, wanted)
 

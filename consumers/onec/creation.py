@@ -24,7 +24,7 @@ _CONFLICTS = 5  # times that an update is made anew because somebody else was qu
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class StoredObject:
     """An object that is there now. `was_there`: an earlier delivery had created it.
 
     `warnings` tell what 1C has kept in another way than it was sent.
@@ -36,7 +36,7 @@ class Made:
     warnings: tuple[Text, ...] = ()
 
 
-class Objects:
+class InfobaseObjects:
     """One infobase's objects, by keys. Usable from any thread. A `guard` is asked at the last moment before a write."""
 
     def __init__(self, client: OneCClient, namespace: str) -> None:
@@ -46,15 +46,15 @@ class Objects:
     def key_of(self, entity: str, task_id: str) -> str:
         return str(uuid.uuid5(self._namespace, f"1c:{entity}:{task_id}"))
 
-    def created(self, entity: str, task_id: str, body: Json, *, may_be_there: bool, guard: Guard) -> Made:
-        """The task's object, found or made. Raises an outcome; then it is not known to exist."""
+    def create(self, entity: str, task_id: str, body: Json, *, may_be_there: bool, guard: Guard) -> StoredObject:
+        """Return the task's object, creating it if needed. Raises an outcome; the object may then be missing."""
         ref = ObjectRef(entity, self.key_of(entity, task_id))
         if may_be_there and (row := self._found(ref)) is not None:
-            return Made(ref, row, was_there=True)
+            return StoredObject(ref, row, was_there=True)
         try:
             row = self._client.create(entity, {**body, "Ref_Key": ref.key}, guard) or self._there(ref)
         except KeyExistsError:
-            return Made(ref, self._there(ref), was_there=True)
+            return StoredObject(ref, self._there(ref), was_there=True)
         except (AmbiguousError, TransientError) as doubt:
             # Executed after all, or refused because it exists, in words that are no code.
             if (row := self._found(ref)) is None:
@@ -62,8 +62,8 @@ class Objects:
             return self._compared(ref, body, row)
         return self._compared(ObjectRef(entity, as_guid(row.get("Ref_Key")) or ref.key), body, row)
 
-    def acted(self, made: Made, action: str, *, guard: Guard, again: bool = False) -> Made:
-        """Posted or started, unless it is already; `again`: even then.
+    def act(self, made: StoredObject, action: str, *, guard: Guard, again: bool = False) -> StoredObject:
+        """Post or start the object, unless that is done already; `again`: even then.
 
         Raises an outcome that names the object: it exists by then.
         """
@@ -93,12 +93,12 @@ class Objects:
             )
             raise type(error)(text, code=error.code, retry_after=error.retry_after) from None
 
-    def updated(self, ref: ObjectRef, body: Body, *, guard: Guard) -> Made:
-        """Repeating it changes nothing, so a doubtful one is simply done again."""
+    def update(self, ref: ObjectRef, body: Body, *, guard: Guard) -> StoredObject:
+        """Change the object. Repeating it changes nothing, so a doubtful one is simply done again."""
         for _ in range(_CONFLICTS):
             current = self._target(ref)
             if not body.fields:
-                return Made(ref, current, was_there=True)
+                return StoredObject(ref, current, was_there=True)
             sent = body.beside(current)
             try:
                 version = str(current.get("DataVersion") or "")
@@ -110,10 +110,10 @@ class Objects:
         text = Text(f"{ref} is being changed by somebody else", f"{ref} сейчас меняет кто-то другой")
         raise TransientError(text, code="http_412")
 
-    def _compared(self, ref: ObjectRef, sent: Json, row: Json) -> Made:
+    def _compared(self, ref: ObjectRef, sent: Json, row: Json) -> StoredObject:
         if not sent.keys() <= row.keys():  # an answer without content, or not with all of it
             row = self._found(ref) or row
-        return Made(ref, row, was_there=False, warnings=tuple(differences(sent, row)))
+        return StoredObject(ref, row, was_there=False, warnings=tuple(differences(sent, row)))
 
     def _target(self, ref: ObjectRef) -> Json:
         """An object that a message names. Raises PermanentError when only this one may not be seen."""

@@ -252,4 +252,4 @@ def _of_page(text: str) -> Problem:
 
 
 def _shown(text: str) -> str:
-    return values.shortened(text.strip(), TEXT_LIMIT)
+    return values.cut_words(text.strip(), TEXT_LIMIT)

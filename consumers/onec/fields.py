@@ -17,7 +17,7 @@ from consumers.onec.attributes import Json, Slot, Writer, slot_of
 from consumers.onec.declared import declared_type
 from consumers.onec.kinds import full_kind
 from consumers.onec.mapping import OURS, FieldSpec, ODataTopic
-from consumers.onec.metadata import EntityType, Metadata, Publication
+from consumers.onec.metadata import EntityType, Metadata, ODataMetadata
 from consumers.onec.references import References
 from consumers.onec.slots import column_of, slot_for
 from consumers.onec.tables import Body, require_distinct
@@ -89,7 +89,7 @@ class TaskInputs:
 class ObjectFields:
     """Translates for one infobase. Usable from any thread."""
 
-    def __init__(self, publication: Publication, references: References, timezone: str) -> None:
+    def __init__(self, publication: ODataMetadata, references: References, timezone: str) -> None:
         self._publication = publication
         self._references = references
         self._zone = ZoneInfo(timezone)

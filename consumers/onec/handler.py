@@ -9,12 +9,12 @@ from typing import Any
 from base_handler import BaseMessageHandler
 from consumers.onec.client import OneCClient
 from consumers.onec.config import OneCSettings
-from consumers.onec.creation import Made, Objects
+from consumers.onec.creation import InfobaseObjects, StoredObject
 from consumers.onec.fields import ObjectFields, TaskInputs
 from consumers.onec.inspection import mistakes
 from consumers.onec.literals import ObjectRef, as_guid, object_ref
 from consumers.onec.mapping import ODataTopic, OneCMapping, ServiceTopic
-from consumers.onec.metadata import FRESH_ENOUGH, Publication
+from consumers.onec.metadata import FRESH_ENOUGH, ODataMetadata
 from consumers.onec.references import References
 from consumers.onec.services import HttpServices
 from consumers.onec.view import task_view
@@ -37,9 +37,9 @@ class OneCHandler(BaseMessageHandler):
         super().__init__("1c")
         self._client = client
         self._mapping: OneCMapping = settings.mapping()
-        self._publication = Publication(client, self._mapping.entities, settings.metadata_ttl)
+        self._publication = ODataMetadata(client, self._mapping.entities, settings.metadata_ttl)
         self._fields = ObjectFields(self._publication, References(client), settings.timezone)
-        self._objects = Objects(client, settings.namespace)
+        self._objects = InfobaseObjects(client, settings.namespace)
         self._services = HttpServices(client)
 
     @classmethod
@@ -83,9 +83,9 @@ class OneCHandler(BaseMessageHandler):
         # Any other repetition is told by 1C itself: a second object with the key is refused.
         guard = message.ensure_ours
         may_be_there = message.may_have_been_begun
-        made = self._objects.created(topic.entity, task.task_id, body.fields, may_be_there=may_be_there, guard=guard)
+        made = self._objects.create(topic.entity, task.task_id, body.fields, may_be_there=may_be_there, guard=guard)
         if topic.action is not None:
-            made = self._objects.acted(made, topic.action, guard=guard)
+            made = self._objects.act(made, topic.action, guard=guard)
         warnings = [*body.remarks, *made.warnings]
         wanted = self._objects.key_of(topic.entity, task.task_id)
         if made.ref.key != wanted:
@@ -106,10 +106,10 @@ class OneCHandler(BaseMessageHandler):
         if not body.fields and topic.action is None:
             reason = Text("The message names nothing to update", "В сообщении не сказано, что изменить")
             raise PermanentError(reason, code="nothing_to_update")
-        made = self._objects.updated(ref, body, guard=guard)
+        made = self._objects.update(ref, body, guard=guard)
         if topic.action is not None:
             # A posted document that was changed must be posted once more; posting twice does no harm.
-            made = self._objects.acted(made, topic.action, guard=guard, again=topic.action == "Post")
+            made = self._objects.act(made, topic.action, guard=guard, again=topic.action == "Post")
         return Done(_response(made, topic, [*body.remarks, *made.warnings]), external_id=str(made.ref))
 
     def _target(self, task: CamundaTask, topic: ODataTopic) -> ObjectRef:
@@ -131,7 +131,7 @@ class OneCHandler(BaseMessageHandler):
         return ref
 
 
-def _response(made: Made, topic: ODataTopic, warnings: Sequence[Text]) -> dict[str, Any]:
+def _response(made: StoredObject, topic: ODataTopic, warnings: Sequence[Text]) -> dict[str, Any]:
     return with_warnings(
         {"result": {"task": task_view(made.ref, made.row, topic.finishing)}, "success": True}, warnings
     )

@@ -78,7 +78,7 @@ class Metadata:
         return self.types.get(inner.removeprefix(_TYPE_PREFIX)) if inner != of.type else None
 
 
-class Publication:
+class ODataMetadata:
     """The metadata of one infobase, at most `ttl` seconds old. Usable from any thread."""
 
     def __init__(

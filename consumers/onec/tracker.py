@@ -19,7 +19,7 @@ from consumers.onec.config import OneCSettings
 from consumers.onec.errors import NAME
 from consumers.onec.literals import ObjectRef, any_of, as_guid, guid, object_ref
 from consumers.onec.mapping import usual_finish
-from consumers.onec.metadata import Publication
+from consumers.onec.metadata import ODataMetadata
 from consumers.onec.view import task_view
 from core import values
 from core.errors import ConfigurationError, PermanentError
@@ -46,7 +46,7 @@ class OneCTracker(BaseTracker):
         zone = ZoneInfo(settings.timezone)
         mapping = settings.mapping()
         self._finishes = mapping.tracked()
-        self._publication = Publication(client, mapping.entities, settings.metadata_ttl)
+        self._publication = ODataMetadata(client, mapping.entities, settings.metadata_ttl)
         self._finished = FinishedObjects(client, settings.page_size, lambda: datetime.now(zone).replace(tzinfo=None))
         advice = Text(
             "give the rights to the infobase user of ONEC_USERNAME again",
@@ -78,7 +78,7 @@ class OneCTracker(BaseTracker):
                 if entity in self._finishes or entity in self._publication.current().entities:
                     states |= self._looked_at(completions[entity], sorted(wanted))
                 else:
-                    self._unseen.refuse_blindness(len(wanted), 0)
+                    self._unseen.require_some_seen(len(wanted), 0)
             except ConfigurationError as error:
                 mistakes[entity] = error
         self._tell(mistakes, keys)
@@ -116,7 +116,7 @@ class OneCTracker(BaseTracker):
         """What 1C shows of them; what is finished whole."""
         rows = self._rows(completion, keys, select=completion.select)
         unclear = sum(each.entity == completion.entity for each in self._unclear)
-        self._unseen.refuse_blindness(len(keys) - unclear, len(rows))
+        self._unseen.require_some_seen(len(keys) - unclear, len(rows))
         finished = [key for key, row in rows.items() if completion.state(row) in {"done", "failed"}]
         # Whole, and judged once more by what it is now: somebody may have opened it again in between.
         rows |= self._rows(completion, finished, select=None)

@@ -56,4 +56,4 @@ def _shown(value: Any) -> Any:
     """Something that is no single value in another place than it should be is shown as a text."""
     if isinstance(value, bool | int | float):
         return value
-    return values.cut(value if isinstance(value, str) else values.text(value), _TEXT_LIMIT)
+    return values.cut_characters(value if isinstance(value, str) else values.text(value), _TEXT_LIMIT)

@@ -242,7 +242,7 @@ class WorkPackageFields:
 
 
 def _cut(subject: str, warnings: list[Text]) -> str:
-    shorter = values.cut(subject, _SUBJECT_LIMIT)
+    shorter = values.cut_characters(subject, _SUBJECT_LIMIT)
     if shorter != subject:
         warnings.append(
             Text(

@@ -30,7 +30,7 @@ from core.inputs import Inputs
 from core.messages import IncomingMessage
 from core.results import Accepted, Done, Result, with_warnings
 from core.texts import Text
-from toolkit.claims import KeyClaims, again, being_created, busy
+from toolkit.claims import KeyClaims, being_created, busy, come_back_later
 from toolkit.http import Guard
 from toolkit.json_client import Json
 
@@ -153,7 +153,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
                 "OpenProject may be creating this task still, for another message of it",
                 "Возможно, OpenProject ещё создаёт эту задачу по другому её сообщению",
             )
-            return again(reason, "key_in_doubt", self._wait)
+            return come_back_later(reason, "key_in_doubt", self._wait)
         try:
             path = f"projects/{job.draft.project}/work_packages"
             made = self._client.write("POST", path, job.draft.body, job.message.ensure_ours)

@@ -55,7 +55,7 @@ class Projects:
         inputs = Inputs(task)
         warnings = names.unused(inputs, task.topic)
         wanted = inputs.text(*names.PROJECT_NAME) or activity_name(task) or f"Camunda {task.task_id}"
-        name = values.cut(wanted, _NAME_LIMIT)
+        name = values.cut_characters(wanted, _NAME_LIMIT)
         if name != wanted:
             warnings.append(
                 Text(

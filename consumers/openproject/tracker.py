@@ -71,7 +71,7 @@ class OpenProjectTaskTracker(BaseTracker):
         look = _Look()
         for start in range(0, len(numbers), self._id_chunk):
             self._look(numbers[start : start + self._id_chunk], look)
-        self._unseen.refuse_blindness(len(numbers), len(numbers) - len(look.missing))
+        self._unseen.require_some_seen(len(numbers), len(numbers) - len(look.missing))
         if look.unreadable and len(look.unreadable) == len(numbers):
             reason = Text(
                 "OpenProject's answers about work packages cannot be read",

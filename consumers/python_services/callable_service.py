@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from consumers.python_services import refusals
-from consumers.python_services.client import order_of, title
+from consumers.python_services.client import request_body, title
 from consumers.python_services.events import ServiceOutput
 from consumers.python_services.http_service import response
 from consumers.python_services.outcomes import CODE_LIMIT, Failed, Finished, Running, failure, read
@@ -152,7 +152,7 @@ class CallableService:
 
     def _result_of(self, process: CallableProcess, message: IncomingMessage) -> Any:
         """Raises an outcome, DeadlineError or EndedError (the process is gone then)."""
-        order = order_of(message.task)
+        order = request_body(message.task)
         try:
             answer = self._answer(process, order, message)
         except NotBegunError:  # it had died while it was idle

@@ -100,10 +100,10 @@ def title(name: str) -> Text:
 
 def payload(task: CamundaTask) -> bytes:
     """What a service and a callable are given; the same message gives the same bytes."""
-    return json.dumps(order_of(task), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return json.dumps(request_body(task), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
-def order_of(task: CamundaTask) -> dict[str, object]:
+def request_body(task: CamundaTask) -> dict[str, object]:
     business_key = task.fields.get("business_key", task.fields.get("businessKey"))
     return {
         "task_id": task.task_id,

@@ -15,7 +15,7 @@ from consumers.python_services.events import ServiceDown, ServiceUp
 from consumers.python_services.outcomes import is_certain_failure, is_doubtful_failure
 from core.errors import BusyError, ConfigurationError, LostError, OutcomeError, PartialOutageError
 from core.events.base import write
-from core.lone_failures import Suspects, met_alone
+from core.lone_failures import LoneFailures, met_alone
 from core.texts import Text
 
 IN_A_ROW = 3  # failures that may be one message's own (HTTP 500, no answer in time) until the service counts as down
@@ -39,7 +39,7 @@ class ServiceHealth:
         self._clock = clock
         self._slots = threading.BoundedSemaphore(at_once)
         self._lock = threading.Lock()
-        self._suspects = Suspects()
+        self._suspects = LoneFailures()
         self._waiting: set[str] = set()  # task ids that were sent away because the service had its hands full
         self._seconds = 0.0  # that a request takes, on average
         self._under_way: list[float] = []  # when each of them began

@@ -102,7 +102,7 @@ def failure(who: Text, body: JsonObject) -> OutcomeError:
     error = body.get("error")
     told: JsonObject = error if isinstance(error, Mapping) else {"message": error}
     text = values.text(told.get("message") or body.get("message") or "")
-    text = values.shortened(text, TEXT_LIMIT)
+    text = values.cut_words(text, TEXT_LIMIT)
     reason = Text(
         f"{who.en} failed: {text}" if text else f"{who.en} failed without a reason",
         f"{who.ru} сообщил о неудаче: {text}" if text else f"{who.ru} сообщил о неудаче без причины",

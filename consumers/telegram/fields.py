@@ -164,7 +164,7 @@ class _Template:
         if any(name in source for source in self._sources):
             return ""
         known = sorted({key for source in self._sources for key in source} - {"text_html"})
-        missing, there = values.cut(name, 100), values.cut(", ".join(known[:_NAMES_SHOWN]), 500)
+        missing, there = values.cut_characters(name, 100), values.cut_characters(", ".join(known[:_NAMES_SHOWN]), 500)
         problem = Text(
             f"text_html: there is no value for {{{missing}}}; there are: {there or 'none'} "
             "(a brace itself is written {{ or }})",

@@ -72,7 +72,7 @@ def addresses(part: Rich) -> list[Tag]:
 
 
 def written(tags: Iterable[Tag]) -> Text:
-    shown = list(dict.fromkeys(values.cut(tag.opening(), _SHOWN) for tag in tags))
+    shown = list(dict.fromkeys(values.cut_characters(tag.opening(), _SHOWN) for tag in tags))
     first, more = ", ".join(shown[:_TOLD]), len(shown) - _TOLD
     return Text(f"{first} and {more} more", f"{first} и ещё {more}") if more > 0 else Text.of(first)
 

@@ -55,7 +55,7 @@ def fitting(rich: Rich, cut: Cut, limit: int = LIMIT) -> Iterator[Rich]:
         if not is_styled(part) or len(render(part).encode("utf-8", "replace")) <= SOURCE_LIMIT:
             yield part
         elif limit <= _SMALLEST:
-            shown = values.shown(values.cut(plain(part), 40))
+            shown = values.shown(values.cut_characters(plain(part), 40))
             text = Text(
                 f"text_html: the markup of {shown} alone has more than {SOURCE_LIMIT} bytes: shorten its addresses",
                 f"text_html: одна разметка {shown} занимает больше {SOURCE_LIMIT} байт: сократите адреса в ней",

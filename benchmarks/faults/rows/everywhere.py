@@ -10,12 +10,12 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from benchmarks.faults.blows import PATIENCE, Blow, armed, in_turn, strike_with, striking, wait_for_hits
 from benchmarks.faults.memory import MemoryWatch
 from benchmarks.faults.row import Row, Strike
 from benchmarks.faults.rows import broker, network, people, portal, queues, worker
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.stage_spec import AT_MOST_ONCE
+from benchmarks.faults.strikes import PATIENCE, Blow, armed, in_turn, strike_with, striking, wait_for_hits
 from benchmarks.faults.systems import SYSTEMS
 from benchmarks.faults.systems.base import Call
 from sandbox import faults

@@ -11,9 +11,9 @@ import random
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.faults.blows import PATIENCE
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.strikes import PATIENCE
 
 GROUP = "partition"
 

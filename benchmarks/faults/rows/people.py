@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.faults.blows import PATIENCE, Blow, armed
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.strikes import PATIENCE, Blow, armed
 from benchmarks.faults.systems.bitrix import ANSWERS
 from sandbox.bitrix24 import faults
 from sandbox.bitrix24.taskfields import COMPLETED, IN_PROGRESS

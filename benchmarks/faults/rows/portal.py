@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.faults.blows import (
+from benchmarks.faults.impostor import Impostor
+from benchmarks.faults.memory import MemoryWatch
+from benchmarks.faults.row import Row, Strike
+from benchmarks.faults.stage import Stage
+from benchmarks.faults.strikes import (
     PATIENCE,
     Blow,
     armed,
@@ -16,10 +20,6 @@ from benchmarks.faults.blows import (
     striking,
     wait_for_hits,
 )
-from benchmarks.faults.impostor import Impostor
-from benchmarks.faults.memory import MemoryWatch
-from benchmarks.faults.row import Row, Strike
-from benchmarks.faults.stage import Stage
 from benchmarks.faults.systems.bitrix import creates, is_look_up, is_status_question
 from benchmarks.measure import MIB
 from sandbox.bitrix24 import faults

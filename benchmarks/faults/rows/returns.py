@@ -7,11 +7,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.faults.blows import PATIENCE
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows.network import no_connection_was_lost
 from benchmarks.faults.rows.worker import on_quorum
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.strikes import PATIENCE
 from sandbox import faults
 
 GROUP = "returns"

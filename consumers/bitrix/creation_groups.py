@@ -42,7 +42,7 @@ class Job:
         return self.message.task.task_id
 
 
-class Intake:
+class CreationGroups:
     """Used by one thread, and closed by it whatever happened: a key must not stay with a thread that is gone.
 
     `more(limit)` gives up to `limit` further messages, none when there are none at the moment.

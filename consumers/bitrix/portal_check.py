@@ -25,7 +25,7 @@ _ADMINISTRATOR = Text(
 )
 
 
-class Portal:
+class PortalCheck:
     """One portal's facts, read in one request and kept for `ttl` seconds. Usable from any thread."""
 
     def __init__(

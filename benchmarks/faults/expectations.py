@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`name` is a removal of benchmarks.faults.mutants; at least one of `rows` must turn red."""
+    """`name` is a removal of benchmarks.faults.removals; at least one of `rows` must turn red."""
 
     name: str
     meaning: str
