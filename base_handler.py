@@ -104,5 +104,5 @@ class BaseMessageHandler:
         raise NotImplementedError(f"{type(self).__name__} must implement _process_message_impl or handle")
 
     def _get_original_queue_name(self) -> str:
-        """The queue this handler serves; only consulted by older code, the daemon knows it from QUEUE_HANDLERS."""
-        raise NotImplementedError(f"{type(self).__name__} must implement _get_original_queue_name")
+        """The queue that this handler serves; for handlers of the old kind, the daemon knows it from QUEUE_HANDLERS."""
+        return f"{self.system_name}.queue"

@@ -7,15 +7,11 @@ a line or hide a part of one.
 
 from __future__ import annotations
 
-import contextvars
 import json
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 from core.secrets import Secrets
@@ -36,21 +32,6 @@ _CORRELATION = {
     "attempt": "attempt",
 }
 _BARE = re.compile(r"[^\s\"'=\\]+")
-
-_context: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
-    "log_context", default=MappingProxyType({})
-)
-
-
-@contextmanager
-def log_context(**fields: Any) -> Iterator[None]:
-    """Adds these fields to every record that this thread logs inside the block; None adds nothing."""
-    known = {name: value for name, value in fields.items() if value is not None}
-    token = _context.set({**_context.get(), **known})
-    try:
-        yield
-    finally:
-        _context.reset(token)
 
 
 class LineFormatter(logging.Formatter):
@@ -83,9 +64,9 @@ class LineFormatter(logging.Formatter):
         return text if len(text) <= TRACEBACK_LIMIT else f"…{text[1 - TRACEBACK_LIMIT :]}"
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Context and `extra`, the latter wins; numbers and booleans as they are, all else as text."""
+        """Those of `extra`: numbers and booleans as they are, all else as text."""
         extra = {name: value for name, value in record.__dict__.items() if name not in _RESERVED}
-        return {name: self._plain(value) for name, value in {**_context.get(), **extra}.items() if value is not None}
+        return {name: self._plain(value) for name, value in extra.items() if value is not None}
 
     def _plain(self, value: object) -> object:
         if isinstance(value, bool):

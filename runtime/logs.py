@@ -1,13 +1,7 @@
 """Logging of the whole process: the console, `worker.log`, and `worker_errors.log` for errors alone.
 
-Modules log in the standard way:
-
-    log = logging.getLogger(__name__)
-    with log_context(task_id=task.task_id, system="bitrix24"):
-        log.info("task created", extra={"event": "task.created", "external_id": "48211"})
-
-`extra={"throttle": "some.key"}` lets one record of that key through per minute; the next one that passes tells in
-`suppressed` how many did not.
+What happened is told as an event, which `core.events.base.write` makes a record of. Of records with one throttle key
+one passes each minute; the next one that passes tells in `suppressed` how many did not.
 """
 
 from __future__ import annotations
@@ -26,9 +20,7 @@ from core.events.base import Event
 from core.events.files import LogFileFailed, LogFileRecovered, RecordUnprintable
 from core.secrets import Secrets
 from runtime.log_files import Failed, LogFile, Recovered
-from runtime.log_format import THROTTLE_FIELD, JsonFormatter, LineFormatter, TextFormatter, log_context
-
-__all__ = ["LoggingHandle", "log_context", "setup_logging"]
+from runtime.log_format import THROTTLE_FIELD, JsonFormatter, LineFormatter, TextFormatter
 
 REPEAT_INTERVAL = 60.0  # seconds between two records of one throttle key
 _KEYS_LIMIT = 1000

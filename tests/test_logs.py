@@ -22,7 +22,7 @@ from config import WorkerSettings
 from core.secrets import Secrets
 from core.texts import escape
 from runtime.log_files import RETRY_INTERVAL, Failed, LogFile, Recovered
-from runtime.log_format import FIELD_LIMIT, TRACEBACK_LIMIT, JsonFormatter, TextFormatter, log_context
+from runtime.log_format import FIELD_LIMIT, TRACEBACK_LIMIT, JsonFormatter, TextFormatter
 from runtime.logs import REPEAT_INTERVAL, LoggingHandle, WorkerLogHandler, setup_logging
 
 ROOT = Path(__file__).parent.parent
@@ -125,9 +125,8 @@ class TestPlaces:
 
     def test_threads_do_not_mix_their_lines(self, logs: Logs) -> None:
         def work(name: str) -> None:
-            with log_context(task_id=name):
-                for number in range(50):
-                    log.info("%s-%s", name, number)
+            for number in range(50):
+                log.info("%s-%s", name, number, extra={"task_id": name})
 
         threads = [threading.Thread(target=work, args=(f"t{number}",)) for number in range(4)]
         for thread in threads:
@@ -141,9 +140,14 @@ class TestPlaces:
 
 class TestText:
     def test_the_parts_of_a_line_stand_at_fixed_places(self, logs: Logs) -> None:
-        with log_context(task_id="8f6c1a52", process_instance_id="a91e0c", system="bitrix24", queue="bitrix24.queue"):
-            extra = {"event": "task.created", "external_id": "48211", "attempt": 2, "duration_s": 0.61}
-            log.info("Создана задача Bitrix24 №%s", 48211, extra=extra)
+        whose = {
+            "task_id": "8f6c1a52",
+            "process_instance_id": "a91e0c",
+            "system": "bitrix24",
+            "queue": "bitrix24.queue",
+        }
+        extra = {**whose, "event": "task.created", "external_id": "48211", "attempt": 2, "duration_s": 0.61}
+        log.info("Создана задача Bitrix24 №%s", 48211, extra=extra)
         (line,) = logs.lines()
         assert re.fullmatch(
             r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO  bitrix24 task\.created         "
@@ -163,9 +167,9 @@ class TestText:
 
 class TestJson:
     def test_a_line_is_one_flat_object(self, json_logs: Logs) -> None:
-        with log_context(task_id="8f6c1a52", system="bitrix24", attempt=2):
-            extra = {"event": "task.created", "external_id": "48211", "duration_s": 0.61, "duplicate": False}
-            log.info("Создана задача №%s", 48211, extra=extra)
+        whose = {"task_id": "8f6c1a52", "system": "bitrix24", "attempt": 2}
+        extra = {**whose, "event": "task.created", "external_id": "48211", "duration_s": 0.61, "duplicate": False}
+        log.info("Создана задача №%s", 48211, extra=extra)
         line = json.loads(json_logs.lines()[0])
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("ts"))
         assert line == {
@@ -194,25 +198,6 @@ class TestJson:
         line = json.loads(JsonFormatter(Secrets()).format(record("real", ts="1970", level="debug", logger="other")))
         assert (line["msg"], line["level"], line["logger"]) == ("real", "info", "test")
         assert (line["ts_"], line["level_"], line["logger_"]) == ("1970", "debug", "other")
-
-
-class TestContext:
-    def test_it_ends_with_its_block_and_nests(self, json_logs: Logs) -> None:
-        with log_context(task_id="outer", queue="q"):
-            with log_context(task_id="inner", external_id=None):
-                log.info("1")
-            log.info("2", extra={"queue": "of the call"})
-        log.info("3")
-        told = [json.loads(line) for line in json_logs.lines()]
-        assert [line.get("task_id") for line in told] == ["inner", "outer", None]
-        assert [line.get("queue") for line in told] == ["q", "of the call", None]
-        assert not any("external_id" in line for line in told)
-
-    def test_it_ends_when_the_block_fails(self, json_logs: Logs) -> None:
-        with pytest.raises(RuntimeError), log_context(task_id="x"):
-            raise RuntimeError
-        log.info("after")
-        assert "task_id" not in json.loads(json_logs.lines()[0])
 
 
 class TestOneLine:
@@ -280,8 +265,16 @@ class TestOneLine:
 class TestSecretsInLogs:
     @pytest.mark.parametrize("log_format", ["text", "json"])
     def test_no_place_and_no_part_of_a_record_shows_a_secret(self, log_format: str, tmp_path: Path) -> None:
-        with Logs(tmp_path, log_format=log_format) as running, log_context(context=f"c {SECRET}"):
-            log.info("%s", SECRET, extra={"url": f"https://portal/rest/1/{SECRET}/x", "object": {"deep": [SECRET]}})
+        with Logs(tmp_path, log_format=log_format) as running:
+            log.info(
+                "%s",
+                SECRET,
+                extra={
+                    "context": f"c {SECRET}",
+                    "url": f"https://portal/rest/1/{SECRET}/x",
+                    "object": {"deep": [SECRET]},
+                },
+            )
             log.info(f"https://portal/rest/1/not-registered-{SECRET[::-1]}/x", stack_info=True)
             try:
                 try:

@@ -64,10 +64,6 @@ class Driver:
     def is_idle(self) -> bool:
         return self.unpublished == 0
 
-    def wait_for_confirmed(self, count: int, timeout: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: len(self._confirmed) >= count, timeout)
-
     def stop(self) -> None:
         """Ends the thread; what was not confirmed by then does not count as published."""
         self._stop.set()

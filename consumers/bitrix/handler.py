@@ -137,9 +137,6 @@ class BitrixTaskHandler(BaseMessageHandler):
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()
 
-    def _get_original_queue_name(self) -> str:
-        return "bitrix24.queue"
-
     def _one(self, message: IncomingMessage) -> Result:
         topic = message.task.topic
         if topic == UPDATE_TASK:

@@ -52,9 +52,6 @@ class DefaultHandler(BaseMessageHandler):
         )
         raise PermanentError(text, code="no_handler")
 
-    def _get_original_queue_name(self) -> str:
-        return "default.queue"
-
 
 def _hops(message: IncomingMessage) -> int:
     headers: dict[str, Any] = getattr(message.properties, "headers", None) or {}

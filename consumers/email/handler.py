@@ -92,9 +92,6 @@ class EmailHandler(BaseMessageHandler):
         """Closes the journal's file."""
         self._journal.close()
 
-    def _get_original_queue_name(self) -> str:
-        return "email.queue"
-
     def _one(self, session: SmtpSession, message: IncomingMessage) -> HandlerOutcome:
         key = message.task.task_id
         if not self._claims.take(key):

@@ -74,9 +74,6 @@ class OneCHandler(BaseMessageHandler):
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()
 
-    def _get_original_queue_name(self) -> str:
-        return "1c.queue"
-
     def _create(self, message: IncomingMessage, topic: ODataTopic) -> Result:
         task = message.task
         body = self._fields.for_creation(task, topic)

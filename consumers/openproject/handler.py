@@ -104,9 +104,6 @@ class OpenProjectTaskHandler(BaseMessageHandler):
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()
 
-    def _get_original_queue_name(self) -> str:
-        return "openproject.queue"
-
     # -- work packages --------------------------------------------------------------------------------------------
 
     def _create(

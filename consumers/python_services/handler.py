@@ -90,6 +90,3 @@ class PythonServicesHandler(BaseMessageHandler):
         for secret in settings.secrets.values():
             watch(secret, secrets.add)
         return CallableService(name, spec, self._journal, secrets, settings.import_timeout)
-
-    def _get_original_queue_name(self) -> str:
-        return "python-services.queue"

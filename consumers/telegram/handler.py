@@ -79,9 +79,6 @@ class TelegramHandler(BaseMessageHandler):
         """Closes the journal's file."""
         self._journal.close()
 
-    def _get_original_queue_name(self) -> str:
-        return "telegram.queue"
-
     def _raise_what_is_open(self, report: Report) -> None:
         """The other chats have had theirs by now, whatever is raised for these."""
         doubt = _told(report.doubtful)
