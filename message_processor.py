@@ -80,7 +80,7 @@ class MessageProcessor:
             events=events,
             stop=stop,
         )
-        self.follow_ups = Confirmations(consumed.queue, events)
+        self.confirmations = Confirmations(consumed.queue, events)
         self._settler = Settler(
             consumed,
             settings,
@@ -88,7 +88,7 @@ class MessageProcessor:
             consumer=consumer,
             publisher=publisher,
             events=events,
-            follow_ups=self.follow_ups,
+            confirmations=self.confirmations,
             on_done=on_done,
         )
         self._generation = 0  # of the channel that the latest delivery came through
@@ -96,7 +96,7 @@ class MessageProcessor:
 
     def start(self) -> None:
         """Starts the threads that are missing; also the way to replace a dead one."""
-        self.follow_ups.start()
+        self.confirmations.start()
         for number, slot in enumerate(self._slots):
             if number not in self._threads or not self._threads[number].is_alive():
                 name = f"{self.consumed.queue}-{number}"
@@ -105,7 +105,7 @@ class MessageProcessor:
 
     def is_alive(self) -> bool:
         threads = self._threads.values()
-        complete = self.follow_ups.is_alive() and len(threads) == len(self._slots)
+        complete = self.confirmations.is_alive() and len(threads) == len(self._slots)
         return complete and all(thread.is_alive() for thread in threads)
 
     def finish(self, deadline: float) -> bool:

@@ -276,7 +276,7 @@ class Worker:
         # The publisher first: its last confirms turn into the consumer's last acks.
         self.publisher.close(CLOSE_TIMEOUT)
         for processor in self.processors.values():
-            processor.follow_ups.finish(CLOSE_TIMEOUT)
+            processor.confirmations.finish(CLOSE_TIMEOUT)
         self.consumer.close(CLOSE_TIMEOUT)
         return True
 

@@ -15,7 +15,7 @@ from core.events.base import EventStream
 from core.events.worker import ProcessorFailed
 
 Confirmed = Future[None]
-FollowUp = Callable[[Confirmed], None]
+OnConfirmed = Callable[[Confirmed], None]
 
 
 class Confirmations:
@@ -24,7 +24,7 @@ class Confirmations:
     def __init__(self, queue: str, events: EventStream) -> None:
         self._queue = queue
         self._events = events
-        self._due: queues.SimpleQueue[tuple[FollowUp, Confirmed] | None] = queues.SimpleQueue()
+        self._due: queues.SimpleQueue[tuple[OnConfirmed, Confirmed] | None] = queues.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -36,7 +36,7 @@ class Confirmations:
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def put(self, follow_up: FollowUp, confirmed: Confirmed) -> None:
+    def put(self, follow_up: OnConfirmed, confirmed: Confirmed) -> None:
         """From any thread, when `confirmed` is done: `follow_up(confirmed)` is called in this one."""
         self._due.put((follow_up, confirmed))
 

@@ -67,7 +67,7 @@ class Settler:
         consumer: RabbitMQConsumer,
         publisher: RabbitMQPublisher,
         events: EventStream,
-        follow_ups: Confirmations,
+        confirmations: Confirmations,
         on_done: Callable[[str], None],
     ) -> None:
         self._consumed = consumed
@@ -76,7 +76,7 @@ class Settler:
         self._consumer = consumer
         self._publisher = publisher
         self._events = events
-        self._follow_ups = follow_ups
+        self._confirmations = confirmations
         self._on_done = on_done
         self.late = LateResults(consumer.owns)
         self._renewals = Renewals(partial(self._publish, consumed.queue), consumer.ack)
@@ -244,7 +244,7 @@ class Settler:
             self._events.emit(told)
 
     def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
-        self._publisher.publish(queue, message).add_done_callback(partial(self._follow_ups.put, follow_up))
+        self._publisher.publish(queue, message).add_done_callback(partial(self._confirmations.put, follow_up))
 
     def _ack_if_confirmed(self, work: InFlight, confirmed: Future[None]) -> None:
         error = confirmed.exception()

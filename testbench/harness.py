@@ -155,7 +155,7 @@ class Bench:
             processor.finish(time.monotonic() + 10)
         self.publisher.close(10)
         for processor in self.processors:
-            processor.follow_ups.finish(10)
+            processor.confirmations.finish(10)
         self.consumer.close(10)
 
 

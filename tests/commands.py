@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.rabbitmq_versions import VARIABLE
-from testbench.daemon import OWN_PREFIXES
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 180.0  # seconds; a busy machine needs its time
 
-_OURS = (*OWN_PREFIXES, "LC_", "LANG")
+_SYSTEMS = ("BITRIX", "OPENPROJECT", "ONEC", "SERVICES", "EMAIL", "TELEGRAM", "DEFAULT")
+_OURS = (*(f"{name}_" for name in ("RABBITMQ", *_SYSTEMS, "NOTIFY", "LC")), "LANG")
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

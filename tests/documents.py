@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbench.daemon import ROOT
+from sandbox.process import ROOT
 
 SKIPPED_FOLDERS = {"__pycache__", "logs", ".git", ".venv"}
 

@@ -56,9 +56,9 @@ def test_a_worker_that_was_frozen_for_long_creates_nothing_beside_the_one_that_t
         with Daemon(vhost, tmp_path / "standby", variables) as standby:
             wait_until(lambda: "standing by" in standby.output(), 30, "a second worker")
             before = len(system.objects())
-            frozen.running().send_signal(signal.SIGSTOP)
+            frozen.send(signal.SIGSTOP)
             wait_until(lambda: len(system.objects()) >= before + 20, 60, "the second worker's tasks")
-            frozen.running().send_signal(signal.SIGCONT)
+            frozen.send(signal.SIGCONT)
             wait_until(lambda: len(system.objects()) == count, 60, "every task in the portal")
             wait_until(lambda: broker.count(system.queue) == 0, 60, "an empty queue")
             assert (standby.stop(), frozen.stop()) == (0, 0)

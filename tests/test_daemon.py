@@ -109,7 +109,7 @@ def test_a_worker_killed_between_creating_and_acking_creates_no_second_task(
         journal = {"STATE_DIR": str(tmp_path / f"state-{count}")}
         dying = Daemon(vhost, tmp_path, {**variables, **journal}, arguments=dying_at(point, count))
         with dying as daemon:
-            assert daemon.running().wait(60) == -signal.SIGKILL
+            assert daemon.wait(60) == -signal.SIGKILL
     with Daemon(vhost, tmp_path, variables) as daemon:
         wait_until(lambda: nothing_is_waiting(node, broker), 90, "an empty input queue")
         assert daemon.stop() == 0
@@ -132,7 +132,7 @@ def test_a_worker_killed_while_answering_loses_no_answer(
     for count in (1, 2):
         dying = Daemon(vhost, tmp_path, variables, arguments=dying_at("response-confirmed", count))
         with dying as daemon:
-            assert daemon.running().wait(60) == -signal.SIGKILL
+            assert daemon.wait(60) == -signal.SIGKILL
     with Daemon(vhost, tmp_path, variables) as daemon:
         wait_until(lambda: node.list_queues(broker.vhost)[SENT] == 0, 60, "an empty sent queue")
         broker.wait_for_at_least(RESPONSES, 30)
@@ -196,10 +196,10 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(
     variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "BITRIX_AMBIGUOUS_WAIT": "8"}
     with Daemon(vhost, tmp_path, variables) as daemon:
         wait_until(lambda: hanging.hits > 0, 60, "a hanging request")
-        daemon.running().send_signal(signal.SIGINT)
+        daemon.send(signal.SIGINT)
         wait_until(lambda: "stopping" in daemon.output(), what="the first Ctrl+C")
-        daemon.running().send_signal(signal.SIGINT)
-        assert daemon.running().wait(10) == 130
+        daemon.send(signal.SIGINT)
+        assert daemon.wait(10) == 130
     with Daemon(vhost, tmp_path, variables) as daemon:
         wait_until(lambda: nothing_is_waiting(node, broker), 60, "an empty input queue")
         daemon.stop()
@@ -456,6 +456,6 @@ def test_an_unconfigured_system_is_not_consumed_and_the_log_says_so(
 def test_wrong_settings_end_with_code_78_and_name_every_mistake(vhost: BrokerAddress, tmp_path: Path) -> None:
     variables = {"RABBITMQ_PORT": "99999", "RETRY_ATTEMPTS": "three", "BITRIX_WEBHOOK_URL": "https://x/"}
     with Daemon(vhost, tmp_path, variables) as daemon:
-        assert daemon.running().wait(30) == 78
+        assert daemon.wait(30) == 78
     for name in variables:
         assert name in daemon.output()

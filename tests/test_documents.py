@@ -29,7 +29,7 @@ from core.texts import Language, Text
 from sandbox import camunda
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
-from testbench.daemon import ROOT
+from sandbox.process import ROOT
 from testbench.harness import ERRORS, camunda_message
 from tests import documents
 from tools.documents import event_classes, made

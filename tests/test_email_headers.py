@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.email.compose import Composer
-from testbench.daemon import ROOT
+from sandbox.process import ROOT
 from tests.email_support import settings_for, task
 from tests.test_email_compose import NOW
 

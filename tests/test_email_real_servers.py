@@ -16,7 +16,7 @@ from sandbox.debian import UnpackError
 from sandbox.email import EmailSandbox
 from sandbox.email.servers import Exim, MailServerError, OpenSmtpd, Postfix, RealServer, mail_servers
 from sandbox.email.servers.jail import command, environment
-from testbench.daemon import ROOT
+from sandbox.process import ROOT
 from testbench.harness import wait_until
 from tests.email_worlds import servers_tree
 

@@ -358,6 +358,6 @@ def test_a_worker_that_is_stopped_while_it_starts_ends_in_order(tmp_path: Path) 
     variables = {"QUEUE_HANDLERS": json.dumps(handlers), "PYTHONPATH": str(tmp_path)}
     with Daemon(nobody, tmp_path, variables) as daemon:
         wait_until((tmp_path / "begun").exists)
-        daemon.running().send_signal(signal.SIGTERM)
+        daemon.send(signal.SIGTERM)
         (tmp_path / "go").touch()
-        assert daemon.running().wait(PATIENCE) == 0, daemon.output()
+        assert daemon.wait(PATIENCE) == 0, daemon.output()

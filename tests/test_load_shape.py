@@ -149,7 +149,7 @@ def test_a_memory_alarm_makes_the_worker_wait_and_not_grow(
     with Daemon(broker.address, tmp_path, variables) as daemon:
         wait_until(lambda: "publisher.blocked" in daemon.output(), what="connection.blocked")
         wait_until(lambda: BACKLOG - broker.count(QUEUE) - broker.count(SENT) == 20, what="a full prefetch")
-        blocked = usage(daemon.running().pid)
+        blocked = usage(daemon.pid)
         destructive_node.set_memory_alarm(False)
         broker.wait_for_count(SENT, BACKLOG, 90)
         assert daemon.stop() == 0

@@ -19,8 +19,8 @@ from core.errors import NotConfiguredError, TransientError
 from core.messages import IncomingMessage, Limits, decode_task
 from core.results import Accepted, Acknowledged
 from runtime.loader import LoadError, load_classes, make_handler, make_tracker, settings_classes
+from sandbox.process import ROOT
 from settings.base import EnvironmentSettings
-from testbench.daemon import ROOT
 
 WriteModule = Callable[[str, str], str]
 STOP = threading.Event()

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 import pytest
 
 from sandbox.email import EmailSandbox
-from testbench.daemon import ROOT
+from sandbox.process import ROOT
 
 
 @pytest.fixture

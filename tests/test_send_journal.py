@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BusyError, ConfigurationError
-from testbench.daemon import ROOT
+from sandbox.process import ROOT
 from toolkit.send_journal import BUSY_WAIT, KEPT, Send, SendJournal
 
 

@@ -20,7 +20,8 @@ from consumers.python_services.registry import HttpSpec, PythonSpec
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.ports import free_port
-from testbench.daemon import ROOT, Daemon
+from sandbox.process import ROOT
+from testbench.daemon import Daemon
 from testbench.harness import ERRORS, RESPONSES, camunda_message
 from tests import documents
 

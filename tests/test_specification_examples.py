@@ -13,8 +13,9 @@ import pytest
 
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
+from sandbox.process import ROOT
 from sandbox.rabbitmq import RabbitNode
-from testbench.daemon import ROOT, Daemon
+from testbench.daemon import Daemon
 from testbench.harness import ERRORS, camunda_message, wait_until
 
 EXAMPLES = ROOT / "tests" / "data" / "specification_examples.md"

@@ -20,8 +20,9 @@ from core.policy import suspect_group_size
 from processing.crash_journal import CrashJournal, key_of
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
+from sandbox.process import ROOT
 from sandbox.rabbitmq import RabbitNode
-from testbench.daemon import EXIT_TIMEOUT, ROOT, Daemon
+from testbench.daemon import Daemon
 from testbench.harness import ERRORS, camunda_message, wait_until
 
 QUEUE = "fatal.queue"
@@ -142,7 +143,7 @@ def run_until(is_done: Callable[[], bool], daemon: Daemon) -> int:
 
     def look() -> bool:
         nonlocal deaths
-        if daemon.running().poll() is not None:
+        if not daemon.is_running:
             deaths += 1
             daemon.start()
         return is_done()
@@ -187,8 +188,7 @@ def test_a_worker_that_is_killed_from_outside_blames_no_message(
         for round_ in range(6):
             broker.publish_all(QUEUE, [camunda_message(each) for each in task_ids[round_::6]])
             broker.wait_for_at_least(SENT, 1)
-            daemon.running().kill()
-            daemon.running().wait(EXIT_TIMEOUT)
+            daemon.kill()
             daemon.start()
         wait_until(lambda: node.list_queues(vhost.vhost)[QUEUE] == 0, what="an empty input queue")
         assert daemon.stop() == 0

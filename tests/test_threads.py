@@ -74,7 +74,7 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     elif name.startswith("tracker"):
         worker.tracker_threads[SENT].__dict__["_sweep_once"] = end_this_thread
     elif name.endswith("settling"):
-        worker.processors[QUEUE].follow_ups.put(lambda _confirmed: end_this_thread(), Future())
+        worker.processors[QUEUE].confirmations.put(lambda _confirmed: end_this_thread(), Future())
     else:
         process = worker.processors[QUEUE]._process
 

@@ -110,7 +110,7 @@ def _turn(node: RabbitNode, shape: Shape, arguments: tuple[str, ...]) -> Score:
             broker = Broker(vhost)
             broker.wait_for_at_least(SENT_QUEUE, shape.tasks, timeout=120)
             stored = broker.count(SENT_QUEUE)
-            used = usage(process.running().pid)
+            used = usage(process.pid)
         created = portal.tasks_by_key()
         score = Score(
             tasks=shape.tasks,

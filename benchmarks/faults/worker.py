@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,15 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from sandbox.process import ROOT, Process
+
 RESTART_PAUSE = 0.1  # seconds (systemd's default RestartSec)
 STOP_TIMEOUT = 40.0  # seconds; the daemon's own SHUTDOWN_TIMEOUT is 30
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 DAEMON = (str(ROOT / "main.py"), "run")
 BROKEN_DAEMON = ("-m", "benchmarks.faults.daemon")  # the same, with faults that only its own process can have
 
-# Nothing else of the caller's environment reaches the worker: no settings, no proxy between it and the sandbox.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 _LOG_TAIL = 12  # lines
 
 
@@ -35,11 +33,9 @@ class Worker:
         folder.mkdir()
         self.folder = folder
         self._arguments = arguments
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         own = {"LOG_DIR": str(folder / "logs"), "STATE_DIR": str(folder / "state"), "PYTHONPATH": str(ROOT)}
-        self._environment = {**inherited, **own, **variables}
-        self._console = folder / "console.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._variables = {**own, **variables}
+        self._process: Process | None = None
         self._expected: set[int] = set()  # exit codes that the stage has asked for
         self._starts = 0
         self._stopping = threading.Event()
@@ -62,7 +58,7 @@ class Worker:
 
     def output(self) -> str:
         """What all its processes have said so far."""
-        return self._console.read_text(errors="replace") if self._console.exists() else ""
+        return "" if self._process is None else self._process.output()
 
     def wait_for_start(self, count: int, timeout: float = STOP_TIMEOUT) -> None:
         """Waits until it was started so many times in all. Raises TimeoutError."""
@@ -84,14 +80,14 @@ class Worker:
         return self._end(signal.SIGTERM, 0)
 
     def suspend(self) -> None:
-        self._running().send_signal(signal.SIGSTOP)
+        self._running().send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._running().send_signal(signal.SIGCONT)
+        self._running().send(signal.SIGCONT)
 
     def write_stacks(self) -> None:
         """It writes into its console what each thread of it is doing."""
-        self._running().send_signal(signal.SIGUSR1)
+        self._running().send(signal.SIGUSR1)
 
     def expect(self, code: int) -> None:
         """From now on this exit code is no surprise."""
@@ -103,15 +99,9 @@ class Worker:
             self._stopping.set()
             process = self._process
             self._changed.notify_all()
-        if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGTERM)
-            try:
-                code = process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
-            if code != 0:
+        if process is not None and process.is_running:
+            process.send(signal.SIGCONT)
+            if (code := process.stop(STOP_TIMEOUT)) != 0:
                 self._note(code)
         self._thread.join()
 
@@ -129,7 +119,7 @@ class Worker:
         self._expected.add(code)
         begun, starts = time.monotonic(), self._starts
         process = self._running()
-        process.send_signal(number)
+        process.send(number)
         try:
             process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -141,18 +131,11 @@ class Worker:
 
     def _supervise(self) -> None:
         while not self._stopping.is_set():
-            with self._console.open("ab") as console, self._changed:
+            with self._changed:
                 if self._stopping.is_set():
                     return
-                self._process = subprocess.Popen(
-                    [sys.executable, *self._arguments()],
-                    cwd=self.folder,
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=console,
-                    start_new_session=True,  # Ctrl+C is for the benchmark, which stops the worker in order
-                )
+                self._process = Process([sys.executable, *self._arguments()], self.folder, self._variables)
+                self._process.start()
                 self._starts += 1
                 self._changed.notify_all()
             code = self._process.wait()
@@ -165,7 +148,7 @@ class Worker:
                 self._changed.notify_all()
                 self._changed.wait_for(self._stopping.is_set, RESTART_PAUSE)
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Process:
         if self._process is None:
             raise RuntimeError("the worker was not started")
         return self._process

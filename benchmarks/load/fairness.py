@@ -75,10 +75,10 @@ def measure(address: BrokerAddress, system: str, *, backlog: int, rounds: int, i
         _collect(probes, result.idle)
         publish_backlog(address, BACKLOG, backlog)
         with _probed(address, handlers, f"load-{number}") as (worker, probes):
-            started, before = time.monotonic(), usage(worker.running().pid).cpu_seconds
+            started, before = time.monotonic(), usage(worker.pid).cpu_seconds
             broker.wait_for_count(sent_queue(BACKLOG), backlog, DRAIN_TIMEOUT)
             result.drained.append(time.monotonic() - started)
-            result.cpu.append(usage(worker.running().pid).cpu_seconds - before)
+            result.cpu.append(usage(worker.pid).cpu_seconds - before)
         _collect(probes, result.loaded)
         with broker.channel() as channel:
             channel.queue_purge(sent_queue(BACKLOG))

@@ -96,12 +96,12 @@ def measure_one(address: BrokerAddress, case: Case) -> Measured:
     with _worker(address, case.prefetch) as daemon:
         broker.publish(QUEUE, task("first"))
         broker.wait_for_count(sent_queue(QUEUE), 1)
-        idle = usage(daemon.running().pid).memory
+        idle = usage(daemon.pid).memory
     broker.get_all(sent_queue(QUEUE))
     _fill(address, broker, case)
     with _worker(address, case.prefetch) as daemon:
         broker.wait_for_count(ERRORS if case.too_large else sent_queue(QUEUE), case.count, TIMEOUT)
-        return Measured(case, idle, usage(daemon.running().pid).peak_memory, bound(case, idle))
+        return Measured(case, idle, usage(daemon.pid).peak_memory, bound(case, idle))
 
 
 def _fill(address: BrokerAddress, broker: Broker, case: Case) -> None:

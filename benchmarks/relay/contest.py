@@ -7,9 +7,6 @@ all. Start and warm-up are nobody's merit or fault here (see benchmarks.startup)
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,13 +23,12 @@ from broker.topology import Topology
 from core.events.base import EventStream
 from rabbitmq_publisher import RabbitMQPublisher
 from sandbox.address import BrokerAddress
+from sandbox.process import Process
 from testbench.harness import rabbitmq_settings
 
 LOOK = 0.02  # seconds between two looks at the sent queues
 TIMEOUT = 300.0  # seconds for one turn
 STOP_TIMEOUT = 30.0
-
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class TurnFailedError(Exception):
@@ -74,7 +70,7 @@ def turn(contestant: Contestant, shape: Shape, broker: BrokerAddress, folder: Pa
             channel.queue_declare(sent_queue(queue), durable=True)
         fill(contestant, shape, broker)
         with running(contestant, shape, broker, folder, prefetch) as process:
-            rate, cpu, memory = _measure(channel, shape, process, folder)
+            rate, cpu, memory = _measure(channel, shape, process)
         results = task_ids(body for queue in shape.names for body in _drained(channel, sent_queue(queue)))
         left = sum(_count(channel, queue) for queue in shape.names)
     return Score(
@@ -107,35 +103,17 @@ def fill(contestant: Contestant, shape: Shape, broker: BrokerAddress) -> None:
 @contextlib.contextmanager
 def running(
     contestant: Contestant, shape: Shape, broker: BrokerAddress, folder: Path, prefetch: int
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Process]:
     command = contestant.start(folder, broker, shape.names, prefetch)
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    with _console(folder).open("wb") as console:
-        process = subprocess.Popen(
-            command.arguments,
-            cwd=folder,
-            env={**inherited, **command.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,  # a group of its own, so that no child of it outlives the turn
-        )
-    try:
+    with Process(command.arguments, folder, command.environment) as process:
         yield process
-        process.terminate()
-        process.wait(STOP_TIMEOUT)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(STOP_TIMEOUT)
+        process.stop(STOP_TIMEOUT)
 
 
-def _measure(
-    channel: BlockingChannel, shape: Shape, process: subprocess.Popen[bytes], folder: Path
-) -> tuple[float, float, int]:
+def _measure(channel: BlockingChannel, shape: Shape, process: Process) -> tuple[float, float, int]:
     """Messages per second, CPU seconds per 1,000 messages, peak memory in bytes."""
-    first_count, first_time, first = _look(channel, shape, process, folder, shape.messages // 10)
-    last_count, last_time, last = _look(channel, shape, process, folder, shape.messages)
+    first_count, first_time, first = _look(channel, shape, process, shape.messages // 10)
+    last_count, last_time, last = _look(channel, shape, process, shape.messages)
     messages = last_count - first_count
     if not messages:
         raise TurnFailedError("all results came between two looks at the queues: there is no rate to be measured")
@@ -143,15 +121,13 @@ def _measure(
     return messages / (last_time - first_time), cpu, last.peak_memory
 
 
-def _look(
-    channel: BlockingChannel, shape: Shape, process: subprocess.Popen[bytes], folder: Path, enough: int
-) -> tuple[int, float, Usage]:
+def _look(channel: BlockingChannel, shape: Shape, process: Process, enough: int) -> tuple[int, float, Usage]:
     """Waits for `enough` results; how many there were, when, and what the contestant had used by then."""
     deadline = time.monotonic() + TIMEOUT
     while (stored := sum(_count(channel, sent_queue(queue)) for queue in shape.names)) < enough:
-        if process.poll() is not None or time.monotonic() > deadline:
-            printed = _console(folder).read_text(errors="replace")[-3000:]
-            raise TurnFailedError(f"{stored} of {shape.messages} results, exit code {process.poll()}\n{printed}")
+        if not process.is_running or time.monotonic() > deadline:
+            printed = process.output()[-3000:]
+            raise TurnFailedError(f"{stored} of {shape.messages} results, exit code {process.code}\n{printed}")
         channel.connection.process_data_events(time_limit=LOOK)
     return stored, time.monotonic(), family_usage(process.pid)
 
@@ -171,7 +147,3 @@ def _count(channel: BlockingChannel, queue: str) -> int:
 
 def sent_queue(queue: str) -> str:
     return f"{queue.removesuffix('.queue')}.sent.queue"
-
-
-def _console(folder: Path) -> Path:
-    return folder / "console.log"

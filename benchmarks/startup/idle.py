@@ -41,7 +41,7 @@ def idle(node: RabbitNode, seconds: float) -> Idle:
         with Daemon(vhost, Path(folder), {**DEFAULTS, "BITRIX_WEBHOOK_URL": portal.webhook_url}) as daemon:
             Broker(vhost).wait_for_count(SENT_QUEUE, OPEN_TASKS, TIMEOUT)
             time.sleep(WARM_UP)
-            pid, requests = daemon.running().pid, portal.requests.http
+            pid, requests = daemon.pid, portal.requests.http
             before, began = usage(pid), time.monotonic()
             time.sleep(seconds)
             after, took = usage(pid), time.monotonic() - began

@@ -86,15 +86,13 @@ class Stage:
             "RABBITMQ_HEARTBEAT": "30",
         }
         origin = ("-m", "benchmarks.track.origin", str(self._interval), self.portal.webhook_url)
-        daemon = Daemon(
-            self.address, self._folder / name, variables, arguments=("main.py",) if name == OURS else origin
-        )
+        daemon = Daemon(self.address, self._folder / name, variables, arguments=() if name == OURS else origin)
         with Responses(self.address) as responses:
             start = _Sample(0.0, self.portal.requests.http, self.broker.moved(), responses.count)
             cycles = len(self.broker.sessions())
             with daemon:
                 self.portal.wait_until(lambda portal: portal.requests.http > start.requests, timeout=_PATIENCE)
-                pid = daemon.running().pid
+                pid = daemon.pid
                 start.cpu = usage(pid).cpu_seconds  # what the start of the process costs is another benchmark's matter
                 yield Tracker(self, responses, pid, start, cycles)
 

@@ -141,6 +141,7 @@ class _Demo:
             view.progress(say(lang, "worker_starts"))
             variables = scenario.variables(folder.path)
             worker = WorkerProcess(folder, broker.environment, variables)
+            worker.start()
             stack.callback(self._stop, worker)
             with CamundaSide(broker.parameters) as camunda:
                 samples = scenario.samples(self._options.tasks, _now())
@@ -210,7 +211,7 @@ class _Demo:
         commands = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
         if "BITRIX_WEBHOOK_URL" in variables:
             commands.append(".venv/bin/python test_bitrix_worker.py")
-        self._view.kept(commands, [("amqp", broker.url), ("log", str(worker.log))])
+        self._view.kept(commands, [("amqp", broker.url), ("log", str(worker.console))])
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
 
@@ -237,7 +238,7 @@ def _account_file(path: str | None) -> Iterator[IO[str] | None]:
 def _kept_log(worker: WorkerProcess) -> str:
     """A copy of the worker's log that outlives the demo, for whoever wants to know why."""
     descriptor, path = tempfile.mkstemp(prefix="task-creator-demo-", suffix=".log")
-    with open(descriptor, "wb") as copy, worker.log.open("rb") as log:
+    with open(descriptor, "wb") as copy, worker.console.open("rb") as log:
         shutil.copyfileobj(log, copy)
     return path
 
