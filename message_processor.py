@@ -239,13 +239,14 @@ class MessageProcessor:
         return list(admitted)
 
     def _decode(self, work: InFlight) -> IncomingMessage | None:
-        self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
         refusal = work.delivery.properties.refusal()
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
         except InvalidMessageError as error:
+            self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
             self._settler.fail(work, refusal or error)
             return None
+        self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
         if refusal is not None:
             self._settler.fail(work, refusal)
             return None

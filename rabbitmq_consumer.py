@@ -29,7 +29,7 @@ from broker.starvation import PATIENCE, Starvation
 from broker.subscription import Subscription
 from broker.topology import Topology, owner_queue_name
 from broker.undeliverable import Undeliverable, is_internal_error
-from core.events.base import EventStream, write
+from core.events.base import EventStream, Log
 from core.events.queues import ChannelClosed, ConsumerCancelled, ConsumerStarved, QueueStandby, QueueTakenOver
 from core.policy import LONGEST_LEASE
 from core.texts import Text
@@ -79,7 +79,7 @@ class RabbitMQConsumer:
         `undeliverable` takes out of the queues what RabbitMQ closes the connection over. `patience`: seconds without a
         delivery until RabbitMQ is asked whether there would be any.
         """
-        self._events = events or EventStream([write])
+        self._events = events or EventStream([Log()])
         self._thread = ConnectionThread(
             "rabbitmq-consumer",
             parameters,

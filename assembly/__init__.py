@@ -1,0 +1,1 @@
+"""Builds the running worker from its settings, and tells at its start what should be known."""

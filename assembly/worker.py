@@ -19,7 +19,7 @@ from broker.topology import Topology
 from broker.undeliverable import Undeliverable
 from config import Settings
 from core.errors import NotConfiguredError, OutcomeError, StoppingError
-from core.events.base import EventStream, write
+from core.events.base import EventStream, Log
 from core.events.systems import SystemRemark
 from core.events.worker import Heartbeat, QueueConsumed, QueueSkipped, QueueTracked
 from core.pauses import Pauses
@@ -62,7 +62,7 @@ class Worker:
         self.pauses = Pauses(time.monotonic, settings.for_system(AlertSettings).delay)
         self._statistics = Statistics(time.time(), self.pauses)
         self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
-        self._events = EventStream([write, self.pauses, self._statistics, self._alerting])
+        self._events = EventStream([Log(), self.pauses, self._statistics, self._alerting])
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()

@@ -1,0 +1,1 @@
+"""What consumer and publisher stand on: connections, channels, topology, what RabbitMQ refuses."""

@@ -42,9 +42,11 @@ class Pauses:
         self._lock = threading.Lock()
         self._latest: dict[str, SystemPause] = {}
 
+    def wants(self, kind: type[Event]) -> bool:
+        return kind in {SystemPaused, ProbeFailed, SystemResumed}
+
     def __call__(self, event: Event) -> None:
-        if isinstance(event, SystemPaused | ProbeFailed | SystemResumed):  # the others come with every message
-            self.note(event, self._clock())
+        self.note(event, self._clock())
 
     def note(self, event: Event, now: float) -> None:
         """`now` is when it happened."""

@@ -23,6 +23,7 @@ class InFlight:
     tries: Tries
     first_seen: float
     task: CamundaTask | None = None
+    _identity: Identity | None = None  # once the task is known: several events of a message bear it
 
     @classmethod
     def begin(cls, delivery: Delivery, system: str) -> InFlight:
@@ -79,8 +80,11 @@ class InFlight:
 
     def identity(self, external_id: str | None = None) -> Identity:
         """Whom an event is about."""
-        task, queue = self.task, self.delivery.queue
-        if task is None:
-            return Identity(queue, self.system, attempt=self.tries.attempt)
-        process, attempt = task.process_instance_id, self.tries.attempt
-        return Identity(queue, self.system, task.task_id, process, task.topic, attempt, external_id)
+        known = self._identity
+        if known is None:
+            task, queue, attempt = self.task, self.delivery.queue, self.tries.attempt
+            if task is None:
+                return Identity(queue, self.system, attempt=attempt)
+            known = Identity(queue, self.system, task.task_id, task.process_instance_id, task.topic, attempt)
+            self._identity = known
+        return known if external_id is None else Identity(*known[:-1], external_id)

@@ -126,14 +126,14 @@ class Settler:
     def _on_stored(self, work: InFlight, result: Accepted | Done, stored: Future[None]) -> None:
         error = stored.exception()
         if error is None:
-            self._events.emit(ResultStored(work.identity(result.external_id)))
+            self._events.emit(ResultStored(work.identity()))
             if not self._consumer.is_current(work.delivery):
                 self.late.keep_stored(work)
             self._on_handled(work, result)
             if isinstance(result, Done) and self._consumed.sent_queue is not None:
                 self._on_done(self._consumed.sent_queue)
             return
-        self._events.emit(ResultNotStored(work.identity(result.external_id)))
+        self._events.emit(ResultNotStored(work.identity()))
         if isinstance(error, MessageTooLargeError):
             reason = Text(f"the result cannot be stored: {error}", f"результат нельзя сохранить: {error.text.ru}")
             self.fail(work, PermanentError(reason, code="result_too_large"))

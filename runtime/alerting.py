@@ -80,10 +80,12 @@ class Alerting:
         with self._lock:
             self._book.watch(trackers, time.monotonic())
 
+    def wants(self, kind: type[Event]) -> bool:
+        return kind in _OF_INTEREST
+
     def __call__(self, event: Event) -> None:
-        if type(event) in _OF_INTEREST:  # the others come with every message
-            with self._lock:
-                self._book.note(event, time.monotonic())
+        with self._lock:
+            self._book.note(event, time.monotonic())
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="alerting", daemon=True)

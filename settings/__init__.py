@@ -1,0 +1,1 @@
+"""Reads and judges settings, and knows none of them."""

@@ -1,0 +1,1 @@
+"""The worker as a process, and its parts on a bench, for tests and benchmarks."""

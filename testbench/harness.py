@@ -17,7 +17,7 @@ from broker.connection import connect, connection_parameters
 from broker.settings import RabbitMQSettings
 from broker.topology import Topology, ensure_queues
 from broker.undeliverable import Undeliverable
-from core.events.base import EventStream, write
+from core.events.base import EventStream, Log
 from core.messages import Limits
 from core.pauses import Pauses
 from core.policy import LONGEST_LEASE, RetryPolicy
@@ -87,7 +87,7 @@ class Bench:
         self.starts = starts or CrashJournal(None)
         self.pauses = Pauses(time.monotonic)
         self.statistics = Statistics(time.time(), self.pauses)
-        self.events = EventStream([write, self.pauses, self.statistics])
+        self.events = EventStream([Log(), self.pauses, self.statistics])
         self.topology = Topology(settings)
         self.parameters = connection_parameters(settings, "test")
         self.publisher = RabbitMQPublisher(

@@ -1,0 +1,1 @@
+"""Promises, each told as a story."""

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 import pytest
 
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
-from core.events.base import Event, EventStream, write
+from core.events.base import Event, EventStream, Log
 from core.events.systems import ProbeFailed, SystemPaused, SystemResumed
 from core.lone_failures import REMEMBERED_SUSPECTS, STRIKES
 from core.policy import Pause
@@ -73,7 +73,7 @@ class System:
             probe_interval=probe_interval,
             on_close=partial(self.intake.put, "closed"),
             on_open=partial(self.intake.put, "opened"),
-            events=EventStream([write, self.hear]),
+            events=EventStream([Log(), self.hear]),
             stop=self.stop,
         )
 

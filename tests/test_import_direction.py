@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.import_rules import circles, imports, violations
+from tools.import_rules import circles, imports, violations
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -32,8 +32,8 @@ A, B, C = (key_of(QUEUE, name) for name in "abc")
 DIES_HAVING_BEGUN = """
 import os, signal, sys
 from pathlib import Path
-from processing.crash_journal import StartJournal, key_of
-journal = StartJournal(Path(sys.argv[1]))
+from processing.crash_journal import CrashJournal, key_of
+journal = CrashJournal(Path(sys.argv[1]))
 idle, busy = journal.slot(1), journal.slot(600)
 idle.begin([key_of("fatal.queue", "finished")])
 idle.end()

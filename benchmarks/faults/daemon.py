@@ -14,16 +14,15 @@ import sys
 from pathlib import Path
 
 import main
-from benchmarks.faults import clock, killpoints
+from benchmarks.faults import clock, killpoints, removals
 from benchmarks.faults import dns as names
-from benchmarks.faults import removals as mutants
 
 
 def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.daemon", description=__doc__)
     parser.add_argument("--kill", metavar="POINT:N", help="SIGKILL when the point is reached for the N-th time")
     parser.add_argument("--system", metavar="NAME", default="bitrix24", help="whose kill points are meant")
-    parser.add_argument("--without", metavar="PROTECTION", choices=sorted(mutants.REMOVALS))
+    parser.add_argument("--without", metavar="PROTECTION", choices=sorted(removals.REMOVALS))
     parser.add_argument("--poison", metavar="WORD", help="the handler ends the process for a task with it in its title")
     parser.add_argument("--clock", metavar="FILE", type=Path, help="the wall clock is wrong by what the file says")
     parser.add_argument("--nameless", metavar="FILE", type=Path, help="no name can be resolved while the file exists")
@@ -33,7 +32,7 @@ def run(arguments: list[str]) -> int:
     if chosen.nameless:
         names.install(chosen.nameless)
     if chosen.without:
-        mutants.REMOVALS[chosen.without]()
+        removals.REMOVALS[chosen.without]()
     if chosen.kill:
         point, _, count = chosen.kill.partition(":")
         killpoints.install(point, int(count), chosen.system)

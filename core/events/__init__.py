@@ -1,1 +1,1 @@
-
+"""What happened, told once: classes by whom it concerns."""

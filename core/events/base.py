@@ -114,25 +114,46 @@ Sink = Callable[[Event], None]
 
 
 class EventStream:
-    """Hands each event to every sink. A sink that fails is logged and never disturbs the work that it watches."""
+    """Hands each event to every sink. A sink that fails is logged and never disturbs the work that it watches.
+
+    A sink may have a method `wants(kind)`, asked once for each class of events: most come with every message.
+    """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = tuple(sinks)
+        self._of_kind: dict[type[Event], tuple[Sink, ...]] = {}
 
     def emit(self, event: Event) -> None:
-        for sink in self._sinks:
+        kind = type(event)
+        sinks = self._of_kind.get(kind)
+        if sinks is None:
+            sinks = self._of_kind[kind] = tuple(sink for sink in self._sinks if _wants(sink, kind))
+        for sink in sinks:
             try:
                 sink(event)
             except Exception as error:  # noqa: BLE001  # one of the four borders: watching must not stop working
                 write(SinkFailed(error))
 
 
+def _wants(sink: Sink, kind: type[Event]) -> bool:
+    wants = getattr(sink, "wants", None)
+    return wants is None or bool(wants(kind))
+
+
+class Log:
+    """The log as a sink."""
+
+    def wants(self, kind: type[Event]) -> bool:
+        return bool(kind.code)
+
+    def __call__(self, event: Event) -> None:
+        write(event)
+
+
 def write(event: Event) -> None:
-    """Its line in the log: the sink that every stream has, and the way of those who are given no stream."""
-    if not event.code:
-        return
+    """Write its line into the log; for those who are given no stream. An event without a code makes none."""
     level = event.severity()
-    if not log.isEnabledFor(level):
+    if not event.code or not log.isEnabledFor(level):
         return
     extra = {name: value for name, value in event.fields().items() if value is not None}
     extra["event"] = event.code

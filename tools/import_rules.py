@@ -98,7 +98,7 @@ def imports(root: Path) -> Iterator[Import]:
 def _broken_rules(found: Import, project: set[str]) -> Iterator[str]:
     part, target = _part(found.importer), _part(found.target)
     if part not in _LEVEL and part not in _LEVEL_BESIDE:
-        yield f"{part} has no layer yet: give it one in tests/import_rules.py"
+        yield f"{part} has no layer yet: give it one in tools/import_rules.py"
     for levels in (_LEVEL, _LEVEL_BESIDE):
         if part != target and part in levels and levels.get(target, -1) >= levels[part]:
             yield f"imports point down, and {target} is not below {part}"
