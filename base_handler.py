@@ -1,4 +1,4 @@
-"""What an author of a new system implements so that its tasks are created.
+"""The base class that an author of a new system implements so that its tasks are created.
 
 The smallest handler implements `_process_message_impl` (see the README). A handler for many tasks at once
 overrides `handle_batch`. A handler never touches RabbitMQ: storing the result and settling the message is
@@ -38,7 +38,7 @@ class BaseMessageHandler:
 
     @classmethod
     def from_settings(cls, settings: Any, stop: threading.Event) -> BaseMessageHandler:
-        """Builds the handler from its `settings_class`: `cls(settings, stop)`, without settings of its own `cls()`.
+        """Build the handler from its `settings_class`: `cls(settings, stop)`, without settings of its own `cls()`.
 
         Raises NotConfiguredError when the system is not in use. `stop` is set when the daemon is stopping; long waits
         inside the handler must end by StoppingError then.
@@ -46,7 +46,7 @@ class BaseMessageHandler:
         return cls() if cls.settings_class is None else cls(settings, stop)  # type: ignore[call-arg]
 
     def threads(self, concurrency: int) -> int:
-        """How many threads work on the queue; asked once, before the first message.
+        """Return how many threads work on the queue; asked once, before the first message.
 
         `concurrency` is how much may be under way in the system at once. A handler that takes more threads, so that
         requests are prepared while others are under way, keeps to that bound itself.
@@ -54,7 +54,7 @@ class BaseMessageHandler:
         return concurrency
 
     def handle(self, message: IncomingMessage) -> Result:
-        """Does the task. Raises one of core.errors when it cannot be done now or ever."""
+        """Do the task. Raises one of core.errors when it cannot be done now or ever."""
         response = self._process_message_impl(dict(message.task.fields), message.properties)
         if response is None:
             raise TransientError(
@@ -65,7 +65,7 @@ class BaseMessageHandler:
         return Accepted(response)
 
     def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
-        """Yields one outcome for each message, as soon as it is known (its result is stored at once).
+        """Yield one outcome for each message, as soon as it is known (its result is stored at once).
 
         Messages without an outcome when the iterator ends or raises are treated as if they had raised that error.
         """
@@ -78,31 +78,38 @@ class BaseMessageHandler:
     def handle_backlog(
         self, messages: Sequence[IncomingMessage], more: MoreMessages
     ) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
-        """Like `handle_batch`, for a system that can prepare the next messages while it works on these.
+        """Do the same as `handle_batch`, for a system that can prepare the next messages while it works on these.
 
         `more(limit)` gives up to `limit` further messages of the queue's backlog, none when there are none at the
-        moment; outcomes are owed for them, too. Never more than `batch_size` messages are in hand.
+        moment; outcomes must be yielded for them, too. Never more than `batch_size` messages are in hand.
         """
         return self.handle_batch(messages)
 
     def probe(self) -> None:
-        """Asks a paused system, cheaply, whether it is usable again. Raises OutageError or ConfigurationError."""
+        """Ask a paused system, cheaply, whether it is usable again. Raises OutageError or ConfigurationError."""
 
     def inspect(self) -> Sequence[str | Text]:
-        """What people should mend in the system's set-up, found by asking it; one sentence each, none if all is well.
+        """Return what people should repair in the system's set-up: one sentence each, none if all is well.
 
-        Asked once at start, beside the work, and by `config check --probe`. Raises what `probe` raises.
+        Found by asking the system: once at start, beside the work, and by `config check --probe`. Raises what `probe`
+        raises.
         """
         return ()
 
     def get_stats(self) -> dict[str, Any]:
-        """The system's own figures for the heartbeat line (requests, waits); counters of messages are kept for you."""
+        """Return the system's own figures for the heartbeat line (requests, waits).
+
+        Counters of messages are kept for you.
+        """
         return {}
 
     def _process_message_impl(self, message_data: dict[str, Any], properties: Any) -> dict[str, Any] | None:
-        """One message as the JSON object that Camunda's side sent; returns the system's answer, None = try again."""
+        """Do one message, the JSON object that Camunda's side sent; return the system's answer, None = try again."""
         raise NotImplementedError(f"{type(self).__name__} must implement _process_message_impl or handle")
 
     def _get_original_queue_name(self) -> str:
-        """The queue that this handler serves; for handlers of the old kind, the daemon knows it from QUEUE_HANDLERS."""
+        """Return the queue that this handler serves.
+
+        For handlers of the old kind; the daemon knows it from QUEUE_HANDLERS.
+        """
         return f"{self.system_name}.queue"

@@ -1,4 +1,4 @@
-"""What an author of a new system implements so that its tasks are followed until a person has finished them.
+"""The base class that an author of a new system implements so that its tasks are followed until a person finishes them.
 
 One method is enough: given many tracked tasks, say which are finished, with what. A second one, `changes`, spares a
 system with very many open tasks from being asked about each of them in every sweep. The sweep of the sent queue, the
@@ -51,7 +51,7 @@ class BaseTracker(ABC):
 
     @classmethod
     def from_settings(cls, settings: Any, stop: threading.Event) -> BaseTracker:
-        """Builds the tracker from its `settings_class`: `cls(settings, stop)`, without settings of its own `cls()`.
+        """Build the tracker from its `settings_class`: `cls(settings, stop)`, without settings of its own `cls()`.
 
         Raises NotConfiguredError when the system is not in use.
         """
@@ -59,21 +59,21 @@ class BaseTracker(ABC):
 
     @abstractmethod
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
-        """One verdict for each task, in the same order. Asks the system in bulk, never one request per task.
+        """Return one verdict for each task, in the same order. Asks the system in bulk, never one request per task.
 
         Raises OutageError, ConfigurationError or TransientError when the system cannot be asked: every task then
         stays where it is until the next sweep.
         """
 
     def changes(self, since: Any) -> Changes | None:
-        """Every task that a person may have finished since the mark `since`, whatever stands in the sent queue.
+        """Return every task that a person may have finished since the mark `since`, whatever stands in the sent queue.
 
-        With `since` None the answer is a mark to ask from next time, and no tasks. None means that it cannot be told
+        With `since` None the result is a mark to ask from next time, and no tasks. None means that it cannot be known
         (not supported, too many, a mark that is no longer good): every open task is then looked at, as without this
         method. A task too many costs little, one too few waits for the next full sweep. Raises what `check` raises.
         """
         return None
 
     def get_stats(self) -> dict[str, Any]:
-        """The system's own figures for the heartbeat line."""
+        """Return the system's own figures for the heartbeat line."""
         return {}

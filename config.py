@@ -1,4 +1,4 @@
-"""The maps from queues to handlers, sent queues and trackers, and the settings of the daemon as frozen values.
+"""The settings of the daemon as frozen values, and the maps from queues to handlers, sent queues and trackers.
 
 `load_settings` fills them from the environment and `.env`; config.env.example explains every variable. All times are
 in seconds.
@@ -115,7 +115,7 @@ _SettingsT = TypeVar("_SettingsT", bound=EnvironmentSettings)
 
 
 class HandlerEntry(BaseModel):
-    """Where the handler of an input queue is found."""
+    """Where to find the handler of an input queue."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     module: str
@@ -124,7 +124,7 @@ class HandlerEntry(BaseModel):
 
 
 class TrackerEntry(BaseModel):
-    """Where the tracker of a sent queue is found."""
+    """Where to find the tracker of a sent queue."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     module: str
@@ -137,7 +137,10 @@ def _upper(value: object) -> object:
 
 
 def _merged_over(defaults: Mapping[str, Any]) -> BeforeValidator:
-    """Text of the environment is merged over a map of this module; a mapping given by code is taken as it is."""
+    """Return a validator that merges text of the environment over a map of this module.
+
+    A mapping given by code is taken as it is.
+    """
 
     def merge(value: object) -> object:
         if not isinstance(value, str):
@@ -148,7 +151,7 @@ def _merged_over(defaults: Mapping[str, Any]) -> BeforeValidator:
 
 
 class WorkerSettings(EnvironmentSettings):
-    """How the daemon itself works."""
+    """The settings of the daemon itself."""
 
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
     log_format: Literal["text", "json"] = "text"
@@ -185,14 +188,20 @@ class WorkerSettings(EnvironmentSettings):
         return Limits(self.max_message_bytes, self.max_message_depth)
 
     def prefetch_of(self, queue: str, usable: int) -> int:
-        """`usable` is what the queue's threads can make use of: so many, or 100, where the operator has set nothing."""
+        """Return the prefetch of a queue.
+
+        `usable` is what the queue's threads can make use of: so many, or 100, where the operator has set nothing.
+        """
         return self.queue_prefetch.get(queue) or self.prefetch or min(max(100, usable), MOST_PREFETCHED)
 
     def concurrency_of(self, queue: str) -> int:
         return self.queue_concurrency.get(queue, self.concurrency)
 
     def sent_queue_of(self, queue: str) -> str:
-        """Where results of this input queue are stored; `x.queue` without a row of its own gets `x.sent.queue`."""
+        """Return where results of this input queue are stored.
+
+        `x.queue` without a row of its own gets `x.sent.queue`.
+        """
         return self.sent_queues.get(queue) or f"{queue.removesuffix('.queue')}.sent.queue"
 
     def cross_check(self) -> Iterator[FieldProblem]:
@@ -207,7 +216,7 @@ class WorkerSettings(EnvironmentSettings):
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the program was told. `warnings` belong into the start-up log."""
+    """All settings of the program. `warnings` belong into the start-up log."""
 
     rabbitmq: RabbitMQSettings
     worker: WorkerSettings
@@ -215,15 +224,15 @@ class Settings:
     warnings: tuple[Notice, ...] = ()
 
     def for_system(self, settings_class: type[_SettingsT]) -> _SettingsT:
-        """The validated settings of one system. Raises KeyError when its class was not given to the loader."""
+        """Return the validated settings of one system. Raises KeyError when its class was not given to the loader."""
         return cast(_SettingsT, self.systems[settings_class])
 
     def secret_values(self) -> Iterator[str]:
-        """Every secret in clear, for the registry that masks them."""
+        """Return every secret in clear, for the registry that masks them."""
         return (secret.get_secret_value() for secret in self.secrets())
 
     def secrets(self) -> Iterator[SecretStr]:
-        """Every secret. A published default (`guest`) is none."""
+        """Yield every secret. A published default (`guest`) is none."""
         for settings in (self.rabbitmq, self.worker, *self.systems.values()):
             for name, field in type(settings).model_fields.items():
                 value = getattr(settings, name)
@@ -243,10 +252,10 @@ def load_settings(
     system_classes: SystemClasses = (),
     judge: Judge = lambda _settings: (),
 ) -> Settings:
-    """Settings from the environment, which wins, and from `.env`, which may be missing.
+    """Read the settings from the environment, which wins, and from `.env`, which may be missing.
 
     `system_classes` are the systems' own settings classes, or a function that finds them by the worker's settings
-    (the handlers are named there). `judge` tells what is wrong between them; it is given defaults where a value is
+    (the handlers are named there). `judge` returns what is wrong between them; it is given defaults where a value is
     wrong itself. Raises SettingsError with all mistakes.
     """
     reader = SettingsReader(environ, env_file)

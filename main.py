@@ -109,7 +109,7 @@ def _parser(lang: Language) -> Parser:
 
 
 def entry(arguments: Sequence[str]) -> int:
-    """`main` for a shell: whoever reads our output may stop reading (`… | head`) without a traceback of ours."""
+    """Run `main` for a shell, whose reader may stop reading (`… | head`) without a traceback of ours."""
     try:
         code = main(arguments)
         sys.stdout.flush()

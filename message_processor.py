@@ -1,4 +1,4 @@
-"""From a delivery to a settlement: decode, dispatch to the handler, settle each message as its outcome says.
+"""Takes a delivery to its settlement: decode, dispatch to the handler, settle each message as its outcome says.
 
 Every queue has its own threads (bulkhead): a slow or dead system holds up its own messages only. A message is acked
 after its result, its copy for a retry or its error report is confirmed by the broker, never before
@@ -95,7 +95,7 @@ class MessageProcessor:
         consumer.subscribe(consumed.queue, consumed.prefetch, self._take_in, exclusive=consumed.handler.exclusive)
 
     def start(self) -> None:
-        """Starts the threads that are missing; also the way to replace a dead one."""
+        """Start the threads that are missing; also the way to replace a dead one."""
         self.confirmations.start()
         for number, slot in enumerate(self._slots):
             if number not in self._threads or not self._threads[number].is_alive():
@@ -109,7 +109,10 @@ class MessageProcessor:
         return complete and all(thread.is_alive() for thread in threads)
 
     def finish(self, deadline: float) -> bool:
-        """After the stop event is set: waits until running work is done, False at the deadline (monotonic seconds)."""
+        """Wait until running work is done; return False at the deadline (monotonic seconds).
+
+        To be called after the stop event is set.
+        """
         for _ in self._threads:
             self._deliveries.put(None)
         for thread in self._threads.values():
@@ -165,7 +168,7 @@ class MessageProcessor:
         return [] if first is None else self._burst(first, self.consumed.handler.batch_size)
 
     def _burst(self, first: Delivery, limit: int) -> list[Delivery]:
-        """`first` and what comes with it, `limit` deliveries at the most."""
+        """Return `first` and what comes with it, at most `limit` deliveries."""
         batch = [first]
         if limit == 1:
             return batch
@@ -198,7 +201,7 @@ class MessageProcessor:
             self._handle(messages, slot, partial(self._more, messages, batch, slot))
 
     def _admit(self, deliveries: Sequence[Delivery]) -> _Messages:
-        """The deliveries that a handler may be given; the others are settled, or left to the broker."""
+        """Return the deliveries that a handler may be given; the others are settled, or left to the broker."""
         messages: _Messages = {}
         for delivery in deliveries:
             if self._stop.is_set():
@@ -216,7 +219,7 @@ class MessageProcessor:
         return messages
 
     def _more(self, messages: _Messages, batch: list[Delivery], slot: CrashSlot, limit: int) -> list[IncomingMessage]:
-        """What the handler fetches from the backlog while it works on `messages`, to which this is added."""
+        """Return what the handler fetches from the backlog while it works on `messages`, to which this is added."""
         room = min(limit, self.consumed.handler.batch_size - len(messages))
         connected = self._publisher.is_ready() and self._consumer.is_proved(self.consumed.queue)
         flows = connected and self.gate.is_open() and not self._starts.has_suspects()
@@ -261,7 +264,7 @@ class MessageProcessor:
         )
 
     def _handle_suspects(self, messages: _Messages, batch: list[Delivery], slot: CrashSlot) -> None:
-        """Takes out of `messages` what a worker died with, and handles it in small groups, one at a time."""
+        """Take out of `messages` what a worker died with, and handle it in small groups, one at a time."""
         suspects: defaultdict[int, list[IncomingMessage]] = defaultdict(list)
         for message, work in list(messages.items()):
             key = self._key(work)
@@ -285,7 +288,7 @@ class MessageProcessor:
                 self._handle_suspected_group(group, starts, slot)
 
     def _set_aside(self, delivery: Delivery, seconds: float) -> None:
-        """It stays unsettled; the threads take it up again later, if it is ours then."""
+        """Leave a delivery unsettled; the threads take it up again later, if it is ours then."""
         timer = threading.Timer(seconds, self._deliveries.put, [delivery])
         timer.daemon = True
         timer.start()
@@ -302,7 +305,7 @@ class MessageProcessor:
                 self._settler.hand_back(work, "its system is paused")
 
     def _handle(self, messages: _Messages, slot: CrashSlot, more: MoreMessages = _no_more) -> None:
-        """Runs the handler over the messages and settles each, out of the dict, as soon as its outcome is known."""
+        """Run the handler over the messages and settle each, out of the dict, as soon as its outcome is known."""
         failure: OutcomeError | None = None
         slot.begin([self._key(work) for work in messages.values()])
         self._begin(messages)

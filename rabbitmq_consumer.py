@@ -1,4 +1,4 @@
-"""Deliveries out, settlements in: one connection, one channel per queue, each with its own prefetch.
+"""Takes deliveries out and settlements in: one connection, one channel per queue, each with its own prefetch.
 
 Knows no handler. An acknowledgement is bound to the channel it came from: a delivery tag of an earlier channel would
 make the broker close the present one, and the message is already on its way again.
@@ -53,7 +53,7 @@ class Delivery:
 
     @property
     def origin(self) -> str:
-        """Where it was published to, `exchange/routing key`."""
+        """Where the message was published to, `exchange/routing key`."""
         return f"{self.exchange}/{self.routing_key}"
 
 
@@ -61,7 +61,7 @@ OnDelivery = Callable[[Delivery], None]
 
 
 class RabbitMQConsumer:
-    """`subscribe` before `start`; the other public methods from any thread."""
+    """The worker's consumer. `subscribe` before `start`; the other public methods from any thread."""
 
     def __init__(
         self,
@@ -105,11 +105,13 @@ class RabbitMQConsumer:
     # -- any thread -----------------------------------------------------------------------------------------------
 
     def consumes(self, queue: str) -> bool:
-        """Whether this worker takes the messages of that queue."""
+        """Return whether this worker takes the messages of that queue."""
         return queue in self._subscriptions
 
     def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, exclusive: bool = False) -> None:
-        """Before start(): `on_delivery` is called in the I/O thread and must only hand the delivery on.
+        """Register a queue, before start().
+
+        `on_delivery` is called in the I/O thread and must only hand the delivery on.
 
         `exclusive`: of several workers one consumes the queue, the others stand by and take over when it ends.
         """
@@ -123,11 +125,11 @@ class RabbitMQConsumer:
         return self._thread.is_alive()
 
     def seconds_since_tick(self) -> float:
-        """Age of the I/O thread's last sign of life."""
+        """Return the age of the I/O thread's last sign of life."""
         return self._thread.seconds_since_tick()
 
     def is_consuming(self) -> bool:
-        """True while every queue that should be read has a live consumer, here or in the worker it is left to."""
+        """True while every queue that should be read has a live consumer, here or in the worker that has it."""
         return all(
             not each.wanted or each.standing_by or each.consumer_tag is not None
             for each in self._subscriptions.values()
@@ -138,37 +140,37 @@ class RabbitMQConsumer:
         return self._subscriptions[delivery.queue].generation == delivery.generation
 
     def is_proved(self, queue: str) -> bool:
-        """Whether RabbitMQ has told within the lease that the queue's channel lives."""
+        """Return whether RabbitMQ has shown within the lease that the queue's channel lives."""
         return self._subscriptions[queue].silence() < self._lease
 
     def owns(self, delivery: Delivery) -> bool:
-        """False when another worker may have the message by now: nothing may be begun for it, or told of it."""
+        """False when another worker may have the message by now: nothing may be begun for it, or reported about it."""
         return self.is_current(delivery) and self.is_proved(delivery.queue)
 
     def ack(self, delivery: Delivery) -> None:
         self._settle(delivery, acked=True)
 
     def give_back(self, delivery: Delivery) -> None:
-        """Returns a delivery that nobody works on any more; does nothing when it is settled already."""
+        """Give back a delivery that nobody works on any more; does nothing when it is settled already."""
         self._settle(delivery, acked=False)
 
     def _settle(self, delivery: Delivery, *, acked: bool) -> None:
         self._settled.put((delivery, acked))
 
     def pause(self, queue: str) -> None:
-        """Takes no more messages from the queue; those already delivered stay unsettled."""
+        """Take no more messages from the queue; those already delivered stay unsettled."""
         self._set_wanted(queue, wanted=False)
 
     def resume(self, queue: str) -> None:
         self._set_wanted(queue, wanted=True)
 
     def stop_intake(self) -> None:
-        """Cancels every consumer; running work may still be acked."""
+        """Cancel every consumer; running work may still be acked."""
         self._intake.clear()
         self._thread.call(self._cancel_all)
 
     def close(self, timeout: float) -> None:
-        """Sends the acks that are due and closes; whatever is unsettled goes back to its queue."""
+        """Send the acks that are due and close; what is unsettled goes back to its queue."""
         self._thread.close(timeout, last=self._flush)
 
     def _set_wanted(self, queue: str, *, wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Confirmed, mandatory, persistent publish from any thread: `publish(queue, message) -> Future`.
+"""Publishes confirmed, mandatory and persistent messages from any thread: `publish(queue, message) -> Future`.
 
 One connection of its own: RabbitMQ blocks a publishing connection under memory or disk alarm, acks included, and the
 consumer's acks must not wait for that. Confirms are pipelined. A publish without a confirm has perhaps happened, so
@@ -35,7 +35,10 @@ SILENCE = 10.0  # seconds between looks at how long confirms take
 
 
 class RabbitMQPublisher:
-    """`publish`, `is_ready`, `unconfirmed` and `close` from any thread; everything else runs in the I/O thread."""
+    """The worker's publisher.
+
+    `publish`, `is_ready`, `unconfirmed` and `close` from any thread; everything else runs in the I/O thread.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class RabbitMQPublisher:
         queues: Sequence[str] = (),
         growth: float = GROWTH,
     ) -> None:
-        """`queues` are made sure of at every connect; any other is created when a message comes back from it."""
+        """`queues` are ensured at every connect; any other is created when a message comes back from it."""
         self._thread = ConnectionThread(
             "rabbitmq-publisher",
             parameters,
@@ -78,7 +81,7 @@ class RabbitMQPublisher:
         return self._thread.is_alive()
 
     def seconds_since_tick(self) -> float:
-        """Age of the I/O thread's last sign of life."""
+        """Return the age of the I/O thread's last sign of life."""
         return self._thread.seconds_since_tick()
 
     def is_ready(self) -> bool:
@@ -89,7 +92,7 @@ class RabbitMQPublisher:
         return self._ready.wait(timeout)
 
     def publish(self, queue: str, message: OutgoingMessage) -> Future[None]:
-        """Sends to the queue through the default exchange. The future is done when the broker has confirmed.
+        """Send to the queue through the default exchange. The future is done when the broker has confirmed.
 
         It fails with MessageTooLargeError, or PublisherClosedError when the daemon stops first. A missing queue is
         created and a full one waited for, however long it takes.
@@ -102,11 +105,11 @@ class RabbitMQPublisher:
         return publication.confirmed
 
     def unconfirmed(self) -> int:
-        """How many publishes wait for their confirm, but for those whose queue takes nothing at the moment."""
+        """Return how many publishes wait for their confirm, except those whose queue takes nothing at the moment."""
         return len(self._inbox) + sum(outgoing.expected() for outgoing in list(self._outgoing.values()))
 
     def close(self, timeout: float) -> None:
-        """Closes the connection; what is not confirmed by then fails with PublisherClosedError."""
+        """Close the connection; what is not confirmed by then fails with PublisherClosedError."""
         self._thread.close(timeout, last=self._sort)
         left = {queue: outgoing.take_all() for queue, outgoing in self._outgoing.items()}
         for queue, publications in left.items():
@@ -150,7 +153,7 @@ class RabbitMQPublisher:
             outgoing.flow()
 
     def _sort(self) -> None:
-        """Puts what has come to what waits for the same queue."""
+        """Put what has come with what waits for the same queue."""
         inbox, changed = self._inbox, {}
         while inbox:
             publication = inbox.first()

@@ -118,7 +118,7 @@ def sample_task() -> CamundaTask:
 
 
 def publish(startup: Startup, queue: str, message: OutgoingMessage) -> None:
-    """By the daemon's publisher. Raises TimeoutError when the broker does not confirm in time."""
+    """Publish by the daemon's publisher. Raises TimeoutError when the broker does not confirm in time."""
     rabbitmq = startup.settings.rabbitmq
     publisher = RabbitMQPublisher(
         connection_parameters(rabbitmq, "simple test publisher"),
@@ -134,7 +134,7 @@ def publish(startup: Startup, queue: str, message: OutgoingMessage) -> None:
 
 
 def verify(channel: BlockingChannel, queue: str, task: CamundaTask) -> int:
-    """The size of the one message in the queue, in bytes. Raises WrongMessageError."""
+    """Return the size of the one message in the queue, in bytes. Raises WrongMessageError."""
     method, properties, body = channel.basic_get(queue, auto_ack=True)
     if method is None or properties is None or body is None:
         raise WrongMessageError(

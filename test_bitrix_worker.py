@@ -92,7 +92,7 @@ class CheckFailedError(BilingualError):
 
 
 class SmokeTest:
-    """One run over one connection."""
+    """One run of the test over one connection."""
 
     def __init__(self, connection: pika.BlockingConnection, portal: PortalWitness, lang: Language) -> None:
         self._connection = connection
@@ -102,7 +102,7 @@ class SmokeTest:
         self._errors_seen = 0
 
     def run(self, timeout: float) -> int:
-        """The exit code. Raises CheckFailedError, or what pika or the portal raise."""
+        """Run the test and return the exit code. Raises CheckFailedError, or what pika or the portal raise."""
         if (queue := self._state(INPUT_QUEUE)) is None:
             raise CheckFailedError(_NO_QUEUE)
         self._say("✔", _QUEUE, consumers=queue.consumers, messages=queue.messages)
@@ -141,7 +141,10 @@ class SmokeTest:
             self._connection.sleep(LOOK_INTERVAL)  # pika's own sleep: heartbeats go on
 
     def _reason_in_error_queue(self) -> str | None:
-        """Reads the queue only when it has grown: each look marks its messages as redelivered."""
+        """Return the reason in the error queue, if any.
+
+        Reads the queue only when it has grown: each look marks its messages as redelivered.
+        """
         count = self._count(ERRORS_QUEUE)
         if count <= self._errors_seen:
             return None

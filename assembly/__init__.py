@@ -1,1 +1,1 @@
-"""Builds the running worker from its settings, and tells at its start what should be known."""
+"""Builds the running worker from its settings, and reports at its start what should be known."""

@@ -25,7 +25,7 @@ _ADDRESSES, _CHATS = "NOTIFY_EMAIL_TO", "NOTIFY_TELEGRAM_CHATS"
 
 
 def make_alerting(settings: Settings, pauses: Pauses, stop: threading.Event, mask: Callable[[str], str]) -> Alerting:
-    """From settings in which `mistakes` finds nothing."""
+    """Build the alerting from settings in which `mistakes` finds nothing."""
     told = settings.for_system(AlertSettings)
     policy = AlertPolicy(delay=told.delay, stale_after=told.stale_after, repeat=told.repeat)
     channels: list[Channel] = [*_mail_channels(settings, told), *_telegram_channels(settings, told, stop)]
@@ -67,7 +67,7 @@ def _telegram_channels(settings: Settings, told: AlertSettings, stop: threading.
 
 
 def mistakes(settings: Settings) -> Iterator[Mistake]:
-    """Somebody is to be told by a way that has no settings, or at no address."""
+    """Yield a mistake where alerts are to be sent by a way that has no settings, or to no address."""
     told = settings.for_system(AlertSettings)
     ways = (
         (_ADDRESSES, told.email_to, settings.for_system(EmailSettings).smtp_host, "EMAIL_SMTP_HOST", _address),

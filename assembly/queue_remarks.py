@@ -1,4 +1,4 @@
-"""Remarks on queues that drop what is returned too often: in the log of a worker, in `config check --probe`."""
+"""Makes remarks on queues that drop what is returned too often: in a worker's log, in `config check --probe`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def tell_remarks(
     wait: Callable[[float], bool],
     events: EventStream,
 ) -> None:
-    """In a thread of its own, when the worker has made sure of its queues; `wait` is true when it stops."""
+    """Emit the remarks, in a thread of its own, when the worker's queues are ensured.
+
+    `wait` is true when the worker stops.
+    """
     while not is_ready():
         if wait(POLL):
             return
@@ -40,7 +43,7 @@ def tell_remarks(
 
 
 def remarks(parameters: Parameters, queues: Iterable[str], lang: Language) -> list[str]:
-    """For a person at a terminal."""
+    """Return the remarks for a person at a terminal."""
     try:
         return [danger.text().say(lang) for danger in dangers(parameters, queues)]
     except BROKER_ERRORS as error:

@@ -1,4 +1,4 @@
-"""From the environment to validated settings and loaded classes, the same for every command that talks to systems."""
+"""Makes validated settings and loaded classes from the environment, for every command that talks to systems."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GARBAGE_THRESHOLD = 5000  # objects made and not freed since the last look; Pyth
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """What a command begins with. `handlers` by input queue, `trackers` by sent queue."""
+    """The basis of every command. `handlers` by input queue, `trackers` by sent queue."""
 
     settings: Settings
     secrets: Secrets
@@ -35,7 +35,10 @@ class Startup:
 
 
 def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
-    """Raises SettingsError, also for classes of QUEUE_HANDLERS and TRACKER_CONFIG that cannot be imported."""
+    """Read the settings.
+
+    Raises SettingsError, also for classes of QUEUE_HANDLERS and TRACKER_CONFIG that cannot be imported.
+    """
     handlers: dict[str, type[Any]] = {}
     trackers: dict[str, type[Any]] = {}
     unusable: list[Mistake] = []
@@ -62,7 +65,7 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
 
 
 def settle_garbage_collector() -> None:
-    """After everything is made: what will live as long as the process is not looked through again and again.
+    """Have what will live as long as the process not looked through again and again. After everything is made.
 
     Messages on their way die young and without cycles; by default the collector looks at each several times. Measured:
     a sixth of the CPU time of a message that is only relayed.
@@ -73,7 +76,7 @@ def settle_garbage_collector() -> None:
 
 
 def start_logging(startup: Startup) -> LoggingHandle:
-    """Opens the logs and writes what the settings are worth a remark about."""
+    """Open the logs and write what the settings are worth a remark about."""
     handle = setup_logging(startup.settings.worker, startup.secrets)
     for warning in startup.settings.warnings:
         write(SettingsNotice(warning.render("en")))

@@ -97,7 +97,7 @@ class Worker:
         self.processors = self._make_processors(made)
 
     def get_stats(self) -> dict[str, Any]:
-        """The specification's statistics, with each system's own figures."""
+        """Return the specification's statistics, with each system's own figures."""
         stats = self._statistics.snapshot(time.time())
         parts: tuple[tuple[str, str, BaseMessageHandler | BaseTracker], ...] = (
             *(("systems", each.consumed.system, each.consumed.handler) for each in self.processors.values()),
@@ -109,7 +109,7 @@ class Worker:
         return stats
 
     def run(self, signals: StopSignals, notifier: Notifier) -> bool:
-        """Until a signal comes; True after an orderly stop."""
+        """Run until a signal comes; return True after an orderly stop."""
         services: list[Service] = [
             self.publisher,
             *self.processors.values(),
@@ -136,7 +136,10 @@ class Worker:
             self._starts.close()
 
     def _inspect(self) -> None:
-        """Each system in a thread of its own, which nobody waits for: one that hangs must not hold up the start."""
+        """Look at each system in a thread of its own.
+
+        Nobody waits for it: one that hangs must not hold up the start.
+        """
         for queue, processor in self.processors.items():
             work = partial(self._look_at, queue, processor.consumed.handler)
             threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
@@ -155,7 +158,7 @@ class Worker:
     # -- building -------------------------------------------------------------------------------------------------
 
     def _make_handlers(self) -> dict[str, BaseMessageHandler]:
-        """Those of systems that are in use."""
+        """Return the handlers of the systems that are in use."""
         handlers = {}
         for queue, cls in self._handlers.items():
             make = partial(make_handler, cls, settings_of(cls, self._settings), self._stop)

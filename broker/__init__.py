@@ -1,1 +1,1 @@
-"""What consumer and publisher stand on: connections, channels, topology, what RabbitMQ refuses."""
+"""The basis of consumer and publisher: connections, channels, topology, what RabbitMQ refuses."""

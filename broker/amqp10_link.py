@@ -1,4 +1,4 @@
-"""As much of AMQP 1.0 as it takes to get one message out of a queue of RabbitMQ 4 that AMQP 0-9-1 cannot get out.
+"""A small AMQP 1.0 client: takes one message out of a queue of RabbitMQ 4 that AMQP 0-9-1 cannot get out.
 
 One connection, one session, one receiving link, in blocking calls: https://www.rabbitmq.com/docs/amqp, OASIS AMQP 1.0
 part 2. Bodies and properties are left as bytes.
@@ -28,7 +28,7 @@ _RECEIVER, _SETTLED, _DRAIN, _MORE = True, True, True, 5  # the last: a field of
 
 
 class LinkError(Exception):
-    """The broker does not speak AMQP 1.0 with this worker, or does not let it at the queue."""
+    """The broker does not speak AMQP 1.0 with this worker, or does not let it use the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Link:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, parameters: pika.ConnectionParameters, queue: str) -> Iterator[Link]:
-        """What is received and not settled is back in the queue at the end."""
+        """Open a link; what is received and not settled is back in the queue at the end."""
         stream = socket.create_connection((parameters.host, parameters.port), TIMEOUT)
         with contextlib.closing(stream):
             options = parameters.ssl_options
@@ -61,7 +61,7 @@ class Link:
                 link._wait_for(_CLOSE)
 
     def take(self, credit: int) -> list[Transfer]:
-        """The first `credit` messages of the queue, fewer when it has no more."""
+        """Return the first `credit` messages of the queue, fewer when it has no more."""
         self._say(_FLOW, [self._next_id, _WINDOW, 0, _WINDOW, 0, self._delivered, credit, None, _DRAIN])
         taken: list[Transfer] = []
         parts, number = b"", 0
@@ -126,7 +126,7 @@ class Link:
         self._stream.sendall(struct.pack(">IBBH", len(body) + 8, 2, kind, 0) + body)
 
     def _hear(self) -> tuple[int, list[Any], bytes]:
-        """Code, fields and payload of the next frame that is not empty."""
+        """Return code, fields and payload of the next frame that is not empty."""
         while True:
             size, offset, _, _ = struct.unpack(">IBBH", self._read(8))
             body = self._read(size - 8)[4 * offset - 8 :]

@@ -1,4 +1,7 @@
-"""Values and messages of AMQP 1.0 as bytes: OASIS AMQP 1.0, part 1 section 1.6 and part 3 section 3.2."""
+"""Reads and writes values and messages of AMQP 1.0 as bytes.
+
+OASIS AMQP 1.0, part 1 section 1.6 and part 3 section 3.2.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ class Symbol(str):
 
 
 def read_value(data: bytes, offset: int) -> tuple[Any, int]:
-    """The value at `offset`, and the offset behind it. Raises ValueError, IndexError or struct.error."""
+    """Return the value at `offset`, and the offset behind it. Raises ValueError, IndexError or struct.error."""
     code = data[offset]
     if code == 0x00:
         descriptor, offset = read_value(data, offset + 1)
@@ -55,7 +58,7 @@ def read_value(data: bytes, offset: int) -> tuple[Any, int]:
 
 
 def sections(message: bytes) -> Iterator[tuple[Any, Any, bytes]]:
-    """Descriptor, value and bytes of each section of a message."""
+    """Yield descriptor, value and bytes of each section of a message."""
     offset = 0
     while offset < len(message):
         section, end = read_value(message, offset)
@@ -65,7 +68,7 @@ def sections(message: bytes) -> Iterator[tuple[Any, Any, bytes]]:
 
 
 def lacking(value: Any) -> Iterator[str]:
-    """The names of types in `value` that AMQP 0-9-1 lacks."""
+    """Yield the names of types in `value` that AMQP 0-9-1 lacks."""
     match value:
         case Lacking():
             yield value.type
@@ -80,7 +83,7 @@ def lacking(value: Any) -> Iterator[str]:
 
 
 def written(value: Any) -> bytes:
-    """What the few things that a receiver says are made of: an int is an uint."""
+    """Return the bytes of a value, as far as a receiver needs to write any: an int is an uint."""
     if isinstance(value, Described):
         return struct.pack(">BBB", 0x00, 0x53, value.descriptor) + written(value.value)
     if isinstance(value, list):

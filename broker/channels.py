@@ -1,4 +1,7 @@
-"""Channels on connections that may have few: RabbitMQ's `channel_max`, https://www.rabbitmq.com/docs/channels."""
+"""Opens channels on connections that may have few: RabbitMQ's `channel_max`.
+
+https://www.rabbitmq.com/docs/channels
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ class Channels:
     """Opens channels of one connection, as many at a time as it may have. I/O thread only."""
 
     def __init__(self, connection: pika.SelectConnection, make_room: Callable[[], None], events: EventStream) -> None:
-        """`make_room` closes those that have nothing to do at the moment."""
+        """`make_room` closes channels that have nothing to do at the moment."""
         self.connection = connection
         self._make_room = make_room
         self._events = events
 
     def open(self, on_open: Callable[[Channel], None]) -> None:
-        """Opens one as soon as there may be one more; never if the connection is lost before."""
+        """Open a channel as soon as there may be one more; never if the connection is lost before."""
         if not self.connection.is_open:
             return
         try:

@@ -1,4 +1,4 @@
-"""How a connection to RabbitMQ is made: its parameters, TLS, the first host that answers."""
+"""Makes a connection to RabbitMQ: its parameters, TLS, the first host that answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from broker.unreachable import UnreachableError
 
 
 def connection_parameters(settings: RabbitMQSettings, role: str) -> list[pika.ConnectionParameters]:
-    """One entry per configured host; `role` appears as the connection's name in RabbitMQ's own tools.
+    """Return one entry per configured host; `role` appears as the connection's name in RabbitMQ's own tools.
 
     Reads the certificates. Raises OSError when one of them cannot be read or used.
     """
@@ -55,9 +55,10 @@ def _ssl_context(settings: RabbitMQSettings) -> ssl.SSLContext:
 
 
 def connect(parameters: Parameters) -> tuple[pika.BlockingConnection, pika.ConnectionParameters]:
-    """A connection to the first host that answers, and its parameters. Raises UnreachableError or OSError.
+    """Connect to the first host that answers; return the connection and its parameters.
 
-    Blocks: for threads that may wait. What runs an I/O loop connects by broker.racing.
+    Raises UnreachableError or OSError. Blocks: for threads that may wait. What runs an I/O loop connects by
+    broker.racing.
     """
     nodes = Nodes.of(parameters)
     failure: Exception = AMQPConnectionError("no RabbitMQ host is configured")

@@ -1,7 +1,7 @@
-"""One RabbitMQ connection that lives in its own thread and comes back by itself, for ever.
+"""Keeps one RabbitMQ connection in a thread of its own; it comes back by itself, for ever.
 
 pika's objects may be touched by their I/O thread only; `call` is the one door for all other threads. Nothing that can
-block stands in that thread: hosts are tried side by side (broker.racing), queues made sure of by callbacks
+block stands in that thread: hosts are tried side by side (broker.racing), queues ensured by callbacks
 (broker.declarations).
 """
 
@@ -89,17 +89,17 @@ class ConnectionThread:
         return self._closing.is_set()
 
     def seconds_since_tick(self) -> float:
-        """Age of the thread's last sign of life: a tick of the I/O loop."""
+        """Return the age of the thread's last sign of life: a tick of the I/O loop."""
         return time.monotonic() - self._last_tick
 
     def call(self, callback: Callback) -> None:
-        """Runs `callback` in the I/O thread, or never if the connection is lost before."""
+        """Run `callback` in the I/O thread, or never if the connection is lost before."""
         ioloop = self._ioloop
         if ioloop is not None:
             ioloop.add_callback_threadsafe(callback)
 
     def close(self, timeout: float, last: Callback) -> None:
-        """Runs `last` in the I/O thread, closes the connection and waits up to `timeout` seconds for the thread."""
+        """Run `last` in the I/O thread, close the connection and wait up to `timeout` seconds for the thread."""
         self._closing.set()
         ioloop = self._running_loop
         if ioloop is not None:
@@ -110,7 +110,7 @@ class ConnectionThread:
     # -- I/O thread -----------------------------------------------------------------------------------------------
 
     def call_later(self, delay: float, callback: Callback) -> None:
-        """Runs `callback` after `delay` seconds unless the connection is lost before."""
+        """Run `callback` after `delay` seconds unless the connection is lost before."""
         if self._ioloop is not None and not self._closing.is_set():
             self._ioloop.call_later(delay, callback)
 
@@ -118,12 +118,12 @@ class ConnectionThread:
         return self.connection is not None and self.connection.is_open and not self._closing.is_set()
 
     def open_channel(self, on_open: Callable[[Channel], None]) -> None:
-        """Opens one as soon as RabbitMQ allows one more; never if the connection is lost before."""
+        """Open a channel as soon as RabbitMQ allows one more; never if the connection is lost before."""
         if self._channels is not None:
             self._channels.open(on_open)
 
     def ensure_queue(self, name: str, on_done: OnDone, *, anew: bool = False) -> None:
-        """Creates what is missing; REFUSED, with the reason in the log, when the broker does not allow it.
+        """Create what is missing of a queue; REFUSED, with the reason in the log, when the broker does not allow it.
 
         `on_done` is called later, and never if the connection is lost before. `anew`: also what is there, if empty.
         """
@@ -131,7 +131,7 @@ class ConnectionThread:
             Declaration(self._channels, self._topology, name, on_done, self.tell_unusable, anew=anew)
 
     def tell_unusable(self, queue: str, reason: Text) -> None:
-        """For people: RabbitMQ refuses what the worker needs of that queue."""
+        """Report to people that RabbitMQ refuses what the worker needs of that queue."""
         self.events.emit(QueueUnusable(queue, reason))
 
     def _run(self) -> None:
@@ -145,7 +145,7 @@ class ConnectionThread:
                 self._rest(self._pause())
 
     def _rest(self, seconds: float) -> None:
-        """A long pause is no hang: it gives signs of life."""
+        """Wait, with signs of life: a long pause is no hang."""
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0 and not self._closing.wait(min(left, TICK)):
             self._last_tick = time.monotonic()
@@ -154,7 +154,7 @@ class ConnectionThread:
         self.events.emit(RabbitMQUnreachable(self._name, describe_in_both(error)))
 
     def _pause(self) -> float:
-        """Seconds until the next try. A single loss is made good at once; a storm is not."""
+        """Return the seconds until the next try. A single loss is made good at once; a storm is not."""
         opened_at, self._opened_at = self._opened_at, None
         if opened_at is None:
             return self._unreachable.delay()

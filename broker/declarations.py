@@ -1,4 +1,4 @@
-"""Queues made sure of on a connection that runs in an I/O loop: asked by callbacks, each queue by itself."""
+"""Ensures queues on a connection that runs in an I/O loop: asked by callbacks, each queue by itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE = 10.0  # seconds without an answer after which it is told; a queue tha
 
 
 class Declared(Enum):
-    """What has come of it; all but REFUSED can be used."""
+    """The end of a declaration; all but REFUSED can be used."""
 
     REFUSED = auto()
     THERE = auto()
@@ -31,9 +31,10 @@ OnDone = Callable[[Declared], None]
 
 
 class Declaration:
-    """One queue, on channels of its own. `on_done` is called in the I/O thread; never if the connection is lost before.
+    """Ensures one queue, on channels of its own.
 
-    `on_complaint` is told the queue and why it cannot be used. `anew`: a queue that is empty is deleted first.
+    `on_done` is called in the I/O thread; never if the connection is lost before. `on_complaint` gets the queue and why
+    it cannot be used. `anew`: a queue that is empty is deleted first.
 
     A queue that gives no answer is waited for: closing the channel would need one, too, and what is asked again and
     again would use up the channels.

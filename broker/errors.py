@@ -1,4 +1,4 @@
-"""What RabbitMQ and the way to it raise, and how that is said to people."""
+"""Errors of RabbitMQ and of the way to it, and how they are explained to people."""
 
 from __future__ import annotations
 
@@ -41,12 +41,15 @@ def refusal(name: str, error: ChannelClosedByBroker) -> TopologyError:
 
 
 def describe(error: BaseException) -> str:
-    """An AMQP error in one line: pika wraps what happened, and its connection errors often have an empty text."""
+    """Return an AMQP error in one line.
+
+    pika wraps what happened, and its connection errors often have an empty text.
+    """
     *_, innermost = causes(error)
     return str(innermost) or repr(innermost)
 
 
 def describe_in_both(error: BaseException) -> Text:
-    """The same in both languages, as far as the words are ours."""
+    """Return the same in both languages, as far as the words are ours."""
     *_, innermost = causes(error)
     return innermost.text if isinstance(innermost, BilingualError) else Text.of(describe(innermost))

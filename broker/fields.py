@@ -1,7 +1,8 @@
-"""Header tables of AMQP 0-9-1: all that RabbitMQ hands over is read, or refused with a reason for people.
+"""Reads header tables of AMQP 0-9-1: everything that RabbitMQ hands over is read, or refused with a reason for people.
 
 pika 1.4.4 raises out of its I/O loop for a timestamp after the year 9999 and for deep nesting, reads floats as integers
-and cannot write them (pika/data.py). The types are those of RabbitMQ: https://www.rabbitmq.com/amqp-0-9-1-errata#section_3
+and cannot write them (pika/data.py). The types are those of RabbitMQ:
+https://www.rabbitmq.com/amqp-0-9-1-errata#section_3
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class WireValue(bytes):
 
 
 def read_table(table: bytes) -> dict[str, Any]:
-    """The headers as Python values; `table` is without its length. Raises UnreadableError."""
+    """Return the headers as Python values; `table` is without its length. Raises UnreadableError."""
     try:
         return _read_entries(table, 0, len(table), 1)
     except (IndexError, struct.error):
@@ -49,7 +50,7 @@ def read_table(table: bytes) -> dict[str, Any]:
 
 
 def read_what_can_be_read(table: bytes) -> tuple[dict[str, Any], list[Text]]:
-    """The headers that can be read, and a reason for each of the others."""
+    """Return the headers that can be read, and a reason for each of the others."""
     readable: dict[str, Any] = {}
     reasons: list[Text] = []
     try:
@@ -64,7 +65,7 @@ def read_what_can_be_read(table: bytes) -> tuple[dict[str, Any], list[Text]]:
 
 
 def wire_values(table: bytes) -> dict[str, WireValue]:
-    """The headers of a table that `read_table` has read, each with its value as it came."""
+    """Return the headers of a table that `read_table` has read, each with its value as it came."""
     return {name.decode(): WireValue(value) for name, value in _entries(table)}
 
 

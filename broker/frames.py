@@ -1,4 +1,4 @@
-"""Frames as bytes: the part of pika's connection that cuts and joins them, with other properties and less copying.
+"""Cuts and joins frames as bytes: that part of pika's connection, with other properties and less copying.
 
 What pika cannot read in a message's properties it raises from within its I/O loop, where it ends the connection; here
 `ReceivedProperties` reads them. pika cuts every frame off the front of its buffer, which copies all that is behind it,
@@ -27,7 +27,7 @@ Read = tuple[int, Frame | ProtocolHeader | None]  # bytes used, and the frame if
 
 
 class FramedConnection(pika.SelectConnection):
-    """What the frames mean is pika's matter."""
+    """A connection of pika whose frames are read and written here; what they mean is pika's matter."""
 
     # pika's own; the stubs have none of them
     _frame_buffer: bytes
@@ -62,7 +62,7 @@ class FramedConnection(pika.SelectConnection):
 
 
 def read_frame(buffer: bytes, place: int) -> Read:
-    """The frame that begins at `place`. Raises pika's InvalidFrameError where pika does."""
+    """Read the frame that begins at `place`. Raises pika's InvalidFrameError where pika does."""
     payload = place + _HEAD.size
     if len(buffer) < payload:
         return 0, None
@@ -81,7 +81,7 @@ def read_frame(buffer: bytes, place: int) -> Read:
 def write_message(
     channel: int, method: spec.Basic.Publish, properties: pika.BasicProperties, body: bytes, *, limit: int
 ) -> list[bytes]:
-    """The frames of one message, those of a small one in one piece; `limit` is of a body's part, in bytes.
+    """Return the frames of one message, those of a small one in one piece; `limit` is of a body's part, in bytes.
 
     A large one stays in pieces: the socket takes little at a time, and what it leaves of a piece is copied each time.
     """

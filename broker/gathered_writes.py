@@ -1,4 +1,4 @@
-"""pika's I/O services with few system calls: one sends all that was written in a turn of the I/O loop.
+"""Gives pika I/O services with few system calls: one sends all that was written in a turn of the I/O loop.
 
 pika writes every frame by a `send` of its own, three for a message, and reads 4 KiB at a time. Each costs a system call
 here, a packet and a wake-up at the broker, and gives the interpreter's lock away to threads that want it for long.
@@ -26,7 +26,7 @@ _Linked = tuple[AbstractStreamTransport, AbstractStreamProtocol] | BaseException
 
 
 class GatheredWrites(SelectorIOServicesAdapter):
-    """For one SelectConnection."""
+    """The I/O services of one SelectConnection."""
 
     def __init__(self, ioloop: IOLoop) -> None:
         super().__init__(ioloop)  # type: ignore[arg-type]  # it is one; the stubs do not say so
@@ -34,7 +34,7 @@ class GatheredWrites(SelectorIOServicesAdapter):
         self._protocol: _GatheringProtocol | None = None
 
     def abort(self, reason: OSError) -> bool:
-        """Ends the connection as if the network had, with that reason; False when there is none yet."""
+        """End the connection as if the network had, with that reason; return False when there is none yet."""
         if self._protocol is None:
             return False
         self._protocol.abort(reason)
@@ -84,7 +84,7 @@ def _why_unconnected(sock: socket) -> OSError | None:
 
 
 class _GatheringProtocol(AbstractStreamProtocol):
-    """Hands pika's protocol another transport; everything else goes through."""
+    """Gives pika's protocol another transport; everything else passes through."""
 
     def __init__(self, inner: AbstractStreamProtocol, ioloop: IOLoop) -> None:
         self.inner = inner

@@ -1,4 +1,7 @@
-"""From any thread to an I/O thread, with few wake-ups: each costs a system call here and a turn of the loop there."""
+"""Passes items from any thread to an I/O thread, with few wake-ups.
+
+Each wake-up costs a system call here and a turn of the loop there.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _Item = TypeVar("_Item")
 
 
 class Mailbox(Generic[_Item]):
-    """Filled by put(); `handle` empties it in the I/O thread, as far as it can at the moment."""
+    """A mailbox, filled by put(); `handle` empties it in the I/O thread, as far as it can at the moment."""
 
     def __init__(self, thread: ConnectionThread, handle: Callable[[], None]) -> None:
         self._items: deque[_Item] = deque()
@@ -25,7 +28,7 @@ class Mailbox(Generic[_Item]):
         self._is_due = False
 
     def put(self, item: _Item) -> None:
-        """From any thread."""
+        """Add an item, from any thread."""
         self._items.append(item)
         self._wake()
 
@@ -33,18 +36,18 @@ class Mailbox(Generic[_Item]):
         return len(self._items)
 
     def first(self) -> _Item:
-        """The one that take() gives next; it still counts. Raises IndexError when there is none."""
+        """Return the item that take() gives next; it still counts. Raises IndexError when there is none."""
         return self._items[0]
 
     def take(self) -> _Item:
-        """The oldest one. Raises IndexError when there is none."""
+        """Remove and return the oldest item. Raises IndexError when there is none."""
         return self._items.popleft()
 
     def clear(self) -> None:
         self._items.clear()
 
     def look(self) -> None:
-        """In the I/O thread: handles what is there; to be called after each connect, when a wake-up may be lost."""
+        """Handle what is there, in the I/O thread; to be called after each connect, when a wake-up may be lost."""
         self._is_due = True
         self._look()
 

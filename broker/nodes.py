@@ -1,4 +1,4 @@
-"""The hosts of RabbitMQ: how each is reached at the moment, and which comes first."""
+"""Knows the hosts of RabbitMQ: how each is reached at the moment, and which comes first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from broker.resolving import Resolver
 
 
 class LastGood:
-    """Which host answered last, host and port; shared by all connections, whose thread it is does not matter."""
+    """The host and port that answered last; shared by all connections, of whatever thread."""
 
     endpoint: tuple[str, int] | None = None
 
@@ -48,12 +48,15 @@ Parameters = Sequence[pika.ConnectionParameters] | Nodes  # what a connection is
 
 
 def limit_of(parameters: pika.ConnectionParameters) -> float:
-    """How long a try may take, in seconds."""
+    """Return how long a try may take, in seconds."""
     return float(parameters.stack_timeout or parameters.socket_timeout or 10.0)
 
 
 def at_address(parameters: pika.ConnectionParameters, address: str) -> pika.ConnectionParameters:
-    """The same for one address of the host. The certificate is for the name, which stands in the SSL options."""
+    """Return the same parameters for one address of the host.
+
+    The certificate is for the name, which stands in the SSL options.
+    """
     own = copy.copy(parameters)
     own.host = address
     return own

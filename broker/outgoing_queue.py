@@ -1,15 +1,15 @@
-"""The way of messages to one queue, which waits for nobody else's.
+"""Sends messages to one queue without waiting for any other.
 
 A queue that takes nothing at the moment holds up its own messages only: one that is missing and may not be created, one
-that is full, one that gives no answer. It is tried again with growing pauses: made sure of, then with one message, then
+that is full, one that gives no answer. It is tried again with growing pauses: ensured, then with one message, then
 with twice as many, and so on until nothing waits for it.
 
 Each has a channel of its own, because RabbitMQ's channel stands still while the leader of a quorum queue does not
 answer to the first message for it, and with it what is meant for all other queues (measured with pika alone on 3.10.8
 and 4.3.6).
 
-What a wait queue has not taken for a minute goes into the next longer one instead: nobody minds which of them, and what
-it comes from would fill the prefetch of its input queue. Of any other queue people are told.
+What a wait queue has not taken for a minute goes into the next longer one instead: it does not matter which of them,
+and what it comes from would fill the prefetch of its input queue. For any other queue people are alerted.
 
 RabbitMQ cannot use a quorum queue any more whose node was killed within a second of its creation: it refuses each
 message after a minute (65 s on 3.10.8 and 4.0.5). One that we have created, that we have not seen after it had grown
@@ -46,7 +46,7 @@ _NO_CHANNEL = Text("RabbitMQ has opened no channel for it yet", "RabbitMQ ещё
 
 
 class _Hold:
-    """Of a queue that takes nothing at the moment."""
+    """The state of a queue that takes nothing at the moment."""
 
     def __init__(self, longest: float) -> None:
         self.since = time.monotonic()
@@ -57,7 +57,7 @@ class _Hold:
 
 
 class OutgoingQueue:
-    """I/O thread only, but for `expected`."""
+    """The messages on their way to one queue. I/O thread only, except for `expected`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class OutgoingQueue:
     # -- any thread -----------------------------------------------------------------------------------------------
 
     def expected(self) -> int:
-        """How many are not stored yet; none for a queue that has taken nothing for a while."""
+        """Return how many are not stored yet; none for a queue that has taken nothing for a while."""
         hold = self._hold
         if hold is not None and hold.since < time.monotonic() - HOPE:
             return 0
@@ -106,17 +106,17 @@ class OutgoingQueue:
 
     @property
     def is_held(self) -> bool:
-        """The queue takes nothing at the moment."""
+        """Whether the queue takes nothing at the moment."""
         return self._hold is not None
 
     @property
     def is_idle(self) -> bool:
-        """Nothing would be lost with it, nor forgotten that has to be known."""
+        """Whether this object can be dropped: nothing would be lost, nor forgotten that has to be known."""
         is_in_order = self._failing_since is None and not self._is_young
         return is_in_order and not (self._waiting or len(self._channel) or self._hold)
 
     def connected(self, *, make_sure: bool) -> None:
-        """On a new connection. `make_sure`: the queue is asked for before anything is sent to it."""
+        """Start on a new connection. `make_sure`: the queue is asked for before anything is sent to it."""
         self._is_orphan = self._is_young
         self._failing_since = None
         if make_sure:
@@ -127,17 +127,17 @@ class OutgoingQueue:
             self.flow()
 
     def disconnected(self) -> None:
-        """The connection is gone, its timers and declarations with it."""
+        """Note that the connection is gone, its timers and declarations with it."""
         self._channel.forget()
         if self._hold is not None:
             self._hold.is_due = False
 
     def put(self, publication: Publication) -> None:
-        """It is sent by `flow`."""
+        """Add a publication, which `flow` sends."""
         self._waiting.append(publication)
 
     def flow(self) -> None:
-        """Sends what may be sent at the moment."""
+        """Send what may be sent at the moment."""
         hold = self._hold
         if hold is None:
             room = WINDOW - len(self._channel)
@@ -160,7 +160,7 @@ class OutgoingQueue:
                 self._waiting.popleft()  # not before: `expected` may be counting
 
     def look(self) -> None:
-        """From time to time: a queue that has lost its majority neither takes nor refuses. Then it gets no more."""
+        """Find, now and then, that the queue has lost its majority: it neither takes nor refuses, and gets no more."""
         oldest = self._channel.oldest()
         reason = _NO_ANSWER
         if self._channel.is_opening and self._waiting:
@@ -179,12 +179,15 @@ class OutgoingQueue:
             self._channel.give_up()
 
     def close_channel(self) -> None:
-        """Unless the broker owes an answer on it. It is opened again when something can be sent."""
+        """Close the channel unless an answer of the broker is still to come on it.
+
+        It is opened again when something can be sent.
+        """
         if not len(self._channel):
             self._channel.close()
 
     def take_all(self) -> list[Publication]:
-        """Everything that is not stored, for good. After the end of the connection."""
+        """Return everything that is not stored, for good. After the end of the connection."""
         left = [*self._channel.take_all(), *self._refused, *self._waiting]
         self._refused.clear()
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""The properties of a message as this daemon reads and writes them.
+"""Reads and writes the properties of a message as this daemon needs them.
 
 What pika cannot read it raises from within its I/O loop: the connection is lost, the message comes again on the next
 one, and no queue of the worker gets past it. Here it becomes a delivery that says of itself that it is unreadable.
@@ -46,9 +46,9 @@ _LONG_LONG = struct.Struct(">Q")
 
 
 class ReceivedProperties(pika.BasicProperties):
-    """As they came. A text that is not UTF-8 keeps its bytes as lone surrogates (`surrogateescape`).
+    """The properties as they came. A text that is not UTF-8 keeps its bytes as lone surrogates (`surrogateescape`).
 
-    `unreadable` tells why not all could be read; what could be read is there even then, and `raw` is all of it. No
+    `unreadable` says why not all could be read; what could be read is there even then, and `raw` is all of it. No
     publisher can set it: it is no header.
     """
 
@@ -57,7 +57,7 @@ class ReceivedProperties(pika.BasicProperties):
     _table: bytes = b""
 
     def decode(self, encoded: bytes, offset: int = 0) -> ReceivedProperties:
-        """Never raises."""
+        """Read the properties. Never raises."""
         try:
             self._decode(encoded, offset)
         except (IndexError, struct.error):
@@ -67,11 +67,11 @@ class ReceivedProperties(pika.BasicProperties):
         return self
 
     def wire_headers(self) -> dict[str, WireValue]:
-        """The readable headers' values as they came, for a copy."""
+        """Return the readable headers' values as they came, for a copy."""
         return {} if self.unreadable is not None else wire_values(self._table)
 
     def refusal(self) -> InvalidMessageError | None:
-        """Why this message can only go to the error queue."""
+        """Return why this message can only go to the error queue; None if it can be handled."""
         if self.unreadable is None:
             return None
         reason = Text(
@@ -81,7 +81,7 @@ class ReceivedProperties(pika.BasicProperties):
         return InvalidMessageError(reason, code="unreadable_properties")
 
     def told(self) -> dict[str, Any]:
-        """What can be told of unreadable properties, in JSON's words; `{}` of readable ones."""
+        """Return what can be reported of unreadable properties, in JSON's words; `{}` for readable ones."""
         if self.unreadable is None:
             return {}
         readable = {name: value for name in _ORDER if (value := getattr(self, name)) is not None}
@@ -124,7 +124,7 @@ class ReceivedProperties(pika.BasicProperties):
 
 
 class OutgoingProperties(pika.BasicProperties):
-    """What the publisher writes: headers that came with a message go out as they came."""
+    """The properties that the publisher writes: headers that came with a message go out as they came."""
 
     def encode(self) -> list[bytes]:
         flags = 0

@@ -1,6 +1,6 @@
 """A channel that publishes to one queue through the default exchange: persistent, mandatory and confirmed.
 
-It opens itself again with growing pauses while its connection lives, and tells the fate of each message once.
+It opens itself again with growing pauses while its connection lives, and reports the fate of each message once.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ class Publication:
 
 
 class Owner(Protocol):
-    """Whom a channel tells what becomes of it and of its messages, in the I/O thread."""
+    """The object that a channel reports to, in the I/O thread: what becomes of it and of its messages."""
 
     def on_change(self) -> None:
-        """It is open, or can be opened again, or what one answer of the broker has settled was told."""
+        """Called when the channel is open or can be opened again, or when what one answer has settled is reported."""
 
     def on_stored(self, publications: list[Publication]) -> None: ...
 
     def on_refused(self, publication: Publication) -> None:
-        """The queue has not taken it."""
+        """Called when the queue has not taken the message."""
 
     def on_returned(self, publication: Publication) -> None:
-        """There is no such queue."""
+        """Called when there is no such queue."""
 
     def on_closed(self, unconfirmed: list[Publication]) -> None:
-        """The fate of those is unknown. They are in the order of publishing."""
+        """Called when the fate of these messages is unknown. They are in the order of publishing."""
 
 
 class PublishingChannel:
-    """I/O thread only, but for `len`: how many messages are sent and not settled."""
+    """A channel to one queue. I/O thread only, except for `len`: how many messages are sent and not settled."""
 
     def __init__(self, queue: str, thread: ConnectionThread, owner: Owner, *, longest: float) -> None:
         """`longest`: seconds of the longest pause before it is opened again."""
@@ -80,27 +80,30 @@ class PublishingChannel:
 
     @property
     def is_open(self) -> bool:
-        """False also while the connection closes it: answers to what was asked before arrive until then."""
+        """Whether the channel is open.
+
+        False also while the connection closes it: answers to what was asked before arrive until then.
+        """
         return self._channel is not None and self._channel.is_open
 
     @property
     def is_opening(self) -> bool:
-        """It has been asked for and is not there yet."""
+        """Whether the channel has been asked for and is not there yet."""
         return self._is_opening
 
     def oldest(self) -> Publication | None:
-        """Of those that are not settled."""
+        """Return the oldest publication that is not settled."""
         return next(iter(self._unconfirmed.values()), None)
 
     def open(self) -> None:
-        """Unless it is open, on its way or has just been closed; `on_change` tells the end."""
+        """Open the channel unless it is open, on its way or has just been closed; `on_change` reports the end."""
         if self._channel is not None or self._is_opening or self._is_resting or not self._thread.is_open():
             return
         self._is_opening = True
         self._thread.open_channel(self._on_open)
 
     def send(self, publication: Publication) -> None:
-        """Raises RuntimeError when it has never been opened."""
+        """Publish a message. Raises RuntimeError when the channel has never been opened."""
         if self._channel is None:
             raise RuntimeError("there is no channel to publish on")
         message = publication.message
@@ -117,25 +120,25 @@ class PublishingChannel:
         self._channel.basic_publish("", self._queue, message.body, properties, mandatory=True)
 
     def forget(self) -> None:
-        """The connection is gone, and its timers with it."""
+        """Note that the connection is gone, and its timers with it."""
         self._is_resting = False
         self._lose()
 
     def close(self) -> None:
-        """Until `open`. Of what is unconfirmed nothing is told any more."""
+        """Close the channel until `open`. Nothing more is reported of what is unconfirmed."""
         channel, self._channel = self._channel, None
         if channel is not None and channel.is_open:
             channel.close()
 
     def give_up(self) -> None:
-        """Until `open`; the fate of what is unconfirmed is unknown."""
+        """Close the channel until `open`; the fate of what is unconfirmed is unknown."""
         for publication in self._unconfirmed.values():
             publication.is_doubted = True
         self.close()
         self._lose()
 
     def take_all(self) -> list[Publication]:
-        """What is not settled, for good."""
+        """Return what is not settled, for good."""
         left = list(self._unconfirmed.values())
         self._unconfirmed.clear()
         return left

@@ -1,6 +1,6 @@
-"""What RabbitMQ would drop without a word, found over AMQP when the worker starts: queues that others have created.
+"""Finds what RabbitMQ would drop silently, over AMQP when the worker starts: queues that others have created.
 
-A policy cannot be seen over AMQP, so what is told here may have been mended by one already.
+A policy cannot be seen over AMQP, so what is reported here may have been repaired by one already.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Danger:
     virtual_host: str
 
     def text(self) -> Text:
-        """What can be lost, how, and what prevents it."""
+        """Return what can be lost, how, and what prevents it."""
         version, queues, command = ".".join(map(str, self.version)), ", ".join(self.queues), self._command()
         means, times = _BY_ARGUMENT if self.by_argument else _BY_DEFAULT, self.limit + 1
         english = _DROPS.en.format(queues=queues, version=version, times=f"{times} times" if times > 1 else "once")
@@ -82,7 +82,7 @@ class Danger:
 
 
 def dangers(parameters: Parameters, queues: Iterable[str]) -> list[Danger]:
-    """One for all queues that have the same limit. Raises what an unusable broker raises."""
+    """Return one danger for all queues that have the same limit. Raises what an unusable broker raises."""
     connection, used = connect(parameters)
     try:
         version = server_version(connection)
@@ -97,7 +97,7 @@ def dangers(parameters: Parameters, queues: Iterable[str]) -> list[Danger]:
 
 
 def _limits(connection: pika.BlockingConnection, queue: str, version: Version) -> Iterator[tuple[int, bool]]:
-    """The limit after which the queue drops messages, and whether an argument says so; nothing where it drops none."""
+    """Yield the limit after which a queue drops messages, and whether an argument sets it; nothing if there is none."""
     if queue_type(connection, queue) != QUORUM:
         return
     refusal = _refusal_of_arguments(connection, queue)
@@ -115,7 +115,7 @@ def _limits(connection: pika.BlockingConnection, queue: str, version: Version) -
 
 
 def _refusal_of_arguments(connection: pika.BlockingConnection, queue: str) -> str:
-    """What RabbitMQ says to arguments that no queue can have: which one differs, and its value.
+    """Return what RabbitMQ says to arguments that no queue can have: which one differs, and its value.
 
     A quorum queue has no `x-max-priority`, and so this creates none if the queue is gone (3.10 to 4.3).
     """

@@ -1,4 +1,4 @@
-"""Which kind of queue it is, found over AMQP alone."""
+"""Finds which kind of queue a queue is, over AMQP alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _TYPE = re.compile(r"of queue type (?:rabbit_)?(?P<type>[a-z]+)")
 
 
 def server_version(connection: pika.BlockingConnection) -> Version:
-    """As RabbitMQ says at each connection: (4, 0, 5)."""
+    """Return the version that RabbitMQ gives at each connection: (4, 0, 5)."""
     told = connection._impl.server_properties["version"]  # type: ignore[attr-defined]  # nothing public tells it
     return tuple(int(part) for part in re.findall(r"\d+", str(told))[:3])
 
 
 def queue_type(connection: pika.BlockingConnection, queue: str) -> str | None:
-    """`classic`, `quorum`, `stream`; None when RabbitMQ does not tell.
+    """Return `classic`, `quorum` or `stream`; None when RabbitMQ does not say.
 
-    By the refusal of an argument that only streams know: `invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of
-    queue type rabbit_quorum_queue` (3.10 to 4.3). That needs no right but to read and can create nothing; a
-    declaration of another type needs the right to configure, and with other arguments tells of those only.
+    Found by the refusal of an argument that only streams know: `invalid arg 'x-stream-offset' for queue 'q' in vhost
+    '/' of queue type rabbit_quorum_queue` (3.10 to 4.3). That needs no right but to read and can create nothing; a
+    declaration of another type needs the right to configure, and with other arguments reports those only.
     """
     channel = connection.channel()
     try:

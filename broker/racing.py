@@ -1,4 +1,4 @@
-"""One connection out of several hosts and addresses, without ever blocking the I/O loop: who answers first is taken.
+"""Makes one connection out of several hosts and addresses, without ever blocking the I/O loop: who answers first wins.
 
 Each way to the broker is tried by a connection of its own, one after the other with a short lead; a try that fails lets
 the next one start at once. Names are resolved in threads. Every try is bounded, whatever hangs in it: the name server,
@@ -31,10 +31,10 @@ LEAD = 1.0  # seconds; a broker that asks a directory for the password may need 
 
 
 class Race:
-    """For one I/O loop and one result. All in the I/O thread.
+    """A race for one I/O loop and one result. All in the I/O thread.
 
-    `on_won(connection)` or `on_failed(error)` is called, once; `on_lost(connection, reason)` when the winner ends.
-    `on_failed(None)`: the race was given up.
+    `on_won(connection, parameters)` or `on_failed(error)` is called, once; `on_lost(connection, reason)` when the
+    winner ends. `on_failed(None)`: the race was given up.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Race:
         self._start_next()
 
     def give_up(self) -> None:
-        """`on_failed` is called as soon as nothing is open any more."""
+        """End the race; `on_failed` is called as soon as nothing is open any more."""
         self._is_given_up = True
         self._end("not wanted any more")
         self._look_for_failure()
 
     def abort(self, reason: OSError) -> None:
-        """Ends the winner's connection as if the network had: for a broker that does not answer to its closing."""
+        """End the winner's connection as if the network had: for a broker that does not answer to its closing."""
         if self._winner is not None:
             self._winner.abort(reason)
 
@@ -89,7 +89,7 @@ class Race:
         self._start_next()
 
     def won(self, attempt: _Handshake, parameters: pika.ConnectionParameters) -> bool:
-        """False when another one was quicker."""
+        """Return whether this attempt wins: False when another one was quicker."""
         if self._is_over:
             return False
         self._is_told = True
@@ -138,7 +138,7 @@ class Race:
 
 
 class _Try:
-    """Something that is under way for one host, for a bounded time. It tells the race how it ends."""
+    """Something that is under way for one host, for a bounded time. It reports its end to the race."""
 
     def __init__(self, race: Race, parameters: pika.ConnectionParameters, name: str) -> None:
         self._race = race
@@ -183,7 +183,7 @@ class _Resolving(_Try):
 
 
 class _Handshake(_Try):
-    """TCP, TLS and AMQP with one address."""
+    """The handshake of TCP, TLS and AMQP with one address."""
 
     def __init__(self, race: Race, parameters: pika.ConnectionParameters, address: str) -> None:
         shown = parameters.host if address == parameters.host else f"{parameters.host} ({address})"

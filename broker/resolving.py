@@ -1,4 +1,4 @@
-"""Names to addresses, without waiting for a name server that hangs."""
+"""Resolves names to addresses, without waiting for a name server that hangs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Lookup = Callable[[str, int], list[str]]
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the order of the system's preference."""
+    """Return the addresses of a name, in the order of the system's preference."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -23,7 +23,10 @@ class UnresolvedError(TimeoutError):
 
 
 class Resolver:
-    """Names to addresses. A name server that hangs costs one thread for each name, however often it is asked."""
+    """Resolves names to addresses.
+
+    A name server that hangs costs one thread for each name, however often it is asked.
+    """
 
     def __init__(self, lookup: Lookup = look_up) -> None:
         self._lookup = lookup
@@ -31,7 +34,7 @@ class Resolver:
         self._pending: dict[tuple[str, int], Future[list[str]]] = {}
 
     def wait_for(self, host: str, port: int, seconds: float) -> list[str]:
-        """The addresses. Raises OSError, an UnresolvedError if that takes longer; for threads that may wait."""
+        """Return the addresses, for threads that may wait. Raises OSError, an UnresolvedError if that takes longer."""
         if is_address(host):
             return [host]
         try:

@@ -1,4 +1,4 @@
-"""What RabbitMQ makes of a message that is returned, and how it is told.
+"""Counts how often a message was returned, and says what RabbitMQ makes of returns and how it reports them.
 
 A quorum queue counts returns and drops a message, or dead-letters it, when they exceed its limit. Without a limit set
 by argument or policy that is never before 4.0, and the 21st return since. Measured on 3.10.8, 4.0.5 and 4.3.6 (Debian's
@@ -16,7 +16,7 @@ packages; https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling):
 | a limit of a thousand million                    | never reached | never reached | never reached |
 | argument and policy                              | the smaller one | the smaller one | the smaller one |
 
-`x-delivery-count` tells the count (0 at the first delivery on 3.10, where the others have no header). 4.3 has
+`x-delivery-count` is the count (0 at the first delivery on 3.10, where the others have no header). 4.3 has
 `x-acquired-count` beside it, which also rises at returns that are not counted. A classic queue counts nothing.
 """
 
@@ -37,6 +37,6 @@ _COUNTS = ("x-delivery-count", "x-acquired-count")
 
 
 def times_returned(headers: Mapping[str, Any] | None) -> int:
-    """How often a message has been taken and returned, as far as its queue tells; 0 for one of a classic queue."""
+    """Return how often a message has been taken and returned, as far as its queue says; 0 for a classic queue."""
     counts = [(headers or {}).get(name) for name in _COUNTS]
     return max((count for count in counts if isinstance(count, int)), default=0)

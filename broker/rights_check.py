@@ -1,4 +1,4 @@
-"""What can be asked of RabbitMQ before any work: who it is, and whether this user may do what the worker does.
+"""Asks RabbitMQ before any work: who it is, and whether this user may do what the worker does.
 
 Nothing is created, taken or changed: rights are asked for by orders that RabbitMQ judges before it finds that they
 cannot be carried out. A consumer with an argument of the wrong type needs the right to read, a queue of a type that
@@ -33,7 +33,7 @@ _TRANSIENT = "inequivalent arg 'durable'"
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the worker does: queues that it reads, those of them with copies that wait, those that it writes to."""
+    """The queues that the worker needs: those it reads, those of them with copies that wait, those it writes to."""
 
     inputs: Sequence[str]
     sent: Sequence[str]
@@ -42,7 +42,7 @@ class Needs:
 
     @property
     def at_start(self) -> list[str]:
-        """What is created when the worker starts; the others are when they are needed."""
+        """The queues that are created when the worker starts; the others are when they are needed."""
         return list(dict.fromkeys([*self.inputs, *self.sent, *self.written]))
 
     @property
@@ -60,7 +60,10 @@ class Needs:
 
 @dataclass
 class Findings:
-    """`place` is host:port. Any of `faults` keeps the worker from its work, `remarks` do not."""
+    """The findings of a look. `place` is host:port.
+
+    Any of `faults` keeps the worker from its work, `remarks` do not.
+    """
 
     place: str
     version: str
@@ -70,7 +73,10 @@ class Findings:
 
 
 def look(parameters: Sequence[pika.ConnectionParameters], needs: Needs) -> Findings:
-    """Raises UnreachableError or OSError, and what a connection raises that is lost meanwhile."""
+    """Look at RabbitMQ and return the findings.
+
+    Raises UnreachableError or OSError, and what a connection raises that is lost meanwhile.
+    """
     for each in parameters:
         each.blocked_connection_timeout = ALARM_PATIENCE
     connection, used = connect(parameters)
@@ -95,7 +101,7 @@ def look(parameters: Sequence[pika.ConnectionParameters], needs: Needs) -> Findi
 
 
 def _look_at_queues(connection: pika.BlockingConnection, needs: Needs, findings: Findings) -> list[str]:
-    """Which rights are missing."""
+    """Return which rights are missing."""
     denied = []
     for queue in needs.all:
         there = _refused(connection, partial(BlockingChannel.queue_declare, queue=queue, passive=True))

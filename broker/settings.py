@@ -1,4 +1,4 @@
-"""How RabbitMQ is reached, as the environment says it."""
+"""Settings of RabbitMQ: how to reach it, as the environment says."""
 
 from __future__ import annotations
 

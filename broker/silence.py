@@ -1,4 +1,4 @@
-"""Channels on which RabbitMQ answers nothing although their connection lives: what was delivered there counts as lost.
+"""Finds channels on which RabbitMQ answers nothing although their connection lives; their deliveries count as lost.
 
 Heartbeats go on, which are not the channel's own. On a narrow link an answer may only be on its way, behind megabytes
 for others: so a channel is called silent when a question that was asked later, on another channel, has been answered.
@@ -32,7 +32,10 @@ class SilentChannelError(BilingualError, AMQPConnectionError):
 
 
 class Silence:
-    """I/O thread only. `limit`: seconds without an answer after which it is doubted that one comes."""
+    """Finds silent channels.
+
+    I/O thread only. `limit`: seconds without an answer after which it is doubted that one comes.
+    """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
@@ -40,12 +43,12 @@ class Silence:
         self._overtaken: dict[str, float] = {}  # queue -> the question that was asked before one that is answered
 
     def forget(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self._doubted.clear()
         self._overtaken.clear()
 
     def look(self, open_channel: OpenChannel, subscriptions: Iterable[Subscription]) -> None:
-        """To be called now and then. Raises SilentChannelError."""
+        """Look for silent channels, now and then. Raises SilentChannelError."""
         for subscription in subscriptions:
             question, seconds = subscription.asked_at, subscription.unanswered_for()
             if question is None or seconds <= self._limit:

@@ -1,4 +1,4 @@
-"""Consumers that RabbitMQ gives nothing although messages are ready: their channel is opened anew.
+"""Finds consumers that RabbitMQ gives nothing although messages are ready, and opens their channel anew.
 
 Seen once on 3.10.8, on a machine under a load of twenty: a quorum queue with 140 ready messages and a consumer with all
 its prefetch free, and nothing came for a minute and a half. Whatever the reason, a queue must not stand until somebody
@@ -24,7 +24,7 @@ PATIENCE = 15.0  # seconds without a delivery after which RabbitMQ is asked whet
 
 @dataclass(slots=True)
 class _Idle:
-    """Since when, and after which delivery of which channel, nothing has come."""
+    """A consumer without deliveries: since when, and after which delivery of which channel, nothing has come."""
 
     delivered: int
     generation: int
@@ -35,8 +35,10 @@ class _Idle:
 
 
 class Starvation:
-    """I/O thread only. `on_starved(subscription, ready)` is called for a consumer that two looks in a row found
-    without deliveries beside ready messages; each time it takes twice as long until the next.
+    """Finds starved consumers. I/O thread only.
+
+    `on_starved(subscription, ready)` is called for a consumer that two looks in a row found without deliveries beside
+    ready messages; each time it takes twice as long until the next.
 
     It asks on a channel of its own: a queue that may not be asked for costs that channel, and is not asked for again on
     this connection.
@@ -48,11 +50,11 @@ class Starvation:
         self._idle: dict[str, _Idle] = {}
 
     def forget(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self._idle.clear()
 
     def look(self, open_channel: OpenChannel, subscriptions: Iterable[Subscription]) -> None:
-        """To be called now and then."""
+        """Look for starved consumers, now and then."""
         for subscription in subscriptions:
             idle, now = self._idle.get(subscription.queue), time.monotonic()
             if idle is not None and idle.is_asked:

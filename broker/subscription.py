@@ -1,4 +1,4 @@
-"""One queue's channel: what is unsettled on it, and since when RabbitMQ has not told that it lives.
+"""One queue's channel: what is unsettled on it, and since when RabbitMQ has not shown that it lives.
 
 What arrives by itself proves nothing: a process that was frozen finds old heartbeats in its socket. The answer to a
 question proves that our deliveries were ours when it was asked.
@@ -15,7 +15,10 @@ from pika.frame import Method
 
 
 class Subscription:
-    """Touched by the I/O thread only; `generation` and `silence` are read by any."""
+    """One queue's channel and its deliveries.
+
+    I/O thread only, except for `generation` and `silence`, which any may read.
+    """
 
     def __init__(self, queue: str, prefetch: int, *, exclusive: bool) -> None:
         self.queue = queue
@@ -41,31 +44,31 @@ class Subscription:
         self.consumer_tag = None
 
     def revoke(self) -> None:
-        """What was delivered so far is RabbitMQ's again: every tag of it is stale from now on."""
+        """Treat what was delivered so far as RabbitMQ's again: every tag of it is stale from now on."""
         self.generation += 1
         self.unsettled = {}
 
     def is_waiting(self) -> bool:
-        """Whether the next message could come at once: there is a consumer, and it holds nothing."""
+        """Return whether the next message could come at once: there is a consumer, and it holds nothing."""
         return self.wanted and self.consumer_tag is not None and not self.unsettled
 
     def silence(self) -> float:
-        """Seconds since the question that RabbitMQ has answered last."""
+        """Return the seconds since the question that RabbitMQ has answered last."""
         return _now() - self._proved_at
 
     def unanswered_for(self) -> float:
-        """Seconds since a question that RabbitMQ has not answered, 0.0 without one."""
+        """Return the seconds since a question that RabbitMQ has not answered, 0.0 without one."""
         return 0.0 if self.asked_at is None else _now() - self.asked_at
 
     def ask_for_proof(self) -> None:
-        """Asks something that changes nothing: each consumer has its prefetch already."""
+        """Ask something that changes nothing: each consumer has its prefetch already."""
         if self.channel is not None and self.channel.is_open and self.asked_at is None:
             self.asked_at = _now()
             on_proof = partial(self._on_proof, self.channel, self.asked_at)
             self.channel.basic_qos(prefetch_count=self.prefetch, callback=on_proof)
 
     def settle(self, tag: int, *, acked: bool) -> bool:
-        """Returns the message at once, or notes the ack for `send_acks`; True when there is one to be sent."""
+        """Send the message back at once, or note the ack for `send_acks`; return True when there is one to be sent."""
         if self.unsettled.get(tag) is not False:
             return False  # it is settled already
         if acked:
@@ -98,7 +101,7 @@ class Subscription:
 
 
 def _now() -> float:
-    """Seconds, also those in which the machine was suspended."""
+    """Return seconds, counting also those in which the machine was suspended."""
     return time.clock_gettime(_CLOCK)
 
 

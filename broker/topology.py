@@ -1,4 +1,4 @@
-"""The topology of the contract, and how it is made sure of: passive-first declares.
+"""Declares the topology of the contract, passive-first.
 
 The queues and exchanges are shared with a live Camunda side and exist already, durable and without arguments;
 declaring them differently would close the channel (406). So everything is asked for passively first and only what
@@ -70,21 +70,21 @@ class Topology:
         }
 
     def queue(self, name: str) -> QueueSpec:
-        """How the queue is created if it is missing."""
+        """Return how the queue is created if it is missing."""
         if match := _WAIT_QUEUE.match(name):
             return _wait_queue(name, match["source"], int(match["milliseconds"]))
         return QueueSpec(name, self._queue_arguments, self._bindings.get(name, ()))
 
     @staticmethod
     def detour(name: str) -> str | None:
-        """Another queue that serves as well: of a wait queue the next longer one."""
+        """Return another queue that serves as well: for a wait queue the next longer one."""
         match = _WAIT_QUEUE.match(name)
         step = next_wait_step(int(match["milliseconds"]) / 1000) if match else None
         return wait_queue_name(match["source"], step) if match and step else None
 
 
 def wait_queue_name(source: str, delay: float) -> str:
-    """The queue in which a copy waits `delay` seconds before the broker puts it back into `source`."""
+    """Return the queue in which a copy waits `delay` seconds before the broker puts it back into `source`."""
     return f"{source}.retry.{round(delay * 1000)}ms"
 
 
@@ -103,7 +103,10 @@ def _wait_queue(name: str, source: str, milliseconds: int) -> QueueSpec:
 
 
 def owner_queue_name(source: str) -> str:
-    """The queue that belongs to the connection of the worker that consumes `source` alone; nothing is ever in it."""
+    """Return the queue that belongs to the connection of the worker that consumes `source` alone.
+
+    Nothing is ever in it.
+    """
     return f"{source}.owner"
 
 
@@ -116,7 +119,7 @@ class Step:
 
     @property
     def is_passive(self) -> bool:
-        """Asks whether something is there; no (404) costs the channel."""
+        """Whether it only asks if something is there; no (404) costs the channel."""
         return bool(self.arguments.get("passive"))
 
 
@@ -124,7 +127,7 @@ Steps = Generator[Step, int | None, None]  # each is answered by a number of mes
 
 
 def declaring(topology: Topology, name: str) -> Steps:
-    """The questions that make sure of a queue."""
+    """Yield the questions that ensure a queue."""
     queue = topology.queue(name)
     if (yield Step("queue_declare", {"queue": queue.name, "passive": True})) is not None:
         return
@@ -138,7 +141,7 @@ def declaring(topology: Topology, name: str) -> Steps:
 
 
 def replacing(topology: Topology, name: str) -> Steps:
-    """As `declaring`, and an empty queue is made anew."""
+    """Yield the same questions as `declaring`, and those that make an empty queue anew."""
     waiting = yield Step("queue_declare", {"queue": name, "passive": True})
     if waiting:
         return
@@ -157,7 +160,7 @@ def _declaring_exchange(exchange: ExchangeSpec) -> Steps:
 
 
 def ensure_queues(connection: pika.BlockingConnection, topology: Topology, names: Iterable[str]) -> None:
-    """Creates what is missing of the named queues, their exchanges and bindings, on channels of that connection.
+    """Create what is missing of the named queues, their exchanges and bindings, on channels of that connection.
 
     Raises AMQPConnectionError or OSError when the broker is gone, TopologyError when it refuses a declaration.
     """

@@ -1,7 +1,7 @@
-"""Messages that RabbitMQ 4 cannot hand to an AMQP 0-9-1 consumer: into the error queue over AMQP 1.0.
+"""Moves messages that RabbitMQ 4 cannot give an AMQP 0-9-1 consumer into the error queue, over AMQP 1.0.
 
 A client of AMQP 1.0 may give a property a type that 0-9-1 lacks (uuid, char), or a content type over 255 bytes.
-RabbitMQ takes the message and closes the connection of whoever consumes it, each time (541 INTERNAL_ERROR; measured on
+RabbitMQ takes the message and closes the connection of its consumer, each time (541 INTERNAL_ERROR; measured on
 4.0.5 and 4.3.6). On a quorum queue it reaches the delivery limit, and so do the good messages that were on their way
 beside it.
 """
@@ -59,7 +59,7 @@ Publish = Callable[[str, OutgoingMessage], "Future[None]"]
 
 
 def is_internal_error(reason: BaseException) -> bool:
-    """Whether RabbitMQ has closed the connection over a mistake of its own."""
+    """Return whether RabbitMQ has closed the connection over a mistake of its own."""
     return isinstance(reason, ConnectionClosedByBroker) and reason.reply_code == INTERNAL_ERROR
 
 
@@ -74,7 +74,7 @@ class Undeliverable:
         self._events = events
 
     def remove(self, queues: Mapping[str, int]) -> int:
-        """Looks at the head of each queue, as far as its consumer's prefetch; how many messages were parked."""
+        """Look at the head of each queue, as far as its consumer's prefetch; return how many messages were parked."""
         deadline = time.monotonic() + LONGEST
         parked = 0
         for _ in range(LOOKS):
@@ -88,7 +88,7 @@ class Undeliverable:
 
     @contextlib.contextmanager
     def taken_out(self, queue: str, prefetch: int) -> Iterator[None]:
-        """Looks at the queue when the block ends because RabbitMQ has closed the connection over such a message."""
+        """Look at the queue when the block ends because RabbitMQ has closed the connection over such a message."""
         try:
             yield
         except ConnectionClosedByBroker as error:
@@ -132,7 +132,7 @@ def _report(message: bytes, queue: str) -> OutgoingMessage | None:
 
 
 def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
-    """The error report of an AMQP 1.0 message that no AMQP 0-9-1 consumer can be given; None for any other."""
+    """Return the error report of an AMQP 1.0 message that no AMQP 0-9-1 consumer can be given; None for any other."""
     told: dict[str, Any] = {}
     reasons: list[Text] = []
     raw, body = b"", b""

@@ -1,4 +1,4 @@
-"""Why RabbitMQ cannot be used, and what to change: pika tells it by types, often without a text."""
+"""Explains why RabbitMQ cannot be used, and what to change: pika says it by types, often without a text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class UnreachableError(BilingualError, AMQPConnectionError):
 
 
 def explain(error: BaseException) -> Text:
-    """The innermost reason that says something, with its remedy where one is known."""
+    """Return the innermost reason that says something, with its remedy where one is known."""
     wrapped = list(causes(error))
     for cause in reversed(wrapped):
         if (text := _known(cause)) is not None:
@@ -43,7 +43,7 @@ def explain(error: BaseException) -> Text:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """What pika has wrapped, from the outermost to the innermost; of several, the last."""
+    """Yield what pika has wrapped, from the outermost to the innermost; of several, the last."""
     yield error
     wrapped = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args]
     for inner in reversed(wrapped):

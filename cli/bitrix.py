@@ -41,7 +41,7 @@ _BY_HAND = Text(
 
 
 def init_fields(environ: Mapping[str, str], env_file: Path, lang: Language) -> int:
-    """Creates the user fields that the worker needs and says what became of each."""
+    """Create the user fields that the worker needs and say what became of each."""
     try:
         settings = read_bitrix_settings(environ, env_file)
         bitrix = settings.for_system(BitrixSettings)
@@ -64,7 +64,7 @@ def init_fields(environ: Mapping[str, str], env_file: Path, lang: Language) -> i
 
 
 def read_bitrix_settings(environ: Mapping[str, str], env_file: Path) -> Settings:
-    """The settings, with those of Bitrix24. Raises SettingsError."""
+    """Return the settings, with those of Bitrix24. Raises SettingsError."""
     return load_settings(environ, env_file, [BitrixSettings])
 
 
@@ -78,11 +78,11 @@ class PortalWitness:
         self._handler = BitrixTaskHandler(bitrix, self._client)
 
     def check(self) -> None:
-        """Raises the outcome that would stop the worker: no answer, no key field, no right to read all tasks."""
+        """Raise the outcome that would stop the worker: no answer, no key field, no right to read all tasks."""
         self._handler.probe()
 
     def find_task(self, key: str) -> str | None:
-        """The id of the task that bears this key (a Camunda task id). Raises the outcome of a refused request."""
+        """Return the id of the task that has this key (a Camunda task id). Raises the outcome of a refused request."""
         return id_of(TaskLookup(self._client, self._key_field).one(key))
 
 

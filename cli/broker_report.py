@@ -1,4 +1,4 @@
-"""What `config check --probe` says of RabbitMQ: whether it can be used, and what will be created."""
+"""Reports on RabbitMQ for `config check --probe`: whether it can be used, and what will be created."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WILL_CREATE = Text("will be created at the start: {queues}", "будут соз
 
 @dataclass(frozen=True, slots=True)
 class BrokerReport:
-    """`lines` for a person; `remarks` are worth a line and keep nobody from working."""
+    """The report on RabbitMQ. `lines` for a person; `remarks` are worth a line and keep nobody from working."""
 
     lines: list[str]
     remarks: list[str]
@@ -34,7 +34,7 @@ class BrokerReport:
 
 
 def needs_of(startup: Startup, handlers: Mapping[str, BaseMessageHandler], tracked: Iterable[str]) -> Needs:
-    """What a worker with these handlers, which follows these queues, asks of RabbitMQ."""
+    """Return what a worker with these handlers, which follows these queues, asks of RabbitMQ."""
     settings, worker = startup.settings.rabbitmq, startup.settings.worker
     return Needs(
         inputs=tuple(handlers),

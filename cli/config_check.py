@@ -1,4 +1,4 @@
-"""`python main.py config check`: what the worker would do with these settings, without doing it."""
+"""`python main.py config check`: shows what the worker would do with these settings, without doing it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BROKER = "RabbitMQ"
 
 
 def check_configuration(environ: Mapping[str, str], env_file: Path, lang: Language, *, probe: bool) -> int:
-    """Prints what is wrong, or one line per queue; with `probe` RabbitMQ and every system in use are asked.
+    """Print what is wrong, or one line per queue; with `probe` RabbitMQ and every system in use are asked.
 
     The exit code is 78 for wrong settings, 3 when something that was asked cannot be used.
     """
@@ -57,7 +57,7 @@ class _Report:
         self._width = max(map(len, (*startup.handlers, _BROKER)))
 
     def show(self, env_file: Path, *, probe: bool) -> bool:
-        """Whether all that was asked can be used."""
+        """Print the report; return whether all that was asked can be used."""
         startup, lang = self._startup, self._lang
         source = _WITH_FILE if env_file.exists() else _WITHOUT_FILE
         print(f"{_VALID.say(lang)}, {source.say(lang).format(file=env_file.absolute())}")
@@ -83,7 +83,7 @@ class _Report:
         return usable
 
     def _make_handlers(self) -> tuple[dict[str, BaseMessageHandler], dict[str, str]]:
-        """Those in use, and why the others are not."""
+        """Return the handlers in use, and why the others are not."""
         handlers, unused = {}, {}
         for queue, cls in self._startup.handlers.items():
             try:
@@ -93,7 +93,7 @@ class _Report:
         return handlers, unused
 
     def _make_trackers(self) -> list[str]:
-        """The queues that the worker would follow: not those of systems that have no settings."""
+        """Return the queues that the worker would follow: not those of systems that have no settings."""
         tracked = []
         for queue, cls in self._startup.trackers.items():
             with contextlib.suppress(NotConfiguredError):

@@ -1,4 +1,4 @@
-"""What the commands tell their caller by their exit code."""
+"""The exit codes by which the commands report to their caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the worker could write into its folders, found by trying; nothing of that stays behind."""
+"""Checks whether the worker could write into its folders, by trying; nothing of that stays behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WITHOUT_STATE = Text(
 
 
 def folder_notices(worker: WorkerSettings) -> Iterator[Notice]:
-    """One for each folder that cannot be written."""
+    """Yield a notice for each folder that cannot be written."""
     for variable, folder, without in (
         ("LOG_DIR", worker.log_dir, _WITHOUT_LOG),
         ("STATE_DIR", worker.state_dir, _WITHOUT_STATE),

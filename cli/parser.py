@@ -1,4 +1,4 @@
-"""argparse in the reader's language: what it says itself is English only, and it suggests nothing."""
+"""argparse in the reader's language: its own texts are English only, and it suggests nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MESSAGES = (
 
 
 class Parser(argparse.ArgumentParser):
-    """`lang` is that of the help and of mistakes; the parsers of commands inherit it."""
+    """A parser whose help and mistakes are in `lang`; the parsers of commands inherit it."""
 
     def __init__(self, lang: Language, **options: Any) -> None:
         super().__init__(add_help=False, allow_abbrev=False, formatter_class=_formatter(lang), **options)
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="help", help=_HELP.say(lang))
 
     def error(self, message: str) -> NoReturn:
-        """Ends the program with exit code 2."""
+        """End the program with exit code 2."""
         told = translated(message, self._lang)
         if (nearest := _nearest(message)) is not None:
             told += f"; {_MEANT.say(self._lang).format(nearest=nearest)}"
@@ -55,14 +55,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(text: str) -> int:
-    """The type of an option. Raises ArgumentTypeError."""
+    """Read an option's whole number. Raises ArgumentTypeError."""
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """The type of an option. Raises ArgumentTypeError."""
+    """Read an option's seconds. Raises ArgumentTypeError."""
     try:
         told = float(text)
     except ValueError:
@@ -73,7 +73,7 @@ def seconds(text: str) -> float:
 
 
 def translated(message: str, lang: Language) -> str:
-    """A message of argparse; what is not known stays English."""
+    """Return a message of argparse in the reader's language; what is not known stays English."""
     if lang != "ru":
         return message
     for pattern, text in _MESSAGES:

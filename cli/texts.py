@@ -1,4 +1,4 @@
-"""What the command line says to people, in English and in Russian."""
+"""Texts of the command line for people, in English and in Russian."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
 
 
 def language(environ: Mapping[str, str]) -> Language:
-    """Russian when the locale is; the first of LC_ALL, LC_MESSAGES and LANG that is set decides."""
+    """Return the reader's language.
+
+    Russian when the locale is; the first of LC_ALL, LC_MESSAGES and LANG that is set decides.
+    """
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if environ.get(name):
             return "ru" if environ[name].lower().startswith("ru") else "en"
@@ -57,7 +60,7 @@ def language(environ: Mapping[str, str]) -> Language:
 
 
 def make_streams_forgiving() -> None:
-    """A terminal that cannot show a letter gets a question mark instead of a traceback."""
+    """Let a terminal that cannot show a letter show a question mark instead of a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,1 +1,1 @@
-"""One folder for each system, loaded by name."""
+"""The outside systems: one folder for each, loaded by name."""

@@ -1,9 +1,9 @@
-"""What a person on duty should be told, and how often: from the event stream to few alerts. Pure: no clock, no I/O.
+"""Decides which alerts are sent and when they repeat: few alerts out of the event stream. Pure: no clock, no I/O.
 
-Told once: a new kind of error, a queue that RabbitMQ refuses, a system that is down for longer than a moment and its
+Sent once: a new kind of error, a queue that RabbitMQ refuses, a system that is down for longer than a moment and its
 return, a part of one (a service) that is down, a tracker that no longer gets through and its return, messages that were
 put into a queue which this worker does not consume, a connection to RabbitMQ that is lost again and again. What goes on
-is told again after `repeat` seconds, with how often it has happened since.
+is sent again after `repeat` seconds, with how often it has happened since.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ _REMEMBERED = 1000  # kinds of errors; a thousand kinds are no kinds any more
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
-    """Seconds: `delay` a system may be down untold, `stale_after` a tracker may fail, `repeat` until told again."""
+    """When alerts are sent, in seconds.
+
+    `delay`: a system may be down without an alert; `stale_after`: a tracker may fail; `repeat`: until the same alert is
+    sent again.
+    """
 
     delay: float = 60.0
     stale_after: float = 900.0
@@ -43,7 +47,7 @@ class AlertPolicy:
 
 
 class Alert(NamedTuple):
-    """One thing to tell. `text` is whole sentences."""
+    """One alert. `text` is whole sentences."""
 
     kind: Kind
     system: str
@@ -74,7 +78,10 @@ class _Tracker:
 
 @dataclass(slots=True)
 class AlertBook:
-    """`note` events as they come, `due` now and then; `now` is seconds of the clock of `pauses`."""
+    """The alerts of this worker: `note` takes events as they come, `due` is asked now and then.
+
+    `now` is seconds of the clock of `pauses`.
+    """
 
     policy: AlertPolicy
     pauses: Pauses
@@ -86,7 +93,7 @@ class AlertBook:
     _due: list[Alert] = field(default_factory=list)
 
     def watch(self, trackers: Iterable[str], now: float) -> None:
-        """Names the trackers, so that one that never gets through is missed, too."""
+        """Remember the trackers' names, so that one that never gets through is missed, too."""
         for system in trackers:
             self._trackers.setdefault(system, _Tracker(now))
 
@@ -111,7 +118,7 @@ class AlertBook:
                 self._swept(event, now)
 
     def due(self, now: float) -> list[Alert]:
-        """What is to be told now; told from then on."""
+        """Return the alerts that are due now; they count as sent from then on."""
         told, self._due = self._due, []
         told += self._pauses_due(now)
         told += self._parts_due(now)
@@ -136,8 +143,11 @@ class AlertBook:
         return told
 
     def _kind_of(self, event: MessageParked, topic: str, reason: str) -> tuple[str, ...]:
-        """Errors of one code may concern different fields: what is left of the reason without its values tells them
-        apart, as long as they are few."""
+        """Return what makes two errors the same kind.
+
+        Errors of one code may concern different fields: what is left of the reason without its values tells them apart,
+        as long as they are few.
+        """
         kind = ("error", event.system, event.error_code, topic)
         shape = (*kind, _VALUES.sub("…", reason))
         known = sum(key[: len(kind)] == kind for key in self._errors)
@@ -155,7 +165,10 @@ class AlertBook:
         self._due.append(alert)
 
     def _pauses_due(self, now: float) -> list[Alert]:
-        """Only what stays so counts: a system whose probe succeeds and whose work fails goes up and down for hours."""
+        """Return the alerts on systems that are down or back.
+
+        Only what stays so counts: a system whose probe succeeds and whose work fails goes up and down for hours.
+        """
         told = []
         for pause in self.pauses.latest():
             is_told = pause.system in self._told_down

@@ -1,4 +1,4 @@
-"""Bodies that an AMQP 1.0 client has sent as a value rather than as data.
+"""Reads bodies that an AMQP 1.0 client has sent as a value rather than as data.
 
 RabbitMQ hands such a body to an AMQP 0-9-1 consumer as it was encoded, with the property `type` = `amqp-1.0` (measured
 on 4.0.5 and 4.3.6 with rhea 3.0; deps/rabbit/src/mc_amqpl.erl). Data sections arrive as plain bytes.
@@ -18,7 +18,7 @@ class NoTextError(Exception):
 
 
 def text_of(body: bytes) -> bytes:
-    """The text or binary in an AMQP 1.0 value; any other body as it is. JSON never begins with a zero octet.
+    """Return the text or binary in an AMQP 1.0 value; any other body as it is. JSON never begins with a zero octet.
 
     Raises NoTextError.
     """

@@ -1,4 +1,4 @@
-"""Why a server's certificate is not believed, and what helps against which reason: four faults, four remedies."""
+"""Explains why a server's certificate is not believed, and what helps: four faults, four remedies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21, 27})
 
 
 def reason(error: ssl.SSLCertVerificationError, setting: str | Text) -> Text:
-    """What is wrong and what to do; `setting` is the variable that names the CA file of this server."""
+    """Return what is wrong and what to do; `setting` is the variable that names the CA file of this server."""
     code, told, where = error.verify_code, error.verify_message, Text.of(setting)
     if code in _EXPIRED:
         return Text(

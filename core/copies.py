@@ -1,4 +1,4 @@
-"""The same message once more: for a later try, for another input queue, for the tail of its own queue.
+"""Makes copies of a message: for a later try, for another input queue, for the tail of its own queue.
 
 A copy goes where this program sends it and nowhere else. So what tells RabbitMQ what to do with a message stays behind,
 and a confirm of the copy means that our queue has it (docs/contract.md, "Copy").
@@ -54,12 +54,12 @@ _DIRECT_REPLY = "amq.rabbitmq.reply-to"  # a publish that names it closes a chan
 
 
 def speaks_to_the_broker(header: str) -> bool:
-    """Whether RabbitMQ or one of its plugins acts on a header of this name."""
+    """Return whether RabbitMQ or one of its plugins acts on a header of this name."""
     return header in _ROUTING_HEADERS or header.startswith(_BROKER_PREFIX)
 
 
 def carried(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """The headers that a copy takes along."""
+    """Return the headers that a copy takes along."""
     kept = {name: value for name, value in headers.items() if not speaks_to_the_broker(name)}
     # Headers are not split into frames: foreign ones near frame_max (128 KiB) plus ours would close the connection.
     if sum(len(name.encode()) + _size(value) for name, value in kept.items()) <= FOREIGN_HEADERS_LIMIT:
@@ -68,7 +68,7 @@ def carried(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kept_properties(properties: Any) -> dict[str, Any]:
-    """The properties that a copy takes along beside its id and its content type, by pika's names."""
+    """Return the properties that a copy takes along beside its id and its content type, by pika's names."""
     kept = {name: value for name in _KEPT if (value := getattr(properties, name)) is not None}
     if kept.get("reply_to") == _DIRECT_REPLY:
         del kept["reply_to"]
@@ -78,7 +78,7 @@ def kept_properties(properties: Any) -> dict[str, Any]:
 def encode_copy(
     body: bytes, message_id: str, headers: Mapping[str, Any], *, tries: Tries, first_seen: float, error: str
 ) -> OutgoingMessage:
-    """The input message, byte for byte, to be tried again later: its headers with our counts brought up to date."""
+    """Return the input message, byte for byte, for a later try: its headers with our counts brought up to date."""
     ours = {
         HEADER_ATTEMPT: tries.attempt,
         HEADER_AMBIGUOUS: tries.ambiguous,
@@ -91,7 +91,7 @@ def encode_copy(
 def encode_rerouted(
     body: bytes, message_id: str, headers: Mapping[str, Any], *, hop: int, origin: str, first_seen: float
 ) -> OutgoingMessage:
-    """The input message, byte for byte, for another input queue: a first try there, its `hop`th.
+    """Return the input message, byte for byte, for another input queue: a first try there, its `hop`th.
 
     `origin` is where it first came from, `exchange/routing key`; an earlier hop's stays.
     """
@@ -103,12 +103,12 @@ def encode_rerouted(
 
 
 def hops(headers: Mapping[str, Any]) -> int:
-    """How often a message was put into another input queue."""
+    """Return how often a message was put into another input queue."""
     return _count(headers, HEADER_HOPS)
 
 
 def decode_history(headers: Mapping[str, Any], now: float) -> tuple[Tries, float]:
-    """How often a message was tried and when it was first seen (unix seconds), from the headers of `encode_copy`."""
+    """Return the tries of a message and when it was first seen (unix seconds), from the headers of `encode_copy`."""
     tries = Tries(max(1, _count(headers, HEADER_ATTEMPT)), _count(headers, HEADER_AMBIGUOUS))
     try:
         first_seen = float(headers.get(HEADER_FIRST_SEEN, now))

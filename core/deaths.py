@@ -1,4 +1,4 @@
-"""Which message kills the worker: what its deaths say of each that was in hand at one of them. Pure.
+"""Finds the message that kills the worker: what its deaths say of each one that was in hand at one of them. Pure.
 
 Somebody who kills the worker again and again from outside makes innocents look guilty: what takes long is in hand each
 time. But then the worker also dies while they are not in hand: a suspect is not tried a third time before the worker
@@ -20,7 +20,11 @@ Key = bytes
 
 @dataclass(slots=True)
 class Suspect:
-    """`inside`: deaths that it was in hand at; `outside`: later ones that it was not. `at`: the last, unix seconds."""
+    """A message that was in hand when a worker died.
+
+    `inside`: deaths that it was in hand at; `outside`: later ones that it was not. `at`: the last of `inside`, unix
+    seconds.
+    """
 
     inside: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
@@ -32,7 +36,7 @@ class Suspect:
 
 
 def record(suspects: dict[Key, Suspect], death: str, in_hand: Collection[Key], at: float) -> None:
-    """One more death of a worker."""
+    """Add one more death of a worker."""
     for key, suspect in suspects.items():
         if key not in in_hand:
             suspect.outside = [*suspect.outside, death][-_REMEMBERED_ALIBIS:]
@@ -53,7 +57,7 @@ def is_killer(suspects: Mapping[Key, Suspect], key: Key) -> bool:
 
 
 def convict(suspects: dict[Key, Suspect], keys: Iterable[Key]) -> None:
-    """These are set aside: the deaths that they were in hand at speak for nobody else any more."""
+    """Remove the messages that are set aside. The deaths that they were in hand at no longer speak for anyone else."""
     explained = {death for key in keys if (found := suspects.pop(key, None)) is not None for death in found.inside}
     for suspect in suspects.values():
         suspect.outside = [death for death in suspect.outside if death not in explained]

@@ -1,6 +1,7 @@
-"""What the daemon writes: sent messages, responses and error reports. With core.copies the other half of core.messages.
+"""Encodes and decodes what the daemon writes: sent messages, responses and error reports.
 
-Shapes are the contract with Camunda's live worker and with external monitors of the sent queues (docs/contract.md).
+With core.copies it is the other half of core.messages. Shapes are the contract with Camunda's live worker and with
+external monitors of the sent queues (docs/contract.md).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ EXTERNAL_ID_LIMIT = 2048  # bytes; it may be the address of a job
 
 @dataclass(frozen=True, slots=True)
 class SentHeader:
-    """What a sweep must know of a sent message; `state` tells Accepted from Done."""
+    """What a sweep must know about a sent message; `state` distinguishes Accepted from Done."""
 
     task_id: str
     external_id: str | None
@@ -79,7 +80,7 @@ class Failure:
 
 
 def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: float) -> OutgoingMessage:
-    """The result of a handler for `<system>.sent.queue`; the original message is echoed byte for byte.
+    """Return the result of a handler for `<system>.sent.queue`; the original message is echoed byte for byte.
 
     Raises PermanentError when the handler's response is nothing that JSON can hold, or its external id no header.
     """
@@ -111,7 +112,7 @@ def encode_sent(task: CamundaTask, queue: str, result: Accepted | Done, now: flo
 
 
 def decode_sent(body: bytes) -> SentMessage:
-    """A message of a sent queue, ours or the origin's. Raises InvalidMessageError."""
+    """Read a message of a sent queue, ours or the origin's. Raises InvalidMessageError."""
     fields = decode_object(text_of_value(body), SENT_DEPTH_LIMIT)
     original = fields.get("original_message")
     task_id = original.get("task_id") if isinstance(original, Mapping) else None
@@ -131,7 +132,7 @@ def decode_sent(body: bytes) -> SentMessage:
 
 
 def decode_sent_header(body: bytes, headers: Mapping[str, Any]) -> SentHeader:
-    """From the headers alone if they are ours, so that a sweep of 100,000 open tasks parses no body.
+    """Read the headers alone if they are ours, so that a sweep of 100,000 open tasks parses no body.
 
     The origin's messages have no headers: theirs are read whole. Raises InvalidMessageError.
     """
@@ -145,7 +146,7 @@ def decode_sent_header(body: bytes, headers: Mapping[str, Any]) -> SentHeader:
 def encode_response(
     sent: SentMessage, response: JsonObject, *, status: str, echo_variables: bool, now: float
 ) -> OutgoingMessage:
-    """The finished task for `camunda.responses.queue`, as Camunda's live worker reads it."""
+    """Return the response on a finished task for `camunda.responses.queue`, as Camunda's live worker reads it."""
     fields = {
         **sent.fields,
         "original_message": _without_stale_answers(sent.original, echo_variables=echo_variables),
@@ -160,7 +161,7 @@ def encode_response(
 
 
 def encode_failed_task(task: CamundaTask, failure: Failure) -> OutgoingMessage:
-    """A task that will not be done, for the error queue; the original is embedded byte for byte."""
+    """Return the error report on a task that will not be done; the original is embedded byte for byte."""
     report = _report(failure, task.task_id, task.topic, task.activity_id)
     message_id = f"{task.task_id}:error"
     headers = _error_headers(failure, task.task_id, task.activity_id)
@@ -171,7 +172,7 @@ def encode_failed_task(task: CamundaTask, failure: Failure) -> OutgoingMessage:
 
 
 def encode_unreadable(body: bytes, message_id: str, failure: Failure) -> OutgoingMessage:
-    """Bytes that are no task, for the error queue; they travel unchanged (base64, or as the body when large)."""
+    """Return the error report on bytes that are no task; they travel unchanged (base64, or as the body when large)."""
     report = _report(failure, None, None, None)
     headers = _error_headers(failure, None, None)
     if len(body) > EMBED_LIMIT:
@@ -181,7 +182,7 @@ def encode_unreadable(body: bytes, message_id: str, failure: Failure) -> Outgoin
 
 
 def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessage:
-    """A created task that will never be finished (deleted, declined), for the error queue."""
+    """Return the error report on a created task that will never be finished (deleted, declined)."""
     topic, activity_id = (_text_or_none(sent.original.get(name)) for name in ("topic", "activity_id"))
     report = _report(failure, sent.task_id, topic, activity_id)
     report["external_id"] = sent.external_id
@@ -192,7 +193,7 @@ def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessa
 
 
 def cut_bytes(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:
-    """`text` cut to `limit` bytes of UTF-8 on a character boundary; half of a surrogate pair becomes "?"."""
+    """Return `text` cut to `limit` bytes of UTF-8 on a character boundary; half of a surrogate pair becomes "?"."""
     encoded = text.encode("utf-8", "replace")
     if len(encoded) > limit:
         return encoded[: limit - 3].decode("utf-8", "ignore") + "..."

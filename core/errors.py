@@ -27,7 +27,7 @@ class OutcomeError(BilingualError):
     """The task was not done; the subclass says what that means for the message.
 
     `code` is a short stable word for machines (`ERROR_CORE`, `unknown_topic`), `retry_after` is in seconds. A reason of
-    ours is given in both languages: error reports, alerts and commands tell it, logs have the English one.
+    ours is given in both languages: error reports, alerts and commands show both, logs the English one.
     """
 
     outcome: ClassVar[FailedOutcome]
@@ -42,7 +42,7 @@ class OutcomeError(BilingualError):
         return self.text.en
 
     def retell(self, text: Text) -> None:
-        """Gives it another reason: with more words, or without a secret."""
+        """Replace the reason: with more words, or without a secret."""
         self.text, self.args = text, (text.en,)
 
 
@@ -107,17 +107,17 @@ class AmbiguousError(OutcomeError):
 
 
 class BusyError(AmbiguousError):
-    """Another message of the same task is in our own hands: no doubt about anything, so none is spent."""
+    """Another message of the same task is in our own hands. Nothing is in doubt, so no doubt is counted."""
 
 
 class LostError(OutcomeError):
-    """RabbitMQ may have given the message to another worker: nothing is begun for it any more, nothing told of it."""
+    """RabbitMQ may have given the message to another worker: nothing more is begun for it or reported about it."""
 
     outcome = Outcome.LOST
 
 
 class NotConfiguredError(BilingualError):
-    """The system has no settings: its queue is not consumed. `variable` is the one that is missing, if it is that."""
+    """The system has no settings, so its queue is not consumed. `variable` is the missing one, if one is missing."""
 
     def __init__(self, reason: str | Text = "", *, variable: str | None = None) -> None:
         super().__init__(reason or Text(f"{variable} is not set", f"{variable} не задана"))

@@ -1,4 +1,4 @@
-"""Where a process may put the values of a task: variables, then extension properties, then input parameters. Pure."""
+"""Finds the values of a task: in variables, then extension properties, then input parameters. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from core.variables import Variables
 
 
 class Inputs:
-    """The places where a process may put a value, first one wins; blank values count as not given, and so does what
-    clients make of an empty date (`empty_dates` tells it)."""
+    """The places where a process may put a value, first one wins.
+
+    Blank values count as not given, and so does what clients make of an empty date (see `empty_dates`).
+    """
 
     def __init__(self, task: CamundaTask) -> None:
         self.variables = task.variables
@@ -23,7 +25,10 @@ class Inputs:
         self._empty_dates: dict[str, str] = {}
 
     def first(self, *names: str) -> tuple[str, Any] | None:
-        """Raises UnreadableError for a variable of these names that cannot be read."""
+        """Return the first of these names that has a value, with it.
+
+        Raises UnreadableError for a variable of these names that cannot be read.
+        """
         if self._names.isdisjoint(names):  # mostly: there are so many names that a message may use
             return None
         for source in (self.variables, self.extensions, self.parameters):
@@ -33,14 +38,14 @@ class Inputs:
         return None
 
     def named(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
-        """What is given under names that `wanted` takes. Raises UnreadableError."""
+        """Return what is given under names that `wanted` takes. Raises UnreadableError."""
         found = {}
         for source in (self.parameters, self.extensions, self.variables):
             found.update({name: source[name] for name in source if wanted(name) and self.is_given(name, source[name])})
         return found
 
     def empty_dates(self) -> list[Text]:
-        """What was asked for and holds the beginning of 1970: a sentence each, for the result."""
+        """Return what was asked for and holds the beginning of 1970: a sentence each, for the result."""
         return [
             Text(
                 f"{name}: {value} is what clients make of an empty date; it counts as not given",
@@ -50,7 +55,7 @@ class Inputs:
         ]
 
     def is_given(self, name: str, value: Any) -> bool:
-        """False for what is blank, and for an empty date, which is remembered."""
+        """Return False for what is blank, and for an empty date, which is remembered."""
         if values.is_empty_date(value):
             self._empty_dates[name] = value
             return False
@@ -62,5 +67,5 @@ class Inputs:
 
 
 def activity_name(task: CamundaTask) -> str:
-    """The name of the step in the diagram, or an empty text."""
+    """Return the name of the step in the diagram, or an empty text."""
     return values.text(task.metadata_section("activityInfo").get("name") or "")

@@ -1,4 +1,4 @@
-"""Messages that meet "outages" again and again while others succeed: the message breaks the system, it is not down."""
+"""Finds messages that meet "outages" again and again while others succeed: the message is at fault, not the system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ REMEMBERED_SUSPECTS = 1000
 
 
 class LoneFailures:
-    """Not locked: its owner has a lock. `len()` is how many are remembered."""
+    """How often each message has met an outage while others succeeded.
+
+    Not locked: its owner has a lock. `len()` is how many messages are remembered.
+    """
 
     def __init__(self) -> None:
         self._successes = 0
@@ -26,7 +29,7 @@ class LoneFailures:
         self._met.pop(task_id, None)
 
     def is_suspect(self, task_id: str) -> bool:
-        """To be asked once for each outage that this message meets; true when it must not hold up the others."""
+        """Return whether this message must not hold up the others. To be asked once for each outage that it meets."""
         strikes, successes = self._met.pop(task_id, (0, -1))
         if self._successes > successes:
             strikes += 1
@@ -37,6 +40,6 @@ class LoneFailures:
 
 
 def met_alone(error: OutcomeError) -> TransientError:
-    """What an outage comes to that only a suspect meets: it spends its own attempts and holds up nobody."""
+    """Return what an outage becomes that only a suspect meets: it spends its own attempts and holds up nobody."""
     reason = Text(f"only this message meets it: {error}", f"так только с этим сообщением: {error.text.ru}")
     return TransientError(reason, code=error.code)

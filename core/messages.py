@@ -40,7 +40,7 @@ TASK_ID_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a message may cost before any handler sees it: `max_bytes` of body, `max_depth` of nesting."""
+    """What a message may cost before a handler gets it: `max_bytes` of body, `max_depth` of nesting."""
 
     max_bytes: int = 8 * 1024 * 1024
     max_depth: int = 100
@@ -48,8 +48,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CamundaTask:
-    """One external task as Camunda's side published it. `fields` is the whole JSON object, unknown keys included;
-    `body` is the JSON text it came from (UTF-8, without BOM), so that it can be echoed byte for byte."""
+    """One external task as Camunda's side published it.
+
+    `fields` is the whole JSON object, unknown keys included; `body` is the JSON text it came from (UTF-8, without BOM),
+    so that it can be echoed byte for byte.
+    """
 
     body: bytes
     fields: Mapping[str, Any]
@@ -87,7 +90,7 @@ class CamundaTask:
         return self._object("metadata")
 
     def metadata_section(self, name: str) -> Mapping[str, Any]:
-        """One sub-object of `metadata` (`extensionProperties`, `inputParameters`, `activityInfo`, …) or `{}`."""
+        """Return one sub-object of `metadata` (`extensionProperties`, `inputParameters`, `activityInfo`, …) or `{}`."""
         section = self.metadata.get(name)
         return section if isinstance(section, Mapping) else {}
 
@@ -109,7 +112,7 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: two deliveries may hold equal tasks
 class IncomingMessage:
-    """A task together with what its delivery tells: the handler's input.
+    """A task together with what is known of its delivery: the handler's input.
 
     `attempt` is 1 at the first try, `doubts` is how often a request for it was left without an answer; `redelivered` is
     true when a worker may have seen this delivery before and died with it. `properties` are the AMQP properties for
@@ -125,7 +128,10 @@ class IncomingMessage:
     is_ours: Callable[[], bool] = _always
 
     def ensure_ours(self) -> None:
-        """To be called directly before each write to a system. Raises LostError."""
+        """Raise LostError if the delivery may not be ours any more.
+
+        To be called directly before each write to a system.
+        """
         if not self.is_ours():
             raise LostError(
                 Text(
@@ -144,7 +150,7 @@ class IncomingMessage:
 class TrackedTask:
     """One message of a sent queue: what the tracker is asked about.
 
-    `external_id` is None when the system created the task without telling its id: look up by `task_id`.
+    `external_id` is None when the system created the task without returning its id: look up by `task_id`.
     """
 
     task_id: str
@@ -153,7 +159,7 @@ class TrackedTask:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """What the publisher sends: persistent, `message_id` stays the same when it is sent again."""
+    """A message for the publisher to send: persistent, `message_id` stays the same when it is sent again."""
 
     body: bytes
     message_id: str
@@ -164,7 +170,7 @@ class OutgoingMessage:
 
 
 def decode_task(body: bytes, limits: Limits) -> CamundaTask:
-    """The task in a message body, or InvalidMessageError whose text a person understands.
+    """Return the task in a message body; raise InvalidMessageError whose text a person understands.
 
     Accepted: a UTF-8 BOM; a string of AMQP 1.0; unknown keys (kept, echoed); integers of any size up to Python's 4,300
     digits (kept exactly).
@@ -189,7 +195,7 @@ def decode_task(body: bytes, limits: Limits) -> CamundaTask:
 
 
 def text_of_value(body: bytes) -> bytes:
-    """The JSON text in a body that an AMQP 1.0 client sent as a string; any other body as it is."""
+    """Return the JSON text in a body that an AMQP 1.0 client sent as a string; any other body as it is."""
     try:
         return text_of(body)
     except NoTextError:

@@ -1,4 +1,4 @@
-"""Numbers as people and engines write them, kept exactly or not at all.
+"""Reads numbers as people and engines write them, kept exactly or not at all.
 
 A double keeps whole numbers up to 2^53 and 15 to 17 digits; more than that would be changed without a word. A comma
 is a decimal point in Russia and a separator of thousands elsewhere: what can be read both ways is refused.
@@ -28,14 +28,14 @@ _SPACES = str.maketrans(dict.fromkeys("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPAC
 
 
 class NumberError(BilingualError, ValueError):
-    """The text is no number, or none that can be kept; the text says what would be one."""
+    """The text is no number, or none that can be kept exactly; the error's text says what would be one."""
 
 
 def read(written: str) -> int | float:
-    """`125000`, `125000.50`, `1,5`, `125 000,50`, `125,000.50`, `1.25e5`. Whole numbers come as int, of any length.
+    """Return the number in a text. Whole numbers come as int, of any length.
 
-    Raises NumberError for no number, for one that has two readings (`1,250`), and for one with more digits than a
-    double keeps.
+    Read are `125000`, `125000.50`, `1,5`, `125 000,50`, `125,000.50`, `1.25e5`. Raises NumberError for no number, for
+    one that has two readings (`1,250`), and for one with more digits than a double keeps.
     """
     text = written.strip().translate(_SPACES)
     if len(text) > _MOST_DIGITS:
@@ -61,7 +61,10 @@ def read(written: str) -> int | float:
 
 
 def whole(number: float) -> int:
-    """Raises NumberError for a fraction, and for a double that stands for many whole numbers."""
+    """Return the number as int.
+
+    Raises NumberError for a fraction, and for a double that stands for many whole numbers.
+    """
     if isinstance(number, int):
         return number
     if not number.is_integer():
@@ -77,13 +80,13 @@ def whole(number: float) -> int:
 
 
 def shown(number: float) -> str:
-    """All digits, no exponent, and no `.0` behind a whole number: `125000`, `0.00000015`."""
+    """Return all digits, no exponent, and no `.0` behind a whole number: `125000`, `0.00000015`."""
     digits = format(Decimal(repr(number)), "f")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def of_double(number: float) -> int | float:
-    """Whole ones as int, as far as it is known which one is meant."""
+    """Return a whole number as int if it is certain which one is meant; any other number as it is."""
     return int(number) if number.is_integer() and abs(number) < EXACT_WHOLE else number
 
 

@@ -1,4 +1,4 @@
-"""What can become of a message, as one table: the policy, the statistics and the documents are made from it."""
+"""Defines what can become of a message, as one table; the policy, the statistics and the documents are made from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.texts import Text
 
 
 class Outcome(StrEnum):
-    """The words that logs, error reports and statistics use."""
+    """The words for outcomes in logs, error reports and statistics."""
 
     ACCEPTED = "accepted"
     DONE = "done"
@@ -41,7 +41,11 @@ FailedOutcome = Literal[
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
-    """`spends_attempt` None: it is not tried again. `only_waits`: the message was well, which is no failure of it."""
+    """What an outcome means and leads to.
+
+    `spends_attempt` None: the message is not tried again. `only_waits`: the message was well, so this is no failure of
+    it.
+    """
 
     meaning: Text
     consequence: Text

@@ -1,4 +1,4 @@
-"""Which systems take no messages at the moment, since when, why and until when: one read model of the event stream.
+"""Knows which systems take no messages now, since when, why and until when: one read model of the event stream.
 
 Statistics, alerts and the heartbeat read it, and whatever else shows it to people. Times are seconds of a clock that
 does not jump; `age` is how long ago something was.
@@ -17,7 +17,10 @@ from core.texts import Text
 
 @dataclass(frozen=True, slots=True)
 class SystemPause:
-    """`by` is who has paused it: the worker itself, or a person. `ended` is None while it goes on."""
+    """The pause of a system.
+
+    `by` is who has paused it: the worker itself, or a person. `ended` is None while it goes on.
+    """
 
     system: str
     by: str
@@ -31,7 +34,7 @@ class SystemPause:
 
 
 class Pauses:
-    """A sink of the event stream. Thread-safe.
+    """The pauses of all systems: a sink of the event stream. Thread-safe.
 
     A system that is usable for less than `steady` seconds was not back: its pause is the same one, with a later reason.
     """
@@ -49,7 +52,7 @@ class Pauses:
         self.note(event, self._clock())
 
     def note(self, event: Event, now: float) -> None:
-        """`now` is when it happened."""
+        """Update the pauses with an event that happened at `now`."""
         with self._lock:
             match event:
                 case SystemPaused():
@@ -60,18 +63,18 @@ class Pauses:
                     self._latest[event.system] = replace(pause, ended=now)
 
     def latest(self) -> list[SystemPause]:
-        """The last pause of each system that had one, those that are over included; by system."""
+        """Return the last pause of each system that had one, also those that are over; sorted by system."""
         with self._lock:
             return [self._latest[system] for system in sorted(self._latest)]
 
     def of(self, system: str) -> SystemPause | None:
-        """The pause in which the system is now."""
+        """Return the pause in which the system is now, if any."""
         with self._lock:
             pause = self._latest.get(system)
         return pause if pause is not None and pause.ended is None else None
 
     def age(self, moment: float) -> float:
-        """Seconds since; negative for what is still to come."""
+        """Return the seconds since `moment`; negative when it is still to come."""
         return self._clock() - moment
 
     def _paused(self, event: SystemPaused, now: float) -> SystemPause:

@@ -1,4 +1,4 @@
-"""Retry as a decision: what happens to a message whose handler did not succeed. Pure: no clock, no chance."""
+"""Decides what happens to a message whose handler did not succeed. Pure: no clock, no chance."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LONGEST_LEASE = 10.0  # seconds; see `lease_for`
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts`: retries after the first try. `base_delay`, `max_delay`: seconds."""
+    """How retries are made. `attempts`: retries after the first try. `base_delay`, `max_delay`: seconds."""
 
     attempts: int
     base_delay: float
@@ -92,7 +92,7 @@ Decision = RetryLater | Pause | Park | Drop
 def decide(  # noqa: PLR0911 - one line for each outcome
     error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float
 ) -> Decision:
-    """What to do after `error` at this try. `jitter` is a random number in [0, 1)."""
+    """Return what to do after `error` at this try. `jitter` is a random number in [0, 1)."""
     outcome = error.outcome
     match outcome:
         case Outcome.BUSINESS | Outcome.PERMANENT:
@@ -132,7 +132,7 @@ def _doubt_again(error: OutcomeError, tries: Tries, policy: RetryPolicy) -> Retr
 
 
 def lease_for(heartbeat: float) -> float:
-    """How long after its last proof a delivery counts as ours, in seconds.
+    """Return how long after its last proof a delivery counts as ours, in seconds.
 
     RabbitMQ gives the messages of a silent connection to others after two to three heartbeats (rabbit_heartbeat.erl):
     nothing may be begun for them by then. `heartbeat` 0: it never would.
@@ -141,7 +141,7 @@ def lease_for(heartbeat: float) -> float:
 
 
 def suspect_group_size(starts: int, batch_size: int) -> int:
-    """How many messages may be handled together that a worker has died with `starts` times.
+    """Return how many messages may be handled together when a worker has died with them `starts` times.
 
     Each death shrinks the group: after two of them, however large the batch was, the culprit stands alone.
     """
@@ -149,12 +149,12 @@ def suspect_group_size(starts: int, batch_size: int) -> int:
 
 
 def wait_step(delay: float) -> float:
-    """The shortest wait queue that is not shorter than `delay` seconds (the longest one for anything beyond)."""
+    """Return the shortest wait queue that is not shorter than `delay` seconds (the longest one for anything beyond)."""
     return next((step for step in WAIT_STEPS if step >= delay), WAIT_STEPS[-1])
 
 
 def next_wait_step(delay: float) -> float | None:
-    """The wait queue after that of `delay` seconds; None after the longest one."""
+    """Return the wait queue after that of `delay` seconds; None after the longest one."""
     return next((step for step in WAIT_STEPS if step > delay), None)
 
 

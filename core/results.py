@@ -1,4 +1,4 @@
-"""What handlers and trackers return when nothing went wrong (or when a person's decision ended the task)."""
+"""Results of handlers and verdicts of trackers: nothing went wrong (or a person's decision ended the task)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ JsonObject = Mapping[str, Any]
 
 
 def with_warnings(response: JsonObject, warnings: Sequence[Text], key: str = "warnings") -> dict[str, Any]:
-    """What people should know of a task that has gone well: in English under `key`, in Russian under `key` with `_ru`.
+    """Return `response` with what people should know of a task that has gone well.
 
-    Neither is there without any.
+    In English under `key`, in Russian under `key` with `_ru`; without warnings, neither is there.
     """
     if not warnings:
         return dict(response)
@@ -68,7 +68,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Will never be finished (deleted, declined): people are told through the error queue."""
+    """Will never be finished (deleted, declined): people learn it from the error queue."""
 
     reason: str | Text
     code: str

@@ -1,4 +1,4 @@
-"""Masks secrets in whatever leaves the process: log lines, error texts, reports, pages.
+"""Masks secrets in everything that leaves the process: log lines, error texts, reports, pages.
 
 Two nets: the registered values themselves, in the forms in which libraries print them, and patterns for secrets
 that nobody registered. Mask first and shorten afterwards: half a secret is no longer recognised.
@@ -50,13 +50,13 @@ class Secrets:
             self.add(value)
 
     def add(self, value: str) -> None:
-        """Registers a secret; of a URL also its secret part alone. Values under MIN_LENGTH cannot be masked."""
+        """Register a secret; of a URL also its secret part alone. Values under MIN_LENGTH cannot be masked."""
         forms = {form for part in _parts(value) if len(part) >= MIN_LENGTH for form in _forms(part)}
         with self._lock:
             self._forms = tuple(sorted({*self._forms, *forms}, key=len, reverse=True))
 
     def mask(self, text: str) -> str:
-        """The text without any secret."""
+        """Return the text without any secret."""
         text = self.mask_registered(text)
         lowered = text.lower()
         for trigger in _TRIGGERS:  # not any(...): this runs for every field of every log line
@@ -65,7 +65,7 @@ class Secrets:
         return text
 
     def mask_registered(self, text: str) -> str:
-        """Without the registered ones only: for texts of others, where a word such as "token" means nothing."""
+        """Mask only the registered secrets: for texts of others, where a word such as "token" means nothing."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
@@ -95,7 +95,7 @@ def _password(url: str) -> str | None:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """The ways in which libraries print a text."""
+    """Yield the forms in which libraries print a text."""
     yield value
     yield repr(value)[1:-1]
     yield json.dumps(value)[1:-1]

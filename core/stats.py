@@ -26,7 +26,7 @@ from core.pauses import Pauses
 
 
 class Statistics:
-    """A sink of the event stream. `started_at` and `now` are unix seconds."""
+    """The counts of a worker: a sink of the event stream. `started_at` and `now` are unix seconds."""
 
     def __init__(self, started_at: float, pauses: Pauses) -> None:
         self._started_at = started_at
@@ -42,7 +42,7 @@ class Statistics:
             self._count(event)
 
     def snapshot(self, now: float) -> dict[str, Any]:
-        """All figures as plain values; `success_queue_rate` in percent, `uptime_seconds` in seconds."""
+        """Return all figures as plain values; `success_queue_rate` in percent, `uptime_seconds` in seconds."""
         with self._lock:
             totals: Counter[str] = Counter()
             for counts in self._systems.values():

@@ -1,4 +1,4 @@
-"""JSON by rules under which two readers cannot disagree on what was meant.
+"""Reads JSON by rules under which two readers cannot disagree on what was meant.
 
 Refused: duplicate keys, NaN and Infinity, numbers beyond a double (1e999), lone surrogates, nesting over a limit.
 Whole numbers are kept exactly, up to Python's 4,300 digits.
@@ -18,7 +18,7 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
-    """A JSON object; raises InvalidMessageError."""
+    """Return a JSON object; raise InvalidMessageError for anything else."""
     value = decode_value(body, max_depth)
     if not isinstance(value, dict):
         kind = _json_type(value)
@@ -33,7 +33,7 @@ def decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
 
 
 def decode_value(body: bytes, max_depth: int) -> Any:
-    """Any JSON value; raises InvalidMessageError."""
+    """Return any JSON value; raise InvalidMessageError for what is none."""
     try:
         value = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""What is said to people, in both languages of the operators."""
+"""Texts for people, in both languages of the operators."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class Text(NamedTuple):
 
     @classmethod
     def of(cls, told: str | Self) -> Self:
-        """What has one wording only, like the words of a server, is the same in both languages."""
+        """Return the same wording for both languages, as for the words of a server; a `Text` stays as it is."""
         return cls(told, told) if isinstance(told, str) else told
 
     @staticmethod
     def join(separator: str, texts: Iterable[Text]) -> Text:
-        """As str.join, in each language."""
+        """Join the texts as `str.join` does, in each language."""
         each = list(texts)
         return Text(separator.join(text.en for text in each), separator.join(text.ru for text in each))
 
     def map(self, change: Callable[[str], str]) -> Text:
-        """The same change made to both."""
+        """Make the same change to both languages."""
         return Text(change(self.en), change(self.ru))
 
     def led_by(self, start: str) -> Text:
-        """The same words before both, a name for example."""
+        """Put the same words before both languages, a name for example."""
         return Text(start + self.en, start + self.ru)
 
     def say(self, language: Language) -> str:
@@ -51,5 +51,5 @@ class BilingualError(Exception):
 
 
 def escape(text: str) -> str:
-    """The text on one line, everything unprintable written out."""
+    """Return the text on one line, everything unprintable written out."""
     return _UNPRINTABLE.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", text)

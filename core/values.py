@@ -1,4 +1,7 @@
-"""Values as Camunda sends them -> values as outside systems take them. Pure; nonsense is Permanent and named."""
+"""Turns values as Camunda sends them into values as outside systems take them.
+
+Pure; nonsense is Permanent and named.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ _PLAIN_IN_HEADERS = " !#$&'()*+,/:;<=>?@[]^`{|}"
 
 
 class BadValueError(PermanentError):
-    """A value that cannot be meant: the text names the field and the value.
+    """A value that makes no sense: the text names the field and the value.
 
     `wanted` is a noun with what belongs to it, in Russian in the nominative case.
     """
@@ -41,19 +44,19 @@ class BadValueError(PermanentError):
 
 
 def shown(value: Any) -> str:
-    """The value for a person who reads the error queue."""
+    """Return the value as text for a person who reads the error queue."""
     return cut_characters(repr(value), 200)
 
 
 def is_blank(value: Any) -> bool:
-    """None, an empty text or an empty list: as good as not given."""
+    """True for None, an empty text or an empty collection: as good as not given."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or value in ([], {}, ())
 
 
 def text(value: Any) -> str:
-    """Any JSON value as text without what JSON decoders and databases refuse (lone surrogates, NUL)."""
+    """Return any JSON value as text without what JSON decoders and databases refuse (lone surrogates, NUL)."""
     if not isinstance(value, str):
         value = _as_text(value)
     return without_halves(value).replace("\0", "").strip()
@@ -68,17 +71,17 @@ def _as_text(value: Any) -> str:
 
 
 def without_halves(written: str) -> str:
-    """A replacement character for each half of a surrogate pair, which UTF-8 cannot hold."""
+    """Return the text with a replacement character for each half of a surrogate pair, which UTF-8 cannot hold."""
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", written)
 
 
 def header_string(value: str) -> str:
-    """A quoted string for an HTTP header (RFC 8941, 3.3.3: printable ASCII); anything else is percent-encoded."""
+    """Return a quoted string for an HTTP header (RFC 8941, 3.3.3: printable ASCII); the rest is percent-encoded."""
     return f'"{quote(value, safe=_PLAIN_IN_HEADERS)}"'
 
 
 def cut_words(long: str, limit: int) -> str:
-    """At most `limit` characters, without the word at which it was cut: half a secret is not recognised as one."""
+    """Return at most `limit` characters, without the word that was cut: half a secret is not recognised as one."""
     if len(long) <= limit:
         return long
     whole, _, _ = long[:limit].rpartition(" ")
@@ -86,7 +89,7 @@ def cut_words(long: str, limit: int) -> str:
 
 
 def cut_characters(long: str, limit: int) -> str:
-    """At most `limit` characters, never ending inside a character as people see it (accents, emoji, flags)."""
+    """Return at most `limit` characters, never ending inside a character as people see it (accents, emoji, flags)."""
     if len(long) <= limit:
         return long
     end = boundary(long, max(limit - len(_ELLIPSIS), 0))
@@ -94,9 +97,9 @@ def cut_characters(long: str, limit: int) -> str:
 
 
 def cut_middle(long: str, limit: int) -> str:
-    """At most `limit` characters, from both ends: the end of a path tells which one it is, that of a reason what to do.
+    """Return at most `limit` characters, from both ends.
 
-    No character as people see it is torn apart.
+    The end of a path says which one it is, that of a reason what to do. No character as people see it is torn apart.
     """
     if len(long) <= limit:
         return long
@@ -106,7 +109,7 @@ def cut_middle(long: str, limit: int) -> str:
 
 
 def boundary(long: str, end: int, start: int = 0) -> int:
-    """The last place after `start`, up to `end`, that is not inside a character as people see it; else `end` itself."""
+    """Return the last place after `start`, up to `end`, that is not inside a character as people see it; else `end`."""
     for place in range(end, start, -1):
         if place == len(long) or not _inside_character(long, place):
             return place
@@ -114,7 +117,7 @@ def boundary(long: str, end: int, start: int = 0) -> int:
 
 
 def as_identifier(value: Any) -> int | None:
-    """A positive id, which systems and Camunda like to send as text; None for anything else."""
+    """Return a positive id, which systems and Camunda like to send as text; None for anything else."""
     if isinstance(value, float) and abs(value) >= numbers.EXACT_WHOLE:
         return None  # which one is meant nobody knows any more
     digits = text(value).removesuffix(".0")  # a whole number may have become a float on its way through JSON
@@ -131,7 +134,7 @@ def identifier(name: str, value: Any) -> int:
 
 
 def flag(name: str, value: Any) -> int:
-    """1 or 0, from a word."""
+    """Return 1 for a word that means yes, 0 for one that means no."""
     word = text(value).lower()
     if word in TRUE_WORDS:
         return 1
@@ -141,7 +144,7 @@ def flag(name: str, value: Any) -> int:
 
 
 def items(value: Any) -> list[Any]:
-    """A list, a JSON list in a text, a comma separated text or one value."""
+    """Return a list from a list, a JSON list in a text, a comma separated text or one value."""
     if isinstance(value, str):
         try:
             decoded = json.loads(value)
@@ -154,7 +157,7 @@ def items(value: Any) -> list[Any]:
 
 
 def moment(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
-    """`2026-12-01T12:00:00+03:00` from any ISO 8601 form; without an offset it is meant in `zone`.
+    """Return `2026-12-01T12:00:00+03:00` for any ISO 8601 form; without an offset it is meant in `zone`.
 
     A date alone means the end of that day, because a deadline at its first second would be overdue all day.
     The offset is always written: a system would read a text without one in its own time zone. `earliest` is a year:
@@ -164,7 +167,7 @@ def moment(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
 
 
 def day(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
-    """`2026-12-02`: the day that a calendar in `zone` shows at that moment.
+    """Return `2026-12-02`: the day that a calendar in `zone` shows at that moment.
 
     An engine in UTC sends Moscow's midnight as `2026-12-01T21:00:00.000+0000`; its first ten characters are the day
     before.
@@ -173,12 +176,12 @@ def day(name: str, value: Any, zone: tzinfo, *, earliest: int = 1970) -> str:
 
 
 def is_moment(value: Any) -> bool:
-    """Whether it is a date in ISO 8601."""
+    """Return whether the value is a date in ISO 8601."""
     return _iso(value) is not None
 
 
 def is_empty_date(value: Any) -> bool:
-    """The beginning of 1970 with an offset: what clients make of a Date without a value and write back.
+    """True for the beginning of 1970 with an offset: what clients make of a Date without a value and write back.
 
     camunda-external-task-client-js 3.1.0 does so, in the time zone of its machine.
     """
@@ -189,7 +192,7 @@ def is_empty_date(value: Any) -> bool:
 
 
 def number(name: str, value: Any) -> int | float:
-    """Whole numbers as int, exactly; see core.numbers for what is read. Raises BadValueError."""
+    """Return a number; whole ones as int, exactly. See core.numbers for what is read. Raises BadValueError."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and math.isfinite(value):

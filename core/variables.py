@@ -1,9 +1,9 @@
-"""Process variables as engines send them, read as plain values.
+"""Reads process variables, as engines send them, into plain values.
 
     "title": "П-17"                                          plain, as Camunda's live side sends it
-    "title": {"type": "String", "value": "П-17"}             typed, as an engine's REST API tells it
+    "title": {"type": "String", "value": "П-17"}             typed, as an engine's REST API returns it
 
-Typed is only what bears the name of an engine's own type and no key but value, type, valueInfo and local: anything
+Typed is only what has the name of an engine's own type and no key but value, type, valueInfo and local: anything
 else is a business object that happens to look alike. Names of types: docs.camunda.org, user guide, process variables,
 supported variable values; their first letter may be small (org.camunda.bpm.engine.rest.dto.VariableValueDto).
 """
@@ -32,9 +32,9 @@ class UnreadableError(PermanentError):
 
 
 class Variables(Mapping[str, Any]):
-    """Plain values by name. Reading one that cannot be read raises UnreadableError; the others do not suffer by it.
+    """Plain values by name. Reading one that cannot be read raises UnreadableError; the others are not affected.
 
-    `declared` is what the message tells beside `given` of the same variables (`process_variables`): Camunda's live
+    `declared` is what the message says beside `given` about the same variables (`process_variables`): Camunda's live
     side sends plain values, and only there stands that a text is a serialized Java object.
     """
 
@@ -58,7 +58,7 @@ class Variables(Mapping[str, Any]):
         return len(self._given)
 
     def unreadable(self) -> dict[str, UnreadableError]:
-        """What reading would raise, by name."""
+        """Return the errors that reading would raise, by name."""
         found = {}
         for name in self:
             try:
@@ -68,7 +68,7 @@ class Variables(Mapping[str, Any]):
         return found
 
     def as_told(self) -> dict[str, Any]:
-        """For a receiver that reads them itself: plain values, and what we cannot read as the message has it."""
+        """Return plain values for a receiver that reads them itself, and what we cannot read as the message has it."""
         unreadable = self.unreadable()
         return {name: self._given[name] if name in unreadable else self[name] for name in self}
 
@@ -104,7 +104,7 @@ def _read(name: str, typed: Mapping[str, Any]) -> Any:
 
 
 def _is_foreign(typed: Mapping[str, Any]) -> bool:
-    """Whether the value is no text, although it travels as one."""
+    """Return whether the value is no text, although it travels as one."""
     kind, info = _name(str(typed.get("type"))), typed.get("valueInfo")
     is_java = kind == "object" and isinstance(info, Mapping) and _format(info) != _JSON
     return is_typed(typed) and (is_java or kind == "bytes")

@@ -1,1 +1,1 @@
-"""What happens to a delivery around its handler, until it is stored, put off or parked."""
+"""Handles a delivery around its handler, until it is stored, put off or parked."""

@@ -1,4 +1,4 @@
-"""What follows a confirm, done in a thread of the queue that it belongs to.
+"""Does what follows a confirm, in a thread of the queue that it belongs to.
 
 A confirm is noticed in the publisher's I/O thread, which all queues share: were the acks and log lines of a burst made
 there, the messages of every other queue would wait behind them.
@@ -19,7 +19,7 @@ OnConfirmed = Callable[[Confirmed], None]
 
 
 class Confirmations:
-    """One thread that does what is put, in that order."""
+    """One thread that runs what is put, in that order."""
 
     def __init__(self, queue: str, events: EventStream) -> None:
         self._queue = queue
@@ -28,7 +28,7 @@ class Confirmations:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Also the way to replace a dead thread."""
+        """Start the thread, also in the place of a dead one."""
         if not self.is_alive():
             self._thread = threading.Thread(target=self._run, name=f"{self._queue}-settling", daemon=True)
             self._thread.start()
@@ -37,11 +37,11 @@ class Confirmations:
         return self._thread is not None and self._thread.is_alive()
 
     def put(self, follow_up: OnConfirmed, confirmed: Confirmed) -> None:
-        """From any thread, when `confirmed` is done: `follow_up(confirmed)` is called in this one."""
+        """Have `follow_up(confirmed)` called in this thread. From any thread, when `confirmed` is done."""
         self._due.put((follow_up, confirmed))
 
     def finish(self, timeout: float) -> None:
-        """Waits until everything that was put is done, `timeout` seconds at the longest; nothing may be put after."""
+        """Wait until everything that was put is done, at most `timeout` seconds; nothing may be put after."""
         self._due.put(None)
         if self._thread is not None:
             self._thread.join(timeout)

@@ -1,4 +1,4 @@
-"""What a queue is consumed with: its handler and its threads, and what all queues share."""
+"""Describes how a queue is consumed: its handler and its threads, and what all queues share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ConsumedQueue:
 
 @dataclass(frozen=True, slots=True)
 class ProcessingSettings:
-    """What all queues share. `probe_interval` in seconds."""
+    """The settings that all queues share. `probe_interval` in seconds."""
 
     errors_queue: str
     limits: Limits

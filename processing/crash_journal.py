@@ -1,4 +1,4 @@
-"""Which messages were begun and not finished when a worker died: how a message that kills the process is found.
+"""Finds the message that kills the process: notes which messages were begun and not finished when a worker died.
 
 Before a handler runs, the keys of its messages are written into memory that is mapped onto a file; the kernel keeps it
 when the process dies. The next worker finds the file, sees that nobody holds its lock, and counts one unfinished start
@@ -43,7 +43,7 @@ def key_of(queue: str, task_id: str) -> Key:
 
 
 class CrashSlot:
-    """What one thread has begun. Used by that thread only."""
+    """The messages that one thread has begun. Used by that thread only."""
 
     def __init__(self, memory: mmap.mmap | None, capacity: int) -> None:
         self._memory = memory
@@ -51,7 +51,7 @@ class CrashSlot:
             memory[: _HEADER.size] = _HEADER.pack(capacity, 0)
 
     def begin(self, keys: Sequence[Key]) -> None:
-        """Until end() these messages count as begun and not finished."""
+        """Count these messages as begun and not finished until end()."""
         self._write(keys)
 
     def end(self) -> None:
@@ -89,24 +89,24 @@ class CrashJournal:
             self._switch_off(error)
 
     def slot(self, capacity: int) -> CrashSlot:
-        """Room for the keys of one thread that begins at most `capacity` messages at once."""
+        """Return room for the keys of one thread that begins at most `capacity` messages at once."""
         return CrashSlot(self._room(_HEADER.size + capacity * _KEY_SIZE), capacity)
 
     def has_suspects(self) -> bool:
         return bool(self._suspects)
 
     def starts(self, key: Key) -> int:
-        """How often a worker died after it had begun this message."""
+        """Return how often a worker died after it had begun this message."""
         suspect = self._suspects.get(key)
         return 0 if suspect is None else suspect.starts
 
     def is_killer(self, key: Key) -> bool:
-        """Whether this message is what the workers died of, as far as their deaths can tell."""
+        """Return whether this message is what the workers died of, as far as their deaths show."""
         with self._lock:
             return deaths.is_killer(self._suspects, key)
 
     def seconds_to_prove(self) -> float:
-        """How long the worker has yet to live without the messages that it died with twice, before it tries them.
+        """Return how long the worker must yet live without the messages that it died with twice, before it tries them.
 
         If it dies before, something else kills it, and they are not blamed for that.
         """
@@ -114,7 +114,7 @@ class CrashJournal:
 
     @contextlib.contextmanager
     def alone(self, starts: int) -> Iterator[None]:
-        """A suspect runs alone among suspects: then only the one that kills the process is counted again.
+        """Let a suspect run alone among suspects: then only the one that kills the process is counted again.
 
         The most suspicious first, so that of several killers one is found out after the other.
         """
@@ -131,11 +131,11 @@ class CrashJournal:
                 self._one.notify_all()
 
     def forget(self, keys: Iterable[Key]) -> None:
-        """These were handled and the process lives."""
+        """Forget messages that were handled while the process lives."""
         self._change(keys, _acquit)
 
     def convict(self, keys: Iterable[Key]) -> None:
-        """These were set aside as killers."""
+        """Remove messages that were set aside as killers."""
         self._change(keys, deaths.convict)
 
     def _change(self, keys: Iterable[Key], change: Callable[[_Counts, Iterable[Key]], None]) -> None:
@@ -150,7 +150,7 @@ class CrashJournal:
                 write(CrashJournalUnusable(f"a count of starts stays: {error}"))
 
     def close(self) -> None:
-        """An orderly end: whatever was begun is given back by a living process, and counts for nothing."""
+        """End in order: what was begun is given back by a living process, and counts for nothing."""
         if self._path is not None and self._file is not None:
             self._path.unlink(missing_ok=True)
             os.close(self._file)
@@ -181,7 +181,7 @@ def _acquit(counts: _Counts, keys: Iterable[Key]) -> None:
 
 
 def _collect(folder: Path) -> _Counts:
-    """Adds what dead workers have left to the counts and removes their files."""
+    """Add what dead workers have left to the counts, and remove their files."""
     with _locked_counts(folder) as counts:
         for path in folder.glob(f"*{_STARTS}"):
             if (in_hand := _left_behind(path)) is not None:
@@ -190,7 +190,7 @@ def _collect(folder: Path) -> _Counts:
 
 
 def _left_behind(path: Path) -> set[Key] | None:
-    """The unfinished keys in the file of a dead worker, which is removed; None if its worker lives."""
+    """Return the unfinished keys in the file of a dead worker, which is removed; None if its worker lives."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,7 +214,7 @@ def _left_behind(path: Path) -> set[Key] | None:
 
 @contextlib.contextmanager
 def _locked_counts(folder: Path) -> Iterator[_Counts]:
-    """The counts of all workers of the folder; written back after the block."""
+    """Give the counts of all workers of the folder; they are written back after the block."""
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         path = folder / _COUNTS
@@ -239,7 +239,7 @@ def _read(path: Path) -> _Counts:
 
 
 def _suspect(inside: list[str] | int, *further: list[str] | float) -> Suspect:
-    """As it was written; earlier versions wrote the number of starts and the time."""
+    """Return a suspect as it was written; earlier versions wrote the number of starts and the time."""
     if isinstance(inside, int):
         [at] = further
         return Suspect([f"before-{number}" for number in range(inside)], [], float(at))  # type: ignore[arg-type]

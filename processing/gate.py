@@ -16,7 +16,10 @@ LONGEST_WAIT = 24 * 3600.0  # seconds; what a system asks for beyond this is tak
 
 
 class SystemGate:
-    """`on_close` and `on_open` stop and restart the intake; `probe` raises while the system is not usable."""
+    """The gate of one system.
+
+    `on_close` and `on_open` stop and restart the intake; `probe` raises while the system is not usable.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class SystemGate:
             self._suspects.succeeded(task_id)
 
     def is_suspect(self, task_id: str) -> bool:
-        """True when this message meets "outages" again and again while others succeed in between.
+        """Return whether this message meets "outages" again and again while others succeed in between.
 
         Then not the system is down but the message breaks it, and it must not hold up the others for ever.
         """
@@ -56,7 +59,7 @@ class SystemGate:
             return self._suspects.is_suspect(task_id)
 
     def close(self, error: OutcomeError, pause: Pause) -> None:
-        """Stops the intake and starts probing. Does nothing when the gate is closed already."""
+        """Stop the intake and start probing. Does nothing when the gate is closed already."""
         with self._lock:
             if self._closed:
                 return

@@ -1,4 +1,4 @@
-"""One delivery on its way to its settlement: its history, its copy for a later try, who it is in an event."""
+"""One delivery on its way to its settlement: its history, its copy for a later try, its identity in an event."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class InFlight:
 
     @property
     def fingerprint(self) -> bytes:
-        """The same for every delivery and copy of a message; the task id is in the body."""
+        """A hash that is the same for every delivery and copy of a message; the task id is in the body."""
         return blake2b(self.delivery.body, digest_size=16).digest()
 
     def require_task(self) -> CamundaTask:
@@ -61,12 +61,15 @@ class InFlight:
         return self._with_properties(replace(copy, headers={**copy.headers, HEADER_COPY: uuid.uuid4().hex}))
 
     def renewed(self, reason: str) -> OutgoingMessage:
-        """For the tail of its own queue: nothing has been done, and what this delivery tells is told by the copy."""
+        """Return a copy for the tail of its own queue.
+
+        Nothing has been done; what is known of this delivery, the copy says as well.
+        """
         copy = self.copy(self.tries, reason)
         return replace(copy, headers={**copy.headers, HEADER_RETURNED: True}) if self.may_be_begun else copy
 
     def rerouted(self) -> OutgoingMessage:
-        """The message for another input queue."""
+        """Return the message for another input queue."""
         properties, body, origin = self.delivery.properties, self.delivery.body, self.delivery.origin
         headers, hop = properties.wire_headers(), hops(properties.headers or {}) + 1
         return self._with_properties(
@@ -79,7 +82,7 @@ class InFlight:
         return OutgoingMessage(copy.body, copy.message_id, copy.headers, properties.content_type, encoding, further)
 
     def identity(self, external_id: str | None = None) -> Identity:
-        """Whom an event is about."""
+        """Return what an event of this message is about."""
         known = self._identity
         if known is None:
             task, queue, attempt = self.task, self.delivery.queue, self.tries.attempt

@@ -1,9 +1,10 @@
-"""Outcomes of work that has outlived its delivery: kept for the next delivery of the same message.
+"""Keeps outcomes of work that has outlived its delivery, for the next delivery of the same message.
 
 RabbitMQ takes a message back that is held for longer than its consumer time-out (30 minutes unless set otherwise), or
-when the connection is lost. The work goes on, and what it has done is done: its outcome may not be told any more, since
-the message may be another worker's, and is told when the message comes again. Without this a task that always takes
-longer than the time-out would be begun again for ever. Until the work has ended, the message that comes again waits.
+when the connection is lost. The work goes on, and what it has done is done: its outcome may not be reported any more,
+since the message may be another worker's, and is reported when the message comes again. Without this a task that always
+takes longer than the time-out would be begun again for ever. Until the work has ended, the message that comes again
+waits.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Kept:
 
 
 class LateResults:
-    """Of one queue. Usable from any thread. `owns` tells whether a delivery is still ours."""
+    """The late outcomes of one queue. Usable from any thread. `owns` says whether a delivery is still ours."""
 
     def __init__(self, owns: Callable[[Delivery], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._owns = owns
@@ -51,17 +52,17 @@ class LateResults:
         self._lock = threading.Lock()
 
     def begin(self, work: InFlight) -> None:
-        """A handler has it from now on."""
+        """Note that a handler has the message from now on."""
         with self._lock:
             self._running[id(work)] = (work, self._clock())
 
     def end(self, work: InFlight) -> None:
-        """Its outcome is known, and kept if it had to be."""
+        """Note that the outcome is known, and kept if it had to be."""
         with self._lock:
             self._running.pop(id(work), None)
 
     def keep(self, work: InFlight, outcome: object) -> bool:
-        """For a delivery that is not ours any more; False if there is nothing to keep."""
+        """Keep the outcome for a delivery that is not ours any more; return False if there is nothing to keep."""
         if work.task is None or isinstance(outcome, _NOTHING_DONE):
             return False
         if isinstance(outcome, OutcomeError):
@@ -71,11 +72,11 @@ class LateResults:
         return True
 
     def keep_stored(self, work: InFlight) -> None:
-        """The result is stored, but the delivery was lost before its ack: the next one needs the ack alone."""
+        """Keep that the result is stored: the delivery was lost before its ack, so the next one needs the ack alone."""
         self._keep(work, Acknowledged(), KEEP_STORED)
 
     def find(self, work: InFlight) -> object | None:
-        """What is to be told of a message that comes again; it is told once. None: it is to be worked on."""
+        """Return the outcome to report for a message that comes again, once. None: it is to be worked on."""
         if not work.may_be_begun and not work.tries.ambiguous:
             return None  # of the copies that wait for running work each has a doubt
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Input that has been returned gets a copy in its place, one only, however often it comes back meanwhile.
+"""Gives input that has been returned a copy in its place, one only, however often it comes back meanwhile.
 
 A connection that is lost again and again is lost between the copy and the ack, too. Then the message comes back beside
 its copy, and would be copied again, and both once more: so it is remembered which messages have their copy, on its way
@@ -36,7 +36,7 @@ class _Copy:
 
 
 class Renewals:
-    """Of one queue. Usable from any thread.
+    """The copies of one queue. Usable from any thread.
 
     `publish` puts a copy to the tail of the queue and calls back when the broker has confirmed it; `ack` does nothing
     for a delivery whose channel is gone.
@@ -53,7 +53,10 @@ class Renewals:
         self._lock = threading.Lock()
 
     def renew(self, work: InFlight, reason: str, on_done: OnDone) -> None:
-        """`on_done` is called when the copy is stored and its original acked, or when it cannot be stored."""
+        """Replace a message by a copy.
+
+        `on_done` is called when the copy is stored and its original acked, or when it cannot be stored.
+        """
         instance, generation = _instance(work), work.delivery.generation
         with self._lock:
             self._forget_old()

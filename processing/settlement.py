@@ -1,4 +1,4 @@
-"""From a handler's outcome to the settlement of its message: what is stored where, and the ack after the confirm."""
+"""Settles a message by its handler's outcome: what is stored where, and the ack after the confirm."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Settler:
         self._renewals = Renewals(partial(self._publish, consumed.queue), consumer.ack)
 
     def settle_late(self, work: InFlight) -> bool:
-        """Tells what an earlier delivery of the same message has come to; False if it is to be worked on."""
+        """Settle with the outcome of an earlier delivery of the same message; return False if it is to be worked on."""
         outcome = self.late.find(work)
         if outcome is None:
             return False
@@ -92,7 +92,10 @@ class Settler:
         return True
 
     def settle(self, work: InFlight, outcome: object) -> None:
-        """`outcome` as the handler gave it: foreign code may return None or a dictionary where a Result belongs."""
+        """Settle a message.
+
+        `outcome` is what the handler gave: foreign code may return None or a dictionary, no Result.
+        """
         if not self._consumer.owns(work.delivery):
             self._drop(work, outcome)
             return
@@ -191,7 +194,7 @@ class Settler:
         self._send_and_ack(wait_queue_name(self._consumed.queue, retry.delay), copy, work, told)
 
     def _drop(self, work: InFlight, outcome: object) -> None:
-        """Nothing is told of it: another worker may have told something else by now."""
+        """Give the delivery back and report nothing: another worker may have reported something else by now."""
         # Does nothing if the channel is gone. If it is only slow, or another message of the batch was lost and this one
         # was not begun for that reason, this is what brings the message back.
         kept = self.late.keep(work, outcome)
@@ -204,7 +207,10 @@ class Settler:
         self._send_and_ack(self._consumed.queue, work.renewed(reason), work)
 
     def renew(self, work: InFlight) -> None:
-        """For a message that its queue drops one day if it is returned: a copy begins at zero, and nobody minds it."""
+        """Replace a message that its queue drops one day if it is returned.
+
+        A copy begins at zero, and nobody minds it.
+        """
         with contextlib.suppress(InvalidMessageError):  # told when its copy comes
             work.task = decode_task(work.delivery.body, self._settings.limits)
         times = times_returned(work.delivery.properties.headers)
@@ -235,7 +241,10 @@ class Settler:
         self._send_and_ack(self._settings.errors_queue, message, work, told)
 
     def _send_and_ack(self, queue: str, message: OutgoingMessage, work: InFlight, told: Event | None = None) -> None:
-        """`told` is emitted when the broker has the message: nothing is claimed before."""
+        """Send, and ack when it is confirmed.
+
+        `told` is emitted when the broker has the message: nothing is claimed before.
+        """
         self._publish(queue, message, partial(self._on_sent, work, told))
 
     def _on_sent(self, work: InFlight, told: Event | None, confirmed: Future[None]) -> None:
@@ -256,7 +265,7 @@ class Settler:
 
 
 def _unknown(error: OutcomeError) -> PermanentError:
-    """A system's own class with a word of its own, which nothing here knows what to do about."""
+    """Return an error for a system's own class with a word of its own, which nothing here knows what to do about."""
     name = type(error).__name__
     reason = Text(
         f"{name} has no outcome of core.outcomes: {error.text.en}",

@@ -1,4 +1,4 @@
-"""Who is told what goes wrong. Without an address or a chat nobody is: the alerts stand in the log only."""
+"""Settings of alerts: who is alerted. Without an address or a chat the alerts stand in the log only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
 
 
 class AlertSettings(EnvironmentSettings):
-    """Times are in seconds."""
+    """Whom alerts are sent to, and when. Times are in seconds."""
 
     env_prefix = "NOTIFY_"
 

@@ -1,6 +1,6 @@
-"""The thread that tells people: takes notes from the event stream, logs each alert, sends what is due as one message.
+"""Alerts people from a thread of its own: notes events, logs each alert, sends what is due as one message.
 
-A channel that fails is tried again later; what it could not send is kept up to a bound. Telling never disturbs the
+A channel that fails is tried again later; what it could not send is kept up to a bound. Alerting never disturbs the
 work: the sink only makes a note.
 """
 
@@ -76,7 +76,7 @@ class Alerting:
         self._thread: threading.Thread | None = None
 
     def watch(self, trackers: Iterable[str]) -> None:
-        """Names the systems that are tracked, so that a tracker that never gets through is missed, too."""
+        """Name the systems that are tracked, so that a tracker that never gets through is missed, too."""
         with self._lock:
             self._book.watch(trackers, time.monotonic())
 

@@ -1,4 +1,4 @@
-"""Start-up, main loop and shutdown of the process on one screen. The main thread is the monitor."""
+"""Runs start-up, main loop and shutdown of the process, on one screen. The main thread is the monitor."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ class Service(Protocol):
 
 
 class StopSignals:
-    """SIGTERM, Ctrl+C and the end of the terminal. The handlers only note the signal and wake the main thread.
+    """The signals that stop the worker: SIGTERM, Ctrl+C and the end of the terminal.
+
+    The handlers only note the signal and wake the main thread.
 
     SIGHUP is the end of the terminal only where there is one: a service's is somebody's "read your files again", which
-    must not end it. `hangups` counts those. The end of a terminal is told twice, by the kernel and by its shell: that
-    is nobody's second signal.
+    must not end it. `hangups` counts those. The end of a terminal is signalled twice, by the kernel and by its shell:
+    that is nobody's second signal.
 
     A pipe instead of threading.Event: a handler that runs while its own thread holds the event's lock would wait
     for ever.
@@ -54,7 +56,7 @@ class StopSignals:
             signal.signal(signal.SIGHUP, self._on_end_of_terminal if _has_terminal() else self._on_hangup)
 
     def wait(self, seconds: float) -> None:
-        """Returns after `seconds`, earlier when a signal comes."""
+        """Wait for `seconds`, or until a signal comes."""
         readable, _, _ = select.select([self._read_end], [], [], seconds)
         if readable:
             os.read(self._read_end, 1024)
@@ -89,7 +91,7 @@ class Lifecycle:
     """Runs the services until a signal comes, then stops them in order.
 
     `stop_steps` are called one after the other with the deadline (monotonic seconds); each returns False when it
-    had to give up. `age` tells the seconds since the slowest service's last sign of life.
+    had to give up. `age` returns the seconds since the slowest service's last sign of life.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class Lifecycle:
         self._shutdown_timeout = shutdown_timeout
 
     def run(self) -> bool:
-        """True after an orderly stop, False when a second signal cut it short."""
+        """Run until a signal comes; return True after an orderly stop, False when a second signal cut it short."""
         for service in self._services:
             service.start()
         self._watch()

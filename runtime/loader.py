@@ -1,4 +1,4 @@
-"""Handlers and trackers by the names in QUEUE_HANDLERS and TRACKER_CONFIG."""
+"""Loads handlers and trackers by the names in QUEUE_HANDLERS and TRACKER_CONFIG."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SimpleHandlerAdapter(BaseMessageHandler):
 
 
 def load_classes(wanted: Mapping[str, tuple[str, str]], setting: Setting) -> tuple[dict[str, type[Any]], list[Mistake]]:
-    """queue -> (module, class name) to queue -> class, and what is wrong with those that cannot be used."""
+    """Turn queue -> (module, class name) into queue -> class, and what is wrong with those that cannot be used."""
     require = _require_handler if setting == HANDLERS else _require_tracker
     classes: dict[str, type[Any]] = {}
     mistakes = []
@@ -68,7 +68,7 @@ def load_classes(wanted: Mapping[str, tuple[str, str]], setting: Setting) -> tup
 
 
 def make_handler(cls: type[Any], settings: Any, stop: threading.Event) -> BaseMessageHandler:
-    """An instance behind the one interface that the processor knows. Raises NotConfiguredError or LoadError."""
+    """Return an instance behind the one interface that the processor knows. Raises NotConfiguredError or LoadError."""
     _require_handler(cls)
     if issubclass(cls, BaseMessageHandler):
         return _made(cls, partial(cls.from_settings, settings, stop))
@@ -76,7 +76,7 @@ def make_handler(cls: type[Any], settings: Any, stop: threading.Event) -> BaseMe
 
 
 def make_tracker(cls: type[Any], settings: Any, stop: threading.Event) -> BaseTracker:
-    """Raises NotConfiguredError or LoadError."""
+    """Return an instance. Raises NotConfiguredError or LoadError."""
     _require_tracker(cls)
     tracker: BaseTracker = _made(cls, partial(cls.from_settings, settings, stop))
     return tracker
@@ -93,13 +93,13 @@ def _made(cls: type[Any], make: Callable[[], _Made]) -> _Made:
 
 
 def settings_classes(classes: Iterable[type[Any]]) -> list[type[Any]]:
-    """The systems' own settings classes, each once, in order."""
+    """Return the systems' own settings classes, each once, in order."""
     found = (getattr(cls, "settings_class", None) for cls in classes)
     return list(dict.fromkeys(each for each in found if each is not None))
 
 
 def settings_of(cls: type[Any], settings: Settings) -> Any:
-    """Those of the class's own system; None for a class that has none."""
+    """Return the settings of the class's own system; None for a class that has none."""
     settings_class = getattr(cls, "settings_class", None)
     return None if settings_class is None else settings.for_system(settings_class)
 

@@ -1,4 +1,4 @@
-"""Log files that never stop the work: a full disk or a missing folder costs lines, and says so once."""
+"""Writes log files without ever stopping the work: a full disk or a missing folder costs lines, and says so once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LogFile:
         self._retry_at: float | None = None
 
     def write(self, line: str) -> Failed | Recovered | None:
-        """Appends the line, or drops it; tells when the one turns into the other."""
+        """Append the line, or drop it; return what has changed when the one turns into the other."""
         if self._retry_at is not None and self._clock() < self._retry_at:
             self._dropped += 1
             return None
@@ -103,7 +103,7 @@ class LogFile:
             os.write(file, b"\n")
 
     def _rotate(self, file: int) -> None:
-        """Moves the file aside, unless another process does it or has done it."""
+        """Move the file aside, unless another process does it or has done it."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

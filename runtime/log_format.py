@@ -1,4 +1,4 @@
-"""A log record as one line, for people or for machines.
+"""Writes a log record as one line, for people or for machines.
 
 Whatever a message brings along, the result is one printable line of limited length without secrets: line breaks,
 terminal sequences and characters that turn the direction of writing are escaped, so that no task title can forge
@@ -35,7 +35,7 @@ _BARE = re.compile(r"[^\s\"'=\\]+")
 
 
 class LineFormatter(logging.Formatter):
-    """What both forms share: masked, shortened texts and the fields of a record."""
+    """The common part of both forms: masked, shortened texts and the fields of a record."""
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class LineFormatter(logging.Formatter):
         return text if len(text) <= TRACEBACK_LIMIT else f"…{text[1 - TRACEBACK_LIMIT :]}"
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Those of `extra`: numbers and booleans as they are, all else as text."""
+        """Return the fields in `extra`: numbers and booleans as they are, all else as text."""
         extra = {name: value for name, value in record.__dict__.items() if name not in _RESERVED}
         return {name: self._plain(value) for name, value in extra.items() if value is not None}
 
@@ -79,7 +79,10 @@ class LineFormatter(logging.Formatter):
 
 
 class TextFormatter(LineFormatter):
-    """`2026-11-23 11:02:16.020 INFO  bitrix24 task.created  task=… ext=48211 attempt=2  Created`, in local time."""
+    """A log line for people, in local time.
+
+    `2026-11-23 11:02:16.020 INFO  bitrix24 task.created  task=… ext=48211 attempt=2  Created`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         fields = self.fields(record)

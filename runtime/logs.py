@@ -1,7 +1,7 @@
 """Logging of the whole process: the console, `worker.log`, and `worker_errors.log` for errors alone.
 
-What happened is told as an event, which `core.events.base.write` makes a record of. Of records with one throttle key
-one passes each minute; the next one that passes tells in `suppressed` how many did not.
+What happened is reported as an event, which `core.events.base.write` makes a record of. Of records with one throttle
+key one passes each minute; the next one that passes says in `suppressed` how many did not.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class LoggingHandle:
         self._levels = levels
 
     def close(self) -> None:
-        """Gives the loggers back as they were and closes the files. May be called twice."""
+        """Give the loggers back as they were and close the files. May be called twice."""
         logging.getLogger().removeHandler(self._handler)
         for name, level in self._levels.items():
             logging.getLogger(name).setLevel(level)
@@ -143,8 +143,10 @@ def setup_logging(
     console: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> LoggingHandle:
-    """Sends every record of the process to `console` (None: stderr) and to the files in LOG_DIR. Raises nothing:
-    a folder that cannot be written is told on the console."""
+    """Send every record of the process to `console` (None: stderr) and to the files in LOG_DIR.
+
+    Raises nothing: a folder that cannot be written is reported on the console.
+    """
     formatter = JsonFormatter(secrets) if settings.log_format == "json" else TextFormatter(secrets)
 
     def file(name: str) -> LogFile:
@@ -167,8 +169,11 @@ def setup_logging(
 
 
 def _unbuffered_stderr() -> TextIO:
-    """A console that keeps nothing back: what a broken one has refused would be tried again at the end of the process,
-    fail again, and make its exit code 120."""
+    """Return a console that keeps nothing back.
+
+    What a broken one has refused would be tried again at the end of the process, fail again, and make its exit code
+    120.
+    """
     stderr: TextIO | None = sys.stderr
     if stderr is None:  # the process was started without one
         return open(os.devnull, "w", encoding="utf-8")  # for as long as the process lives

@@ -1,4 +1,4 @@
-"""Tells systemd how the service is: sd_notify(3) and sd_watchdog_enabled(3) of the systemd manual.
+"""Reports the state of the service to systemd: sd_notify(3) and sd_watchdog_enabled(3) of the systemd manual.
 
 The protocol is one datagram of `NAME=value` lines to the socket in NOTIFY_SOCKET.
 """
@@ -14,7 +14,7 @@ from core.events.files import SystemdUnreachable
 
 
 class Notifier:
-    """Without a service manager (`address` None) every call does nothing."""
+    """Sends to the service manager. Without one (`address` None) every call does nothing."""
 
     def __init__(self, address: str | None = None, watchdog_interval: float | None = None) -> None:
         self._address = address
@@ -26,15 +26,15 @@ class Notifier:
         return cls(environ.get("NOTIFY_SOCKET") or None, _watchdog_interval(environ))
 
     def ready(self, status: str = "") -> None:
-        """Start-up is complete."""
+        """Report that start-up is complete."""
         self._send("READY=1", *_status(status))
 
     def status(self, text: str) -> None:
-        """The line that `systemctl status` shows."""
+        """Set the line that `systemctl status` shows."""
         self._send(*_status(text))
 
     def watchdog(self) -> None:
-        """The worker is alive; without this call systemd restarts it."""
+        """Report that the worker is alive; without this call systemd restarts it."""
         self._send("WATCHDOG=1")
 
     def stopping(self, status: str = "") -> None:
@@ -59,7 +59,7 @@ def _status(text: str) -> list[str]:
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
-    """Half of WATCHDOG_USEC, when it is meant for this process (WATCHDOG_PID)."""
+    """Return half of WATCHDOG_USEC, when it is meant for this process (WATCHDOG_PID)."""
     try:
         limit = int(environ["WATCHDOG_USEC"])
         pid = int(environ.get("WATCHDOG_PID") or os.getpid())

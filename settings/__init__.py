@@ -1,1 +1,1 @@
-"""Reads and judges settings, and knows none of them."""
+"""Reads and checks settings, without knowing any of them."""

@@ -1,4 +1,4 @@
-"""What settings classes are made of: their base, the types of their fields, and the marks that the loader reads.
+"""Defines what settings classes are made of: their base, the types of their fields, the marks that the loader reads.
 
 The variable of a field is the class's `env_prefix` plus the field's name in capitals. All times are in seconds.
 """
@@ -43,8 +43,8 @@ class Shared:
 class NamedSecrets:
     """Marks a field `variable -> secret` whose variables are named elsewhere, as in a file that another setting gives.
 
-    `names` tells them from the other values, which are still texts then. Each may also be given as `<VARIABLE>_FILE`;
-    `accepts` judges them all again when such a file has changed.
+    `names` separates them from the other values, which are still texts then. Each may also be given as
+    `<VARIABLE>_FILE`; `accepts` checks them all again when such a file has changed.
     """
 
     names: Callable[[Mapping[str, str]], Iterable[str]]
@@ -66,7 +66,7 @@ Pairs = BeforeValidator(_pairs)  # `a=1,b=2` or a JSON object
 
 
 class EnvironmentSettings(BaseModel):
-    """Base of all settings classes, those of the systems in `consumers/` included.
+    """The base of all settings classes, those of the systems in `consumers/` included.
 
     Nothing is read here: the loader passes what it found, a test passes what it wants. A `SecretStr` field may also be
     given as `<VARIABLE>_FILE`.
@@ -77,16 +77,16 @@ class EnvironmentSettings(BaseModel):
     env_prefix: ClassVar[str] = ""
 
     def cross_check(self) -> Iterator[FieldProblem]:
-        """Mistakes that only several fields together, or a look at the file system, can show."""
+        """Yield the mistakes that only several fields together, or a look at the file system, can show."""
         yield from ()
 
     def notices(self) -> Iterator[tuple[str, Text]]:
-        """(field, text) of what works but should be known."""
+        """Yield (field, text) of what works but should be known."""
         yield from ()
 
 
 def missing_files(settings: EnvironmentSettings, *fields: str) -> Iterator[FieldProblem]:
-    """One problem for each of these path fields that names no file."""
+    """Yield one problem for each of these path fields that names no file."""
     for name in fields:
         path: Path | None = getattr(settings, name)
         if path is not None and not path.is_file():

@@ -1,4 +1,4 @@
-"""What stands in a file that people may change while the worker runs: read again when it has changed.
+"""Reads a file that people may change while the worker runs, and reads it again when it has changed.
 
 A file that cannot be used just now changes nothing: the last good content stays in use, and the log says what is wrong.
 """
@@ -24,22 +24,23 @@ _Content = TypeVar("_Content")
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Differs when the file has been written or replaced (also behind a link). Raises OSError."""
+    """Return a stamp that differs when the file has been written or replaced (also behind a link). Raises OSError."""
     found = os.stat(path)
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def unreadable(error: OSError | ValueError) -> Text:
-    """Why the text of a file could not be had; a ValueError is about its encoding."""
+    """Return why the text of a file could not be read; a ValueError is about its encoding."""
     if isinstance(error, OSError):
         return Text(f"cannot be read: {error.strerror}", f"не читается: {error.strerror}")
     return Text("cannot be read: not UTF-8", "не читается: это не UTF-8")
 
 
 class ChangingFile(Generic[_Content]):
-    """Usable from any thread. `variable` names the file for people; `read` raises ConfigurationError.
+    """A file whose content may change. Usable from any thread.
 
-    Stamps of network file systems may lie: the file is read anew after `max_age` seconds, changed or not.
+    `variable` names the file for people; `read` raises ConfigurationError. Stamps of network file systems may lie: the
+    file is read anew after `max_age` seconds, changed or not.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ChangingFile(Generic[_Content]):
         self._next_look = clock()
 
     def current(self) -> _Content:
-        """Raises ConfigurationError while the file has never been usable."""
+        """Return the content as it is now. Raises ConfigurationError while the file has never been usable."""
         with self._lock:
             now = self._clock()
             if self._content is None:

@@ -17,7 +17,7 @@ from settings.errors import Mistake, Notice
 
 @dataclass
 class EnvFile:
-    """What one `.env` holds, and what is wrong with it. Empty values count as not set."""
+    """What a `.env` holds, and what is wrong with it. Empty values count as not set."""
 
     values: dict[str, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
@@ -25,7 +25,7 @@ class EnvFile:
 
 
 def read_env_file(path: Path | None) -> EnvFile:
-    """A missing file is an empty one. `$` is an ordinary character: passwords contain it."""
+    """Read a `.env`. A missing file is an empty one. `$` is an ordinary character: passwords contain it."""
     result = EnvFile()
     if path is None:
         return result

@@ -1,4 +1,4 @@
-"""The vocabulary of wrong settings: every text in English and in Russian, secrets never in clear.
+"""Errors and notices about settings: every text in English and in Russian, secrets never in clear.
 
 A validator raises `ValueProblem`; the loader collects everything that is wrong into one `SettingsError`.
 """
@@ -24,7 +24,7 @@ class ValueProblem(ValueError):  # noqa: N818  # not an error of the program: py
 class FieldProblem(NamedTuple):
     """A problem that shows only beside other fields; `field` is the attribute that has to change.
 
-    It is not told when `beside`, another attribute, is wrong itself.
+    It is not reported when `beside`, another attribute, is wrong itself.
     """
 
     field: str
@@ -37,7 +37,7 @@ class FieldProblem(NamedTuple):
 class Mistake:
     """One wrong setting. `shown` is the value as it may be printed, None when there is none to show.
 
-    It is not told when `beside`, another variable, is wrong itself.
+    It is not reported when `beside`, another variable, is wrong itself.
     """
 
     variable: str | Text  # or where it stands, if it has no name

@@ -1,4 +1,4 @@
-"""From the environment and `.env` to validated settings, with everything that is wrong told at once."""
+"""Reads the environment and `.env` into validated settings, and reports everything that is wrong at once."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SettingsT = TypeVar("_SettingsT", bound=EnvironmentSettings)
 
 
 class SettingsReader:
-    """Reads one settings class after the other and gathers everything that is wrong, to be told at once."""
+    """Reads one settings class after the other and gathers everything that is wrong, to be reported at once."""
 
     def __init__(self, environ: Mapping[str, str], env_file: Path | None) -> None:
-        """The environment wins over the file, which may be missing."""
+        """Read the file, which may be missing; the environment wins over it."""
         file = read_env_file(env_file)
         self._environ = {name: value for name, value in environ.items() if value.strip()}
         self._env_file = file.values
@@ -45,14 +45,17 @@ class SettingsReader:
         return tuple(self._notices)
 
     def conclude(self, found: Sequence[Mistake]) -> None:
-        """Raises SettingsError if anything is wrong. `found` beside a mistake that is told already is left out."""
+        """Raise SettingsError if anything is wrong. `found` beside a mistake that is reported already is left out."""
         wrong = {each.variable for each in self._mistakes}
         mistakes = [*self._mistakes, *(each for each in found if each.beside not in wrong)]
         if mistakes:
             raise SettingsError(mistakes)
 
     def read(self, cls: type[_SettingsT]) -> _SettingsT | None:
-        """An instance. Where a value is wrong its default stands in, so that the cross-checks are heard as well."""
+        """Return an instance.
+
+        Where a value is wrong its default stands in, so that the cross-checks are made as well.
+        """
         variables, values, bad = variables_of(cls), self._raw_values(cls), set[str]()
         try:
             settings = cls(**values)
@@ -125,7 +128,7 @@ class SettingsReader:
         return None if self._values.get(variable) or not file else Path(file)
 
     def _with_file_secrets(self, settings: _SettingsT, values: Mapping[str, Any]) -> _SettingsT:
-        """Secrets that stand in files as such that follow their file."""
+        """Return the settings with the secrets that stand in files replaced by secrets that follow their file."""
         cls, live = type(settings), dict[str, Any]()
         for field in secret_fields(cls):
             variable, secret = variables_of(cls)[field], getattr(settings, field)
@@ -143,7 +146,7 @@ class SettingsReader:
         return settings.model_copy(update=live)
 
     def judge_names(self, classes: Sequence[type[EnvironmentSettings]], of_others: NamesOfOthers) -> None:
-        """Looks for variables that no setting has, which may be misspelt ones."""
+        """Look for variables that no setting has, which may be misspelt ones."""
         known = {variable for cls in classes for variable in variables_of(cls).values()}
         known |= {f"{variables_of(cls)[field]}_FILE" for cls in classes for field in secret_fields(cls)}
         known |= self._named | {f"{name}_FILE" for name in self._named}
@@ -181,7 +184,10 @@ class SettingsReader:
 
 
 def _accepted(cls: type[EnvironmentSettings], values: Mapping[str, Any], field: str, secret: str) -> str:
-    """The secret as its settings class makes it. Raises ValueError (a ValidationError is one) for what it refuses."""
+    """Return the secret as its settings class makes it.
+
+    Raises ValueError (a ValidationError is one) for what it refuses.
+    """
     settings = cls(**{**values, field: secret})
     accepted = getattr(settings, field)
     if not isinstance(accepted, SecretStr) or not accepted.get_secret_value():

@@ -1,4 +1,4 @@
-"""Names of environment variables: which belong to a settings class, and which one a misspelt name was meant to be."""
+"""Finds which environment variables belong to a settings class, and which one a misspelt name was meant to be."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NamesOfOthers:
 
 
 def variables_of(settings_class: type[EnvironmentSettings]) -> dict[str, str]:
-    """Field -> variable: the class's `env_prefix` and the field's name in capitals, or the `Shared` one.
+    """Return field -> variable: the class's `env_prefix` and the field's name in capitals, or the `Shared` one.
 
     Named secrets are left out: their variables have any names.
     """
@@ -48,7 +48,7 @@ def variables_of(settings_class: type[EnvironmentSettings]) -> dict[str, str]:
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
-    """`A | B` as its parts, anything else as the only one."""
+    """Return the parts of `A | B`; anything else as the only one."""
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
@@ -58,13 +58,16 @@ def secret_fields(settings_class: type[EnvironmentSettings]) -> frozenset[str]:
 
 
 def named_secrets(settings_class: type[EnvironmentSettings]) -> dict[str, NamedSecrets]:
-    """The fields whose variables are named by other values."""
+    """Return the fields whose variables are named by other values."""
     fields = settings_class.model_fields.items()
     return {name: mark for name, info in fields for mark in info.metadata if isinstance(mark, NamedSecrets)}
 
 
 def closest_name(name: str, known: Collection[str], synonyms: Mapping[str, str], *, in_file: bool) -> str | None:
-    """The known name that this one was probably meant to be; of a synonym the nearest spelling would be wrong."""
+    """Return the known name that this one was probably meant to be.
+
+    Of a synonym the nearest spelling would be wrong.
+    """
     upper = name.upper()
     if upper in known:
         return upper

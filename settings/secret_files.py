@@ -1,6 +1,6 @@
-"""Secrets that stand in files (`<VARIABLE>_FILE`): whoever uses one gets what the file holds now.
+"""Reads secrets that stand in files (`<VARIABLE>_FILE`): each use gets what the file holds now.
 
-Whoever rotates a password writes the file anew and restarts nothing. A file that cannot be read or used just now
+A password is rotated by writing the file anew, without a restart. A file that cannot be read or used just now
 changes nothing: the last good secret stays.
 """
 
@@ -26,7 +26,7 @@ class SecretFileError(BilingualError):
 
 
 def read_secret(path: Path) -> str:
-    """The text of the file without the end of its line. Raises SecretFileError."""
+    """Return the text of the file without the end of its line. Raises SecretFileError."""
     try:
         with path.open("rb") as file:
             content = file.read(LIMIT + 1)
@@ -39,9 +39,10 @@ def read_secret(path: Path) -> str:
 
 
 class FileSecret(SecretStr):
-    """Usable from any thread. `accept` gives the form in which it is used, and raises ValueError for what is none.
+    """A secret in a file. Usable from any thread.
 
-    It is to be asked for at each use: whoever keeps what it gave has an old secret one day.
+    `accept` gives the form in which it is used, and raises ValueError for what is none. It is to be asked for at each
+    use: a value that is kept is an old secret one day.
     """
 
     def __init__(self, value: str, variable: str, path: Path, accept: Callable[[str], str]) -> None:
@@ -67,7 +68,7 @@ class FileSecret(SecretStr):
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     def watch(self, watcher: Callable[[str], None]) -> None:
-        """Calls it with each new value before that is used."""
+        """Call `watcher` with each new value before that is used."""
         self._watchers.append(watcher)
 
     def _look(self) -> None:
@@ -98,6 +99,6 @@ class FileSecret(SecretStr):
 
 
 def watch(secret: SecretStr | None, watcher: Callable[[str], None]) -> None:
-    """Calls `watcher` with each new value of a secret that may change."""
+    """Call `watcher` with each new value of a secret that may change."""
     if isinstance(secret, FileSecret):
         secret.watch(watcher)

@@ -1,4 +1,4 @@
-"""What pydantic says about a value, in the words of the person who has to correct it."""
+"""Says what pydantic says about a value, in the words of the person who has to correct it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _KINDS: Mapping[Any, Text] = {
 
 
 def explain(error: Mapping[str, Any], field: FieldInfo, variable: str) -> tuple[Text, Text]:
-    """(problem, hint) of one entry of `ValidationError.errors()`."""
+    """Return (problem, hint) of one entry of `ValidationError.errors()`."""
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ValueProblem):
         problem, hint = cause.problem, cause.hint
@@ -74,7 +74,7 @@ def explain(error: Mapping[str, Any], field: FieldInfo, variable: str) -> tuple[
 
 
 def default_text(field: FieldInfo) -> str:
-    """The default as it would be written in `.env`; empty when there is none to write."""
+    """Return the default as it would be written in `.env`; empty when there is none to write."""
     value = field.default
     if field.is_required() or value is None or field.default_factory or isinstance(value, SecretStr):
         return ""

@@ -1,4 +1,4 @@
-"""Forms of values that are more than one number or word, read from text. What parses one raises ValueProblem."""
+"""Reads values that are more than one number or word from text. Every parser raises ValueProblem."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Endpoint(NamedTuple):
 
 
 def parse_endpoints(hosts: str, default_port: int) -> tuple[Endpoint, ...]:
-    """`rabbit-1,rabbit-2:5673,[::1]:5674` as endpoints."""
+    """Read `rabbit-1,rabbit-2:5673,[::1]:5674` as endpoints."""
     return tuple(_endpoint(item.strip(), default_port) for item in hosts.split(","))
 
 
@@ -69,7 +69,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 
 def parse_pairs(text: str) -> dict[str, Any]:
-    """`{"a": 1}` or `a=1,b=2` as a mapping."""
+    """Read `{"a": 1}` or `a=1,b=2` as a mapping."""
     if text.lstrip().startswith("{"):
         return parse_json_object(text)
     pairs = {}
@@ -88,12 +88,12 @@ def parse_pairs(text: str) -> dict[str, Any]:
 
 
 def parse_numbers(text: str) -> list[str]:
-    """`4, 5` as the parts between the commas; whether they are numbers is the field's own matter."""
+    """Split `4, 5` at the commas; whether the parts are numbers is the field's own matter."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def is_address(host: str) -> bool:
-    """Whether there is nothing to resolve."""
+    """Return whether the host is an IP address, so that there is nothing to resolve."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

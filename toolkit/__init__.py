@@ -1,1 +1,1 @@
-"""What a system is built of."""
+"""The tools that a system is built with."""

@@ -1,4 +1,4 @@
-"""Which keys are being worked on in this process: a key has one owner at a time.
+"""Knows which keys are being worked on in this process: a key has one owner at a time.
 
 A system without a unique constraint: two threads that both look up first would both find nothing and both create.
 The same holds for a second message of a task whose creation is in doubt: its request may still be running.
@@ -15,7 +15,7 @@ from core.texts import Text
 
 
 class KeyClaims:
-    """Usable from any thread. `clock` gives seconds (monotonic)."""
+    """The keys that are in use. Usable from any thread. `clock` gives seconds (monotonic)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class KeyClaims:
         self._lock = threading.Lock()
 
     def take(self, key: str) -> bool:
-        """False when another thread has the key."""
+        """Take the key; return False when another thread has it."""
         with self._lock:
             if key in self._keys:
                 return False
@@ -36,7 +36,7 @@ class KeyClaims:
             self._keys.difference_update(keys)
 
     def doubt(self, key: str, seconds: float) -> None:
-        """A request that may have created the task is perhaps still running, `seconds` at the longest."""
+        """Note that a request that may have created the task is perhaps still running, `seconds` at the longest."""
         with self._lock:
             self._in_doubt.pop(key, None)
             self._in_doubt[key] = self._clock() + seconds
@@ -49,13 +49,16 @@ class KeyClaims:
 
 
 def busy(wait: float) -> BusyError:
-    """For a message whose key `KeyClaims.take` refuses: it comes again after `wait` seconds, and nothing is spent."""
+    """Return the error for a message whose key `KeyClaims.take` refuses.
+
+    It comes again after `wait` seconds, and nothing is spent.
+    """
     reason = Text("Another message of this task is being processed", "Другое сообщение этой задачи уже в работе")
     return BusyError(reason, code="key_in_use", retry_after=wait)
 
 
 def being_created(wait: float) -> AmbiguousError:
-    """For a task that a worker which has died, or has lost its way to RabbitMQ, had begun."""
+    """Return the error for a task that a worker which has died, or has lost its way to RabbitMQ, had begun."""
     reason = Text(
         "An earlier worker may be creating this task still", "Возможно, прежний воркер ещё создаёт эту задачу"
     )
@@ -63,5 +66,5 @@ def being_created(wait: float) -> AmbiguousError:
 
 
 def come_back_later(reason: Text, code: str, wait: float) -> AmbiguousError:
-    """Comes again after `wait` seconds, when whoever is at it now has finished."""
+    """Return an error with which the message comes again after `wait` seconds, when the work on it has ended."""
     return AmbiguousError(reason, code=code, retry_after=wait)

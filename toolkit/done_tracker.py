@@ -1,4 +1,4 @@
-"""The tracker of a system whose tasks are all finished at once: their results are forwarded without asking it."""
+"""Tracks a system whose tasks are all finished at once: their results are forwarded without asking it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from core.texts import Text
 
 
 class DoneTracker(BaseTracker):
-    """`check` is only ever asked about messages that no handler of this system has put into the sent queue."""
+    """A tracker for tasks that are all finished at once.
+
+    `check` is only ever asked about messages that no handler of this system has put into the sent queue.
+    """
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
         name = self.system_name

@@ -5,7 +5,8 @@ socket. Before that nothing can have been executed (Outage, or Configuration for
 that a write is Ambiguous, while a read has changed nothing and counts as Outage, so that a portal that hangs for
 hours spends nobody's attempts. Nothing is ever sent twice, except a read whose connection was dropped.
 
-What goes wrong is told by toolkit.http_failures, without the URL; the exceptions of requests are cut off (`from None`).
+What goes wrong is explained by toolkit.http_failures, without the URL; the exceptions of requests are cut off (`from
+None`).
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ Guard = Callable[[], None]  # raises when the request must not be sent any more
 
 
 def unguarded() -> None:
-    """Nothing prevents it."""
+    """Allow every request."""
 
 
 def nobody() -> Mapping[str, str]:
-    """No credentials."""
+    """Return no credentials."""
     return {}
 
 
 def no_proxy() -> None:
-    """None of our own: that of the environment, if there is one."""
+    """Return no proxy of our own: that of the environment is used, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,14 @@ class HttpAnswer:
     seconds: float
 
     def json(self) -> Any:
-        """The decoded body. Raises ValueError when it is no JSON in UTF-8."""
+        """Return the decoded body. Raises ValueError when it is no JSON in UTF-8."""
         try:
             return json.loads(self.body.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
         except RecursionError:
             raise ValueError("the answer is nested too deeply") from None
 
     def json_object(self) -> dict[str, Any] | None:
-        """The decoded body when it is a JSON object, None for anything else (a page in HTML, a list, broken text)."""
+        """Return the body if it is a JSON object, None for anything else (a page in HTML, a list, broken text)."""
         try:
             body = self.json()
         except ValueError:
@@ -81,7 +82,10 @@ class HttpAnswer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds (RFC 9110, 10.2.3); None when it is absent or a date, which only a clock that is right could use."""
+        """Seconds to wait (RFC 9110, 10.2.3).
+
+        None when it is absent or a date, which only a clock that is right could use.
+        """
         text = str(self.headers.get("Retry-After") or "").strip()
         return float(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
@@ -137,7 +141,7 @@ class HttpClient:
         self._local = threading.local()
 
     def post_json(self, url: str, payload: Any, *, write: bool, guard: Guard = unguarded) -> HttpAnswer:
-        """POSTs `payload` as JSON; the rest is as in `send`."""
+        """POST `payload` as JSON; the rest is as in `send`."""
         body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         return self.send("POST", url, body=body, headers=headers, write=write, guard=guard)
@@ -152,7 +156,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         guard: Guard = unguarded,
     ) -> HttpAnswer:
-        """Sends one request. `write` says whether executing it twice would matter.
+        """Send one request. `write` says whether executing it twice would matter.
 
         `guard` is asked at the last moment, when the body goes out (a request without a body: before it is begun), and
         may raise to prevent that: the connection may have taken long.
@@ -172,7 +176,7 @@ class HttpClient:
             raise OutageError(dropped.text, code="connection_dropped") from None
 
     def close(self) -> None:
-        """Closes the calling thread's connections."""
+        """Close the calling thread's connections."""
         session = getattr(self._local, "session", None)
         if session is not None:
             session.close()
@@ -250,7 +254,7 @@ class HttpClient:
 
 
 class _Session(requests.Session):
-    """One that looks at no redirect, also not for Response.next.
+    """A session that looks at no redirect, also not for Response.next.
 
     Session.send would read the whole body of a redirect first, however long that takes, and raise for a Location that
     is no address, although allow_redirects is false.

@@ -1,4 +1,4 @@
-"""What may be concluded from a request without an answer, and what a person can do about it.
+"""Explains what may be concluded from a request without an answer, and what a person can do about it.
 
 No text here contains the URL: for many systems (a Bitrix24 webhook) the URL is the secret. The exceptions of requests
 do contain it, so nothing of their texts is repeated.
@@ -23,14 +23,14 @@ class DroppedError(BilingualError):
 
 
 class Failures:
-    """Of one system, named for people. `ca_setting` is where its CA is given."""
+    """The failures of one system, which `system` names for people. `ca_setting` is where its CA is given."""
 
     def __init__(self, system: Text, ca_setting: Text) -> None:
         self._system = system
         self._ca_setting = ca_setting
 
     def outcome(self, error: Exception, *, sent: bool, write: bool) -> Exception:
-        """An outcome, or DroppedError. `sent`: the body was handed to the socket."""
+        """Return an outcome, or DroppedError. `sent`: the body was handed to the socket."""
         causes = list(_causes(error))
         timed_out = any(_is_timeout(cause) for cause in causes)
         if not sent:
@@ -65,7 +65,7 @@ class Failures:
         return OutageError(text, code="unreachable")
 
     def _mistake(self, error: Exception, causes: list[BaseException]) -> ConfigurationError | None:
-        """What does not go away by waiting."""
+        """Return the error for what does not go away by waiting."""
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = certificates.reason(cause, self._ca_setting)
@@ -112,7 +112,10 @@ class Failures:
 
 
 def may_be_sent(error: Exception) -> bool:
-    """For a request without a body, which leaves no trace of being sent: anything but a failed connect."""
+    """Return whether a request without a body, which leaves no trace of being sent, may have been sent.
+
+    True for anything but a failed connect.
+    """
     if isinstance(error, ValueError) or not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
         return False
     unsent = (
@@ -132,7 +135,7 @@ def _is_timeout(cause: BaseException) -> bool:
 
 
 def _describe(causes: list[BaseException]) -> Text:
-    """The innermost operating system text, or the kind of error; never `str(error)`, which contains the URL."""
+    """Return the innermost operating system text, or the kind of error; never `str(error)`, which contains the URL."""
     for cause in reversed(causes):
         if isinstance(cause, socket.gaierror):
             return Text("its name cannot be resolved", "имя узла не разрешается")
@@ -142,7 +145,7 @@ def _describe(causes: list[BaseException]) -> Text:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and everything it wraps: requests and urllib3 keep the cause in `args` or `reason`."""
+    """Yield the error and everything it wraps: requests and urllib3 keep the cause in `args` or `reason`."""
     seen: set[int] = set()
     pending = [error]
     while pending:

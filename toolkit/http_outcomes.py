@@ -1,4 +1,4 @@
-"""From a refused HTTP request to its outcome: a table by status, and one rule for what the table does not name.
+"""Turns a refused HTTP request into its outcome: a table by status, and one rule for what the table does not name.
 
 A system gives its own rows; what it says in its body (codes, identifiers) comes first and is the system's own matter.
 """
@@ -46,7 +46,10 @@ COMMON: Mapping[int, Rule] = {
 
 
 def rule_of(status: int, rules: Mapping[int, Rule], *, write: bool, is_theirs: bool) -> Rule:
-    """The row of a status (not 2xx). `is_theirs`: the body is the system's own, not that of something in between."""
+    """Return the row of a status (not 2xx).
+
+    `is_theirs`: the body is the system's own, not that of something in between.
+    """
     if status in rules:
         return rules[status]
     if status < 500:
@@ -58,7 +61,7 @@ def rule_of(status: int, rules: Mapping[int, Rule], *, write: bool, is_theirs: b
 
 
 def refused(system: str | Text, what: str | Text, told: str | Text) -> Text:
-    """How a refusal begins; `what` names the request, `told` is the status in the system's own terms."""
+    """Return the beginning of a refusal; `what` names the request, `told` is the status in the system's own terms."""
     who, named, status = Text.of(system), Text.of(what), Text.of(told)
     return Text(f"{who.en} refused {named.en} ({status.en})", f"{who.ru}: отказ на запрос {named.ru} ({status.ru})")
 
@@ -66,7 +69,7 @@ def refused(system: str | Text, what: str | Text, told: str | Text) -> Text:
 def refusal(
     rule: Rule, reason: str | Text, *, text: str = "", code: str, retry_after: float | None = None
 ) -> OutcomeError:
-    """The outcome, told as `reason: the server's text – advice`."""
+    """Return the outcome, worded as `reason: the server's text – advice`."""
     told = Text.of(reason)
     if text:
         shown = values.cut_words(text, TEXT_LIMIT)

@@ -1,4 +1,4 @@
-"""What the settings of every system that is reached over HTTP have in common, and the client made of them."""
+"""The common part of the settings of every system that is reached over HTTP, and the client made of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ADDRESS = re.compile(r"https?://[^\s?#@]+", re.IGNORECASE)
 
 
 class HttpSystemSettings(EnvironmentSettings):
-    """Base of a system's settings class. Times are in seconds."""
+    """The base of a system's settings class. Times are in seconds."""
 
     connect_timeout: Seconds = 10.0
     # Servers mostly end a request after 60 s: who gives up earlier doubts what has been decided.
@@ -30,7 +30,7 @@ class HttpSystemSettings(EnvironmentSettings):
     def http_client(
         self, system: str | Text, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> HttpClient:
-        """`system` is its name in texts for people, `options` are further ones of HttpClient."""
+        """Return a client. `system` is its name in texts for people, `options` are further ones of HttpClient."""
         return HttpClient(
             system,
             connect_timeout=self.connect_timeout,
@@ -42,11 +42,11 @@ class HttpSystemSettings(EnvironmentSettings):
         )
 
     def safe_wait(self) -> float:
-        """Seconds after which no request of a worker that has lost RabbitMQ can be running any more."""
+        """Return the seconds after which no request of a worker that has lost RabbitMQ can be running any more."""
         return self.request_timeout + LONGEST_LEASE
 
     def wait_notice(self, field: str, seconds: float) -> Iterator[tuple[str, Text]]:
-        """Said when a redelivered task is created anew after less than that."""
+        """Yield a notice when a redelivered task is created anew after less than `safe_wait`."""
         if seconds < self.safe_wait():
             yield (
                 field,
@@ -73,7 +73,10 @@ class HttpSystemSettings(EnvironmentSettings):
 
 
 def base_address(value: str, *, system: Text, example: str, suffix: str = "") -> str:
-    """`value` without a slash or `suffix` at its end. Raises ValueProblem when it is no plain http(s) address."""
+    """Return `value` without a slash or `suffix` at its end.
+
+    Raises ValueProblem when it is no plain http(s) address.
+    """
     url = value.strip().rstrip("/").removesuffix(suffix).rstrip("/")
     if not _ADDRESS.fullmatch(url) or not urlsplit(url).hostname:
         raise ValueProblem(
@@ -84,7 +87,7 @@ def base_address(value: str, *, system: Text, example: str, suffix: str = "") ->
 
 
 def clear_text_notice(field: str, url: str, secret: Text) -> Iterator[tuple[str, Text]]:
-    """Said when `secret` would travel to another machine over plain http."""
+    """Yield a notice when `secret` would travel to another machine over plain http."""
     address = urlsplit(url)
     if address.scheme == "http" and address.hostname not in LOOPBACK_HOSTS:
         yield (

@@ -1,4 +1,4 @@
-"""JSON answers as servers really write them: what has one reading is read and told, what has two is refused by name.
+"""Reads JSON answers as servers write them: what has one reading is read and noted, what has two is refused by name.
 
 Read, with a note for the result: raw control characters inside texts (RFC 8259, 7 wants them escaped), the charset
 that the header names where the bytes are no UTF-8, UTF-16 and UTF-32 (8.1), an object that was written as JSON twice,
@@ -31,10 +31,10 @@ _NOT_ANOTHER = {"utf_8", "idna", "punycode", "raw_unicode_escape", "undefined", 
 
 @dataclass(frozen=True, slots=True)
 class JsonAnswer:
-    """`content` is the object, None when there is none that can be read.
+    """A JSON answer that was read. `content` is the object, None when there is none that can be read.
 
     `problem` says why there is none, or why it cannot be a result; `notes` what was read although it is not written as
-    it should be. `is_json`: whoever has answered speaks JSON, so it is no page of something in between. `is_empty`:
+    it should be. `is_json`: the answering program speaks JSON, so it is no page of something in between. `is_empty`:
     nothing was said, or null; the object is an empty one then.
     """
 
@@ -46,7 +46,7 @@ class JsonAnswer:
 
 
 def read_answer(answer: HttpAnswer) -> JsonAnswer:
-    """Never raises."""
+    """Read an answer. Never raises."""
     media_type = str(answer.headers.get("Content-Type") or "")
     calls_itself_json = "json" in media_type.lower()
     if not answer.body.removeprefix(codecs.BOM_UTF8).strip():
@@ -68,7 +68,7 @@ def read_answer(answer: HttpAnswer) -> JsonAnswer:
 
 
 def result_of(answer: HttpAnswer, who: Text) -> tuple[dict[str, Any], tuple[Text, ...]]:
-    """The result in an answer of success, and the notes on it; `who` names the server.
+    """Return the result in an answer of success, and the notes on it; `who` names the server.
 
     Raises PermanentError when the server itself has said something that cannot be used: its work is done, and doing it
     again would bring the same. AmbiguousError when something in between may have answered, a log-in page for example.
@@ -103,7 +103,7 @@ class _Reader:
     flaw: Text | None = None  # why what was read cannot be handed on
 
     def read(self, body: bytes, media_type: str) -> Any:
-        """Raises _UnreadableError that says why it is no JSON."""
+        """Return the value in a body. Raises _UnreadableError that says why it is no JSON."""
         value = self._parsed(self._decoded(body, media_type))
         if isinstance(value, str):
             value = self._unwrapped(value)
@@ -251,7 +251,7 @@ class _Reader:
 
 
 def _codec(name: str) -> str | None:
-    """Another one than UTF-8, None when there is none of that name."""
+    """Return the name of a charset other than UTF-8; None when there is none of that name."""
     try:
         found = codecs.lookup(name)
         "".encode(found.name)  # raises for codecs that are not for texts

@@ -1,4 +1,4 @@
-"""A system whose API takes and gives JSON objects: one request, one object or one outcome."""
+"""A client for a system whose API takes and gives JSON objects: one request, one object or one outcome."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ Json = dict[str, Any]
 
 
 class JsonClient:
-    """One server, usable from any thread. `base` is the address that paths are appended to, with a slash
-    between, or gives it (for an address that is a secret).
+    """A client of one server, usable from any thread.
+
+    `base` is the address that paths are appended to, with a slash between, or gives it (for an address that is a
+    secret).
 
     `rules` say what a status means (toolkit.http_outcomes); a system with an error format of its own overrides
     `refused`, one whose answers are read in another way `content` and `accepted`. `accept` is the answers' media type.
@@ -52,10 +54,10 @@ class JsonClient:
         headers: Mapping[str, str] | None = None,
         guard: Guard = unguarded,
     ) -> Json:
-        """The answer's JSON object. Raises an outcome; StoppingError on stop.
+        """Return the answer's JSON object. Raises an outcome; StoppingError on stop.
 
-        `write` says whether executing it twice would matter; everything but GET does unless told otherwise. `guard` is
-        asked at the last moment (HttpClient.send).
+        `write` says whether executing it twice would matter; everything but GET does unless `write` says otherwise.
+        `guard` is asked at the last moment (HttpClient.send).
         """
         if self._stop.is_set():
             raise StoppingError
@@ -76,7 +78,7 @@ class JsonClient:
             return {"requests": self._requests}
 
     def refused(self, answer: HttpAnswer, content: Json | None, what: str, *, write: bool) -> OutcomeError:
-        """The outcome of an answer that is not 2xx; `what` names the request for people."""
+        """Return the outcome of an answer that is not 2xx; `what` names the request for people."""
         rule = rule_of(answer.status, self._rules, write=write, is_theirs=content is not None)
         reason = refused(self._system, what, f"HTTP {answer.status}")
         return refusal(
@@ -84,11 +86,11 @@ class JsonClient:
         )
 
     def content(self, answer: HttpAnswer) -> Json | None:
-        """The object in an answer, None where there is none."""
+        """Return the object in an answer, None where there is none."""
         return answer.json_object()
 
     def accepted(self, answer: HttpAnswer, what: str, *, write: bool) -> Json:
-        """What an answer of success gives. Raises an outcome when it cannot be used."""
+        """Return what an answer of success gives. Raises an outcome when it cannot be used."""
         content = self.content(answer)
         if content is not None:
             return content
@@ -106,6 +108,6 @@ class JsonClient:
 
 
 def _text(content: Mapping[str, Any]) -> str:
-    """Where most servers say why."""
+    """Return the text in which most servers say why."""
     found = next((content[name] for name in ("message", "error", "detail") if content.get(name)), "")
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

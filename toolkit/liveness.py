@@ -1,4 +1,4 @@
-"""Which processes of this machine live: each holds the lock of a file of its own, however it may end.
+"""Knows which processes of this machine live: each holds the lock of a file of its own, however it may end.
 
 The kernel takes the lock away with the process: nothing has to be written at the end, and no process id is trusted,
 which another process may have by then.
@@ -13,9 +13,10 @@ from pathlib import Path
 
 
 def new_locked_file(folder: Path, suffix: str) -> tuple[Path, int]:
-    """A new file and its descriptor, which holds the lock until it is closed or the process ends. Raises OSError.
+    """Return a new file and its descriptor, which holds the lock until it is closed or the process ends.
 
-    It gets its name only when it is locked: between the two, another process would take its owner for dead.
+    Raises OSError. It gets its name only when it is locked: between the two, another process would take its owner for
+    dead.
     """
     name = uuid.uuid4().hex
     interim = folder / f".{name}.new"
@@ -32,7 +33,7 @@ def new_locked_file(folder: Path, suffix: str) -> tuple[Path, int]:
 
 
 def owner_lives(path: Path) -> bool:
-    """Whether somebody holds the lock of the file. One whose owner is dead is removed. Raises OSError."""
+    """Return whether somebody holds the lock of the file. One whose owner is dead is removed. Raises OSError."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""When a task that a system no longer shows may be called deleted.
+"""Decides when a task that a system no longer shows may be called deleted.
 
 Systems answer alike for an object that is gone and for one that the worker's user may not see at the moment. So a task
 is given up only when several checks in a row did not see it, and never when none of many is seen at once.
@@ -15,9 +15,9 @@ TOO_MANY_TO_BE_DELETED = 10
 
 
 class UnseenTasks:
-    """Used by one tracker's thread. `len()` is how many tasks are missing at the moment.
+    """The tasks that a system does not show. Used by one tracker's thread.
 
-    `advice` is what a person can do when all are gone at once.
+    `len()` is how many are missing at the moment. `advice` is what a person can do when all are gone at once.
     """
 
     def __init__(self, system: str | Text, advice: Text) -> None:
@@ -30,11 +30,11 @@ class UnseenTasks:
         return len(self._checks)
 
     def begin(self) -> None:
-        """A new check: copies of one sent message in it count once."""
+        """Begin a new check: copies of one sent message in it count once."""
         self._now.clear()
 
     def require_some_seen(self, asked: int, seen: int) -> None:
-        """Raises ConfigurationError when none of many is seen: then a right was lost, not the tasks."""
+        """Raise ConfigurationError when none of many is seen: then a right was lost, not the tasks."""
         if asked >= TOO_MANY_TO_BE_DELETED and not seen:
             raise ConfigurationError(
                 Text(
@@ -50,7 +50,7 @@ class UnseenTasks:
         self._checks.pop(task_id, None)
 
     def verdict(self, task_id: str, name: str | Text) -> Pending | Rejected:
-        """For a task that was not seen this time; `name` is what the system calls it."""
+        """Return the verdict on a task that was not seen this time; `name` is what the system calls it."""
         checks = self._checks.get(task_id, 0) + (task_id not in self._now)
         self._now.add(task_id)
         if checks < CHECKS_UNTIL_DELETED:

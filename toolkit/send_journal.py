@@ -1,10 +1,11 @@
-"""What was sent into systems that cannot recognise a repetition (mail, messengers): a local SQLite file in STATE_DIR.
+"""Records what was sent into systems that cannot recognise a repetition (mail, messengers): a SQLite file in STATE_DIR.
 
-Before a send its intention is written, after it the result; both are on disk before anything else happens. Whoever
-begins must know the present state of the part: the write fails if it is another one by now, so of several threads and
-workers one begins. "sending" names its worker: while that one lives the send is running; after its death, or after an
-answer that never came, it may have happened. Nobody can tell more: that is the window for a second copy.
-Deleting the file loses no task; tasks that come again then may be sent once more. Workers of one machine share it.
+The file is local. Before a send its intention is written, after it the result; both are on disk before anything else
+happens. To begin, one must know the present state of the part: the write fails if it is another one by now, so of
+several threads and workers one begins. "sending" names its worker: while that one lives the send is running; after its
+death, or after an answer that never came, it may have happened. Nobody can say more: that is the window for a second
+copy. Deleting the file loses no task; tasks that come again then may be sent once more. Workers of one machine share
+it.
 """
 
 from __future__ import annotations
@@ -63,10 +64,12 @@ class Send:
 
 
 class SendJournal:
-    """The sends of one system. Usable from any thread. All methods raise ConfigurationError when the file is unusable:
-    without it a repeated message would be sent again, so the system waits until a person has looked.
+    """The sends of one system.
 
-    begin(), then one of sent(), refused(), undo(), and in any case leave().
+    Usable from any thread. begin(), then one of sent(), refused(), undo(), and in any case leave().
+
+    All methods raise ConfigurationError when the file is unusable: without it a repeated message would be sent again,
+    so the system waits until a person has looked.
     """
 
     def __init__(self, folder: Path, system: str, clock: Callable[[], float] = time.time) -> None:
@@ -82,7 +85,7 @@ class SendJournal:
         self._owed: list[_Statement] = []  # results that could not be written: they come before anything else
 
     def parts(self, task_id: str) -> dict[str, Send]:
-        """Everything that is known of a task, by part (a recipient, the number of a piece)."""
+        """Return everything that is known of a task, by part (a recipient, the number of a piece)."""
         with self._opened() as connection:
             rows = self._rows(connection, task_id)
             owners = {send.owner for send in rows.values() if send.owner}
@@ -92,7 +95,7 @@ class SendJournal:
             return {part: self._judged(task_id, part, send, dead) for part, send in rows.items()}
 
     def begin(self, task_id: str, part: str, known: Send | None = None) -> None:
-        """To be called before the send: from now on it may have happened. `known` is what parts() said of the part.
+        """Note, before the send, that it may have happened from now on. `known` is what parts() said of the part.
 
         Raises BusyError when that is true no more: somebody else was quicker, and nothing may be sent now.
         """
@@ -123,7 +126,7 @@ class SendJournal:
         self._settle(task_id, part, "refused", detail)
 
     def undo(self, task_id: str, part: str, before: Send | None) -> None:
-        """What was begun certainly did not happen: the part is again what it was `before`."""
+        """Note that what was begun certainly did not happen: the part is again what it was `before`."""
         if before is None:
             self._end_own(task_id, part, "DELETE FROM sends", ())
         else:
@@ -131,11 +134,11 @@ class SendJournal:
             self._end_own(task_id, part, "UPDATE sends SET state = ?, detail = ?, tries = ?", restored)
 
     def leave(self, task_id: str, part: str) -> None:
-        """Nobody is at it any more: if no end has been written, none is known."""
+        """Note that nobody is at it any more: if no end has been written, none is known."""
         self._end_own(task_id, part, "UPDATE sends SET detail = ''", ())
 
     def forget(self, task_id: str, part: str) -> None:
-        """A refusal that shall count no more."""
+        """Remove a refusal that shall count no more."""
         with self._opened() as connection:
             connection.execute(
                 f"DELETE FROM sends WHERE {_THE_PART} AND state = 'refused'",  # noqa: S608
@@ -143,7 +146,7 @@ class SendJournal:
             )
 
     def last_sent(self, count: int) -> list[str]:
-        """The parts that were sent last, the latest first."""
+        """Return the parts that were sent last, the latest first."""
         with self._opened() as connection:
             rows = connection.execute(
                 "SELECT part FROM sends WHERE system = ? AND state = 'sent' ORDER BY at DESC LIMIT ?",
@@ -152,12 +155,12 @@ class SendJournal:
             return [part for (part,) in rows]
 
     def check(self) -> None:
-        """Opens the file and writes to it."""
+        """Open the file and write to it."""
         with self._opened() as connection:
             self._prune(connection)
 
     def close(self) -> None:
-        """What is running then counts as what a dead worker has left."""
+        """Close the file; what is running then counts as what a dead worker has left."""
         with self._lock:
             self._disconnect()
             if self._sign_of_life is not None:
@@ -204,7 +207,7 @@ class SendJournal:
         self._end(task_id, part, what, (*told, self._system, task_id, part))
 
     def _end_own(self, task_id: str, part: str, what: str, values: tuple[object, ...]) -> None:
-        """Does nothing to what was not begun, or has its end."""
+        """Write the end of a send. Does nothing to what was not begun, or has its end."""
         owner = self._running.get((task_id, part))
         if owner is not None:
             self._end(task_id, part, f"{what} WHERE {_OURS}", (*values, self._system, task_id, part, owner))
@@ -259,6 +262,6 @@ class SendJournal:
 
 
 def busy() -> BusyError:
-    """For a message whose send is running, in another thread or in another worker of this machine."""
+    """Return the error for a message whose send is running, in another thread or in another worker of this machine."""
     reason = Text("Another message of this task is being sent", "Другое сообщение этой задачи уже отправляется")
     return BusyError(reason, code="key_in_use", retry_after=BUSY_WAIT)

@@ -1,7 +1,7 @@
-"""What has changed since the last question, by the outside system's own clock, told once.
+"""Reports what has changed since the last question, by the outside system's own clock, each change once.
 
-A change may become visible after the moment that it bears (a transaction that was committed late), so every question
-reaches back by an overlap, and what was told already is left out. Our own clock is never asked.
+A change may become visible after the moment that it carries (a transaction that was committed late), so every question
+reaches back by an overlap, and what was reported already is left out. Our own clock is never asked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The latest moment known. `told` holds what the overlap would tell again: id and moment of the change."""
+    """The latest moment known. `told` holds what the overlap would report again: id and moment of the change."""
 
     moment: datetime
     told: frozenset[tuple[str, datetime]] = frozenset()
@@ -33,7 +33,10 @@ class Mark:
         return self.moment - overlap
 
     def advanced(self, found: Iterable[Change], now: datetime, overlap: timedelta) -> Changes:
-        """Those of `found` that were not told yet, and the mark for the next question. `now` is the system's."""
+        """Return those of `found` that were not reported yet, and the mark for the next question.
+
+        `now` is the system's.
+        """
         changes = set(found)
         moment = max(now, self.moment)
         told = frozenset((each.external_id, each.moment) for each in changes if each.moment >= moment - overlap)

@@ -1,1 +1,1 @@
-"""One sweep of a sent queue: who is asked, and what is answered to Camunda."""
+"""Sweeps a sent queue: asks the tracker about its tasks and sends the responses to Camunda."""

@@ -1,4 +1,4 @@
-"""The questions of a sweep to its tracker, each in a thread of its own while the sweep keeps its connection alive."""
+"""Asks the tracker the questions of a sweep, each in a thread of its own while the sweep keeps its connection alive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Answer = TypeVar("_Answer")
 
 
 class UnansweredError(Exception):
-    """The tracker raised `error`, whatever that is: not to be mixed up with what the broker's connection raises."""
+    """The tracker raised `error`, whatever that is: not to be confused with what the broker's connection raises."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -25,7 +25,7 @@ class UnansweredError(Exception):
 
 
 class Asking:
-    """Used by one thread. `system_answers` is whether the last question was answered."""
+    """The questions of a sweep. Used by one thread. `system_answers` is whether the last question was answered."""
 
     def __init__(self, tracker: BaseTracker, system: str) -> None:
         self._tracker = tracker
@@ -33,7 +33,7 @@ class Asking:
         self.system_answers = True
 
     def verdicts(self, queue: SentQueue, held: Sequence[Held]) -> Sequence[Verdict]:
-        """One for each, `chunk_size` of them at the most. Raises UnansweredError."""
+        """Return one verdict for each message, at most `chunk_size` of them. Raises UnansweredError."""
         tasks = [TrackedTask(each.header.task_id, each.header.external_id) for each in held]
         told = self._aside(queue, partial(self._tracker.check, tasks))
         if len(told) != len(tasks):
@@ -42,7 +42,7 @@ class Asking:
         return told
 
     def changes(self, queue: SentQueue, since: Any) -> Changes | None:
-        """Raises UnansweredError."""
+        """Return what the tracker says has changed. Raises UnansweredError."""
         answered_before = self.system_answers
         changes = self._aside(queue, partial(self._tracker.changes, since))
         if changes is None:  # a tracker that cannot tell has perhaps asked nothing

@@ -1,6 +1,6 @@
-"""Between two full sweeps: which finished tasks the tracker has told, and which of them the queue has yet to show.
+"""Knows, between two full sweeps, which finished tasks the tracker has named and the queue has yet to show.
 
-A task may be finished before its sent message is in the queue, and then no later question tells it again. Therefore
+A task may be finished before its sent message is in the queue, and then no later question names it again. Therefore
 what a sweep did not find is looked for in `LOOKS` sweeps altogether; after that it is somebody else's task, or one
 that another worker has answered, and the next full sweep is what remains. Nothing here is shared between threads.
 """
@@ -26,7 +26,7 @@ class _Sought:
 
 
 class SoughtTasks:
-    """What one sweep looks for. `note` tells whether a message is of it."""
+    """The tasks that one sweep looks for. `note` returns whether a message belongs to one of them."""
 
     def __init__(self, sought: Sequence[_Sought]) -> None:
         for each in sought:
@@ -70,7 +70,7 @@ class ChangedTasks:
         return self.mark is None or self._full_at is None or self._clock() - self._full_at >= self._full_interval
 
     def wanted(self, told: Iterable[ChangedTask], answered: Container[str]) -> SoughtTasks:
-        """What is sought still, and what was told now and has no answer yet."""
+        """Return the tasks that are sought still, and those that were named now and have no response yet."""
         fresh = (task for task in told if task.task_id not in answered and self._is_ours(task))
         self._sought = [each for each in self._sought if each.task.task_id not in answered]
         known = {each.task for each in self._sought}
@@ -78,14 +78,17 @@ class ChangedTasks:
         return SoughtTasks(self._sought)
 
     def sweep_succeeded(self, mark: Any) -> None:
-        """A sweep that looked for all that is sought has succeeded: the next question begins at `mark`."""
+        """Note that a sweep that looked for all that is sought has succeeded: the next question begins at `mark`."""
         for each in self._sought:
             each.looks += 1
         self._sought = [each for each in self._sought if not each.found and each.looks < LOOKS]
         self.mark = mark
 
     def full_sweep_succeeded(self, began: float, keyless: Iterable[str]) -> None:
-        """That sweep was a full one. It began at `began` and left open the tasks `keyless`, told by external ids."""
+        """Note a full sweep that succeeded.
+
+        It began at `began` and left open the tasks `keyless`, which are named by external ids.
+        """
         self._full_at = began
         self._keyless = frozenset(keyless)
 

@@ -1,4 +1,4 @@
-"""From a verdict on a tracked task to the message that tells it: a response to Camunda or a report to people."""
+"""Turns a verdict on a tracked task into its message: a response to Camunda or a report to people."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tracking.tracked_queue import SweepResult, TrackedQueue
 class Responses:
     """Publishes what became of tracked tasks; used by one thread.
 
-    The futures are done when the broker has confirmed. Only then, by `tell_confirmed`, it is told and counted.
+    The futures are done when the broker has confirmed. Only then, by `tell_confirmed`, it is reported and counted.
     """
 
     def __init__(self, tracked: TrackedQueue, publisher: RabbitMQPublisher, events: EventStream) -> None:
@@ -45,7 +45,7 @@ class Responses:
         self._untold: deque[tuple[Future[None], Callable[[], None]]] = deque()
 
     def tell_confirmed(self) -> None:
-        """Tells and counts what the broker has confirmed by now; what it has not, later or never."""
+        """Report and count what the broker has confirmed by now; what it has not, later or never."""
         untold, self._untold = self._untold, deque()
         for confirmed, tell in untold:
             if not confirmed.done():
@@ -54,7 +54,10 @@ class Responses:
                 tell()
 
     def publish(self, held: Held, verdict: Completed | Rejected | None, result: SweepResult) -> Future[None]:
-        """The response or the error report; `verdict` None means that the handler had finished the task at once."""
+        """Publish the response or the error report.
+
+        `verdict` None means that the handler had finished the task at once.
+        """
         try:
             sent = decode_sent(held.body)
         except InvalidMessageError as error:
@@ -80,7 +83,7 @@ class Responses:
         self._events.emit(TaskCompleted(about))
 
     def report_unreadable(self, taken: Taken, error: OutcomeError, result: SweepResult) -> Future[None]:
-        """A message that is no sent message, for the error queue."""
+        """Send a message that is no sent message to the error queue."""
         _, properties, body = taken
         failure = replace(self._failure(error, time.time()), properties=properties.told())
         message = encode_unreadable(body, properties.message_id or "unreadable:sent", failure)
@@ -91,11 +94,11 @@ class Responses:
         self._events.emit(SentMessageUnreadable(Identity(self._tracked.queue, self._tracked.system), reason))
 
     def rotate(self, held: Held) -> Future[None]:
-        """A copy at the tail of the sent queue."""
+        """Put a copy at the tail of the sent queue."""
         return self._publisher.publish(self._tracked.queue, held.copy())
 
     def renew(self, taken: Taken) -> Future[None]:
-        """As `rotate`, for any message of the sent queue."""
+        """Put a copy at the tail as `rotate` does, for any message of the sent queue."""
         _, properties, body = taken
         try:
             task_id = decode_sent_header(body, properties.headers or {}).task_id

@@ -1,4 +1,4 @@
-"""A sent queue in the hands of one sweep: messages out, acknowledgements in, everything else back at the end."""
+"""Gives one sweep a sent queue: messages out, acknowledgements in, everything else back at the end."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Held:
     header: SentHeader
 
     def copy(self) -> OutgoingMessage:
-        """The same message for the tail of its queue; what the broker has added stays behind."""
+        """Return the same message for the tail of its queue; what the broker has added stays behind."""
         return copy_of(self.properties, self.body, self.header.task_id)
 
 
 def copy_of(properties: ReceivedProperties, body: bytes, task_id: str) -> OutgoingMessage:
-    """See `Held.copy`; `task_id` names a message that has no id."""
+    """Return the copy of `Held.copy`; `task_id` names a message that has no id."""
     return OutgoingMessage(
         body,
         properties.message_id or f"{task_id}:sent",
@@ -63,10 +63,10 @@ def copy_of(properties: ReceivedProperties, body: bytes, task_id: str) -> Outgoi
 
 
 class SentQueue:
-    """Used by one thread, through `opened`. `ready` is how many messages it held when it was opened, `is_new` whether
-    it had to be created.
+    """A sent queue in the hands of one sweep. Used by one thread, through `opened`.
 
-    All methods raise AMQPError when the connection is lost; what is not settled is back in the queue then.
+    `ready` is how many messages it held when it was opened, `is_new` whether it had to be created. All methods raise
+    AMQPError when the connection is lost; what is not settled is back in the queue then.
     """
 
     def __init__(
@@ -94,7 +94,10 @@ class SentQueue:
         parameters: Parameters,
         is_stopping: Callable[[], bool],
     ) -> Iterator[SentQueue]:
-        """A connection of its own, whose end returns what is not settled, in its place. A missing queue is created."""
+        """Open the queue on a connection of its own, whose end returns what is not settled, in its place.
+
+        A missing queue is created.
+        """
         connection, _ = connect(parameters)
         try:
             channel = connection.channel()
@@ -110,11 +113,14 @@ class SentQueue:
                 connection.close()
 
     def type(self) -> str | None:
-        """`classic` or `quorum`; None when RabbitMQ does not tell. It writes a line into its log at each question."""
+        """Return `classic` or `quorum`; None when RabbitMQ does not say.
+
+        RabbitMQ writes a line into its log at each question.
+        """
         return queue_type(self._connection, self.name)
 
     def ensure_ours(self) -> None:
-        """Raises AMQPError when what is held may be another worker's by now: to be asked before it is answered.
+        """Raise AMQPError when what is held may be another worker's by now: to be asked before it is answered.
 
         RabbitMQ gives it to others when the connection is lost, or silent for too long, and when it is held for longer
         than the consumer time-out, which ends the channel: it answers on a channel that it has not ended only.
@@ -122,7 +128,7 @@ class SentQueue:
         self._channel.basic_qos(prefetch_count=1)
 
     def take(self, size: int) -> list[Taken]:
-        """The next `size` messages, fewer when the queue has no more. They stay held until `ack` or the end."""
+        """Return the next `size` messages, fewer when the queue has no more. They stay held until `ack` or the end."""
         # A consumer of its own for each portion: prefetch counts per consumer, so the portion's size bounds the
         # memory although the messages of earlier portions stay unsettled until the end of the sweep.
         taken: list[Taken] = []
@@ -145,7 +151,7 @@ class SentQueue:
         return taken
 
     def ack(self, tags: Iterable[int]) -> None:
-        """Acknowledges; where these are all that is held up to some tag, with one word for all of them."""
+        """Acknowledge messages; with one word for all of them, where these are all that is held up to some tag."""
         settled = sorted(tags)
         for tag in settled:
             del self._unsettled[tag]
@@ -157,7 +163,7 @@ class SentQueue:
             self._channel.basic_ack(tag)
 
     def give_back(self) -> None:
-        """Returns what is not settled and waits until it is there."""
+        """Give back what is not settled and wait until it is in the queue."""
         # Closing would return it, too, but what is much takes the queue some seconds, and the next sweep, here or in
         # another worker, would see half of it. A passive declaration overtakes the return; a get waits its turn.
         if self._unsettled:
@@ -168,7 +174,7 @@ class SentQueue:
             self._unsettled.clear()
 
     def wait(self, futures: Sequence[Future[Any]]) -> None:
-        """Until all are done; keeps the connection's heartbeats going meanwhile. Raises the first failure."""
+        """Wait until all are done, keeping the connection's heartbeats going. Raises the first failure."""
         pending = set(futures)
         while pending:
             done, pending = wait_for_all(pending, timeout=PUMP)
@@ -180,7 +186,7 @@ class SentQueue:
 
 
 def _ready_messages(channel: BlockingChannel, name: str) -> int | None:
-    """None when there is no such queue, which costs the channel."""
+    """Return how many messages are ready; None when there is no such queue, which costs the channel."""
     try:
         return int(channel.queue_declare(name, passive=True).method.message_count)
     except ChannelClosedByBroker as error:

@@ -1,14 +1,14 @@
-"""One sweep of a sent queue: ask what has been finished, answer it, hold nothing.
+"""Runs one sweep of a sent queue: ask what has been finished, answer it, hold nothing.
 
 A full sweep takes every message once and asks the system about each, in bulk. That is what a queue of up to one
 `chunk_size` gets each time, and a larger one at start, every `full_sweep_interval`, and whenever the tracker cannot
-tell what has changed. In between the tracker is asked which tasks may have been finished: with none, no message moves;
+say what has changed. In between the tracker is asked which tasks may have been finished: with none, no message moves;
 otherwise the queue is skimmed by headers, and only the messages of those tasks are asked about.
 
 What a person has not finished goes back: on a classic queue by closing the channel, which keeps the order and costs
 nothing per message; on any other, which counts returns and drops a message after some (broker.returns), by a confirmed
 copy to the tail, also when the system could not be asked. Worker after worker may be killed in the middle of a sweep,
-and each time what it holds is returned: a message that tells of a return is replaced by a copy, which begins at zero,
+and each time what it holds is returned: a message that shows a return is replaced by a copy, which begins at zero,
 before anything else. A message is acked only after its copy, response or error report is confirmed.
 """
 
@@ -95,9 +95,10 @@ class Sweeper:
         self._done_is_expected = False
 
     def sweep(self, result: SweepResult, *, woken: bool = False) -> None:
-        """Counts into `result`; `woken` when a result that needs no person has been stored since the last sweep.
+        """Sweep once and count into `result`.
 
-        Raises what the broker or the system raises; what is unsettled is back in the queue then.
+        `woken`: a result that needs no person has been stored since the last sweep. Raises what the broker or the
+        system raises; what is unsettled is back in the queue then.
         """
         self._done_is_expected = self._done_is_expected or woken
         self._forget_old_answers()
@@ -126,7 +127,7 @@ class Sweeper:
             self._done_is_expected = False
 
     def is_large(self, result: SweepResult) -> bool:
-        """Whether the sweep has cost so much that the next one must not follow at once."""
+        """Return whether the sweep has cost so much that the next one must not follow at once."""
         return result.taken > self._tracker.chunk_size
 
     def _sweep_large(self, queue: SentQueue, result: SweepResult) -> None:
@@ -152,7 +153,7 @@ class Sweeper:
     def _go_through(
         self, queue: SentQueue, wanted: SoughtTasks | None, result: SweepResult, *, is_full: bool = True
     ) -> bool:
-        """Every message once; False when the sweep has ended before it was through."""
+        """Take every message once; return False when the sweep has ended before it was through."""
         deadline = time.monotonic() + SWEEP_LIMIT
         remaining, chunk, portion = queue.ready, _Chunk(), self._first_portion()
         while remaining > 0 and not self._is_stopping():
@@ -189,7 +190,7 @@ class Sweeper:
         return CAREFUL if renewed else self._tracker.chunk_size
 
     def _renew(self, queue: SentQueue, messages: Sequence[Taken]) -> tuple[Sequence[Taken], int]:
-        """Those that have never been returned, and how many others have been replaced by copies at the tail."""
+        """Return those that have never been returned, and how many others have been replaced by copies at the tail."""
         returned = [taken for taken in messages if times_returned(taken[1].headers) and taken[1].refusal() is None]
         if not returned:
             return messages, 0
@@ -231,7 +232,10 @@ class Sweeper:
                 chunk.passed.append(Held(tag, properties, body, header))
 
     def _ask_and_settle(self, queue: SentQueue, chunk: _Chunk, result: SweepResult, *, rotate: bool) -> None:
-        """Raises what the question raises, after everything that needs no answer is settled."""
+        """Ask about the messages and settle them.
+
+        Raises what the question raises, after all that needs no answer is settled.
+        """
         verdicts: list[Verdict] = []
         try:
             for start in range(0, len(chunk.open), self._tracker.chunk_size):

@@ -1,4 +1,4 @@
-"""What a sent queue is tracked with, and what a sweep of it has come to."""
+"""Describes how a sent queue is tracked, and what a sweep of it has done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class TrackedQueue:
 
 @dataclass(slots=True)
 class SweepResult:
-    """`taken` counts every message that was looked at, `checked` those that the system was asked about."""
+    """The counts of a sweep.
+
+    `taken` counts every message that was looked at, `checked` those that the system was asked about.
+    """
 
     taken: int = 0
     checked: int = 0

@@ -1,4 +1,4 @@
-"""One thread per tracker: a sweep every interval, or at once when a result is there that needs no waiting.
+"""Runs one thread per tracker: a sweep every interval, or at once when a result is there that needs no waiting.
 
 A sweep that had to go through a large queue is followed by a pause of four times its duration (the interval at the
 most), so that results that come one by one do not make it go round and round. A sweep that RabbitMQ has cut short is
@@ -53,11 +53,11 @@ class TrackerThread:
         return self._thread is not None and self._thread.is_alive()
 
     def wake(self) -> None:
-        """Asks for a sweep now; also the way to end the wait after `stop` is set."""
+        """Ask for a sweep now; also the way to end the wait after `stop` is set."""
         self._due.set()
 
     def join(self, timeout: float) -> bool:
-        """After `stop` is set and wake(): True when the thread has ended within `timeout` seconds."""
+        """Wait for the thread, after `stop` is set and wake(); return True when it ended within `timeout` seconds."""
         if self._thread is not None:
             self._thread.join(timeout)
         return not self.is_alive()
@@ -69,7 +69,7 @@ class TrackerThread:
             self._due.wait(self._interval - pause)
 
     def _sweep_once(self) -> float:
-        """Returns the seconds in which no other sweep may begin."""
+        """Sweep and return the seconds in which no other sweep may begin."""
         woken = self._due.is_set()
         self._due.clear()
         began = time.monotonic()
@@ -81,7 +81,7 @@ class TrackerThread:
         return min(self._interval, PAUSE_FACTOR * (time.monotonic() - began)) if is_large else 0.0
 
     def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> bool:
-        """False when the connection to RabbitMQ failed."""
+        """Return False when the connection to RabbitMQ failed."""
         is_connected = True
         failure: Text | None = None
         try:

@@ -1,4 +1,4 @@
-"""The demo's books: what became of every message, by task id, from the queues and the outside systems alone. Pure."""
+"""Counts for the demo what became of every message, by task id, from the queues and the outside systems alone. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Evidence:
 class Row:
     """One task (or the message that is none): how often it was sent, its ids outside, its responses and errors.
 
-    `expected_answer` is what the person said there, `answers` what the responses tell Camunda.
+    `expected_answer` is what the person said there, `answers` what the responses say to Camunda.
     """
 
     kind: Kind
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def is_surprising(self) -> bool:
-        """It ended, but not as it should have: in the wrong queue, without its task, or with a wrong answer."""
+        """Whether it ended, but not as it should have: in the wrong queue, without its task, or with a wrong answer."""
         if self.is_lost:
             return False
         if self.kind in IN_ERROR_QUEUE:
@@ -112,7 +112,7 @@ class Account:
 
     @property
     def faults(self) -> list[Row]:
-        """What must not happen, losses apart."""
+        """The rows that must not happen, losses apart."""
         return [row for row in self.rows if row.is_created_twice or row.is_answered_twice or row.is_surprising]
 
     @property
@@ -120,7 +120,7 @@ class Account:
         return not self.lost and not self.faults
 
     def as_json(self) -> dict[str, Any]:
-        """The sums, and the rows from which anybody can count them again."""
+        """Return the sums, and the rows from which anybody can count them again."""
         return {
             "sent": self.sent,
             "created": self.created,

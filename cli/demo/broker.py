@@ -1,4 +1,4 @@
-"""The RabbitMQ of the demo: the one that the environment names, else a private node.
+"""The RabbitMQ of the demo: the one that the environment names, or else a private node.
 
 A named broker is somebody's: the demo works only in a virtual host without queues of the contract, which it leaves
 as it found it.
@@ -39,9 +39,11 @@ class ForeignQueuesError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DemoBroker:
-    """`environment` is how the worker finds it, `url` how a person does (a foreign password is masked).
+    """The RabbitMQ of the demo.
 
-    `private_environment` is what another terminal needs for a private node; who named a broker has it there already.
+    `environment` is how the worker finds it, `url` how a person does (a foreign password is masked).
+
+    `private_environment` is what another terminal needs for a private node; with a named broker it is there already.
     """
 
     parameters: Sequence[Any]  # pika's, which the sandbox uses
@@ -58,7 +60,7 @@ def open_broker(
     queues: Sequence[str] = (),
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[DemoBroker]:
-    """A broker with the topology of the contract, gone after the block. `queues` are further ones that are used.
+    """Give a broker with the topology of the contract, gone after the block. `queues` are further ones that are used.
 
     Raises SettingsError (wrong RABBITMQ_*), CamundaSideError (no connection), ForeignQueuesError; NoServerError,
     NodeError or GuardError when no private node can be had.
@@ -72,7 +74,7 @@ def open_broker(
 
 
 def rabbitmq_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The daemon's own RABBITMQ_* variables that are set; names that RabbitMQ's server uses do not count."""
+    """Return the daemon's own RABBITMQ_* variables that are set; names that RabbitMQ's server uses do not count."""
     variables = variables_of(RabbitMQSettings)
     names = {variable for field, variable in variables.items() if field not in _NAMES_OF_THE_CONTRACT}
     names |= {f"{variables[field]}_FILE" for field in secret_fields(RabbitMQSettings)}

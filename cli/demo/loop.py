@@ -1,4 +1,4 @@
-"""The messages of the demo on their way round, as the queues and the outside systems show them."""
+"""Follows the messages of the demo on their way round, as the queues and the outside systems show them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTLED = 1.0  # seconds without a message on its way after which the loop count
 
 
 class ClosedLoop:
-    """`samples` of one scenario, published, watched and counted."""
+    """The `samples` of one scenario, published, watched and counted."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ClosedLoop:
         self._ends = len({sample.key for sample in samples})
 
     def wait_for_consumer(self, timeout: float) -> bool:
-        """Until the worker takes messages of every queue. Raises WorkerDiedError."""
+        """Wait until the worker takes messages of every queue; return False after `timeout`. Raises WorkerDiedError."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             self._worker.check()
@@ -60,7 +60,7 @@ class ClosedLoop:
         return False
 
     def publish_due(self) -> None:
-        """Sends what is due by now, evenly spread; a message about another task waits until that one exists."""
+        """Send what is due by now, evenly spread; a message about another task waits until that one exists."""
         self._started = self._started or time.monotonic()
         pause = PUBLISHING / len(self.samples)
         waiting: deque[tuple[int, Sample]] = deque()
@@ -75,7 +75,7 @@ class ClosedLoop:
         self._due.extendleft(reversed(waiting))
 
     def look(self) -> Stages:
-        """How many are where. Raises WorkerDiedError."""
+        """Return how many messages are where. Raises WorkerDiedError."""
         self._worker.check()
         outside = self._outside()
         updates = {sample.key for sample in self._published if sample.kind == "update"}
@@ -104,7 +104,7 @@ class ClosedLoop:
         return self._quiet_since is not None and now - self._quiet_since >= SETTLED
 
     def account(self) -> Account:
-        """The books, counted anew."""
+        """Return the account, counted anew."""
         return make_account(
             Evidence(
                 self._published,
@@ -115,7 +115,7 @@ class ClosedLoop:
         )
 
     def places(self, account: Account) -> list[tuple[Row, str]]:
-        """Where the lost ones are. Only after the worker has stopped: what it holds is nowhere to be seen."""
+        """Return where the lost ones are. Only after the worker has stopped: what it holds is nowhere to be seen."""
         lang, deadline = self._lang, time.monotonic() + RETURN_TIMEOUT
         queues = self._queues_of(account.lost)
         while any(row.key not in queues for row in account.lost) and time.monotonic() < deadline:
@@ -132,13 +132,16 @@ class ClosedLoop:
         return places
 
     def latest(self) -> str:
-        """What a person did last."""
+        """Return what a person did last."""
         if not self._scenario.has_people:
             return ""
         return self._latest or say(self._lang, "no_latest")
 
     def _queues_of(self, rows: Sequence[Row]) -> Mapping[str, list[str]]:
-        """The worker echoes a message byte for byte into whatever it makes of it: by its bytes it is found."""
+        """Return the queues that hold each row's message.
+
+        The worker echoes a message byte for byte into whatever it makes of it.
+        """
         found: defaultdict[str, list[str]] = defaultdict(list)
         originals = {sample.key: sample.body for sample in self._published}
         queues = (*self._scenario.input_queues, *self._wait_queues, *self._scenario.sent_queues)

@@ -1,4 +1,4 @@
-"""Messages as Camunda's side writes them, for every scenario of the demo."""
+"""Makes messages as Camunda's side writes them, for every scenario of the demo."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def sample(
 
 
 def again(twice: Sample) -> Sample:
-    """The same message once more."""
+    """Return the same message once more."""
     return Sample("duplicate", twice.key, twice.title, twice.body, twice.routing_key, twice.headers)
 
 
 def broken(system: str, topic: str) -> Sample:
-    """A message cut off in the middle, which is no task."""
+    """Return a message cut off in the middle, which is no task."""
     body = f'{{"task_id": "{topic}: оборвано на полусло'.encode()
     return Sample("broken", f"broken-{topic}", "", body, f"{system}.{topic}", {})
 
@@ -42,7 +42,7 @@ def message(
     extensions: Mapping[str, str] | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A task message with the keys of the contract, in their order."""
+    """Return a task message with the keys of the contract, in their order."""
     instance, activity = str(uuid.uuid4()), f"Activity_{topic}"
     values = {"initiator": "Анна Соколова", **(variables or {})}
     typed = {name: {"type": "String", "value": value, "valueInfo": {}} for name, value in values.items()}
@@ -73,7 +73,7 @@ def message(
 
 
 def spread(samples: list[Sample], specials: list[Sample]) -> list[Sample]:
-    """The specials between the others, evenly."""
+    """Return the specials between the others, evenly."""
     mixed = list(samples)
     for position, special in enumerate(specials, start=2):
         mixed.insert(len(mixed) * position // (len(specials) + 1), special)

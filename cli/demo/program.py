@@ -42,7 +42,10 @@ TIMEOUT_PER_TASK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """`system` is the name of a scenario; `json_file`: where the account goes as JSON, "-" is stdout."""
+    """The options of a demo.
+
+    `system` is the name of a scenario; `json_file`: where the account goes as JSON, "-" is stdout.
+    """
 
     system: str
     keep: bool
@@ -51,7 +54,7 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions, environ: Mapping[str, str], lang: Language) -> int:
-    """Runs until the loop is closed; the exit code says whether everything came through exactly once."""
+    """Run until the loop is closed; the exit code says whether everything came through exactly once."""
     interrupts: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -108,7 +111,7 @@ class _AccountFileError(Exception):
 
 
 class _Demo:
-    """One run, in the main thread; only the sandbox has threads."""
+    """One run of the demo, in the main thread; only the sandbox has threads."""
 
     def __init__(
         self,
@@ -156,7 +159,7 @@ class _Demo:
         return EXIT_OK if is_good else EXIT_FAILURE
 
     def _close_the_loop(self, loop: ClosedLoop, worker: WorkerProcess) -> bool:
-        """True when every message came through exactly once; the reader has then seen the account."""
+        """Return True when every message came through exactly once; the reader has then seen the account."""
         is_closed = False
         try:
             if loop.wait_for_consumer(READY_TIMEOUT):
@@ -182,7 +185,10 @@ class _Demo:
         return say(self._lang, "sending", messages=len(samples), **counts)
 
     def _watch(self, loop: ClosedLoop) -> bool:
-        """True when every message has come to its end; False when that takes too long. Raises WorkerDiedError."""
+        """Return True when every message has come to its end, False when that takes too long.
+
+        Raises WorkerDiedError.
+        """
         deadline = time.monotonic() + TIMEOUT + TIMEOUT_PER_TASK * self._options.tasks
         with self._view.board(len(loop.samples)):
             while time.monotonic() < deadline:
@@ -223,7 +229,10 @@ class _Demo:
 
 @contextlib.contextmanager
 def _account_file(path: str | None) -> Iterator[IO[str] | None]:
-    """Opened before anything is started: a wrong path must not cost the run. Raises _AccountFileError."""
+    """Give the file of the account.
+
+    Opened before anything is started: a wrong path must not cost the run. Raises _AccountFileError.
+    """
     if path is None or path == "-":
         yield sys.stdout if path else None
         return
@@ -236,7 +245,7 @@ def _account_file(path: str | None) -> Iterator[IO[str] | None]:
 
 
 def _kept_log(worker: WorkerProcess) -> str:
-    """A copy of the worker's log that outlives the demo, for whoever wants to know why."""
+    """Return a copy of the worker's log that outlives the demo, for those who want to know why."""
     descriptor, path = tempfile.mkstemp(prefix="task-creator-demo-", suffix=".log")
     with open(descriptor, "wb") as copy, worker.console.open("rb") as log:
         shutil.copyfileobj(log, copy)

@@ -1,4 +1,4 @@
-"""What the demo must know of a system: its messages, its local server, and what that server holds."""
+"""Defines what the demo must know of a system: its messages, its local server, and what that server holds."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ class Scenario(ABC):
 
     @abstractmethod
     def servers(self) -> AbstractContextManager[Text]:
-        """Runs the local servers; gives where they are, for people."""
+        """Run the local servers; give where they are, for people."""
 
     @abstractmethod
     def variables(self, folder: Path) -> dict[str, str]:
-        """The worker's settings for this system; files that they name are written into `folder`."""
+        """Return the worker's settings for this system; files that they name are written into `folder`."""
 
     @abstractmethod
     def samples(self, tasks: int, now: datetime) -> list[Sample]:
-        """`tasks` different Camunda tasks in the order of publishing, and what goes wrong with some."""
+        """Return `tasks` different Camunda tasks in the order of publishing, and what goes wrong with some."""
 
     @abstractmethod
     def outside(self, samples: Sequence[Sample], lang: Language) -> Outside:
-        """What the servers hold now of these published samples."""
+        """Return what the servers hold now of these published samples."""
 
 
 class Together(Scenario):

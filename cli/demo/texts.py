@@ -1,4 +1,4 @@
-"""What the demo says to people, in English and in Russian."""
+"""Texts of the demo for people, in English and in Russian."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the demo looks: a board that moves on a terminal, plain lines anywhere else."""
+"""Shows the demo: a board that moves on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Stages:
 
 
 class DemoView:
-    """Writes to `file`. Colours and redrawing only on a terminal; NO_COLOR and TERM=dumb are respected by rich."""
+    """The view of a run, written to `file`.
+
+    Colours and redrawing only on a terminal; NO_COLOR and TERM=dumb are respected by rich.
+    """
 
     def __init__(self, file: IO[str], lang: Language, scenario: Scenario) -> None:
         self._console = Console(file=file, highlight=False)
@@ -72,7 +75,7 @@ class DemoView:
         self._write("")
 
     def progress(self, text: str) -> None:
-        """What is going on now; replaced by the next step where that can be done."""
+        """Show what is going on now; the next step replaces it where that can be done."""
         if not self._is_live:
             self._write(f"      {text}")
         elif self._status is None:
@@ -82,13 +85,13 @@ class DemoView:
             self._status.update(text)
 
     def step(self, number: int, text: str) -> None:
-        """One of STEPS is done."""
+        """Show that one of STEPS is done."""
         self._end_progress()
         self._write(f" {number}/{STEPS}  ✔ {text}", "green" if self._is_live else "")
 
     @contextmanager
     def board(self, total: int) -> Iterator[None]:
-        """The time in which `stages` may be called; `total` messages are on their way."""
+        """Show a board while the block runs, in which `stages` may be called; `total` messages are on their way."""
         self._total, self._board_started = total, time.monotonic()
         self._write("")
         if not self._is_live:
@@ -98,7 +101,7 @@ class DemoView:
             yield
 
     def stages(self, now: Stages, latest: str) -> None:
-        """Shows the board; `latest` is what a person did last."""
+        """Show the board; `latest` is what a person did last."""
         if self._live is not None:
             self._live.update(self._table(now, latest), refresh=True)
             return
@@ -108,7 +111,7 @@ class DemoView:
             self._last_line = (time.monotonic(), now)
 
     def final_stages(self, now: Stages, latest: str) -> None:
-        """The last state is shown in any case."""
+        """Show the last state in any case."""
         self._last_line = (0.0, self._last_line[1])
         self.stages(now, latest)
 
@@ -149,7 +152,7 @@ class DemoView:
         self._write(f" {say(lang, 'counted', seconds=round(seconds))}")
 
     def missing(self, places: list[tuple[Row, str]], seconds: float) -> None:
-        """Where every task is that has not come through."""
+        """Show where every task is that has not come through."""
         self._write("")
         self._write(f" {say(self._lang, 'missing', seconds=round(seconds))}", "bold red")
         for row, where in places:
@@ -161,7 +164,7 @@ class DemoView:
             self._write(f"   {say(self._lang, name, systems=', '.join(systems))}")
 
     def kept(self, commands: list[str], places: list[tuple[str, str]]) -> None:
-        """How to reach what was left running."""
+        """Show how to reach what was left running."""
         self._heading("kept")
         for command in commands:
             self._write(f"   {command}")
@@ -174,7 +177,7 @@ class DemoView:
         self._write(text)
 
     def close(self) -> None:
-        """Gives the terminal back, whatever was shown."""
+        """Give the terminal back, whatever was shown."""
         self._end_progress()
 
     def _heading(self, name: str) -> None:
@@ -190,7 +193,10 @@ class DemoView:
         return row.title or say(self._lang, "broken_title")
 
     def _write(self, text: str, style: str = "") -> None:
-        """Beside a terminal nobody knows a width: lines stay whole. On one, what is wrapped keeps its indentation."""
+        """Write a text.
+
+        Without a terminal nobody knows a width: lines stay whole. On one, what is wrapped keeps its indentation.
+        """
         if not self._is_live:
             self._console.print(Text(text, style=style), soft_wrap=True)
             return

@@ -29,7 +29,7 @@ class WorkerProcess(Process):
         super().__init__(DAEMON, folder.path, {**folder.environment, **broker, **system, **settings})
 
     def check(self) -> None:
-        """Raises WorkerDiedError when it runs no more."""
+        """Raise WorkerDiedError when it runs no more."""
         if not self.is_running:
             raise WorkerDiedError(f"exit code {self.code}\n{self.last_words()}")
 

@@ -1,4 +1,4 @@
-"""What a person answered: the portal stores the id of a choice, Camunda waits for its text."""
+"""Reads what a person answered: the portal stores the id of a choice, Camunda waits for its text."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class AnswerTexts:
         self._fields: Mapping[str, UserField] = {}
 
     def field_names(self) -> list[str]:
-        """The user fields of tasks; a reply contains only those that were asked for by name."""
+        """Return the user fields of tasks; a reply contains only those that were asked for by name."""
         return list(self._known(self._ttl))
 
     def text(self, task: Row) -> str | None:
-        """The answer in the task, None when nobody gave one. An unresolvable choice is its id."""
+        """Return the answer in the task, None when nobody gave one. An unresolvable choice is its id."""
         given = value_of(task, ANSWER_FIELD)
         chosen = [values.text(item) for item in (given if isinstance(given, list) else [given]) if item]
         texts = [self._resolve(choice) for choice in chosen if choice not in {"", "0"}]

@@ -1,4 +1,4 @@
-"""The `batch` method's own little language: one query string per command, answers in maps keyed by command.
+"""Writes and reads the `batch` method's own little language: one query string per command, answers keyed by command.
 
 Documentation: settings/how-to-call-rest-api/batch.md and data-encoding.md of the Bitrix24 REST documentation.
 """
@@ -28,7 +28,7 @@ _NOT_IN_NAMES = re.compile(rb"[^A-Za-z0-9_.~\[\]-]+")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One method call. `write` says whether executing it twice would matter; `guard` may prevent it to the last.
+    """One method call. `write` says whether executing it twice would matter; `guard` may prevent it until the last.
 
     Encoded when it is made: at the time of sending, a place at the portal is waiting for it.
     """
@@ -52,7 +52,7 @@ class Command:
 class Answer:
     """What one command returned: `result` as the method's page describes it, `next` when there are more rows.
 
-    `total` counts the rows of all pages; `asked_at` is the portal's own clock when it began to work, told for a method
+    `total` counts the rows of all pages; `asked_at` is the portal's own clock when it began to work, given for a method
     called alone.
     """
 
@@ -63,16 +63,16 @@ class Answer:
 
 
 def command_keys(count: int) -> list[str]:
-    """Unguessable names: no text written in advance can refer to a command of this batch."""
+    """Return unguessable names: no text written in advance can refer to a command of this batch."""
     digits = secrets.token_hex(8 * count)  # at once: each call to the system gives the other threads a turn
     return [f"c{digits[start : start + 16]}" for start in range(0, len(digits), 16)]
 
 
 def flatten(params: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """`{"a": {"b": [1, True]}}` -> `a[b][0]=1`, `a[b][1]=1`; False is 0 and None is empty, never their names.
+    """Yield pairs: `{"a": {"b": [1, True]}}` gives `a[b][0]=1`, `a[b][1]=1`.
 
-    An empty list or map cannot be expressed in a query string; it becomes one empty value, which is how the
-    portal clears a field.
+    False is 0 and None is empty, never their names. An empty list or map cannot be expressed in a query string; it
+    becomes one empty value, which is how the portal clears a field.
     """
     items = params.items() if isinstance(params, Mapping) else enumerate(params)
     for key, value in items:
@@ -86,13 +86,13 @@ def flatten(params: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iter
 
 
 def section(reply: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """One map of the batch's reply; the portal sends an empty one as `[]`."""
+    """Return one map of the batch's reply; the portal sends an empty one as `[]`."""
     part = reply.get(name)
     return part if isinstance(part, Mapping) else {}
 
 
 def moment_of(value: Any) -> datetime | None:
-    """A date of an answer (`2026-11-23T19:38:34+03:00`); None when it is none or tells no offset."""
+    """Return a date of an answer (`2026-11-23T19:38:34+03:00`); None when it is none or has no offset."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -101,7 +101,7 @@ def moment_of(value: Any) -> datetime | None:
 
 
 def number_of(value: Any) -> float | None:
-    """A number of an answer; None when it is none or none that can be reckoned with."""
+    """Return a number of an answer; None when it is none or none that can be reckoned with."""
     try:
         number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     except OverflowError:

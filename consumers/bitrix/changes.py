@@ -1,9 +1,9 @@
-"""Which tasks people have finished since a moment of the portal's own clock: what makes a quiet sweep one request.
+"""Finds which tasks people have finished since a moment of the portal's own clock.
 
-tasks.task.list filtered by `>=CHANGED_DATE` and REAL_STATUS, pages of 50 in the order of ID
-(api-reference/tasks/tasks-task-list.md). The clock is `time.date_start` of each answer (api-reference/data-types.md),
-so ours may be wrong. It counts whole seconds, and a change may become visible after the moment that it bears: each
-question reaches `OVERLAP` back, and what was told already is left out.
+That makes a quiet sweep one request: tasks.task.list filtered by `>=CHANGED_DATE` and REAL_STATUS, pages of 50 in the
+order of ID (api-reference/tasks/tasks-task-list.md). The clock is `time.date_start` of each answer
+(api-reference/data-types.md), so ours may be wrong. It counts whole seconds, and a change may become visible after the
+moment that it carries: each question reaches `OVERLAP` back, and what was reported already is left out.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NEVER = datetime(2037, 1, 1, tzinfo=UTC)  # no task was changed that late
 
 
 class _FilterIgnoredError(Exception):
-    """The portal has told a task that was not asked for."""
+    """The portal has returned a task that was not asked for."""
 
 
 class FinishedTasks:
-    """Tasks in one of `statuses` by the time of their last change; `key_field` holds the Camunda task id."""
+    """The tasks in one of `statuses`, by the time of their last change; `key_field` holds the Camunda task id."""
 
     def __init__(self, client: BitrixClient, key_field: str, statuses: frozenset[int]) -> None:
         self._client = client
@@ -41,9 +41,10 @@ class FinishedTasks:
         self._has_warned = False
 
     def changes(self, since: Mark | None) -> Changes | None:
-        """None when the portal cannot tell: too many, a clock that went back, a filter that it ignores.
+        """Return the changes; None if the portal cannot say.
 
-        Raises an outcome when the portal cannot be asked.
+        That is for too many, a clock that went back, a filter that it ignores. Raises an outcome when the portal cannot
+        be asked.
         """
         try:
             return self._first_mark() if since is None else self._since(since)
@@ -93,7 +94,10 @@ class FinishedTasks:
         return Command("tasks.task.list", params)
 
     def _finished(self, answer: Answer, earliest: datetime) -> set[Change]:
-        """Without rows that cannot be read: fewer than the portal counts mean a full sweep, which finds their tasks."""
+        """Return the changes without rows that cannot be read.
+
+        Fewer than the portal counts mean a full sweep, which finds their tasks.
+        """
         tasks = rows_in(answer.result, "tasks") or ()
         return {self._checked(task, earliest) for task in tasks if id_of(task) is not None}
 

@@ -1,4 +1,4 @@
-"""Checklists of a task: what the process wants, what the task has, and the difference.
+"""Adds the checklists of a task: what the process wants, what the task has, and the difference.
 
 Adding is made repeatable by comparing first: a task that was created earlier gets only what is missing.
 Documentation: api-reference/tasks/checklist-item/task-checklist-item-add.md and -get-list.md. These old methods
@@ -48,9 +48,9 @@ class ChecklistJob:
 
 
 def parse(value: Any, warnings: list[Text]) -> list[Checklist]:
-    """Checklists from JSON text or a list `[{"name", "items": [text, …]}]`; those of one name are one.
+    """Return checklists from JSON text or a list `[{"name", "items": [text, …]}]`; those of one name are one.
 
-    What is left out (nameless and empty ones) or cut is told in `warnings`. Raises PermanentError when it is something
+    What is left out (nameless and empty ones) or cut is noted in `warnings`. Raises PermanentError when it is something
     else.
     """
     if values.is_blank(value):
@@ -81,7 +81,7 @@ def parse(value: Any, warnings: list[Text]) -> list[Checklist]:
 
 
 def told(errors: Sequence[OutcomeError], attempt: int) -> list[Text]:
-    """The warnings for a task whose checklists met `errors`. Raises what makes the message come again.
+    """Return the warnings for a task whose checklists met `errors`. Raises what makes the message come again.
 
     It then finds its task and adds only what is missing. At last the task is accepted without: the process must not be
     kept waiting for a task that exists.
@@ -94,7 +94,7 @@ def told(errors: Sequence[OutcomeError], attempt: int) -> list[Text]:
 
 
 def add(client: BitrixClient, jobs: Sequence[ChecklistJob]) -> None:
-    """Adds what is missing, in three batches at the most for all tasks; failures are left in each job's `errors`."""
+    """Add what is missing, in at most three batches for all tasks; failures are left in each job's `errors`."""
     _read(client, [job for job in jobs if not job.fresh])
     roots = {id(job): _roots(job.rows) for job in jobs}
     new = [

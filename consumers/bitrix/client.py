@@ -48,14 +48,17 @@ class Turn(ExitStack):
 
 @dataclass(frozen=True, slots=True)
 class BatchReply:
-    """One outcome for each command, in their order, and the seconds that the portal worked on them."""
+    """A batch's reply: one outcome for each command, in their order, and the seconds that the portal worked on them."""
 
     outcomes: list[Answer | OutcomeError]
     seconds: float
 
 
 class BitrixClient:
-    """One portal, usable from any thread. `first_pause` and `patience` (seconds) rule the waits for the bucket."""
+    """A client of one portal, usable from any thread.
+
+    `first_pause` and `patience` (seconds) rule the waits for the bucket.
+    """
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class BitrixClient:
     def call(
         self, method: str, params: Mapping[str, Any] | None = None, *, write: bool = False, guard: Guard = unguarded
     ) -> Answer:
-        """Calls one method. Raises the outcome that its error code stands for; StoppingError when asked to stop."""
+        """Call one method. Raises the outcome that its error code stands for; StoppingError when asked to stop."""
         body = self._post(method, params or {}, {method}, write=write, guard=guard)
         self.limiter.note(method, body.get("time"))
         asked_at = moment_of(section(body, "time").get("date_start"))
@@ -90,7 +93,7 @@ class BitrixClient:
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
-        """Waits for a slot and until the bucket lets one request through, which is then made by `batch(…, turn=…)`.
+        """Wait for a slot and until the bucket lets one request through, which is then made by `batch(…, turn=…)`.
 
         A request that is composed only when its turn has come can carry what has arrived meanwhile. The slot is free
         again as soon as the answer is there, so that the next request need not wait until this one's is read.
@@ -101,7 +104,7 @@ class BitrixClient:
             yield turn
 
     def batch(self, commands: Sequence[Command], *, turn: Turn | None = None) -> BatchReply:
-        """Runs the commands in as few requests as possible, each independently of the others.
+        """Run the commands in as few requests as possible, each independently of the others.
 
         Never raises an outcome: a request that fails as a whole is the outcome of each of its commands (for a read
         inside an ambiguous batch: Outage). A command whose text the portal would rewrite goes alone. The guard of one
@@ -121,7 +124,7 @@ class BitrixClient:
         return BatchReply([outcomes[index] for index in range(len(commands))], seconds)
 
     def _base(self) -> str:
-        """The webhook as it is now: the file that it stands in may hold a new one."""
+        """Return the webhook as it is now: the file that it stands in may hold a new one."""
         return self._webhook.get_secret_value().rstrip("/")
 
     def stats(self) -> dict[str, Any]:
@@ -188,7 +191,10 @@ class BitrixClient:
         guard: Guard,
         turn: Turn | None = None,
     ) -> dict[str, Any]:
-        """One request; repeated only while the portal refuses it for its rate, which means it was not executed."""
+        """Send one request.
+
+        Repeat it only while the portal refuses it for its rate, which means it was not executed.
+        """
         pause, gives_up_at = self._first_pause, time.monotonic() + self._patience
         while True:
             self.limiter.acquire(gated, self._stop, has_place=turn is not None)

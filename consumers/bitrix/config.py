@@ -18,7 +18,7 @@ from toolkit.http_settings import HttpSystemSettings, clear_text_notice
 
 
 class Rate(NamedTuple):
-    """Leaky bucket: so many requests drain per second, so many may be open."""
+    """A leaky bucket: so many requests drain per second, so many may be open."""
 
     per_second: float
     burst: int
@@ -71,7 +71,7 @@ def _numbers(value: object) -> object:
 
 
 class BitrixSettings(HttpSystemSettings):
-    """How to reach the portal and how tasks are made there. Times are in seconds."""
+    """The settings of Bitrix24: how to reach the portal and how tasks are made there. Times are in seconds."""
 
     env_prefix = "BITRIX_"
 

@@ -38,7 +38,7 @@ _QUICK_BATCH = 5.0
 
 
 class TaskCreation:
-    """`group_size` is the most additions in one request; `ambiguous_wait` is in seconds."""
+    """Creates tasks. `group_size` is the most additions in one request; `ambiguous_wait` is in seconds."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class TaskCreation:
         self._claims = claims
 
     def create(self, messages: Sequence[IncomingMessage], more: More, translate: Translate) -> Iterator[Settled]:
-        """One outcome per message, each as soon as its request was answered. Raises StoppingError only.
+        """Yield one outcome per message, each as soon as its request was answered. Raises StoppingError only.
 
         `more` fetches further messages while these are worked on, as long as there are any; their outcomes are
         yielded, too. `translate` turns a task into its fields and checklists.
@@ -95,7 +95,10 @@ class TaskCreation:
             group, found = upcoming, self._distrust() or found
 
     def _is_long_ago(self, asked: float) -> bool:
-        """True when this process was frozen since, or the portal very slow: another worker may have taken over."""
+        """True when this process was frozen since `asked`, or the portal very slow.
+
+        Another worker may have taken over.
+        """
         return time.monotonic() - asked > self._ambiguous_wait
 
     def _check_found(self, group: list[Job], found: Found) -> Iterator[Settled]:
@@ -130,7 +133,7 @@ class TaskCreation:
                 yield job.message, come_back_later(reason, "key_in_doubt", self._ambiguous_wait)
 
     def _add(self, new: Sequence[Job], upcoming: Sequence[Job], turn: Turn) -> Found | OutcomeError:
-        """Adds the tasks and looks up the next group in the same request; returns what that lookup found."""
+        """Add the tasks and look up the next group in the same request; return what that lookup found."""
         commands = [job.addition for job in new]
         if upcoming:
             commands.append(self._lookup.command([job.key for job in upcoming]))
@@ -165,7 +168,10 @@ class TaskCreation:
                 self._claims.doubt(job.key, self._ambiguous_wait)
 
     def _settle(self, group: Sequence[Job], *, fresh: bool) -> Iterator[Settled]:
-        """`fresh`: what was created here has been seen by nobody else, so that its checklists need not be compared."""
+        """Settle a group.
+
+        `fresh`: what was created here has been seen by nobody else, so that its checklists need not be compared.
+        """
         with_checklists = [job for job in group if job.task is not None and job.checklists]
         for job in group:
             if job not in with_checklists:
@@ -192,7 +198,10 @@ class TaskCreation:
             return error
 
     def _distrust(self) -> OutcomeError | None:
-        """Why nothing may be created in this portal; costs nothing, unless it has just become distrusted."""
+        """Return why nothing may be created in this portal, if anything.
+
+        Costs nothing, unless it has just become distrusted.
+        """
         try:
             self._portal.user_fields()
         except OutcomeError as error:
@@ -215,14 +224,17 @@ class TaskCreation:
 
 
 def next_group_size(size: int, seconds: float, largest: int) -> int:
-    """The size of the next group after one that took the portal `seconds`."""
+    """Return the size of the next group after one that took the portal `seconds`."""
     if seconds > _SLOW_BATCH:
         return max(1, size // 2)
     return min(largest, size * 2) if seconds < _QUICK_BATCH else size
 
 
 def _unasked(error: OutcomeError, jobs: Sequence[Job], intake: CreationGroups) -> Iterator[Settled]:
-    """The portal cannot be asked: nothing was created for these nor for those that follow."""
+    """Yield an error for each message.
+
+    The portal cannot be asked: nothing was created for these nor those that follow.
+    """
     for message in [*(job.message for job in jobs), *intake.rest()]:
         yield message, error
 

@@ -1,4 +1,4 @@
-"""Messages on their way into groups: who has which key, what waits for its turn, what can be fetched further.
+"""Puts messages into groups: who has which key, what waits for its turn, what can be fetched further.
 
 A group is what one request creates. While it is on its way the next one is looked up, so a thread has two in hand.
 """
@@ -43,7 +43,7 @@ class Job:
 
 
 class CreationGroups:
-    """Used by one thread, and closed by it whatever happened: a key must not stay with a thread that is gone.
+    """The groups of one thread, which closes them whatever happens: a key must not stay with a thread that is gone.
 
     `more(limit)` gives up to `limit` further messages, none when there are none at the moment.
     """
@@ -59,7 +59,7 @@ class CreationGroups:
         self._owned: set[str] = set()
 
     def group(self, size: int) -> Generator[Settled, None, list[Job]]:
-        """Returns up to `size` jobs with different keys; yields what cannot become one."""
+        """Return up to `size` jobs with different keys; yield what cannot become one."""
         self._waiting.extend(self._more(size - len(self._waiting)))
         jobs: list[Job] = []
         put_off = []
@@ -84,13 +84,13 @@ class CreationGroups:
         return jobs
 
     def release(self, keys: Iterable[str]) -> None:
-        """Others may have these keys now."""
+        """Release these keys: others may have them now."""
         keys = list(keys)
         self._owned.difference_update(keys)
         self._claims.release(keys)
 
     def rest(self) -> Iterator[IncomingMessage]:
-        """What has not become a job."""
+        """Yield what has not become a job."""
         while self._waiting:
             yield self._waiting.popleft()
 

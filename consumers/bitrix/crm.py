@@ -1,6 +1,6 @@
-"""CRM topics: one way to add and to update leads, deals, contacts and companies (crm.item.*), finished at once.
+"""Handles CRM topics: one way to add and to update leads, deals, contacts and companies (crm.item.*), finished at once.
 
-The universal methods replace the deprecated crm.deal.add and its siblings. An item bears `originatorId` "camunda"
+The universal methods replace the deprecated crm.deal.add and its siblings. An item has `originatorId` "camunda"
 and the Camunda task id in `originId`; it is looked up by both before it is added.
 Documentation: api-reference/crm/universal/crm-item-add.md, crm-item-update.md, crm-item-list.md.
 """
@@ -57,7 +57,7 @@ class CrmItems:
         self._paused_by: Kind | None = None
 
     def create(self, message: IncomingMessage, kind: Kind) -> Done:
-        """Adds the item, or adopts the one that an earlier attempt added. Raises an outcome."""
+        """Add the item, or adopt the one that an earlier attempt added. Raises an outcome."""
         key = message.task.task_id
         if not self._claims.take(key):
             raise busy(self._ambiguous_wait)
@@ -82,7 +82,7 @@ class CrmItems:
             self._claims.release([key])
 
     def update(self, message: IncomingMessage, kind: Kind) -> Done:
-        """Updates the item named by its id, or by the key that it was created with. Raises an outcome."""
+        """Update the item named by its id, or by the key that it was created with. Raises an outcome."""
         with self._noting(kind):
             made = self._translated(message.task, kind, new=False)
             if not made.fields and not made.contacts:
@@ -102,7 +102,7 @@ class CrmItems:
             return self._update(message, kind, item_id, made, entries)
 
     def probe(self) -> None:
-        """Asks what the last pause was about. Raises an outcome."""
+        """Ask what the last pause was about. Raises an outcome."""
         if self._paused_by is not None:
             self._schemas.of(self._paused_by, max_age=0)
             self._paused_by = None
@@ -215,7 +215,7 @@ class CrmItems:
 
 
 def _is_of(row: Item, key: str) -> bool:
-    """Whether it is a row that was asked for: the portal's database compares without case."""
+    """Return whether it is a row that was asked for: the portal's database compares without case."""
     return row.get("originatorId") == ORIGINATOR and str(row.get("originId")).casefold() == key.casefold()
 
 

@@ -1,4 +1,4 @@
-"""From a Camunda task to the fields of a CRM item. Pure: no requests, no clock.
+"""Turns a Camunda task into the fields of a CRM item. Pure: no requests, no clock.
 
 Nothing is sent that this kind of item does not have: the portal would ignore it. Fields: crm-item-add.md.
 """
@@ -67,7 +67,7 @@ CRM_NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CrmRules:
-    """What the translation needs to know of the configuration and of the portal."""
+    """The parts of the configuration and of the portal that the translation needs."""
 
     schema: Schema
     zone: tzinfo
@@ -76,7 +76,10 @@ class CrmRules:
 
 @dataclass(frozen=True, slots=True)
 class TranslatedItem:
-    """`fields` without phones and the like, which are in `contacts`; `missed` as in consumers/bitrix/fields.py."""
+    """A message as a CRM item.
+
+    `fields` without phones and the like, which are in `contacts`; `missed` as in consumers/bitrix/fields.py.
+    """
 
     fields: dict[str, Any]
     contacts: Sequence[Wanted]
@@ -87,7 +90,7 @@ class TranslatedItem:
 def item_fields(
     task: CamundaTask, kind: Kind, rules: CrmRules, *, new: bool, others: frozenset[str] = frozenset()
 ) -> TranslatedItem:
-    """For crm.item.add (`new`) or crm.item.update. Raises PermanentError naming a wrong value.
+    """Return the fields for crm.item.add (`new`) or crm.item.update. Raises PermanentError naming a wrong value.
 
     `others` are names that mean something in other topics of this handler (tasks).
     """
@@ -107,7 +110,7 @@ def item_fields(
 
 
 def not_stored(sent: Mapping[str, Any], item: Mapping[str, Any]) -> list[Text]:
-    """A warning for each field that was sent with a value and that the answer shows without one."""
+    """Return a warning for each field that was sent with a value and that the answer shows without one."""
     return [
         Text(
             f"{name}: Bitrix24 did not store {values.shown(value)}",
@@ -131,7 +134,7 @@ def _named_fields(given: Given, kind: Kind, rules: CrmRules, *, new: bool) -> di
 
 
 def _own_fields(given: Given, fields: Mapping[str, Any], rules: CrmRules) -> dict[str, Any]:
-    """What the step's metadata names by the portal's own names: `closedate`, `OBSERVERS`."""
+    """Return what the step's metadata names by the portal's own names: `closedate`, `OBSERVERS`."""
     own: dict[str, Any] = {}
     for named in given.of_step(rules.schema.spellings.keys() - CRM_NAMES):
         name = rules.schema.spellings[named.name]
@@ -143,7 +146,7 @@ def _own_fields(given: Given, fields: Mapping[str, Any], rules: CrmRules) -> dic
 
 
 def _user_fields(given: Given, kind: Kind, rules: CrmRules) -> tuple[dict[str, Any], bool]:
-    """The `UF_CRM_…` of the message, checked against the portal's; and whether one of a variable is not there."""
+    """Return the `UF_CRM_…` of the message, checked against the portal's; and whether a variable's one is not there."""
     accepted: dict[str, Any] = {}
     missed = False
     for named in given.user_fields():
@@ -160,7 +163,10 @@ def _accepted(rules: CrmRules, field: Any, named: Named) -> Any:
 
 
 def _unknown(named: Named, kind: Kind, given: Given) -> bool:
-    """User fields of CRM items are called UF_CRM_…: only such a name in the step's metadata was meant for the item."""
+    """Report an unknown user field.
+
+    User fields of CRM items are called UF_CRM_…: only such a name in the step's metadata was meant for the item.
+    """
     text = Text(
         f"the portal has no user field {named.name} for a {kind.name}",
         f"на портале нет пользовательского поля {named.name} для {kind.genitive}",

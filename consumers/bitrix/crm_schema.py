@@ -1,4 +1,4 @@
-"""Which fields the portal has for each kind of CRM item: crm.item.fields, read once and kept for a while.
+"""Reads which fields the portal has for each kind of CRM item: crm.item.fields, read once and kept for a while.
 
 The portal ignores a field that it does not have without a word (crm-item-add.md), so nothing is sent unseen. User
 fields go by their original names (`useOriginalUfNames` Y), and their booleans are Y and N, not 1 and 0 as in tasks
@@ -36,7 +36,7 @@ class Schema:
 
 
 class Schemas:
-    """Usable from any thread. `ttl` in seconds."""
+    """The fields of all kinds. Usable from any thread. `ttl` in seconds."""
 
     def __init__(self, client: BitrixClient, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -46,7 +46,7 @@ class Schemas:
         self._known: dict[Kind, tuple[float, Schema]] = {}
 
     def of(self, kind: Kind, max_age: float | None = None) -> Schema:
-        """At most `max_age` seconds old. Raises the outcome of the request."""
+        """Return the fields of a kind, at most `max_age` seconds old. Raises the outcome of the request."""
         with self._lock:
             known = self._known.get(kind)
             if known is None or self._clock() - known[0] > (self._ttl if max_age is None else max_age):

@@ -1,4 +1,4 @@
-"""What an error code of Bitrix24 means for the message: one table, compared without case, never by text.
+"""Says what an error code of Bitrix24 means for the message: one table, compared without case, never by text.
 
 Texts are localised and change; codes are documented on error-codes.md and on each method's page.
 """
@@ -28,12 +28,18 @@ _TEXT_LIMIT = 1000  # characters of the portal's own text that are shown to peop
 
 
 class UnclearAnswerError(AmbiguousError):
-    """The portal has finished the write with an internal error of its own: executed or not, a lookup tells now."""
+    """The portal has finished the write with an internal error of its own.
+
+    Executed or not: only a lookup can show it now.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`outcome` None: the portal failed inside, so a write is unclear and a read may simply be repeated."""
+    """A row of the table.
+
+    `outcome` None: the portal failed inside, so a write is unclear and a read may simply be repeated.
+    """
 
     outcome: type[OutcomeError] | None
     advice: Text | None = None
@@ -120,7 +126,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def outcome_of(code: Any, text: Any, *, method: str, write: bool, status: int | None = None) -> OutcomeError:
-    """The outcome for one refused call. `status` is the HTTP status, None for a command inside a batch."""
+    """Return the outcome for one refused call. `status` is the HTTP status, None for a command inside a batch."""
     code = str(code if code is not None else "")
     rule = _rule(code.lower(), status)
     why = Text.of(readable(text)) if readable(text) else Text("no reason given", "причина не названа")
@@ -135,7 +141,7 @@ def outcome_of(code: Any, text: Any, *, method: str, write: bool, status: int | 
 
 
 def readable(text: Any) -> str:
-    """The portal's text for people: it comes with `<br>` and entities."""
+    """Return the portal's text for people: it comes with `<br>` and entities."""
     without_tags = re.sub(r"<[^<>]{0,200}>", " ", str(text if text is not None else ""))
     return " ".join(html.unescape(without_tags).split())[:_TEXT_LIMIT]
 

@@ -1,4 +1,4 @@
-"""What is told of Bitrix24 alone."""
+"""Events of Bitrix24 alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a Camunda task to the fields of a Bitrix24 task. Pure: no requests, no clock.
+"""Turns a Camunda task into the fields of a Bitrix24 task. Pure: no requests, no clock.
 
 Values are looked for in the variables, then in the extension properties, then in the input parameters of the
 metadata. Wrong input is Permanent and named, never guessed. Fields: api-reference/tasks/fields.md.
@@ -62,7 +62,7 @@ TASK_NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FieldRules:
-    """What the translation needs to know of the configuration and of the portal."""
+    """The parts of the configuration and of the portal that the translation needs."""
 
     key_field: str
     default_responsible_id: int
@@ -90,7 +90,7 @@ Translation = Callable[[CamundaTask, FieldRules, frozenset[str]], Translated]
 
 
 def for_creation(task: CamundaTask, rules: FieldRules, others: frozenset[str] = frozenset()) -> Translated:
-    """The `fields` of tasks.task.add, key included. Raises PermanentError.
+    """Return the `fields` of tasks.task.add, key included. Raises PermanentError.
 
     `others` are names that mean something in other systems' topics of this handler (CRM).
     """
@@ -124,7 +124,7 @@ def for_creation(task: CamundaTask, rules: FieldRules, others: frozenset[str] = 
 
 
 def for_update(task: CamundaTask, rules: FieldRules, others: frozenset[str] = frozenset()) -> Translated:
-    """The `fields` of tasks.task.update: only what the message names. Raises PermanentError."""
+    """Return the `fields` of tasks.task.update: only what the message names. Raises PermanentError."""
     given = Given(task)
     named, missed = _user_fields(given, rules)
     fields = {**_optional(given, rules), **named}
@@ -148,7 +148,7 @@ def for_update(task: CamundaTask, rules: FieldRules, others: frozenset[str] = fr
 
 
 def update_target(task: CamundaTask) -> int | str:
-    """Which task is meant: its id, or (text) the key it was created with; without either, the message's own key."""
+    """Return which task is meant: its id, or (text) the key it was created with; else the message's own key."""
     found = Given(task).first("bitrix_task_id", "bitrixTaskId", "task_id", "taskId")
     if found is None:
         return task.task_id
@@ -185,7 +185,7 @@ def _optional(given: Given, rules: FieldRules) -> dict[str, Any]:
 
 
 def _user_fields(given: Given, rules: FieldRules) -> tuple[dict[str, Any], bool]:
-    """The `UF_…` of the message, checked against the portal's; and whether one of a variable is not there."""
+    """Return the `UF_…` of the message, checked against the portal's; and whether one of a variable is not there."""
     accepted: dict[str, Any] = {}
     missed = False
     for named in given.user_fields():
@@ -214,7 +214,10 @@ def _user_fields(given: Given, rules: FieldRules) -> tuple[dict[str, Any], bool]
 
 
 def _unknown(named: Named, given: Given) -> bool:
-    """A misspelt name in one process must not stop all the others: Permanent, not Configuration."""
+    """Report an unknown field.
+
+    A misspelt name in one process must not stop the others: Permanent, not Configuration.
+    """
     if named.of_step:
         text = Text(
             f"The portal has no user field {named.name} for tasks; correct the name in the process or create the "
@@ -233,7 +236,7 @@ def _unknown(named: Named, given: Given) -> bool:
 
 
 def _expected(named: Named, given: Given) -> int:
-    """Processes have always relied on it: what is no clear yes means that no answer is expected."""
+    """Return whether an answer is expected. Processes have always relied on it: what is no clear yes means no."""
     word = values.text(named.value).lower()
     if word not in values.TRUE_WORDS | values.FALSE_WORDS:
         shown = values.shown(named.value)
@@ -247,7 +250,7 @@ def _expected(named: Named, given: Given) -> int:
 
 
 def _priority(name: str, value: Any) -> int:
-    """0 low, 1 medium, 2 high. The specification's sample says "3": a scale that ends higher means high."""
+    """Return 0 low, 1 medium, 2 high. The specification's sample says "3": a scale that ends higher means high."""
     word = values.text(value).lower()
     if word in _PRIORITY_WORDS:
         return _PRIORITY_WORDS[word]

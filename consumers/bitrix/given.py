@@ -1,7 +1,7 @@
-"""What a message gives for one task or item, and what becomes of it: no input is ignored without a word.
+"""Reads what a message gives for one task or item; nothing given is ignored silently.
 
 A name in the step's own metadata was written for this step: one that means nothing is refused. A variable belongs to
-the whole process: one that means nothing here is told in the result.
+the whole process: one that means nothing here is reported in the result.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _USER_FIELD = re.compile(r"(?i:uf_)\w+|uf[A-Z]\w*", re.ASCII)
 
 
 def bare(name: str) -> str:
-    """The same for all ways in which a name is written: `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`."""
+    """Return one name for all ways to write it: `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`."""
     return name.replace("_", "").casefold()
 
 
 def in_brackets(warnings: Iterable[Text]) -> Text:
-    """To follow a sentence."""
+    """Return the warnings in brackets, to follow a sentence."""
     return Text.join("", (each.map(lambda told: f" ({told})") for each in warnings))
 
 
@@ -39,7 +39,7 @@ class Named(NamedTuple):
 
 
 class Given:
-    """The inputs of one task by `first`, as core.inputs reads them; `warnings` are for its result."""
+    """The inputs of one task, read by `first` as core.inputs reads them; `warnings` are for its result."""
 
     def __init__(self, task: CamundaTask) -> None:
         self._inputs = Inputs(task)
@@ -55,11 +55,11 @@ class Given:
         return values.text(found[1]) or None if found else None
 
     def use(self, *names: str) -> None:
-        """These names are dealt with."""
+        """Mark these names as dealt with."""
         self._used.update(names)
 
     def cut(self, name: Text, text: str, limit: int) -> str:
-        """At most `limit` characters, which is told."""
+        """Return at most `limit` characters; warn if something was cut."""
         kept = values.cut_characters(text, limit)
         if kept != text:
             self.warnings.append(
@@ -71,7 +71,7 @@ class Given:
         return kept
 
     def tell_key(self, named: Named) -> None:
-        """It stands for the field with our key, which no message may set."""
+        """Warn that the name stands for the field with our key, which no message may set."""
         self.warnings.append(
             Text(
                 f"{named.name} was not used: the field keeps the id of the Camunda task",
@@ -80,21 +80,22 @@ class Given:
         )
 
     def told(self) -> list[Text]:
-        """All that the result has to tell, when everything has been asked for."""
+        """Return all that the result has to report, when everything has been asked for."""
         return [*self.warnings, *self._inputs.empty_dates()]
 
     def user_fields(self) -> list[Named]:
-        """Everything that is called like a user field, what wins first."""
+        """Return everything that is called like a user field, what wins first."""
         return list(self._named(_USER_FIELD.fullmatch))
 
     def of_step(self, names: Collection[str]) -> list[Named]:
-        """What stands under these names in the step's own metadata and was not asked for by `first`."""
+        """Return what stands under these names in the step's own metadata and was not asked for by `first`."""
         return [each for each in self._named(lambda name: name in names and name not in self._used) if each.of_step]
 
     def tell_unused(self, topic: str, family: Collection[str], others: Collection[str]) -> None:
-        """Warns of names that mean something elsewhere and were not asked for here.
+        """Warn of names that mean something elsewhere and were not asked for here.
 
-        `family` are the names of sibling topics, told wherever they stand; `others` only of the step's own metadata.
+        `family` are the names of sibling topics, reported wherever they stand; `others` only of the step's own
+        metadata.
         """
         unused = set()
         for source, of_step in self._sources():

@@ -1,4 +1,4 @@
-"""Handler of `bitrix24.queue`: from the topic of a message to what is done in the portal."""
+"""Handles `bitrix24.queue`: from the topic of a message to what is done in the portal."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class BitrixTaskHandler(BaseMessageHandler):
 
     @classmethod
     def from_settings(cls, settings: BitrixSettings, stop: threading.Event) -> BitrixTaskHandler:
-        """Raises NotConfiguredError when BITRIX_WEBHOOK_URL is empty."""
+        """Build the handler. Raises NotConfiguredError when BITRIX_WEBHOOK_URL is empty."""
         return cls(settings, BitrixClient(settings, stop))
 
     def threads(self, concurrency: int) -> int:
@@ -97,7 +97,7 @@ class BitrixTaskHandler(BaseMessageHandler):
     def handle_backlog(
         self, messages: Sequence[IncomingMessage], more: MoreMessages
     ) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
-        """New tasks together, then the rest one by one: an update may be about a task of the same batch."""
+        """Do new tasks together, then the rest one by one: an update may be about a task of the same batch."""
         created, others = _by_kind(messages)
 
         def more_to_create(limit: int) -> list[IncomingMessage]:
@@ -123,7 +123,10 @@ class BitrixTaskHandler(BaseMessageHandler):
             yield message, outcome
 
     def probe(self) -> None:
-        """The portal answers, has our key field, honours the filter by it, lets us read all tasks; roles are usable."""
+        """Check the portal and the roles.
+
+        The portal answers, has our key field, honours the filter by it, lets us read all tasks; roles are usable.
+        """
         self._roles.current()
         self._portal.check()
         self._crm.probe()
@@ -153,7 +156,7 @@ class BitrixTaskHandler(BaseMessageHandler):
         raise PermanentError(text, code="unknown_topic")
 
     def _update(self, message: IncomingMessage) -> Done:
-        """Finished at once: whoever works on the task is waited for by the message that created it."""
+        """Update a task. Finished at once: the message that created it waits for the person who works on it."""
         task = message.task
         made = self._with_rules(task, fields.for_update)
         task_id = self._target(task)
@@ -206,6 +209,6 @@ class BitrixTaskHandler(BaseMessageHandler):
 
 
 def _by_kind(messages: Sequence[IncomingMessage]) -> tuple[list[IncomingMessage], list[IncomingMessage]]:
-    """Those that create a task, and the others."""
+    """Return the messages that create a task, and the others."""
     created = [message for message in messages if message.task.topic == CREATE_TASK]
     return created, [message for message in messages if message.task.topic != CREATE_TASK]

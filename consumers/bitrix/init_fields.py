@@ -24,7 +24,7 @@ class WantedField:
 
 @dataclass(slots=True)
 class InitReport:
-    """Field names by what became of them."""
+    """The names of fields by what became of them."""
 
     created: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ def wanted_fields(key_field: str) -> list[WantedField]:
 
 
 def init_fields(client: BitrixClient, key_field: str) -> InitReport:
-    """Creates what is missing; may be run again. Raises the outcome of a refused request."""
+    """Create what is missing; may be run again. Raises the outcome of a refused request."""
     known = fields_by_name(client.call(USER_FIELDS.method, USER_FIELDS.params))
     report = InitReport()
     for wanted in wanted_fields(key_field):

@@ -28,7 +28,7 @@ _RECOVERY = 0.02  # share of the configured rate won back by each accepted reque
 
 
 class Limiter:
-    """Shared by all threads. Times are in seconds of `clock` (monotonic)."""
+    """The limits of one portal, shared by all threads. Times are in seconds of `clock` (monotonic)."""
 
     def __init__(
         self,
@@ -49,14 +49,14 @@ class Limiter:
         self.waited = 0.0
 
     def wait_for_place(self, stop: threading.Event) -> None:
-        """Takes a place in the bucket and waits until it may be used. Raises StoppingError on stop.
+        """Take a place in the bucket and wait until it may be used. Raises StoppingError on stop.
 
         For a request that is better the later it is composed; it is then acquired with `has_place`.
         """
         self._wait(self.reserve(), stop)
 
     def acquire(self, methods: set[str], stop: threading.Event, *, has_place: bool = False) -> None:
-        """Waits for this request's turn. Raises OutageError when a method is closed for long, StoppingError on stop."""
+        """Wait for this request's turn. Raises OutageError when a method is closed for long, StoppingError on stop."""
         closed = max((self.closed_for(method), method) for method in methods) if methods else (0.0, "")
         if closed[0] > _SHORT_WAIT:
             text = Text(
@@ -76,32 +76,35 @@ class Limiter:
             raise StoppingError
 
     def reserve(self) -> float:
-        """Takes the next place in the bucket and returns the seconds until it may be used."""
+        """Take the next place in the bucket and return the seconds until it may be used."""
         with self._lock:
             self._drain()
             self._level += 1
             return max(0.0, (self._level - self._places) / self._rate)
 
     def closed_for(self, method: str) -> float:
-        """Seconds until the method may be called again."""
+        """Return the seconds until the method may be called again."""
         with self._lock:
             return max(0.0, self._gates.get(method, 0.0) - self._clock())
 
     def accepted(self) -> None:
-        """A request passed the portal's bucket: the rate recovers a little."""
+        """Note that a request passed the portal's bucket: the rate recovers a little."""
         with self._lock:
             self._drain()
             self._rate = min(self._rate_limit, self._rate + self._rate_limit * _RECOVERY)
 
     def refused(self) -> None:
-        """The portal's bucket is full (other programs of this address fill it, too): half the rate, no burst."""
+        """Note that the portal's bucket is full: half the rate, no burst.
+
+        Other programs of this address fill it, too.
+        """
         with self._lock:
             self._drain()
             self._rate = max(self._rate_limit * _SLOWEST, self._rate / 2)
             self._level = max(self._level, float(self._places))
 
     def note(self, method: str, times: Any) -> None:
-        """Reads one `time` object: closes the method's gate when its running time nears the limit."""
+        """Read one `time` object: close the method's gate when its running time nears the limit."""
         if not isinstance(times, Mapping):
             return
         operating, reset_at, finish = (
@@ -117,9 +120,9 @@ class Limiter:
                 self._gates[method] = self._resets[method]
 
     def close(self, method: str, told: float | None = None) -> float:
-        """The portal refused the method for its running time, for `told` seconds if it says so.
+        """Close a method that the portal refused for its running time, for `told` seconds if it says so.
 
-        Returns the seconds until the next try.
+        Return the seconds until the next try.
         """
         with self._lock:
             now = self._clock()
@@ -144,7 +147,7 @@ _shared_lock = threading.Lock()
 
 
 def shared_limiter(host: str, settings: BitrixSettings) -> Limiter:
-    """The limiter of one portal for all its users in this process."""
+    """Return the limiter of one portal for all its users in this process."""
     limits = (settings.rate_limit_per_second, settings.rate_limit_burst, settings.operating_limit_seconds)
     with _shared_lock:
         limiter = _shared.get((host, *limits))

@@ -24,14 +24,14 @@ Found = dict[str, Row | OutcomeError]
 
 
 class TaskLookup:
-    """Looks up by `key_field`: XML_ID or a user field of type string."""
+    """Looks up tasks by `key_field`: XML_ID or a user field of type string."""
 
     def __init__(self, client: BitrixClient, key_field: str) -> None:
         self._client = client
         self._key_field = key_field
 
     def command(self, keys: Sequence[str], start: int = 0) -> Command:
-        """One page of at most 50 keys, to be sent alone or beside other commands."""
+        """Return the command for one page of at most 50 keys, to be sent alone or beside other commands."""
         params: dict[str, Any] = {
             "order": {"ID": "asc"},
             "filter": {self._key_field: list(keys)},
@@ -42,7 +42,7 @@ class TaskLookup:
         return Command("tasks.task.list", params)
 
     def find(self, keys: Sequence[str]) -> Found:
-        """Key -> the oldest task that bears it, for any number of keys; an outcome for one that nothing is known of.
+        """Return key -> the oldest task with it, for any number of keys; an outcome for one that nothing is known of.
 
         Raises an outcome when the portal cannot be asked.
         """
@@ -56,14 +56,14 @@ class TaskLookup:
         return found
 
     def one(self, key: str) -> Row | None:
-        """The task of this key. Raises an outcome."""
+        """Return the task of this key. Raises an outcome."""
         task = self.find([key]).get(key)
         if isinstance(task, OutcomeError):
             raise task
         return task
 
     def read(self, keys: Sequence[str], answer: Answer) -> Found:
-        """The tasks in the answer to `command(keys)`, further pages included.
+        """Return the tasks in the answer to `command(keys)`, further pages included.
 
         A row that was not asked for may be any of the tasks that are not found: these are asked for one by one, so that
         it costs the one that it belongs to.
@@ -125,7 +125,7 @@ class TaskLookup:
 
 
 def value_of(row: Row, field: str) -> Any:
-    """A field of a reply by its request name (`XML_ID` comes back as `xmlId`); None when it is absent."""
+    """Return a field of a reply by its request name (`XML_ID` comes back as `xmlId`); None when it is absent."""
     name = reply_name(field)
     if name in row:
         return row[name]
@@ -135,19 +135,22 @@ def value_of(row: Row, field: str) -> Any:
 
 
 def reply_name(field: str) -> str:
-    """`UF_RESULT_ANSWER` -> `ufResultAnswer`."""
+    """Return the name in a reply: `UF_RESULT_ANSWER` -> `ufResultAnswer`."""
     head, *rest = field.lower().split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
 def task_of(result: Any) -> Row | None:
-    """The task in `{"task": {...}}`; None for the `[]` of a task that is missing or may not be read."""
+    """Return the task in `{"task": {...}}`; None for the `[]` of a task that is missing or may not be read."""
     task = result.get("task") if isinstance(result, Mapping) else None
     return task if isinstance(task, Mapping) and id_of(task) else None
 
 
 def _rows(answer: Answer) -> list[Any]:
-    """Raises OutageError for an answer without rows: it says nothing of what is there, and must not be read as none."""
+    """Return the rows of an answer.
+
+    Raises OutageError for an answer without rows: it says nothing of what is there, and must not be read as none.
+    """
     rows = rows_in(answer.result, "tasks")
     if rows is None:
         text = Text(

@@ -1,4 +1,4 @@
-"""Phones, mail addresses, sites and messengers of leads, contacts and companies (`fm`).
+"""Adds and changes phones, mail addresses, sites and messengers of leads, contacts and companies (`fm`).
 
 A portal never replaces them by itself: a list adds, and an entry is changed or deleted by its id only. So an update
 reads the item first; what is there already is not added again, and nothing is removed that the message does not name.
@@ -52,7 +52,7 @@ class Wanted:
 
 
 def wanted_of(given: Given) -> list[Wanted]:
-    """Everything that the message gives, each once. Raises BadValueError."""
+    """Return everything that the message gives, each once. Raises BadValueError."""
     wanted: list[Wanted] = []
     for type_id, names in _NAMES.items():
         if found := given.first(*names):
@@ -64,7 +64,7 @@ def wanted_of(given: Given) -> list[Wanted]:
 
 
 def for_new(wanted: Sequence[Wanted]) -> list[Entry]:
-    """The `fm` of crm.item.add."""
+    """Return the `fm` of crm.item.add."""
     for each in wanted:
         if each.entry_id is not None or not each.value:
             text = Text(
@@ -77,7 +77,10 @@ def for_new(wanted: Sequence[Wanted]) -> list[Entry]:
 
 
 def operations(wanted: Sequence[Wanted], present: Sequence[Entry]) -> dict[str, Entry]:
-    """The `fm` of crm.item.update, empty when everything is there already. Raises PermanentError for an unknown id."""
+    """Return the `fm` of crm.item.update, empty when everything is there already.
+
+    Raises PermanentError for an unknown id.
+    """
     needed: dict[str, Entry] = {}
     for each in wanted:
         if each.entry_id is None:
@@ -104,7 +107,7 @@ def operations(wanted: Sequence[Wanted], present: Sequence[Entry]) -> dict[str, 
 
 
 def present_of(item: Mapping[str, Any]) -> list[Entry]:
-    """The entries that an answer shows; those that cannot be read are passed over."""
+    """Return the entries that an answer shows; those that cannot be read are passed over."""
     entries = []
     for row in rows_of(item.get(_RAW)) or ():
         entry_id = plain_id(row.get("id")) if isinstance(row, Mapping) else None
@@ -115,7 +118,7 @@ def present_of(item: Mapping[str, Any]) -> list[Entry]:
 
 
 def missing(sent: Sequence[Entry], item: Mapping[str, Any]) -> list[str]:
-    """The values that were sent and that the answer does not show."""
+    """Return the values that were sent and that the answer does not show."""
     shown = {(entry["typeId"], _comparable(entry["typeId"], entry["value"])) for entry in present_of(item)}
     return [
         entry["value"]
@@ -125,7 +128,7 @@ def missing(sent: Sequence[Entry], item: Mapping[str, Any]) -> list[str]:
 
 
 def _with_ids(value: Any) -> Any:
-    """The object that crm.item.update takes, as a list: its keys are ids, or `n0`, `n1` for new entries."""
+    """Return the object that crm.item.update takes, as a list: its keys are ids, or `n0`, `n1` for new entries."""
     value = _decoded(value)
     if not isinstance(value, Mapping) or any(_KEYS.get(bare(str(key))) for key in value):
         return value
@@ -190,7 +193,7 @@ def _has_id(wanted: Wanted, entry: Entry) -> bool:
 
 
 def _comparable(type_id: str, value: str) -> str:
-    """Phones digit by digit, since the portal writes them in a form of its own; addresses without case."""
+    """Return a value to compare: addresses without case, phones as digits, since the portal writes them its own way."""
     if type_id == "PHONE" and (digits := "".join(filter(str.isdigit, value))):
         return digits
     return value.strip().casefold()

@@ -1,4 +1,4 @@
-"""Who is meant in a message: user ids, and roles of BITRIX_ROLES_FILE. Pure."""
+"""Finds who is meant in a message: user ids, and roles of BITRIX_ROLES_FILE. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ ROLE_NAMES = ("assigneeId",)
 
 
 def responsible(given: Given, roles: Mapping[str, int], own_names: tuple[str, ...] = ()) -> int | None:
-    """Who shall do it; None when the message names nobody. `own_names` are the field's in this kind of object."""
+    """Return who shall do it; None when the message names nobody.
+
+    `own_names` are the field's in this kind of object.
+    """
     found, by_role = given.first(*own_names, *PERSON_NAMES), given.first(*ROLE_NAMES)
     if found is not None:
         return person(*found, roles)
@@ -24,7 +27,7 @@ def responsible(given: Given, roles: Mapping[str, int], own_names: tuple[str, ..
 
 
 def person(name: str, value: Any, roles: Mapping[str, int], *, role_first: bool = False) -> int:
-    """A user by id or by role. `assigneeId` is a role even when it looks like a number; other fields are ids."""
+    """Return a user by id or by role. `assigneeId` is a role even when it looks like a number; other fields are ids."""
     role, user_id = roles.get(values.text(value)), values.as_identifier(value)
     found = (role or user_id) if role_first else (user_id or role)
     if found is not None:

@@ -1,4 +1,4 @@
-"""What the daemon must know about the portal before it writes: its user fields, and that lookups can be trusted.
+"""Checks what the daemon must know about the portal before it writes: its user fields, and that lookups can be trusted.
 
 Every duplicate that Bitrix24 makes possible begins with a lookup that misses an existing task. The check therefore
 refuses to work with a portal that has no key field, ignores the filter by it, or hides tasks from the webhook's user.
@@ -26,7 +26,7 @@ _ADMINISTRATOR = Text(
 
 
 class PortalCheck:
-    """One portal's facts, read in one request and kept for `ttl` seconds. Usable from any thread."""
+    """The facts of one portal, read in one request and kept for `ttl` seconds. Usable from any thread."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class PortalCheck:
         self._unreadable_keys: set[str] = set()
 
     def user_fields(self, max_age: float | None = None) -> Mapping[str, UserField]:
-        """The checked portal's fields by name, at most `max_age` seconds old. Raises what `check` raises."""
+        """Return the checked portal's fields by name, at most `max_age` seconds old. Raises what `check` raises."""
         with self._lock:
             max_age = self._ttl if max_age is None else max_age
             if self._checked_at is None or self._clock() - self._checked_at > max_age:
@@ -58,12 +58,12 @@ class PortalCheck:
             return self._fields
 
     def check(self) -> None:
-        """Asks again, whatever is cached. Raises ConfigurationError with advice, or the outcome of the request."""
+        """Ask again, whatever is cached. Raises ConfigurationError with advice, or the outcome of the request."""
         with self._lock:
             self._check()
 
     def distrust(self, key: str) -> None:
-        """The task of this key was created but cannot be read: nothing more is created until it can."""
+        """Create nothing more until the task of this key, which was created but cannot be read, can be read."""
         with self._lock:
             self._unreadable_keys.add(key)
             self._checked_at = None

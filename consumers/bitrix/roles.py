@@ -1,4 +1,4 @@
-"""The file that maps roles of the processes (`assigneeId` in the BPMN diagram) to user ids of the portal.
+"""Reads the file that maps roles of the processes (`assigneeId` in the BPMN diagram) to user ids of the portal.
 
 YAML (or JSON), either `mappings: {role: {bitrix_responsible_id: 12}}` or `mappings: {role: 12}`. A file that is changed
 is used at once, so that people can be replaced without a restart.
@@ -31,12 +31,12 @@ class Roles:
         self._file = ChangingFile(VARIABLE, path, _usable, max_age=max_age) if path is not None else None
 
     def current(self) -> Mapping[str, int]:
-        """Raises ConfigurationError while the file has never been usable."""
+        """Return the roles as they are now. Raises ConfigurationError while the file has never been usable."""
         return self._file.current() if self._file is not None else {}
 
 
 def read_roles(path: Path) -> dict[str, int]:
-    """Raises RolesProblem."""
+    """Read the file of roles. Raises RolesProblem."""
     try:
         document = yaml.load(path.read_text(encoding="utf-8-sig"), _StrictLoader)  # noqa: S506  # a SafeLoader
     except OSError as error:
@@ -84,7 +84,7 @@ def _usable(path: Path) -> dict[str, int]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a role that stands twice: YAML readers keep the last one without a word."""
+    """A loader that refuses a role that stands twice: YAML readers keep the last one silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -1,4 +1,4 @@
-"""Tracker of `bitrix24.sent.queue`: which tasks have people finished, and with what."""
+"""Tracks `bitrix24.sent.queue`: which tasks have people finished, and with what."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ DECLINED = 7  # a status of older portals; tasks.task.list calls it REAL_STATUS,
 
 
 class BitrixTaskTracker(BaseTracker):
-    """Asks the statuses of 2,500 tasks with one request; only finished tasks are read in full.
+    """Tracks tasks: asks the statuses of 2,500 tasks with one request; only finished tasks are read in full.
 
-    `changes` tells what was finished or declined. A task that was deleted, or that the webhook's user may no longer
+    `changes` returns what was finished or declined. A task that was deleted, or that the webhook's user may no longer
     read, changes nothing that could be asked for: only a full sweep finds it.
     """
 
@@ -49,11 +49,14 @@ class BitrixTaskTracker(BaseTracker):
 
     @classmethod
     def from_settings(cls, settings: BitrixSettings, stop: threading.Event) -> BitrixTaskTracker:
-        """Raises NotConfiguredError when BITRIX_WEBHOOK_URL is empty."""
+        """Build the tracker. Raises NotConfiguredError when BITRIX_WEBHOOK_URL is empty."""
         return cls(settings, BitrixClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
-        """A row or a command that the portal spoils costs the verdict of its own task, which stays as it is."""
+        """Return one verdict per task.
+
+        A row or a command that the portal spoils costs the verdict of its own task, which stays as it is.
+        """
         self._unseen.begin()
         ids = self._ids(tasks)
         statuses, spoilt = self._statuses({task_id for task_id in ids.values() if task_id is not None})
@@ -75,7 +78,7 @@ class BitrixTaskTracker(BaseTracker):
         return {**self._client.stats(), "unseen": len(self._unseen)}
 
     def _ids(self, tasks: Sequence[TrackedTask]) -> dict[str, str | None]:
-        """Camunda task id -> Bitrix task id; a task whose id was never told is looked up by its key."""
+        """Return Camunda task id -> Bitrix task id; a task whose id was never returned is looked up by its key."""
         ids = {task.task_id: task.external_id for task in tasks}
         nameless = [key for key, task_id in ids.items() if task_id is None]
         if nameless:
@@ -84,7 +87,7 @@ class BitrixTaskTracker(BaseTracker):
         return ids
 
     def _statuses(self, ids: Iterable[str]) -> tuple[dict[str, int], set[str]]:
-        """Bitrix task id -> status, without the tasks that the portal does not show; and those it could not tell of."""
+        """Return Bitrix task id -> status of the tasks that the portal shows, and the tasks that it failed at."""
         pages = _pages(sorted(ids), PAGE)
         commands = [
             Command("tasks.task.list", {"order": {"ID": "asc"}, "filter": {"ID": page}, "select": ["ID", "STATUS"]})
@@ -106,7 +109,7 @@ class BitrixTaskTracker(BaseTracker):
         return statuses, spoilt
 
     def _get(self, ids: Sequence[str], select: Callable[[], list[str]]) -> tuple[dict[str, Row], set[str]]:
-        """The tasks that can be read, and those that the portal failed at. None of either holds up the others."""
+        """Return the tasks that can be read, and those that the portal failed at. Neither kind holds up the others."""
         if not ids:
             return {}, set()
         fields = select()
@@ -159,7 +162,7 @@ def _name(task: TrackedTask, bitrix_id: str | None) -> Text:
 
 
 def _rows(outcome: Answer | OutcomeError) -> list[Any] | OutcomeError:
-    """Raises what concerns the whole portal; what only this request met is returned."""
+    """Return the rows, or the outcome that only this request met. Raises what concerns the whole portal."""
     if isinstance(outcome, TransientError):
         return outcome
     if isinstance(outcome, OutcomeError):
@@ -173,7 +176,7 @@ def _rows(outcome: Answer | OutcomeError) -> list[Any] | OutcomeError:
 
 
 def _readable(tasks: Iterable[tuple[str | None, Any]]) -> dict[str, int]:
-    """Task id -> status, of the rows that have both."""
+    """Return task id -> status, of the rows that have both."""
     known = ((task_id, number_of_status(task)) for task_id, task in tasks)
     return {task_id: status for task_id, status in known if task_id is not None and status is not None}
 

@@ -1,4 +1,4 @@
-"""The portal's user fields, and values that fit them.
+"""Reads the portal's user fields, and makes values that fit them.
 
 Documentation: api-reference/tasks/user-field/task-item-user-field-get-list.md. Enumerations carry their choices in
 `LIST` as `[{"ID", "VALUE", ...}]`. The fields of CRM items are read in consumers/bitrix/crm_schema.py.
@@ -31,7 +31,7 @@ Person = Callable[[str, Any], int]
 
 
 class MadeOfFields(Protocol):
-    """What a message was translated into. `missed`: it names a user field that is not known."""
+    """The translation of a message. `missed`: it names a user field that is not known."""
 
     @property
     def missed(self) -> bool: ...
@@ -60,7 +60,10 @@ class UserField:
         )
 
     def accept(self, value: Any, zone: tzinfo, person: Person = values.identifier) -> Any:
-        """The value as the portal wants it. Raises PermanentError naming field and value when it does not fit."""
+        """Return the value as the portal wants it.
+
+        Raises PermanentError naming field and value when it does not fit.
+        """
         if not self.multiple:
             return self._one(value, zone, person)
         # A comma separates ids, numbers and choices, but it belongs to a text.
@@ -125,7 +128,7 @@ USER_FIELDS = Command("task.item.userfield.getlist", {"ORDER": {"SORT": "ASC"}})
 
 
 def fields_by_name(answer: Answer) -> dict[str, UserField]:
-    """The answer to `USER_FIELDS`; a row that describes no field is passed over."""
+    """Return the user fields in the answer to `USER_FIELDS`; a row that describes no field is passed over."""
     if not isinstance(answer.result, list):
         text = Text(
             "Bitrix24 does not tell its user fields of tasks", "Bitrix24 не называет пользовательские поля своих задач"
@@ -136,15 +139,15 @@ def fields_by_name(answer: Answer) -> dict[str, UserField]:
 
 
 def choices_of(listed: Any) -> dict[str, str]:
-    """`[{"ID": "26", "VALUE": "ДА"}]` -> `{"26": "ДА"}`."""
+    """Return the choices by id: `[{"ID": "26", "VALUE": "ДА"}]` -> `{"26": "ДА"}`."""
     choices = [choice for choice in (listed if isinstance(listed, list) else []) if isinstance(choice, Mapping)]
     return {str(choice["ID"]): str(choice.get("VALUE") or "") for choice in choices if "ID" in choice}
 
 
 def with_fresh_fields(translate: Callable[[float | None], _Made]) -> _Made:
-    """A field that is not known may have been made a moment ago: then the portal's fields are read again.
+    """Translate, and read the portal's fields again if one is not known: it may have been made a moment ago.
 
-    `translate` is told how old they may be, in seconds; None is as old as the settings allow. Raises what it raises.
+    `translate` is given how old they may be, in seconds; None is as old as the settings allow. Raises what it raises.
     """
     try:
         made = translate(None)
@@ -158,7 +161,10 @@ def with_fresh_fields(translate: Callable[[float | None], _Made]) -> _Made:
 
 
 def find(name: str, known: Mapping[str, UserField]) -> UserField | None:
-    """The field meant by a name in any of its spellings: `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`."""
+    """Return the field meant by a name in any of its spellings.
+
+    `UF_RESULT_ANSWER`, `uf_result_answer`, `ufResultAnswer`.
+    """
     exact = known.get(name) or known.get(name.upper())
     if exact is not None:
         return exact

@@ -47,7 +47,7 @@ def _routes(rules: Mapping[str, str]) -> Mapping[str, str]:
 
 
 class DefaultSettings(HttpSystemSettings):
-    """What becomes of messages of `default.queue`. Times are in seconds."""
+    """The settings for messages of `default.queue`. Times are in seconds."""
 
     env_prefix = "DEFAULT_QUEUE_"
 

@@ -1,4 +1,4 @@
-"""Handler of `default.queue`: another queue, a webhook, or the error queue with the reason; never a made-up success."""
+"""Handles `default.queue`: another queue, a webhook, or the error queue with the reason; never a made-up success."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a message of the default queue belongs, by its system and its topic. Pure.
+"""Finds where a message of the default queue belongs, by its system and its topic. Pure.
 
 Camunda's side publishes with the routing key `<system>.<topic>`; what no binding takes arrives in the default queue.
 That holds for every topic of python-services (docs/contract.md), for topics with a dot in them, and for misspelt ones.
@@ -37,7 +37,7 @@ TOPICS: Mapping[str, str] = {
 
 
 class Pattern(NamedTuple):
-    """`topic` or `system/topic`; either part may hold `*` and `?`."""
+    """A pattern `topic` or `system/topic`; either part may hold `*` and `?`."""
 
     system: str
     topic: str
@@ -52,19 +52,22 @@ class Pattern(NamedTuple):
 
     @property
     def rank(self) -> tuple[bool, int, bool, int]:
-        """What makes one pattern closer than another: an exact topic, a longer one, then the same of the system."""
+        """How close a pattern is: an exact topic first, a longer one, then the same of the system."""
         return (_is_exact(self.topic), len(self.topic), _is_exact(self.system), len(self.system))
 
 
 class Routes:
-    """`rules` are the operator's patterns and queues; one with the pattern of a built-in rule replaces it."""
+    """The rules for all messages.
+
+    `rules` are the operator's patterns and queues; one with a built-in rule's pattern replaces it.
+    """
 
     def __init__(self, rules: Mapping[str, str]) -> None:
         self._own = _sorted(rules)
         self._all = _sorted({**TOPICS, **rules})
 
     def find(self, system: str, topic: str) -> str | None:
-        """The queue of the closest rule, or None."""
+        """Return the queue of the closest rule, or None."""
         if system in SYSTEMS:
             return _closest(self._own, system, topic) or SYSTEMS[system]
         return _closest(self._all, system, topic)

@@ -1,4 +1,4 @@
-"""Tracker of `default.sent.queue`: what a webhook has done is done."""
+"""Tracks `default.sent.queue`: what a webhook has done is done."""
 
 from __future__ import annotations
 

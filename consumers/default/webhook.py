@@ -1,4 +1,4 @@
-"""The last resort before the error queue: one HTTP address that takes every task nobody else does.
+"""Sends a task to the last resort before the error queue: one HTTP address that takes every task nobody else does.
 
 The Camunda task id goes along as Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), so that a request
 without an answer may be sent again. A 2xx with a JSON object, or with no content, is the task's result.
@@ -52,7 +52,7 @@ _RULES: Mapping[int, Rule] = {
 
 
 class Webhook:
-    """Usable from any thread."""
+    """The webhook of the operator. Usable from any thread."""
 
     def __init__(self, settings: DefaultSettings, url: SecretStr, stop: threading.Event) -> None:
         self._wait = settings.webhook_wait
@@ -61,7 +61,7 @@ class Webhook:
         self._api = _WebhookClient(_NAME, http, url.get_secret_value, stop, rules=_RULES)
 
     def deliver(self, task: CamundaTask, guard: Guard) -> dict[str, Any]:
-        """The result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
+        """Return the result, a JSON object. Raises an outcome, but never one that would stop the whole queue.
 
         Other messages of it need no webhook.
         """
@@ -78,7 +78,7 @@ class Webhook:
 
 
 class _WebhookClient(JsonClient):
-    """A foreign server: what it writes is read as far as it has one reading, and the result tells where it did not."""
+    """A foreign server: its text is read as far as it has one reading, and the result says where it did not."""
 
     def content(self, answer: HttpAnswer) -> Json | None:
         return read_answer(answer).content or None
@@ -95,7 +95,7 @@ def _credentials(token: SecretStr | None) -> dict[str, str]:
 
 
 def _envelope(task: CamundaTask) -> dict[str, Any]:
-    """The task as a receiver wants it: variables as plain values, whatever form they came in."""
+    """Return the task as a receiver wants it: variables as plain values, whatever form they came in."""
     return {
         "task_id": task.task_id,
         "topic": task.topic,

@@ -1,4 +1,4 @@
-"""E-mail: messages sent through an SMTP server, finished as soon as the server has taken them."""
+"""E-mail: sends messages through an SMTP server; each is finished as soon as the server has taken it."""
 
 from consumers.email.handler import EmailHandler
 from consumers.email.tracker import EmailTracker

@@ -1,4 +1,4 @@
-"""Mail addresses as people and processes write them, read strictly: what is not clearly an address is refused.
+"""Reads mail addresses, as people and processes write them, strictly: what is not clearly an address is refused.
 
 Not taken, though RFC 5322 knows them: quoted local parts, comments, groups, address literals. The parser of the
 standard library accepts them, and recurses as deeply as a message wants it to.
@@ -38,7 +38,7 @@ class BadAddressError(values.BadValueError):
 
 
 def header_text(name: str, value: Any) -> str:
-    """A text that may stand in a header. Raises BadValueError for line ends and other control characters."""
+    """Return a text that may stand in a header. Raises BadValueError for line ends and other control characters."""
     written = str(value) if isinstance(value, str | int | float) else values.text(value)
     if _ENCODED_WORD.search(written):
         # Python's own mail package decodes it, and what it holds may be line ends.
@@ -57,7 +57,10 @@ def header_text(name: str, value: Any) -> str:
 
 
 def parse_addresses(name: str, value: Any) -> Iterator[Address]:
-    """A list, a JSON list in a text, or addresses separated by commas or semicolons. Raises BadAddressError."""
+    """Yield the addresses of a list, a JSON list in a text, or a text separated by commas or semicolons.
+
+    Raises BadAddressError.
+    """
     listed = value if isinstance(value, list) else _json_list(value)
     count = 0
     for item in listed:
@@ -79,7 +82,7 @@ def parse_addresses(name: str, value: Any) -> Iterator[Address]:
 
 
 def parse_address(name: str, written: str) -> Address:
-    """`a@b.ru` or `Name <a@b.ru>`; the domain comes out in its ASCII form. Raises BadAddressError."""
+    """Read `a@b.ru` or `Name <a@b.ru>`; the domain comes out in its ASCII form. Raises BadAddressError."""
     text = header_text(name, written)
     display, bare = "", text
     if text.endswith(">") and "<" in text:
@@ -110,7 +113,10 @@ def parse_address(name: str, written: str) -> Address:
 
 
 def domain_of(written: str, name: str = "domain") -> str:
-    """In lower case and ASCII (пример.рф -> xn--e1afmkfd.xn--p1ai). Raises BadAddressError, which names `name`."""
+    """Return the domain in lower case and ASCII (пример.рф -> xn--e1afmkfd.xn--p1ai).
+
+    Raises BadAddressError, which names `name`.
+    """
     try:
         domain = written[:254].encode("idna").decode("ascii").lower()
     except UnicodeError:
@@ -122,12 +128,12 @@ def domain_of(written: str, name: str = "domain") -> str:
 
 
 def key_of(address: Address) -> str:
-    """By what a recipient is recognised: no server in use tells upper case from lower."""
+    """Return the key by which a recipient is recognised: no server in use distinguishes upper case from lower."""
     return address.addr_spec.lower()
 
 
 def distinct(addresses: Iterable[Address]) -> list[Address]:
-    """Each recipient once, the first spelling wins."""
+    """Return each recipient once, the first spelling wins."""
     found: dict[str, Address] = {}
     for address in addresses:
         found.setdefault(key_of(address), address)
@@ -135,7 +141,7 @@ def distinct(addresses: Iterable[Address]) -> list[Address]:
 
 
 def require_allowed(name: str, addresses: Iterable[Address], domains: frozenset[str]) -> None:
-    """Raises PermanentError for the first address outside of `domains` (empty: any)."""
+    """Raise PermanentError for the first address outside of `domains` (empty: any)."""
     for address in addresses:
         if domains and address.domain not in domains:
             reason = Text(
@@ -152,7 +158,7 @@ def _json_list(value: Any) -> list[Any]:
 
 
 def _split(name: str, written: str) -> Iterator[str]:
-    """At commas and semicolons that are outside of quotes."""
+    """Split at commas and semicolons that are outside of quotes."""
     part: list[str] = []
     quoted = escaped = False
     for character in written:

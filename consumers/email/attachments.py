@@ -1,4 +1,4 @@
-"""Attachments of a message: content in a variable (base64), or files of one folder and of no other."""
+"""Reads the attachments of a message: content in a variable (base64), or files of one folder and of no other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Attachments:
         self._limit = limit
 
     def read(self, value: Any) -> list[Attachment]:
-        """From a list of `{name, content, content_type}`, of `{file, name}` or of file names; one alone is enough.
+        """Read a list of `{name, content, content_type}`, of `{file, name}` or of file names; one alone is enough.
 
         Raises PermanentError for what cannot be attached, TransientError for a file that cannot be read.
         """
@@ -152,7 +152,7 @@ class Attachments:
 
 
 def path_warnings(value: Any) -> list[Text]:
-    """Names that a mail shows without the path before them. `value` has been read before."""
+    """Return a warning for each name that a mail shows without the path before it. `value` has been read before."""
     given = [item.get("name") for item in _items(value) if isinstance(item, Mapping)]
     return [
         Text(

@@ -1,4 +1,4 @@
-"""Connections to the mail server: greeted, encrypted and logged in, or one outcome that says why not."""
+"""Connects to the mail server: greeted, encrypted and logged in, or one outcome that says why not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SmtpClient:
     """
 
     def __init__(self, settings: EmailSettings, stop: threading.Event) -> None:
-        """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
+        """Raise NotConfiguredError when EMAIL_SMTP_HOST is empty."""
         if settings.smtp_host is None or settings.sender is None:
             raise NotConfiguredError(variable="EMAIL_SMTP_HOST")
         self.host = settings.smtp_host
@@ -43,7 +43,7 @@ class SmtpClient:
         self._mails = 0
 
     def require_running(self) -> None:
-        """Raises StoppingError when the daemon is stopping."""
+        """Raise StoppingError when the daemon is stopping."""
         if self._stop.is_set():
             raise StoppingError
 
@@ -56,7 +56,7 @@ class SmtpClient:
             self._mails += 1
 
     def connect(self) -> Smtp:
-        """Connected, encrypted and logged in. Raises OutageError or ConfigurationError."""
+        """Return a connection, encrypted and logged in. Raises OutageError or ConfigurationError."""
         with self._lock:
             self._connections += 1
         with errors("greeting"):
@@ -136,7 +136,7 @@ class SmtpClient:
 
 
 def _greet(smtp: Smtp) -> None:
-    """smtplib's own greeting takes a server that has no time for one that knows no EHLO."""
+    """Greet the server. smtplib's own greeting takes a server that has no time for one that knows no EHLO."""
     answer = smtp.ehlo()
     if answer[0] // 100 != 5:
         require(answer, "greeting", 250)
@@ -155,7 +155,7 @@ def _greet(smtp: Smtp) -> None:
 
 
 def require(answer: tuple[int, bytes], stage: Stage, *wanted: int) -> None:
-    """Raises the outcome of an answer whose code is not wanted."""
+    """Raise the outcome of an answer whose code is not wanted."""
     reply = Reply.of(*answer)
     if reply.code not in wanted:
         raise outcome_of(stage, reply)
@@ -163,7 +163,7 @@ def require(answer: tuple[int, bytes], stage: Stage, *wanted: int) -> None:
 
 @contextlib.contextmanager
 def errors(stage: Stage) -> Iterator[None]:
-    """smtplib's and the socket's errors as outcomes; nothing was delivered when they happen."""
+    """Turn smtplib's and the socket's errors into outcomes; nothing was delivered when they happen."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -214,20 +214,20 @@ def _not_offered(what: Text) -> ConfigurationError:
 
 
 def socket_of(smtp: smtplib.SMTP) -> socket.socket:
-    """Raises what smtplib raises without a connection: after an error it has none."""
+    """Return the socket. Raises what smtplib raises without a connection: after an error it has none."""
     if smtp.sock is None:
         raise smtplib.SMTPServerDisconnected("the connection is closed")
     return smtp.sock
 
 
 def say_goodbye(smtp: smtplib.SMTP) -> None:
-    """Raises what smtplib raises; nothing depends on the answer."""
+    """End the session. Raises what smtplib raises; nothing depends on the answer."""
     socket_of(smtp).settimeout(_GOODBYE)
     smtp.quit()
 
 
 def shown(error: Exception) -> Text:
-    """For a person who reads the error queue."""
+    """Return the error for a person who reads the error queue."""
     kind = type(error).__name__
     if not str(error):
         return Text.of(kind)

@@ -1,4 +1,4 @@
-"""From a task to the mail: who gets it, what stands in it. The same task makes the same mail, whenever it comes."""
+"""Makes the mail of a task: who gets it, what stands in it. The same task makes the same mail, whenever it comes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LINE_END = re.compile(r"[\r\n](?![ \t\n])")  # unless it only folds the line
 
 
 class Recipients(NamedTuple):
-    """Who a mail is for; every recipient stands in one of the three only."""
+    """Who a mail is for; every recipient stands in only one of the three."""
 
     to: Sequence[Address]
     cc: Sequence[Address]
@@ -53,7 +53,7 @@ class _Texts(NamedTuple):
 
 
 class Composer:
-    """Reads tasks by the rules of the README. Usable from any thread."""
+    """Makes mails from tasks by the rules of the README. Usable from any thread."""
 
     def __init__(self, settings: EmailSettings) -> None:
         self._settings = settings
@@ -61,7 +61,7 @@ class Composer:
         self._attachments = Attachments(settings.attachments_dir, settings.max_attachment_bytes)
 
     def recipients(self, task: CamundaTask) -> Recipients:
-        """Raises PermanentError that names the field and the value."""
+        """Return the recipients of a task. Raises PermanentError that names the field and the value."""
         inputs = Inputs(task)
         seen: set[str] = set()
         groups = []
@@ -85,7 +85,7 @@ class Composer:
         return Recipients(*groups)
 
     def letter(self, task: CamundaTask, recipients: Recipients, now: datetime) -> Letter:
-        """The mail as it goes to every recipient; those of `bcc` do not stand in it. Raises PermanentError."""
+        """Return the mail as it goes to every recipient; those of `bcc` do not stand in it. Raises PermanentError."""
         inputs = Inputs(task)
         found = _first(inputs, "reply_to")
         reply_to = distinct(parse_addresses(*found)) if found else []
@@ -107,7 +107,7 @@ class Composer:
         return as_letter(mail, [*recipients.to, *recipients.cc, *reply_to])
 
     def warnings(self, task: CamundaTask) -> list[Text]:
-        """What of the task's inputs is not used as it was given, for the result."""
+        """Return what of the task's inputs is not used as it was given, for the result."""
         inputs = Inputs(task)
         names = {*inputs.variables, *inputs.extensions, *inputs.parameters}
         unknown = sorted(name for name in names if name.startswith(_PREFIX) and name not in _KNOWN)
@@ -151,7 +151,7 @@ class Composer:
 
 
 def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessage:
-    """A mail of this worker without recipients and text."""
+    """Return a mail of this worker without recipients and text."""
     mail = EmailMessage(policy=SMTP.clone(cte_type="7bit", refold_source="none"))
     set_addresses(mail, "From", [Address(settings.from_name, addr_spec=settings.sender)])
     if settings.reply_to:
@@ -163,7 +163,7 @@ def new_mail(settings: EmailSettings, subject: str, now: datetime) -> EmailMessa
 
 
 def as_letter(mail: EmailMessage, shown: Sequence[Address]) -> Letter:
-    """`shown` are the addresses in the headers."""
+    """Return the mail as bytes. `shown` are the addresses in the headers."""
     for part in mail.walk():
         if any(_LINE_END.search(str(value)) for _, value in part.raw_items()):
             reason = Text("a header of the mail would hold a line end", "в заголовке письма оказался бы перевод строки")
@@ -194,12 +194,12 @@ def _fill(mail: EmailMessage, texts: _Texts, attachments: Sequence[Attachment]) 
 
 
 def _encoding(text: str) -> str | None:
-    """None is whatever fits. No NUL stands in a mail as it is (RFC 5322 4)."""
+    """Return the encoding of a text; None is whatever fits. No NUL stands in a mail as it is (RFC 5322 4)."""
     return "base64" if "\0" in text else None
 
 
 def _charset(main: str, attachment: Attachment) -> dict[str, str]:
-    """Text without one would be read as ASCII (RFC 2046 4.1.2)."""
+    """Return the charset of an attachment. Text without one would be read as ASCII (RFC 2046 4.1.2)."""
     if main != "text":
         return {}
     try:
@@ -210,7 +210,10 @@ def _charset(main: str, attachment: Attachment) -> dict[str, str]:
 
 
 def _first(inputs: Inputs, name: str) -> tuple[str, Any] | None:
-    """Process variables have common names; `email_subject` is surely meant for the mail."""
+    """Return an input by its name.
+
+    Process variables have common names; `email_subject` is surely meant for the mail.
+    """
     return inputs.first(f"{_PREFIX}{name}", name)
 
 
@@ -238,7 +241,7 @@ def _body(inputs: Inputs, name: str) -> str | None:
 
 
 def _variables(task: CamundaTask, inputs: Inputs) -> Mapping[str, Any]:
-    """What a template sees: every input by its name, and `camunda` with what the message tells of the step."""
+    """Return what a template sees: every input by its name, and `camunda` with what the message says of the step."""
     camunda = {
         "task_id": task.task_id,
         "topic": task.topic,

@@ -86,7 +86,7 @@ def _domains(value: object) -> object:
 
 
 class EmailSettings(EnvironmentSettings):
-    """How mail is sent and what a message may hold. Times are in seconds, sizes in bytes."""
+    """The settings of mail: how it is sent and what a message may hold. Times are in seconds, sizes in bytes."""
 
     env_prefix = "EMAIL_"
 

@@ -1,4 +1,4 @@
-"""One mail to its recipients, each once: the journal is told before and after every transaction."""
+"""Sends one mail to its recipients, each once: the journal is written before and after every transaction."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Progress:
     error: OutcomeError | None = None  # of the server or of the whole mail
 
     def story(self, what: Text) -> Text:
-        """For the error queue: `what` has happened, who has the mail and who has not."""
+        """Return a text for the error queue: `what` has happened, who has the mail and who has not."""
         accepted, untried = ", ".join(self.accepted), ", ".join(self.untried)
         told = [Text(f"taken for {accepted}", f"принято для {accepted}") if accepted else _NOBODY]
         for title, found in ((_REFUSED, self.refused), (_NOT_NOW, self.deferred), (_IN_DOUBT, self.in_doubt)):
@@ -77,22 +77,22 @@ class Delivery:
         self._deferred_wait = settings.deferred_wait
 
     def earlier(self, task_id: str) -> Earlier:
-        """What the journal says of the task. It holds for what is asked and sent with it: see `send`."""
+        """Return what the journal says of the task. It holds for what is asked and sent with it: see `send`."""
         return self._journal.parts(task_id)
 
     def known(self, earlier: Earlier, recipients: Sequence[str]) -> Progress | None:
-        """The end of a mail that was sent before; None when something is left to do."""
+        """Return the end of a mail that was sent before; None when something is left to do."""
         progress = Progress()
         if all(_recall(progress, each, earlier.get(_part(each))) for each in recipients) and progress.accepted:
             return progress
         return None
 
     def is_running(self, earlier: Earlier, recipients: Sequence[str]) -> bool:
-        """Whether another worker of this machine is sending it to one of them."""
+        """Return whether another worker of this machine is sending it to one of them."""
         return any(send.is_running for send in _known(earlier, recipients))
 
     def is_in_doubt(self, earlier: Earlier, recipients: Sequence[str]) -> bool:
-        """Whether it was begun for one of them, its end is not known, and nobody knows whether who began it lives."""
+        """Return whether it was begun for one of them and its end is not known, nor whether the sender of it lives."""
         return any(send.state == "sending" and not send.owner for send in _known(earlier, recipients))
 
     def send(
@@ -103,7 +103,7 @@ class Delivery:
         letter: Letter,
         earlier: Earlier,
     ) -> Progress:
-        """One transaction for each recipient without an answer, until one is in doubt or the server fails.
+        """Send one transaction for each recipient without an answer, until one is in doubt or the server fails.
 
         Raises LostError and BusyError when the mail is another worker's by now, or somebody has sent it since `earlier`
         was read; ConfigurationError when the journal cannot be written: nothing is sent without it.
@@ -127,7 +127,7 @@ class Delivery:
         return progress
 
     def outcome(self, progress: Progress) -> OutcomeError | None:
-        """Why the mail is not done with, None when every recipient has an answer."""
+        """Return why the mail is not done with, None when every recipient has an answer."""
         if progress.in_doubt and self._resend:
             reason = progress.story(_SENT_AGAIN)
             return TransientError(reason, code="in_doubt", retry_after=self._ambiguous_wait)
@@ -145,7 +145,10 @@ class Delivery:
         return None
 
     def forget_refusals(self, task_id: str, recipients: Sequence[str]) -> None:
-        """For a mail that nobody has: whoever puts its message back from the error queue wants it tried anew."""
+        """Forget the refusals of a mail that nobody has.
+
+        A person who puts its message back from the error queue wants it tried anew.
+        """
         for recipient in recipients:
             self._journal.forget(task_id, _part(recipient))
 
@@ -159,7 +162,7 @@ class Delivery:
         state: Send | None,
         progress: Progress,
     ) -> bool:
-        """Whether it was refused without a word on whose fault that is."""
+        """Send to one recipient; return whether it was refused without saying whose fault that is."""
         task_id, part = message.task.task_id, _part(recipient)
         attempt = _Attempt(self._journal, message, part, state)
         try:
@@ -191,7 +194,7 @@ class Delivery:
         return False
 
     def _settle_refusals(self, message: IncomingMessage, unclear: Sequence[_Unclear], progress: Progress) -> None:
-        """Refused for everybody: the server does not want this worker's mails, or not these recipients.
+        """Settle refusals for everybody: the server does not want this worker's mails, or not these recipients.
 
         Nothing of them is written down before that is known: a crash here must not turn the one into the other.
         """
@@ -211,7 +214,7 @@ class Delivery:
                 self._journal.refused(message.task.task_id, part, _written(progress.refused[refusal.recipient]))
 
     def _candidates(self, refused: Sequence[str]) -> Iterator[str]:
-        """EMAIL_FROM; if that is no mailbox, somebody who had a mail of ours before."""
+        """Yield EMAIL_FROM; if that is no mailbox, somebody who had a mail of ours before."""
         yield self._client.sender
         for each in self._journal.last_sent(len(refused) + 1):
             if each.isascii() and each not in map(_part, refused):
@@ -221,7 +224,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class _Unclear:
-    """Refused, for good or for now; `state` is what the journal said before."""
+    """A refusal, for good or for now; `state` is what the journal said before."""
 
     recipient: str
     state: Send | None
@@ -236,7 +239,7 @@ class _Attempt:
     is_begun: bool = False
 
     def begin(self) -> None:
-        """Asked at the last moment at which nothing has happened yet. Raises LostError or BusyError."""
+        """Begin at the last moment at which nothing has happened yet. Raises LostError or BusyError."""
         self.message.ensure_ours()
         if not self.is_begun:  # else a server that says goodbye has refused it, and another connection is tried
             self.journal.begin(self.message.task.task_id, self.part, self.state)
@@ -252,7 +255,7 @@ def _part(recipient: str) -> str:
 
 
 def _recall(progress: Progress, recipient: str, state: Send | None) -> bool:
-    """Takes over what an earlier attempt has settled."""
+    """Take over what an earlier attempt has settled."""
     if state is not None and state.state == "sent":
         progress.accepted.append(recipient)
     elif state is not None and state.state == "refused":
@@ -263,12 +266,12 @@ def _recall(progress: Progress, recipient: str, state: Send | None) -> bool:
 
 
 def _written(reason: Text) -> str:
-    """As the journal keeps it."""
+    """Return a reason as the journal keeps it."""
     return json.dumps(reason, ensure_ascii=False)
 
 
 def _read(detail: str) -> Text:
-    """Earlier versions wrote the English reason alone, which is no JSON."""
+    """Return a reason from the journal. Earlier versions wrote the English reason alone, which is no JSON."""
     try:
         english, russian = json.loads(detail)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What an SMTP server's reply means for the mail: one table by stage and code, the enhanced code before the basic one.
+"""Says what an SMTP server's reply means for the mail: one table by stage and code, the enhanced code first.
 
 RFC 5321 4.2.1: 4yz may be asked again, 5yz may not. RFC 3463: enhanced codes x.y.z, whose class is preferred.
 """
@@ -24,13 +24,13 @@ _GREYLISTING = re.compile(r"gr[ae]y-?list", re.IGNORECASE)  # said in every lang
 
 
 class RecipientRefusedError(PermanentError):
-    """The server will never take this mail for this recipient. `may_be_about_us`: or for nobody, of this worker."""
+    """The server will never take this mail for this recipient. `may_be_about_us`: or for nobody, from this worker."""
 
     may_be_about_us = False
 
 
 class RecipientDeferredError(TransientError):
-    """The server does not take this mail for this recipient now. `may_be_about_us`: or for nobody, of this worker."""
+    """The server does not take this mail for this recipient now. `may_be_about_us`: or for nobody, from this worker."""
 
     may_be_about_us = False
 
@@ -48,25 +48,25 @@ class Reply(NamedTuple):
 
     @property
     def enhanced(self) -> str:
-        """`5.1.1`, or an empty text."""
+        """The enhanced code, `5.1.1`, or an empty text."""
         found = _ENHANCED.match(self.text)
         return found[0] if found else ""
 
     @property
     def kind(self) -> int:
-        """2, 4 or 5; 0 for what is no reply to what was asked."""
+        """The kind of reply: 2, 4 or 5; 0 for what is no reply to what was asked."""
         if found := self.enhanced:
             return int(found[0])
         return self.code // 100
 
     @property
     def may_be_about_us(self) -> bool:
-        """A refusal at RCPT that does not say that it concerns the recipient, or a patient sender."""
+        """Whether it is a refusal at RCPT that does not say that it concerns the recipient, or a patient sender."""
         return not _ABOUT_RECIPIENT.fullmatch(self.enhanced) and not _GREYLISTING.search(self.text)
 
     @property
     def word(self) -> str:
-        """For machines: the enhanced code if there is one."""
+        """The code for machines: the enhanced code if there is one."""
         return f"smtp_{self.enhanced or self.code}"
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Reply(NamedTuple):
 
 
 def outcome_of(stage: Stage, reply: Reply) -> OutcomeError:
-    """The outcome of a reply that is no success."""
+    """Return the outcome of a reply that is no success."""
     what = _NAMES[stage]
     reason = Text(f"the mail server refused {what.en}: {reply}", f"почтовый сервер не принял {what.ru}: {reply}")
     if reply.code == 421:  # closing the connection, whatever it was asked
@@ -98,12 +98,15 @@ def _kind(stage: Stage, reply: Reply) -> type[OutcomeError]:
 
 
 def _is_about_the_message(reply: Reply) -> bool:
-    """Size or encoding, which the server is told together with the sender; the sender itself is the worker's."""
+    """Return whether it is about size or encoding, which the server gets with the sender (the worker's own matter)."""
     return reply.code == 552 or reply.enhanced[1:].startswith((".2.3", ".3.4", ".6."))
 
 
 def _wants_login(reply: Reply) -> bool:
-    """530 is "Authentication required" or "Must issue STARTTLS first" (RFC 4954, RFC 3207): of no message's making."""
+    """Return whether the server wants a log-in first, which is of no message's making.
+
+    530 is "Authentication required" or "Must issue STARTTLS first" (RFC 4954, RFC 3207).
+    """
     return reply.code == 530
 
 

@@ -1,4 +1,4 @@
-"""Handler of `email.queue`: every message is a mail, whatever its topic."""
+"""Handles `email.queue`: every message is a mail, whatever its topic."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EmailHandler(BaseMessageHandler):
 
     @classmethod
     def from_settings(cls, settings: EmailSettings, stop: threading.Event) -> EmailHandler:
-        """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
+        """Build the handler. Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
         return cls(settings, SmtpClient(settings, stop), SendJournal(settings.state_dir, "email"))
 
     def handle(self, message: IncomingMessage) -> Result:
@@ -77,7 +77,7 @@ class EmailHandler(BaseMessageHandler):
                 yield message, outcome
 
     def probe(self) -> None:
-        """Connects, logs in, writes to the journal, and asks again about what the server has refused everybody for."""
+        """Connect, log in, write to the journal, and ask again about what the server has refused everybody for."""
         self._journal.check()
         with SmtpSession(self._client) as session:
             session.check()
@@ -89,7 +89,7 @@ class EmailHandler(BaseMessageHandler):
         return dict(self._client.stats())
 
     def close(self) -> None:
-        """Closes the journal's file."""
+        """Close the journal's file."""
         self._journal.close()
 
     def _one(self, session: SmtpSession, message: IncomingMessage) -> HandlerOutcome:

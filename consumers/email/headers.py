@@ -1,7 +1,7 @@
-"""Headers that Python's own folding would spoil.
+"""Writes headers that Python's own folding would spoil.
 
 email.policy takes the quotes off a long quoted name, so that `"Doe, John" <a@b>` reads as two recipients (CPython
-gh-80222, mended in 2025; seen with 3.11.7, 3.12.1 and 3.13.0). It encodes the comma between two addresses (gh-100884),
+gh-80222, fixed in 2025; seen with 3.11.7, 3.12.1 and 3.13.0). It encodes the comma between two addresses (gh-100884),
 and loses the space between two encoded words when a text beyond ASCII is too long for one line (seen with 3.11.7:
 "новый вид ошибки" arrives as "новый видошибки"). Addresses are therefore written here, each on a line of its own, and
 texts beyond ASCII by the older email.header.Header, which does it right; what these make is written as it is.
@@ -21,7 +21,7 @@ _WORDS = re.compile(rf"{_WORD}(?: {_WORD})*")
 
 
 def set_text(mail: EmailMessage, name: str, text: str) -> None:
-    """`text` is one line without control characters."""
+    """Set a header to `text`, which is one line without control characters."""
     if text.isascii():
         mail[name] = text
     else:
@@ -29,7 +29,10 @@ def set_text(mail: EmailMessage, name: str, text: str) -> None:
 
 
 def set_addresses(mail: EmailMessage, name: str, addresses: Sequence[Address]) -> None:
-    """At least one address, with names of at most 200 characters: no line becomes too long (RFC 5322 2.1.1)."""
+    """Set a header to addresses: at least one, with names of at most 200 characters.
+
+    No line becomes too long then (RFC 5322 2.1.1).
+    """
     mail.set_raw(name, ",\r\n ".join(map(_written, addresses)))
 
 

@@ -1,4 +1,4 @@
-"""Mails that are no task of a process: what the worker itself has to tell its operators."""
+"""Sends mails that are no task of a process: what the worker itself has to say to its operators."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Mailer:
     """Sends plain texts with the server of EmailSettings. Usable from any thread."""
 
     def __init__(self, settings: EmailSettings) -> None:
-        """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
+        """Raise NotConfiguredError when EMAIL_SMTP_HOST is empty."""
         self._settings = settings
         # Not the daemon's: its last words are worth sending.
         self._client = SmtpClient(settings, threading.Event())
 
     def send(self, subject: str, text: str, recipients: Sequence[str]) -> dict[str, str]:
-        """Who has not got it, and why. Raises the first OutcomeError when nobody has."""
+        """Send a text; return who has not got it, and why. Raises the first OutcomeError when nobody has."""
         addresses = distinct(parse_addresses("recipients", list(recipients)))
         one_line = header_text("subject", " ".join(subject.split()))
         mail = new_mail(self._settings, values.cut_characters(one_line, _SUBJECT_LIMIT), datetime.now(UTC))
@@ -50,4 +50,4 @@ class Mailer:
 
 
 def _nothing() -> None:
-    """No journal: a notice that arrives twice is better than one that does not arrive."""
+    """Do nothing: there is no journal. A notice that arrives twice is better than one that does not arrive."""

@@ -1,4 +1,4 @@
-"""The name that the worker gives itself in EHLO."""
+"""Finds the name that the worker gives itself in EHLO."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
 
 
 def is_name(written: str) -> bool:
-    """A host name, or an address in brackets, as RFC 5321 4.1.2 wants them."""
+    """True for a host name, or an address in brackets, as RFC 5321 4.1.2 wants them."""
     literal = _LITERAL.fullmatch(written)
     return is_address(literal[1]) if literal else _NAME.fullmatch(written) is not None
 
 
 def own_name(machine: str, address: str) -> str:
-    """The machine's name if the world could know it, else its own end of the connection (RFC 5321 4.1.4).
+    """Return the machine's name if the world could know it, else its own end of the connection (RFC 5321 4.1.4).
 
     In a container the name is a bare id, which servers refuse.
     """

@@ -1,4 +1,4 @@
-"""The text of an HTML mail for readers that show no HTML: paragraphs, list marks and addresses of links, no layout.
+"""Makes the text of an HTML mail for readers that show no HTML: paragraphs, list marks, addresses of links, no layout.
 
 A small reader of our own, in linear time: the standard library's HTMLParser needs minutes for 60 KB of unclosed tags.
 """
@@ -18,7 +18,7 @@ _LINES = {"br", "div", "tr", "li", "section", "article", "header", "footer", "dt
 
 
 def text_of(markup: str) -> str:
-    """Lines of text; whatever is no tag is text."""
+    """Return lines of text; everything that is no tag is text."""
     pieces: list[str] = []
     link = unseen = ""
     for name, content in _tokens(markup):
@@ -47,7 +47,7 @@ def text_of(markup: str) -> str:
 
 
 def _tokens(markup: str) -> Iterator[tuple[str, str]]:
-    """(name of the tag, its inside), and ("", text) for what stands between tags."""
+    """Yield (name of the tag, its inside), and ("", text) for what stands between tags."""
     position = 0
     while (start := markup.find("<", position)) >= 0:
         if start > position:

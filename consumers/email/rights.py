@@ -1,6 +1,6 @@
-"""May the worker send at all? Asked when a server refuses everybody and does not say whose fault it is.
+"""Checks whether the worker may send at all, when a server refuses everybody and does not say whose fault it is.
 
-Servers tell of a client, a name or a sender that they do not want only when the first recipient is named (Postfix's
+Servers refuse a client, a name or a sender that they do not want only when the first recipient is named (Postfix's
 smtpd_delay_reject), for now or for good, and often without an enhanced code (Exim, OpenSMTPD).
 """
 
@@ -23,7 +23,7 @@ class NoRightError(ConfigurationError):
 
 
 def require_right_to_send(client: SmtpClient, candidates: Iterable[str]) -> None:
-    """Returns if the server takes one of the addresses as a recipient, or refuses it for its own sake.
+    """Return if the server takes one of the addresses as a recipient, or refuses it for its own sake.
 
     Each is asked about on a fresh connection: on one with refusals servers answer otherwise, or not at all. Nothing is
     sent. Raises NoRightError, or why nothing can be asked now.

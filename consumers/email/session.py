@@ -1,4 +1,4 @@
-"""One SMTP connection after another: a mail to one recipient in a transaction of its own, or one outcome.
+"""Sends mails over one SMTP connection after another: one recipient in a transaction of its own, or one outcome.
 
 Until the final dot is on its way nothing can have been delivered, afterwards only the server knows (RFC 1047): that
 line is drawn here. smtplib draws none, so the content is sent by hand, everything before it by smtplib.
@@ -38,7 +38,7 @@ class Letter(NamedTuple):
 
 
 class SmtpSession:
-    """For one thread: connects when it has to, anew after a loss, and says goodbye at the end."""
+    """A session for one thread: connects when it has to, anew after a loss, and says goodbye at the end."""
 
     def __init__(self, client: SmtpClient) -> None:
         self._client = client
@@ -57,17 +57,17 @@ class SmtpSession:
         self._hang_up()
 
     def check(self) -> None:
-        """Connects and begins a mail, which is not sent. Raises OutageError, ConfigurationError or TransientError."""
+        """Connect and begin a mail, which is not sent. Raises OutageError, ConfigurationError or TransientError."""
         smtp = self._connection()
         with self._dropping_on_loss(), errors("sender"):
             require(smtp.mail(self._client.sender), "sender", 250)
             smtp.rset()
 
     def deliver(self, letter: Letter, recipient: str, before_end: Callable[[], None]) -> str:
-        """Gives the server the mail for one recipient; its answer. `before_end` is called when all but its end is sent.
+        """Give the server the mail for one recipient; return its answer.
 
-        Raises RecipientRefusedError, RecipientDeferredError, AmbiguousError (the server may have it), and with nothing
-        delivered any other outcome.
+        `before_end` is called when all but its end is sent. Raises RecipientRefusedError, RecipientDeferredError,
+        AmbiguousError (the server may have it), and with nothing delivered any other outcome.
         """
         self._client.require_running()
         if self._mails >= MAILS_PER_CONNECTION or self._refusals >= REFUSALS_PER_CONNECTION:
@@ -94,7 +94,7 @@ class SmtpSession:
             return self._end(smtp)
 
     def _agree(self, smtp: smtplib.SMTP, letter: Letter, recipient: str) -> None:
-        """From MAIL to the server's "go ahead"."""
+        """Go from MAIL to the server's "go ahead"."""
         options = []
         if smtp.has_extn("size"):
             options.append(f"SIZE={len(letter.content)}")
@@ -167,7 +167,7 @@ class SmtpSession:
         return self._smtp
 
     def _hang_up(self) -> None:
-        """Every mail is settled: no answer is needed."""
+        """End the connection. Every mail is settled: no answer is needed."""
         smtp, self._smtp = self._smtp, None
         self._mails = self._refusals = 0
         if smtp is not None:
@@ -197,6 +197,6 @@ class SmtpSession:
 
 
 def _quoted(content: bytes) -> bytes:
-    """With line ends and leading dots as RFC 5321 4.5.2 wants them; ends with a line end."""
+    """Return the content with line ends and leading dots as RFC 5321 4.5.2 wants them; it ends with a line end."""
     lines = _LEADING_DOT.sub(b"..", _LINE_END.sub(b"\r\n", content))
     return lines if lines.endswith(b"\r\n") else lines + b"\r\n"

@@ -1,4 +1,4 @@
-"""Templates of mails: Jinja2 files of one folder, rendered in a sandbox and within bounds.
+"""Renders templates of mails: Jinja2 files of one folder, in a sandbox and within bounds.
 
 A message names a template, it never brings one. `welcome` is `welcome.subject.txt`, `welcome.txt` and `welcome.html`,
 of which one of the last two must be there. The bounds stop a template that runs away with large data; they are no
@@ -46,7 +46,7 @@ class Templates:
         self._environment = _BoundedEnvironment(folder) if folder is not None else None
 
     def render(self, name: Any, variables: Mapping[str, Any]) -> Rendered:
-        """Raises PermanentError that names the template and what is wrong with it or missing for it."""
+        """Render a template. Raises PermanentError that names it and what is wrong with it or missing for it."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             wanted = Text(
                 "the name of a template (small letters, digits, - and _)",
@@ -97,7 +97,7 @@ class Templates:
 
 
 def unreadable(reason: Text) -> StrictUndefined:
-    """In the place of an input that cannot be read."""
+    """Return what stands in the place of an input that cannot be read."""
     raised = partial(_UnreadableError, reason)
     return StrictUndefined(reason.en, exc=raised)  # type: ignore[arg-type]  # Jinja2 names a class and only calls it
 
@@ -108,7 +108,7 @@ def _bad_template(name: str, what: Text) -> PermanentError:
 
 
 class _ToldError(BilingualError, TemplateError):
-    """Our own words, in both languages; `kind` is what Jinja2 calls such an error, its own wording is not needed."""
+    """An error in our own words, in both languages; `kind` is what Jinja2 calls it, its own wording is not needed."""
 
     kind = TemplateError.__name__
 
@@ -151,7 +151,10 @@ class _Budget:
 
 
 class _BoundedEnvironment(SandboxedEnvironment):
-    """Counts turns of loops and calls, and refuses operators that make something huge out of something small."""
+    """An environment with bounds.
+
+    Counts turns of loops and calls, and refuses operators that make something huge out of something small.
+    """
 
     intercepted_binops = frozenset({"*", "**", "%"})
 

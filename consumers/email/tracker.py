@@ -1,4 +1,4 @@
-"""Tracker of `email.sent.queue`: a mail that the server has taken is finished."""
+"""Tracks `email.sent.queue`: a mail that the server has taken is finished."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class EmailTracker(DoneTracker):
 
     @classmethod
     def from_settings(cls, settings: EmailSettings, stop: threading.Event) -> EmailTracker:
-        """Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
+        """Build the tracker. Raises NotConfiguredError when EMAIL_SMTP_HOST is empty."""
         if settings.smtp_host is None:
             raise NotConfiguredError(variable="EMAIL_SMTP_HOST")
         return cls("email")

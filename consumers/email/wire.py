@@ -1,4 +1,4 @@
-"""smtplib with a strict reading of replies: what is no reply ends its connection, and nothing is ever read for ever."""
+"""Reads replies strictly on top of smtplib: what is no reply ends its connection, and nothing is ever read for ever."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LINE = re.compile(rb"([2-5][0-9]{2})(?:([- \t])(.*?))?[ \t\r]*\n", re.DOTALL)
 
 
 class BadAnswerError(BilingualError, smtplib.SMTPException):
-    """The other side said what is no reply of SMTP; the connection is closed, for nobody knows what comes next."""
+    """The other side sent what is no reply of SMTP; the connection is closed, for nobody knows what comes next."""
 
 
 class Smtp(smtplib.SMTP):
-    """In clear, and with STARTTLS."""
+    """A connection in clear, and with STARTTLS."""
 
     def getreply(self) -> tuple[int, bytes]:
-        """As smtplib's own, but all lines must be of one kind (RFC 5321 4.2.1), few enough and short enough."""
+        """Return a reply as smtplib does, but all lines must be of one kind (RFC 5321 4.2.1), few and short enough."""
         texts: list[bytes] = []
         kinds: set[bytes] = set()
         while True:
@@ -57,4 +57,4 @@ class Smtp(smtplib.SMTP):
 
 
 class SmtpSsl(smtplib.SMTP_SSL, Smtp):
-    """Encrypted from the first byte."""
+    """A connection that is encrypted from the first byte."""

@@ -1,4 +1,4 @@
-"""One value of a message -> what is written into one attribute, decided by the attribute's type in `$metadata`."""
+"""Turns one value of a message into what is written into one attribute, by the attribute's type in `$metadata`."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class Slot:
 
 
 def slot_of(entity: EntityType, name: str) -> Slot | None:
-    """References are `X_Key` where one type is allowed; what may be of several types is `X` and `X_Type`.
+    """Return the slot of an attribute.
 
-    A value storage is `X`, `X_Base64Data` and `X_Type` (developer guide 8.3.27, 17.4.3).
+    References are `X_Key` where one type is allowed; what may be of several types is `X` and `X_Type`. A value storage
+    is `X`, `X_Base64Data` and `X_Type` (developer guide 8.3.27, 17.4.3).
     """
     known = entity.properties
     base = name.removesuffix("_Type").removesuffix("_Base64Data")
@@ -60,7 +61,7 @@ def slot_of(entity: EntityType, name: str) -> Slot | None:
 
 
 class Writer:
-    """Values as 1C takes them: dates local without an offset, numbers and booleans as such. Pure."""
+    """Writes values as 1C takes them: dates local without an offset, numbers and booleans as such. Pure."""
 
     def __init__(self, metadata: Metadata, zone: ZoneInfo) -> None:
         self._metadata = metadata
@@ -69,8 +70,9 @@ class Writer:
     def written(
         self, name: str, value: Any, slot: Slot, *, kind: str | None, declared: str | None = None, cut: bool = False
     ) -> Json:
-        """`name` is what people call it, `kind` the type that mapping or message tell, `declared` that of the engine.
+        """Return a value as it is written.
 
+        `name` is what people call it, `kind` the type that mapping or message give, `declared` that of the engine.
         Raises BadValueError, AmbiguousTypeError, ConfigurationError for a type that is not written.
         """
         if slot.storage:
@@ -94,7 +96,7 @@ class Writer:
         return {slot.name: self._scalar(name, value, slot.property, cut=cut)}
 
     def _as_text(self, name: str, value: Any, kind: str) -> str:
-        """A value of an attribute of several types, in the form of the one that it has."""
+        """Return a value of an attribute of several types, in the form of the one that it has."""
         if (entity := kinds.entity_of(kind)) is not None:
             if entity not in self._metadata.entities:
                 wanted = Text(
@@ -125,7 +127,7 @@ class Writer:
         return convert(name, value)
 
     def moment(self, name: str, value: Any) -> str:
-        """Raises BadValueError also for what 1C's calendar does not hold."""
+        """Return a date as 1C takes it. Raises BadValueError also for what 1C's calendar does not hold."""
         written = datetime.fromisoformat(values.moment(name, value, self._zone, earliest=_FIRST_YEAR))
         if written.year > _LAST_YEAR:
             raise values.BadValueError(
@@ -173,12 +175,12 @@ def _is_nothing(kind: str | None) -> bool:
 
 
 def is_empty(value: Any) -> bool:
-    """What 1C sends for an attribute without a value."""
+    """Return whether it is what 1C sends for an attribute without a value."""
     return values.is_blank(value) or value in _EMPTY or isinstance(value, Mapping)
 
 
 def _guid(name: str, value: Any, entity: str | None) -> str:
-    """A guid or `Catalog_X/guid`; `entity` is what it must lead to, if that is told."""
+    """Return the guid of a guid or `Catalog_X/guid`; `entity` is what it must lead to, if that is given."""
     ref = object_ref(values.text(value))
     guid = ref.key if ref else as_guid(values.text(value))
     if guid is None:
@@ -191,7 +193,7 @@ def _guid(name: str, value: Any, entity: str | None) -> str:
 
 
 def _member(name: str, value: Any, members: tuple[str, ...] | None) -> str:
-    """A value of an enumeration; 1C itself judges one whose members $metadata does not tell."""
+    """Return a value of an enumeration; 1C itself judges one whose members $metadata does not give."""
     wanted = values.text(value)
     if members is None:
         return wanted
@@ -234,7 +236,7 @@ def _bool(name: str, value: Any) -> bool:
 
 
 def _long(name: str, value: Any) -> str:
-    """OData 3 writes them as texts."""
+    """Return a whole number as OData 3 writes it: as a text."""
     return str(values.whole_number(name, value))
 
 

@@ -1,7 +1,6 @@
-"""Which objects were finished since a moment of the infobase's own clock: one request for each kind in a quiet sweep.
+"""Finds which objects were finished since a moment of the infobase's own clock.
 
-`Executed eq true and ДатаИсполнения ge datetime'…'`, in the order of that date. The date is local and without a zone;
-it is compared with nothing but such dates, except that one from the future must not become the mark.
+A quiet sweep needs one request for each kind.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Marks = Mapping[str, Mark]
 
 
 class FinishedObjects:
-    """`now` gives the local time of the infobase, roughly."""
+    """Asks which objects were finished. `now` gives the local time of the infobase, roughly."""
 
     def __init__(self, client: OneCClient, page_size: int, now: Callable[[], datetime]) -> None:
         self._client = client
@@ -33,9 +32,10 @@ class FinishedObjects:
         self._now = now
 
     def changes(self, since: Marks | None, completions: Mapping[str, Completion]) -> Changes | None:
-        """None when it cannot be told: no date is known, too many rows, or an answer that is not what was asked.
+        """Return the changes.
 
-        Kinds of objects that bear no date of their end wait for the next full sweep, if others do.
+        None when it cannot be known: no date is known, too many rows, or an answer that is not what was asked. Kinds of
+        objects that have no date of their end wait for the next full sweep, if others do.
         """
         dated = {entity: each for entity, each in completions.items() if each.finish.moment is not None}
         if not dated:

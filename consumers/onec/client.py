@@ -1,4 +1,4 @@
-"""1C's standard OData interface and HTTP services: one request, one JSON object or one outcome.
+"""A client of 1C's standard OData interface and HTTP services: one request, one JSON object or one outcome.
 
 Facts are those of the platform's developer guide, chapter 17.4. No session is asked for and no cookie kept: a session
 that the server has ended meanwhile would make every further request fail.
@@ -34,7 +34,7 @@ _SLOT_WAIT = 0.5  # seconds between two looks at whether the daemon is stopping
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """`what` names it for people; the address is in no text. `guard` is asked at the last moment (HttpClient.send)."""
+    """One request. `what` names it for people; the address is in no text. `guard` is asked last (HttpClient.send)."""
 
     method: str
     url: str
@@ -49,10 +49,10 @@ class _Request:
 
 
 class OneCClient:
-    """One infobase, usable from any thread; at most ONEC_MAX_CALLS requests at once in this process."""
+    """A client of one infobase, usable from any thread; at most ONEC_MAX_CALLS requests at once in this process."""
 
     def __init__(self, settings: OneCSettings, stop: threading.Event) -> None:
-        """Raises NotConfiguredError when ONEC_URL is empty."""
+        """Raise NotConfiguredError when ONEC_URL is empty."""
         if settings.url is None:
             raise NotConfiguredError(variable="ONEC_URL")
         self._odata = f"{settings.url}/odata/standard.odata/"
@@ -66,17 +66,17 @@ class OneCClient:
         self._requests = 0
 
     def metadata(self) -> bytes:
-        """The XML of `$metadata`. Raises an outcome."""
+        """Return the XML of `$metadata`. Raises an outcome."""
         what = Text.of("$metadata")
         request = _Request("GET", self._odata + "$metadata", what, headers={"Accept": "application/xml"})
         return self._send(request, self._metadata_http).body
 
     def root(self) -> Json:
-        """The service document, which names what is available."""
+        """Return the service document, which names what is available."""
         return self._read("", {}, Text("the list of objects", "списка объектов"))
 
     def query(self, entity: str, **options: str | int) -> Json:
-        """One page; `filter="…"` becomes `$filter`, `allowed_only=1` leaves out what the user may not see."""
+        """Return one page; `filter="…"` becomes `$filter`, `allowed_only=1` leaves out what the user may not see."""
         written = {f"${name}": str(value) for name, value in options.items() if name != "allowed_only"}
         if options.get("allowed_only"):
             written["allowedOnly"] = "true"
@@ -92,22 +92,22 @@ class OneCClient:
         return page
 
     def get(self, entity: str, key: str) -> Json:
-        """Raises NotFoundError when there is no such object, and only then."""
+        """Return an object. Raises NotFoundError when there is no such object, and only then."""
         return self._read(entity_path(entity, key), {}, Text.of(f"{entity}/{key}"))
 
     def create(self, entity: str, body: Json, guard: Guard = unguarded) -> Json:
-        """Raises KeyExistsError when there is one with this Ref_Key. Empty answer: `{}`."""
+        """Create an object; an empty answer gives `{}`. Raises KeyExistsError when there is one with this Ref_Key."""
         what = Text(f"to create {entity}", f"на создание {entity}")
         return self._write("POST", entity_path(entity), body, what, guard=guard)
 
     def patch(self, entity: str, key: str, body: Json, version: str, guard: Guard = unguarded) -> Json:
-        """Only if the object has still this DataVersion, else ChangedError."""
+        """Change the object only if it still has this DataVersion; else raise ChangedError."""
         headers = {"If-Match": version} if version else {}
         what = Text(f"to change {entity}/{key}", f"на изменение {entity}/{key}")
         return self._write("PATCH", entity_path(entity, key), body, what, guard=guard, headers=headers)
 
     def action(self, entity: str, key: str, name: str, guard: Guard = unguarded) -> None:
-        """`Post`, `Start`, …; whatever comes back with 2xx means done."""
+        """Call `Post`, `Start`, …; everything that comes back with 2xx means done."""
         parameters = "?PostingModeOperational=false" if name == "Post" else ""
         url = f"{self._odata}{entity_path(entity, key)}/{name}{parameters}"
         what = Text(f"{name} of {entity}/{key}", f"{name} для {entity}/{key}")
@@ -185,7 +185,7 @@ def rows_of(page: Mapping[str, Any]) -> list[Json]:
 
 
 def count_of(page: Mapping[str, Any]) -> int | None:
-    """What `$inlinecount=allpages` has told."""
+    """Return what `$inlinecount=allpages` says."""
     names = ("odata.count", "@odata.count", "__count")
     text = next((str(page[name]) for name in names if name in page), "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None

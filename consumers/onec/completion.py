@@ -1,4 +1,4 @@
-"""How one kind of object is recognised as finished: the question to 1C, and what a row of its answer says."""
+"""Recognises one kind of object as finished: the question to 1C, and what a row of its answer says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ State = Literal["open", "done", "failed", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`condition` is the $filter of everything that is done or failed, `attribute` what it asks about."""
+    """How an object is finished.
+
+    `condition` is the $filter of all that is done or failed, `attribute` what it asks about.
+    """
 
     entity: str
     finish: Finish
@@ -45,7 +48,7 @@ class Completion:
         return "failed" if text in {each.casefold() for each in self.finish.failed} else "open"
 
     def moment(self, row: Mapping[str, Any]) -> datetime | None:
-        """When it was finished, by the infobase's clock; None when it does not say."""
+        """Return when it was finished, by the infobase's clock; None when it does not say."""
         value = row.get(self.finish.moment or "")
         if not isinstance(value, str) or is_empty(value):
             return None
@@ -56,7 +59,7 @@ class Completion:
 
 
 def completion_of(entity: str, finish: Finish, metadata: Metadata, *, mapped: bool) -> Completion:
-    """Raises ConfigurationError when the mapping names what the object does not have.
+    """Return how an entity is finished. Raises ConfigurationError when the mapping names what the object does not have.
 
     An object that the mapping does not name (any more) is judged by what all objects of its kind have.
     """

@@ -36,7 +36,7 @@ def _namespace(value: str) -> str:
 
 
 class OneCSettings(HttpSystemSettings):
-    """How to reach one infobase and how its objects are made. Times are in seconds."""
+    """The settings of 1C: how to reach one infobase and how its objects are made. Times are in seconds."""
 
     env_prefix = "ONEC_"
 
@@ -57,7 +57,7 @@ class OneCSettings(HttpSystemSettings):
         return self.mapping_file or SHIPPED
 
     def mapping(self) -> OneCMapping:
-        """Raises MappingProblem."""
+        """Read the mapping. Raises MappingProblem."""
         return read_mapping(self.mapping_path)
 
     def cross_check(self) -> Iterator[FieldProblem]:

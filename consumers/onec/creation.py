@@ -1,6 +1,6 @@
 """Creates an object once per Camunda task, and takes it through its steps, each of which may be repeated alone.
 
-The key is `Ref_Key`, made of the task id: 1C refuses a second object with it, so whoever comes second finds the first.
+The key is `Ref_Key`, made of the task id: 1C refuses a second object with it, so the second worker finds the first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CONFLICTS = 5  # times that an update is made anew because somebody else was qu
 class StoredObject:
     """An object that is there now. `was_there`: an earlier delivery had created it.
 
-    `warnings` tell what 1C has kept in another way than it was sent.
+    `warnings` report what 1C has kept in another way than it was sent.
     """
 
     ref: ObjectRef
@@ -37,7 +37,10 @@ class StoredObject:
 
 
 class InfobaseObjects:
-    """One infobase's objects, by keys. Usable from any thread. A `guard` is asked at the last moment before a write."""
+    """The objects of one infobase, by keys. Usable from any thread.
+
+    A `guard` is asked at the last moment before a write.
+    """
 
     def __init__(self, client: OneCClient, namespace: str) -> None:
         self._client = client
@@ -116,7 +119,7 @@ class InfobaseObjects:
         return StoredObject(ref, row, was_there=False, warnings=tuple(differences(sent, row)))
 
     def _target(self, ref: ObjectRef) -> Json:
-        """An object that a message names. Raises PermanentError when only this one may not be seen."""
+        """Return an object that a message names. Raises PermanentError when only this one may not be seen."""
         try:
             return self._client.get(ref.entity, ref.key)
         except ConfigurationError as error:

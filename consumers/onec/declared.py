@@ -1,4 +1,4 @@
-"""What the engine has declared of a variable: a Date travels as a text, and only its type tells it from one."""
+"""Finds the type that the engine has declared for a variable: a Date travels as a text, and only its type shows it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECTIONS = ("extensionProperties", "inputParameters")
 
 
 def declared_type(task: CamundaTask, name: str) -> str | None:
-    """`Date`, `String`, …, of the input that Inputs takes; None when nobody has told.
+    """Return `Date`, `String`, …, of the input that Inputs takes; None when nobody has declared it.
 
     Typed values stand in `variables` itself; Camunda's live side sends plain ones there and the same typed in
     `process_variables` (docs/contract.md).

@@ -1,4 +1,4 @@
-"""What was written against what 1C has kept: it ignores, cuts, rounds and empties without a word; the result tells."""
+"""Compares what was written with what 1C has kept: it silently ignores, cuts, rounds and empties; the result says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOT_SHOWN = Text("was sent, but 1C does not show it", "отправлено, н
 
 
 def differences(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> list[Text]:
-    """One sentence for each attribute that is another one now."""
+    """Return one sentence for each attribute that is another one now."""
     told = list(_of_object(sent, kept, ""))
     if (more := len(told) - _MOST_TOLD) > 0:
         text = Text(

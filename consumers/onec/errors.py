@@ -1,4 +1,4 @@
-"""What a refusal of 1C means for the message: five forms of body, one parser, one table.
+"""Says what a refusal of 1C means for the message: five forms of body, one parser, one table.
 
     {"odata.error": {"code": "9", "message": {"lang": "ru", "value": "…"}}}      OData, also with the key "error"
     <m:error><m:code>-1</m:code><m:message>…                                     the same as XML
@@ -143,7 +143,7 @@ _LOCKS = re.compile(
 
 
 def outcome_of(error: RefusalError) -> OutcomeError:
-    """What a refusal by 1C, or by what stands before it, means for the message."""
+    """Return what a refusal by 1C, or by what stands before it, means for the message."""
     status = error.answer.status
     problem = read_problem(error.answer.body)
     rule = _rule(status, problem, write=error.write)
@@ -179,7 +179,7 @@ def _rule(status: int, problem: Problem, *, write: bool) -> Rule:
 
 
 def read_problem(body: bytes) -> Problem:
-    """Whatever the form is; a body that is none of the five has the form "other" and no text."""
+    """Read a body, whatever the form is; one that is none of the five has the form "other" and no text."""
     text = body[:_PARSED_LIMIT].decode("utf-8-sig", "replace").strip()
     if text.startswith("{"):
         return _of_json(text)
@@ -235,7 +235,7 @@ def _of_xml(text: str) -> Problem:
 
 
 def _texts(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
-    """In the order of the document: of nested descriptions the innermost comes last."""
+    """Yield the texts in the order of the document: of nested descriptions the innermost comes last."""
     for element in root.iter():
         if element.text and element.text.strip():
             yield _name(element), element.text.strip()

@@ -1,4 +1,4 @@
-"""From a Camunda task to the body of an object of 1C, by the mapping and by what `$metadata` knows.
+"""Turns a Camunda task into the body of an object of 1C, by the mapping and by what `$metadata` knows.
 
 Values are looked for in the variables, then in the extension properties, then in the input parameters. A wrong value
 is Permanent and named; a wrong name in the mapping is Configuration: no message is to blame for it.
@@ -45,13 +45,16 @@ class TaskInputs:
         }
 
     def first(self, *names: str) -> tuple[str, Any] | None:
-        """In the order of the names' places, as Inputs has it; names with @ come last."""
+        """Return the first of these names in the order of their places, as Inputs has it; names with @ come last."""
         if (found := self.inputs.first(*(name for name in names if name not in self._own))) is not None:
             return found
         return next(((name, self._own[name]) for name in names if self._own.get(name)), None)
 
     def value(self, attribute: str, spec: FieldSpec) -> tuple[str, Any] | None:
-        """(what people call it, value); None when the message gives none. Raises PermanentError for a required one."""
+        """Return (what people call it, value); None when the message gives none.
+
+        Raises PermanentError for a required one.
+        """
         found: tuple[str, Any] | None = None
         if spec.template is not None:
             text = _PLACEHOLDER.sub(lambda match: self._text(match[1]), spec.template).strip()
@@ -72,12 +75,12 @@ class TaskInputs:
         return found
 
     def own_attributes(self) -> dict[str, Any]:
-        """What the message names as attr_<attribute>."""
+        """Return what the message names as attr_<attribute>."""
         given = self.inputs.named(lambda name: name.startswith(_OWN_PREFIX))
         return {name.removeprefix(_OWN_PREFIX): value for name, value in given.items()}
 
     def own_beside_variables(self) -> dict[str, Any]:
-        """Those that the diagram gives, under their whole names."""
+        """Return those that the diagram gives, under their whole names."""
         places = (self.inputs.parameters, self.inputs.extensions)
         return {name: place[name] for place in places for name in place if name.startswith(_OWN_PREFIX)}
 
@@ -87,7 +90,7 @@ class TaskInputs:
 
 
 class ObjectFields:
-    """Translates for one infobase. Usable from any thread."""
+    """Translates messages for one infobase. Usable from any thread."""
 
     def __init__(self, publication: ODataMetadata, references: References, timezone: str) -> None:
         self._publication = publication
@@ -95,11 +98,14 @@ class ObjectFields:
         self._zone = ZoneInfo(timezone)
 
     def for_creation(self, task: CamundaTask, topic: ODataTopic) -> Body:
-        """Without Ref_Key. Raises PermanentError, ConfigurationError, or what asking 1C raises."""
+        """Build the body of a new object, without Ref_Key.
+
+        Raises PermanentError, ConfigurationError, or what asking 1C raises.
+        """
         return self._publication.consulted(lambda metadata: self._body(task, topic, metadata, new=True))
 
     def for_update(self, task: CamundaTask, topic: ODataTopic) -> Body:
-        """Only what the message names and the mapping sets."""
+        """Build the body of a change: only what the message names and the mapping sets."""
         return self._publication.consulted(lambda metadata: self._body(task, topic, metadata, new=False))
 
     def _body(self, task: CamundaTask, topic: ODataTopic, metadata: Metadata, *, new: bool) -> Body:
@@ -166,7 +172,7 @@ def _mapped(inputs: TaskInputs, topic: ODataTopic, entity: EntityType, metadata:
 
 
 def _named(inputs: TaskInputs, entity: EntityType) -> Iterator[_Given]:
-    """What the message names itself; it wins over the mapping."""
+    """Yield what the message names itself; it wins over the mapping."""
     seen: dict[str, str] = {}
     for attribute, value in inputs.own_attributes().items():
         name = f"{_OWN_PREFIX}{attribute}"
@@ -192,7 +198,10 @@ def _named(inputs: TaskInputs, entity: EntityType) -> Iterator[_Given]:
 
 
 def service_data(task: CamundaTask, fields: Mapping[str, FieldSpec]) -> Json:
-    """What an HTTP service is sent: the mapped fields, or all variables when none are mapped; attr_… in any case."""
+    """Return what an HTTP service is sent.
+
+    The mapped fields, or all variables when none are mapped; attr_… in any case.
+    """
     inputs = TaskInputs(task)
     if not fields:
         return {**inputs.own_beside_variables(), **task.variables.as_told()}

@@ -1,4 +1,4 @@
-"""Handler of `1c.queue`: from the topic of a message, by the mapping, to what is done in 1C."""
+"""Handles `1c.queue`: from the topic of a message, by the mapping, to what is done in 1C."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OneCHandler(BaseMessageHandler):
 
     @classmethod
     def from_settings(cls, settings: OneCSettings, stop: threading.Event) -> OneCHandler:
-        """Raises NotConfiguredError when ONEC_URL is empty."""
+        """Build the handler. Raises NotConfiguredError when ONEC_URL is empty."""
         return cls(settings, OneCClient(settings, stop))
 
     def handle(self, message: IncomingMessage) -> Result:
@@ -64,7 +64,7 @@ class OneCHandler(BaseMessageHandler):
         return self._create(message, topic)
 
     def probe(self) -> None:
-        """One request: 1C answers, takes the credentials and offers objects."""
+        """Check with one request that 1C answers, takes the credentials and offers objects."""
         self._client.root()
         self._publication.current(FRESH_ENOUGH)
 

@@ -1,4 +1,4 @@
-"""Holds the mapping against `$metadata` before any message needs it: what an administrator should mend."""
+"""Checks the mapping against `$metadata` before any message needs it: what an administrator should repair."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.texts import Text
 
 
 def mistakes(mapping: OneCMapping, metadata: Metadata) -> Iterator[Text]:
-    """One sentence for each name of the mapping that the infobase does not have, with the topic."""
+    """Yield one sentence for each name of the mapping that the infobase does not have, with the topic."""
     for name, topic in mapping.topics.items():
         if isinstance(topic, ODataTopic):
             try:
@@ -27,7 +27,7 @@ def _about(topic: str, text: Text) -> Text:
 
 
 def _of_topic(topic: ODataTopic, metadata: Metadata) -> Iterator[Text]:
-    """Raises ConfigurationError for what spoils the whole topic."""
+    """Yield the mistakes of a topic. Raises ConfigurationError for what spoils the whole topic."""
     entity = metadata.entity(topic.entity)
     for attribute, spec in topic.fields.items():
         try:

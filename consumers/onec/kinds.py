@@ -1,8 +1,8 @@
-"""Of what type a value is that goes into an attribute of several types.
+"""Finds of what type a value is that goes into an attribute of several types.
 
 1C takes such a value as a text with the name of its type beside it (developer guide 8.3.27, 17.4.3, composite types):
 `Edm.String`, `Edm.Double` (whole numbers, too), `Edm.DateTime`, `Edm.Boolean`, `StandardODATA.Catalog_X`. Enumerations
-bear `UnavailableEnums.X` in public code (DirectumCompany/rx-demo-1c, IncomingInvoiceServerFunctions.cs). Pure.
+are called `UnavailableEnums.X` in public code (DirectumCompany/rx-demo-1c, IncomingInvoiceServerFunctions.cs). Pure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _READINGS = (
 
 
 class AmbiguousTypeError(PermanentError):
-    """A value that may be meant as one of several types; the text says how the type is told."""
+    """A value that may be meant as one of several types; the text says how to give the type."""
 
     def __init__(self, name: str, value: Any, readings: Text) -> None:
         shown = values.shown(value)
@@ -54,7 +54,7 @@ class AmbiguousTypeError(PermanentError):
 
 
 def full_kind(text: str) -> str | None:
-    """`Catalog_X` -> `StandardODATA.Catalog_X`; the other types as they are written; None for no name of a type."""
+    """Return `StandardODATA.Catalog_X` for `Catalog_X`; other types as they are written; None for no name of a type."""
     bare = text.removeprefix(_NAMESPACE)
     if text in _PLAIN:
         return text
@@ -65,7 +65,7 @@ def full_kind(text: str) -> str | None:
 
 
 def entity_of(kind: str | None) -> str | None:
-    """The object that a reference of this type leads to; `kind` may be short."""
+    """Return the object that a reference of this type leads to; `kind` may be short."""
     bare = (kind or "").removeprefix(_NAMESPACE)
     return bare if is_entity_name(bare) else None
 
@@ -75,7 +75,7 @@ def enumeration_of(kind: str) -> str:
 
 
 def kind_of(name: str, value: Any, declared: str | None) -> str:
-    """The type that the value itself shows, or that the engine has `declared`; `name` is what people call it.
+    """Return the type that the value itself shows, or that the engine has `declared`; `name` is what people call it.
 
     Raises AmbiguousTypeError for a text that has several readings, BadValueError for what is no single value.
     """

@@ -1,4 +1,4 @@
-"""How values are written into the address of a request to 1C (OData 3): literals, keys, query strings.
+"""Writes values into the address of a request to 1C (OData 3): literals, keys, query strings.
 
 Query strings are made by hand: `%20` for a space, since a `+` is not taken for one by every parser in between.
 """
@@ -33,13 +33,13 @@ class ObjectRef(NamedTuple):
 
 
 def as_guid(value: object) -> str | None:
-    """The guid in its usual form, None for anything else."""
+    """Return the guid in its usual form, None for anything else."""
     text = str(value).strip()
     return str(uuid.UUID(text)) if _GUID.fullmatch(text) else None
 
 
 def object_ref(text: str | None) -> ObjectRef | None:
-    """`Document_X/guid` -> its parts, None for anything else."""
+    """Return the parts of `Document_X/guid`, None for anything else."""
     entity, slash, key = (text or "").strip().rpartition("/")
     guid = as_guid(key)
     if not slash or guid is None or not is_entity_name(entity):
@@ -62,7 +62,7 @@ def string(text: str) -> str:
 
 
 def moment(value: datetime) -> str:
-    """Local, without an offset, in whole seconds: 1C knows no other."""
+    """Return a moment local, without an offset, in whole seconds: 1C knows no other."""
     return f"datetime'{value.replace(tzinfo=None).isoformat(timespec='seconds')}'"
 
 
@@ -71,7 +71,7 @@ def any_of(conditions: Iterable[str]) -> str:
 
 
 def query_string(options: Mapping[str, str]) -> str:
-    """`{"$filter": "A eq 1"}` -> `?$format=json&$filter=A%20eq%201`"""
+    """Return `?$format=json&$filter=A%20eq%201` for `{"$filter": "A eq 1"}`."""
     pairs = {"$format": "json", **options}
     return "?" + "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in pairs.items())
 

@@ -1,4 +1,4 @@
-"""What each topic does in 1C, as the mapping file says it.
+"""Defines what each topic does in 1C, as the mapping file says it.
 
     [topics.1c_create_counterparty]
     kind = "catalog"
@@ -118,7 +118,7 @@ Fields = Mapping[str, Annotated[FieldSpec, BeforeValidator(_field)]]
 
 
 class Finish(_Part):
-    """How it is recognised that people have finished; attributes by their names in OData."""
+    """How to recognise that people have finished; attributes by their names in OData."""
 
     when: When
     attribute: str | None = None
@@ -242,19 +242,19 @@ Topic = Annotated[
 
 
 class OneCMapping(_Part):
-    """The whole file."""
+    """The whole mapping file."""
 
     topics: Annotated[Mapping[str, Topic], Field(min_length=1)]
 
     @property
     def entities(self) -> frozenset[str]:
-        """Every object whose attributes must be known."""
+        """All objects whose attributes must be known."""
         odata = [topic for topic in self.topics.values() if isinstance(topic, ODataTopic)]
         found = {topic.entity for topic in odata}
         return frozenset(found | {spec.entity for topic in odata for spec in topic.fields.values() if spec.entity})
 
     def tracked(self) -> dict[str, Finish]:
-        """How the objects of each tracked entity are finished."""
+        """Return how the objects of each tracked entity are finished."""
         return {
             topic.entity: topic.finishing
             for topic in self.topics.values()
@@ -280,12 +280,12 @@ class OneCMapping(_Part):
 
 
 def usual_finish(entity: str) -> Finish:
-    """What finishes an object of this kind when the mapping does not say."""
+    """Return what finishes an object of this kind when the mapping does not say."""
     return Finish(when=_USUALLY.get(_kind(entity), "created"))
 
 
 def usual_attributes(entity: str) -> tuple[str | None, str]:
-    """(moment, result) that such objects mostly have."""
+    """Return (moment, result) that such objects mostly have."""
     return _USUAL_MOMENT.get(_kind(entity)), _USUAL_RESULT
 
 

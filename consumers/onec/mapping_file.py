@@ -1,4 +1,4 @@
-"""Reads the mapping file (TOML) and tells everything that is wrong with it, in both languages."""
+"""Reads the mapping file (TOML) and reports everything that is wrong with it, in both languages."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHIPPED = Path(__file__).parent / "mapping.toml"
 
 
 class MappingProblem(BilingualError, ValueError):  # noqa: N818  # like ValueProblem, told as a mistake of the settings
-    """The file is wrong; all that is wrong with it."""
+    """The file is wrong; the text says all that is wrong with it."""
 
     def __init__(self, problems: Sequence[Text]) -> None:
         super().__init__(Text.join("; ", problems))
 
 
 def read_mapping(path: Path) -> OneCMapping:
-    """Raises MappingProblem with everything that is wrong."""
+    """Read the mapping. Raises MappingProblem with everything that is wrong."""
     try:
         document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What an infobase offers over OData, from its `$metadata` (CSDL): objects, their attributes and types.
+"""Knows what an infobase offers over OData, from its `$metadata` (CSDL): objects, their attributes and types.
 
 A configuration has thousands of objects, so only the attributes of those that the mapping names are kept.
 """
@@ -45,21 +45,27 @@ class EntityType:
     properties: Mapping[str, Property]
 
     def near(self, name: str) -> Text:
-        """The attributes that may have been meant."""
+        """Return the attributes that may have been meant."""
         names = sorted({each.removesuffix("_Key").removesuffix("_Type") for each in self.properties})
         return near(name, names)
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """`entities` are the names of all that is available, `types` the attributes of those that are wanted."""
+    """The metadata of an infobase.
+
+    `entities` are the names of all that is available, `types` the attributes of those that are wanted.
+    """
 
     entities: frozenset[str]
     types: Mapping[str, EntityType]
     enumerations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def entity(self, name: str) -> EntityType:
-        """Raises ConfigurationError when it is not available: the name is the mapping's, not a message's."""
+        """Return the type of an entity.
+
+        Raises ConfigurationError when it is not available: the name is the mapping's, not a message's.
+        """
         found = self.types.get(name)
         if found is None or name not in self.entities:
             close, count = near(name, self.entities), len(self.entities)
@@ -73,7 +79,7 @@ class Metadata:
         return found
 
     def row_type(self, of: Property) -> EntityType | None:
-        """The rows of a tabular part."""
+        """Return the type of the rows of a tabular part."""
         inner = of.type.removeprefix("Collection(").removesuffix(")")
         return self.types.get(inner.removeprefix(_TYPE_PREFIX)) if inner != of.type else None
 
@@ -96,7 +102,7 @@ class ODataMetadata:
         self._kept: tuple[float, Metadata] | None = None
 
     def current(self, max_age: float | None = None) -> Metadata:
-        """Raises an outcome when it has to be read and cannot."""
+        """Return the metadata. Raises an outcome when it has to be read and cannot."""
         with self._lock:
             age = self._ttl if max_age is None else max_age
             if self._kept is None or self._clock() - self._kept[0] > age:
@@ -105,7 +111,10 @@ class ODataMetadata:
             return self._kept[1]
 
     def consulted(self, make: Callable[[Metadata], _Made]) -> _Made:
-        """What `make` makes. A name that it does not find may be new: then $metadata is read again, if it is old."""
+        """Return what `make` makes.
+
+        A name that it does not find may be new: then $metadata is read again, if it is old.
+        """
         try:
             return make(self.current())
         except (ConfigurationError, PermanentError) as error:
@@ -115,7 +124,7 @@ class ODataMetadata:
 
 
 def parse_metadata(xml: bytes, wanted: Collection[str]) -> Metadata:
-    """Raises OutageError when it is no `$metadata`: something else has answered."""
+    """Read `$metadata`. Raises OutageError when it is none: something else has answered."""
     if b"<!DOCTYPE" in xml[:4096] or b"<!ENTITY" in xml[:4096]:
         raise _unusable()
     entities: set[str] = set()

@@ -22,7 +22,7 @@ class References:
         self._client = client
 
     def find(self, name: str, value: Any, entity: str, attribute: str, metadata: Metadata) -> str:
-        """The guid of the one object of `entity` whose `attribute` is `value`; a reference is taken as it is.
+        """Return the guid of the one object of `entity` whose `attribute` is `value`; a reference is taken as it is.
 
         Raises PermanentError when there is none or there are several, ConfigurationError for an unknown attribute.
         """

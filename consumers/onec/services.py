@@ -1,4 +1,4 @@
-"""The customer's own HTTP services (`/hs/…`): JSON in, JSON out, done at once.
+"""Calls the customer's own HTTP services (`/hs/…`): JSON in, JSON out, done at once.
 
 What a service says in JSON is its own contract: 422 is a refusal that the process should know, any other 4xx is for the
 error queue, 503 asks for patience. `Idempotency-Key` is the Camunda task id, by which the service knows a repetition.
@@ -29,7 +29,7 @@ class HttpServices:
         self._client = client
 
     def call(self, task: CamundaTask, topic: ServiceTopic, guard: Guard) -> Done:
-        """Raises an outcome. `guard` is asked at the last moment."""
+        """Call a service. Raises an outcome. `guard` is asked at the last moment."""
         body: Json = {
             "task_id": task.task_id,
             "topic": task.topic,
@@ -47,7 +47,7 @@ class HttpServices:
 
 
 def service_outcome_of(refused: RefusalError, name: str) -> OutcomeError:
-    """The outcome of a refusal by a service or by what stands before it."""
+    """Return the outcome of a refusal by a service or by what stands before it."""
     own = read_answer(refused.answer).content or None
     status = refused.answer.status
     if own is None or own.keys() & {"exception", "odata.error"} or status in _NOT_THE_SERVICES_OWN:
@@ -76,7 +76,7 @@ def _title(name: str) -> Text:
 
 
 def _told(body: Mapping[str, Any]) -> tuple[str, str | None]:
-    """`{"error": {"code", "message"}}`, `{"error": "…"}` or `{"code", "message"}`."""
+    """Return message and code from `{"error": {"code", "message"}}`, `{"error": "…"}` or `{"code", "message"}`."""
     error = body.get("odata.error", body.get("error", body))
     if isinstance(error, str):
         return error, None

@@ -1,4 +1,4 @@
-"""Where a field of the mapping goes: its attribute, and whether the field's settings fit it."""
+"""Finds where a field of the mapping goes: its attribute, and whether the field's settings fit it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from core.texts import Text
 
 
 def slot_for(attribute: str, spec: FieldSpec, entity: EntityType, metadata: Metadata) -> Slot:
-    """Raises ConfigurationError: no message is to blame for a name or a setting of the mapping."""
+    """Return the slot of a field.
+
+    Raises ConfigurationError: no message is to blame for a name or a setting of the mapping.
+    """
     slot = slot_of(entity, attribute)
     if slot is None:
         close = entity.near(attribute)
@@ -45,7 +48,7 @@ def slot_for(attribute: str, spec: FieldSpec, entity: EntityType, metadata: Meta
 
 
 def column_of(slot: Slot, by: str | None, metadata: Metadata) -> str | None:
-    """The column by which rows of a tabular part are told apart, as it is sent. Raises ConfigurationError."""
+    """Return the column by which rows of a tabular part are told apart, as it is sent. Raises ConfigurationError."""
     rows = metadata.row_type(slot.property)
     wanted = by or USUAL_KEYS.get(slot.name)
     if rows is None or wanted is None:
@@ -64,7 +67,10 @@ def column_of(slot: Slot, by: str | None, metadata: Metadata) -> str | None:
 
 
 def _require_clear(attribute: str, spec: FieldSpec, entity: EntityType) -> None:
-    """What the mapping itself sets has a type of its own; otherwise every message would be refused for it."""
+    """Require that what the mapping itself sets has a type of its own.
+
+    Otherwise every message would be refused for it.
+    """
     for value in (spec.constant, spec.default):
         try:
             if value is not None:

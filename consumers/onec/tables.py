@@ -1,7 +1,7 @@
-"""Rows of a tabular part. 1C takes it only whole (developer guide 8.3.27, 17.4.13.1.3): what is left out is deleted.
+"""Merges rows of a tabular part. 1C takes it only whole (developer guide 8.3.27, 17.4.13.1.3).
 
-So an update that names rows by a column is sent with all the others, as they were read, and one that names none tells
-how many it has replaced.
+What is left out is deleted. So an update that names rows by a column is sent with all the others, as they were read,
+and one that names none says how many it has replaced.
 """
 
 from __future__ import annotations
@@ -26,20 +26,26 @@ _VALUE = "Значение"
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is written into an object; `keys` name the column by which rows of a tabular part are told apart, `remarks`
-    tell what of the message was not taken."""
+    """The content to write into an object.
+
+    `keys` name the column by which rows of a tabular part are told apart, `remarks` say what of the message was not
+    taken.
+    """
 
     fields: Json
     keys: Mapping[str, str]
     remarks: Sequence[Text] = ()
 
     def beside(self, current: Mapping[str, Any]) -> Json:
-        """All that is sent to change the object `current`. Raises TransientError when it does not show its rows."""
+        """Return all that is sent to change the object `current`.
+
+        Raises TransientError when it does not show its rows.
+        """
         tables = {name: merged(name, self.fields[name], current.get(name), key) for name, key in self.keys.items()}
         return {**self.fields, **tables}
 
     def lost(self, current: Mapping[str, Any]) -> Iterator[Text]:
-        """A sentence for the result for each tabular part whose rows are lost without being named."""
+        """Yield a sentence for the result for each tabular part whose rows are lost without being named."""
         for name, rows in self.fields.items():
             before = current.get(name)
             if isinstance(rows, list) and name not in self.keys and isinstance(before, list) and before:
@@ -50,7 +56,7 @@ class Body:
 
 
 def require_distinct(table: str, rows: Sequence[Json], column: str) -> None:
-    """Raises BadValueError for a row without a value in `column`, and for a second one with the same."""
+    """Raise BadValueError for a row without a value in `column`, and for a second one with the same."""
     seen: set[object] = set()
     for number, row in enumerate(rows, 1):
         key = _key(row.get(column))
@@ -67,7 +73,7 @@ def require_distinct(table: str, rows: Sequence[Json], column: str) -> None:
 
 
 def merged(table: str, rows: Sequence[Json], current: Any, column: str) -> list[Json]:
-    """Those that are there, with what the message says of each; new ones behind them."""
+    """Return the rows that are there, with what the message says of each; new ones behind them."""
     if not isinstance(current, list) or not all(isinstance(each, Mapping) for each in current):
         text = Text(
             f"1C does not show the rows of {table}: writing some would delete the others",

@@ -1,4 +1,4 @@
-"""Tracker of `1c.sent.queue`: which tasks, processes and documents have people finished, and how."""
+"""Tracks `1c.sent.queue`: which tasks, processes and documents have people finished, and how."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Answer = TypeVar("_Answer")
 
 
 class OneCTracker(BaseTracker):
-    """Asks about ONEC_KEYS_PER_QUERY objects with one request; those that are finished come back whole."""
+    """Tracks objects: asks about ONEC_KEYS_PER_QUERY with one request; those that are finished come back whole."""
 
     settings_class = OneCSettings
     chunk_size = 2500
@@ -57,7 +57,7 @@ class OneCTracker(BaseTracker):
 
     @classmethod
     def from_settings(cls, settings: OneCSettings, stop: threading.Event) -> OneCTracker:
-        """Raises NotConfiguredError when ONEC_URL is empty."""
+        """Build the tracker. Raises NotConfiguredError when ONEC_URL is empty."""
         return cls(settings, OneCClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
@@ -101,7 +101,10 @@ class OneCTracker(BaseTracker):
         return {**self._client.stats(), "unseen": len(self._unseen)}
 
     def _tell(self, mistakes: Mapping[str, ConfigurationError], asked: Collection[str]) -> None:
-        """One kind of object that cannot be asked about holds up its own tasks; raises when there is no other."""
+        """Report kinds of objects that cannot be asked about.
+
+        One of them holds up its own tasks only; raises when there is no other.
+        """
         for entity, error in mistakes.items():
             if len(mistakes) == len(asked):
                 raise error
@@ -113,7 +116,7 @@ class OneCTracker(BaseTracker):
         return self._publication.consulted(lambda known: completion_of(entity, finish, known, mapped=mapped))
 
     def _looked_at(self, completion: Completion, keys: Sequence[str]) -> dict[ObjectRef, Json]:
-        """What 1C shows of them; what is finished whole."""
+        """Return what 1C shows of them; what is finished whole."""
         rows = self._rows(completion, keys, select=completion.select)
         unclear = sum(each.entity == completion.entity for each in self._unclear)
         self._unseen.require_some_seen(len(keys) - unclear, len(rows))
@@ -142,7 +145,7 @@ class OneCTracker(BaseTracker):
         return found
 
     def _note_unclear(self, entity: str, keys: Collection[str], count: int) -> None:
-        """A row that nobody can read may be that of any of these: none of them is called deleted for it."""
+        """Note a row that nobody can read. It may be that of any of these: none of them is called deleted for it."""
         self._unclear |= {ObjectRef(entity, key) for key in keys}
         text = f"1C has told {count} rows of {entity} that name no object; their tasks wait"
         write(TrackingFailed(self.system_name, text))
@@ -183,7 +186,10 @@ class OneCTracker(BaseTracker):
 
 
 def _with_answer(view: dict[str, Any], completion: Completion) -> dict[str, Any]:
-    """The result or status as an answer, in the form in which Camunda's side reads one (docs/contract.md, Response)."""
+    """Return the view with the result or status as an answer.
+
+    In the form in which Camunda's side reads one (docs/contract.md, Response).
+    """
     answers = {name.casefold(): text for name, text in completion.finish.answers.items()}
     for given in (view.get("onec_result"), view["status"]):
         if given is not None and (text := answers.get(values.text(given).casefold())) is not None:
@@ -192,7 +198,7 @@ def _with_answer(view: dict[str, Any], completion: Completion) -> dict[str, Any]
 
 
 def _asked(question: Callable[[], _Answer]) -> _Answer:
-    """A question that 1C finds wrong is the mapping's fault: no task is given up for it."""
+    """Ask a question. One that 1C finds wrong is the mapping's fault: no task is given up for it."""
     try:
         return question()
     except PermanentError as error:

@@ -1,4 +1,7 @@
-"""An object of 1C as the process gets to see it. Camunda's side copies `id`, `title` and `status` into variables."""
+"""Shows an object of 1C as the process gets to see it.
+
+Camunda's side copies `id`, `title` and `status` into variables.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _TITLES = ("Description", "Наименование")
 
 
 def task_view(ref: ObjectRef, row: Mapping[str, Any], finish: Finish) -> dict[str, Any]:
-    """Flat and small: texts, numbers and booleans; no tabular parts, no empty values."""
+    """Return a view that is flat and small: texts, numbers and booleans; no tabular parts, no empty values."""
     number = values.text(row.get("Number", row.get("Code", "")) or "")
     titles = (values.text(row[name]) for name in _TITLES if not is_empty(row.get(name)))
     kind = ref.entity.partition("_")[2]
@@ -36,7 +39,7 @@ def task_view(ref: ObjectRef, row: Mapping[str, Any], finish: Finish) -> dict[st
 
 
 def status_of(row: Mapping[str, Any], finish: Finish) -> str:
-    """A status attribute's value, or the word for what the kind of object knows: executed, completed, posted, open."""
+    """Return a status attribute's value, or the word for what such objects know: executed, completed, posted, open."""
     if row.get("DeletionMark") is True:
         return "deleted"
     if finish.attribute is not None:
@@ -53,7 +56,7 @@ def _is_shown(name: str, value: Any) -> bool:
 
 
 def _shown(value: Any) -> Any:
-    """Something that is no single value in another place than it should be is shown as a text."""
+    """Return a value; something that is no single value in another place than it should be is shown as a text."""
     if isinstance(value, bool | int | float):
         return value
     return values.cut_characters(value if isinstance(value, str) else values.text(value), _TEXT_LIMIT)

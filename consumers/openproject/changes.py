@@ -1,6 +1,7 @@
-"""Which work packages were closed since a moment of the server's own clock: what makes a quiet sweep one request.
+"""Finds which work packages were closed since a moment of the server's own clock.
 
-`filters=[{"status": c}, {"updatedAt": <>d [moment, ""]}]`: both ends count, closing sets updatedAt.
+That makes a quiet sweep one request. `filters=[{"status": c}, {"updatedAt": <>d [moment, ""]}]`: both ends count,
+closing sets updatedAt.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ class ClosedWorkPackages:
         self._client = client
 
     def changes(self, since: Mark | None) -> Changes | None:
-        """None when the server cannot tell: too many, or rows without id or date. Raises an outcome."""
+        """Return the changes; None when the server cannot say: too many, or rows without id or date.
+
+        Raises an outcome.
+        """
         if since is None:
             latest = self._client.get(
                 "work_packages", filters=filters(status=("c", [])), sortBy=[["updatedAt", "desc"]], pageSize=1

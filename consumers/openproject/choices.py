@@ -1,4 +1,4 @@
-"""One entry of a list, and how a process means it: by a text that people see, else by its id."""
+"""Describes one entry of a list, and how a process means it: by a text that people see, else by its id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ NONE = Text("none", "ни одного")  # in place of a list
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`names` are all texts by which a process may mean it, its title first; `href` is how it is written."""
+    """One entry of a list.
+
+    `names` are all texts by which a process may mean it, its title first; `href` is how it is written.
+    """
 
     id: int
     names: tuple[str, ...]
@@ -40,7 +43,10 @@ class Choice:
 
 
 def choices_of(rows: Iterable[Json], kind: str) -> list[Choice]:
-    """Those that can be read. `kind` is the last part but one of their address, for rows that do not tell it."""
+    """Return the rows that can be read.
+
+    `kind` is the last part but one of their address, for rows that do not name it.
+    """
     found = []
     for row in rows:
         links, number = row.get("_links"), number_of(row)
@@ -56,7 +62,7 @@ def choices_of(rows: Iterable[Json], kind: str) -> list[Choice]:
 
 
 def matching(choices: Sequence[Choice], value: Any) -> list[Choice]:
-    """Those that the value may mean; more than one when it is not clear."""
+    """Return those that the value may mean; more than one when it is not clear."""
     name, number = values.text(value), values.as_identifier(value)
     return (
         [choice for choice in choices if choice.is_called(name)]
@@ -66,7 +72,7 @@ def matching(choices: Sequence[Choice], value: Any) -> list[Choice]:
 
 
 def listed(choices: Sequence[Choice]) -> Text:
-    """`Да (31), Нет (32)`, for people."""
+    """Return the choices for people: `Да (31), Нет (32)`."""
     if not choices:
         return NONE
     shown = Text.of(", ".join(f"{choice.title} ({choice.id})" for choice in choices[:_SHOWN]))
@@ -80,7 +86,7 @@ def _title(links: Any) -> str | None:
 
 
 def _path(choice: Choice, by_id: Mapping[int, Choice]) -> str | None:
-    """`Россия / Москва / Центр`, as people see an item of a hierarchy where it is chosen."""
+    """Return `Россия / Москва / Центр`, as people see an item of a hierarchy where it is chosen."""
     if choice.row.get("_type") != "HierarchyItem":
         return None
     labels, seen = [choice.names[0]], {choice.id}

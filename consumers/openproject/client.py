@@ -1,4 +1,4 @@
-"""OpenProject's API v3 over HTTP: one request, one JSON object or one outcome.
+"""A client of OpenProject's API v3 over HTTP: one request, one JSON object or one outcome.
 
 Documentation: docs/api/introduction of OpenProject. Every request that is no GET carries a content type, addresses of
 the answers are not followed but made anew: they are relative to the site, not to where it was mounted.
@@ -28,10 +28,10 @@ _ROOT = "/api/v3/"
 
 
 class OpenProjectClient(JsonClient):
-    """One server, usable from any thread."""
+    """A client of one server, usable from any thread."""
 
     def __init__(self, settings: OpenProjectSettings, stop: threading.Event) -> None:
-        """Raises NotConfiguredError when OPENPROJECT_URL is empty."""
+        """Raise NotConfiguredError when OPENPROJECT_URL is empty."""
         if settings.url is None or settings.token is None:
             raise NotConfiguredError(variable="OPENPROJECT_URL")
         self.url = settings.url
@@ -41,30 +41,30 @@ class OpenProjectClient(JsonClient):
         super().__init__("OpenProject", http, f"{self.url}/api/v3", stop, accept="application/hal+json")
 
     def get(self, path: str, **query: Any) -> Json:
-        """`path` below /api/v3; lists and maps in `query` are written as JSON. Raises an outcome."""
+        """Return what is at `path` below /api/v3; lists and maps in `query` are written as JSON. Raises an outcome."""
         return self.ask("GET", f"{path}{_query(query)}")
 
     def form(self, path: str, body: Json) -> Json:
-        """The form of what could be written: it creates and changes nothing (docs/api/endpoints/forms)."""
+        """Return the form of what could be written: it creates and changes nothing (docs/api/endpoints/forms)."""
         return self.ask("POST", path, body, write=False)
 
     def write(self, method: str, path: str, body: Json, guard: Guard) -> Json:
-        """POST or PATCH; people are notified as OPENPROJECT_NOTIFY says. Raises an outcome."""
+        """Send a POST or PATCH; people are notified as OPENPROJECT_NOTIFY says. Raises an outcome."""
         return self.ask(method, f"{path}{_query({'notify': self._notify})}", body, guard=guard)
 
     def elements(self, path: str, **query: Any) -> Iterator[Json]:
-        """All elements of a collection that can be read, page after page."""
+        """Yield all elements of a collection that can be read, page after page."""
         for page in self.pages(path, **query):
             yield from page.rows
 
     def linked(self, href: str) -> Iterator[Json]:
-        """All elements of the collection that an address in an answer leads to."""
+        """Yield all elements of the collection that an address in an answer leads to."""
         path, _, query = href.rpartition(_ROOT)[2].partition("?")
         pairs = {name: value for name, value in parse_qsl(query) if name not in {"offset", "pageSize"}}
         return self.elements(path, **pairs)
 
     def pages(self, path: str, **query: Any) -> Iterator[Page]:
-        """What a collection comes in, until as many elements as its `total` says were there."""
+        """Yield the pages of a collection, until as many elements as its `total` says were there."""
         number, seen = 1, 0
         previous: Page | None = None
         while True:
@@ -83,7 +83,7 @@ class OpenProjectClient(JsonClient):
             number, previous = number + 1, page
 
     def address_of(self, work_package: int | str) -> str:
-        """Where people see it."""
+        """Return the address where people see it."""
         return f"{self.url}/work_packages/{work_package}"
 
     def refused(self, answer: HttpAnswer, content: Json | None, what: str, *, write: bool) -> OutcomeError:
@@ -91,7 +91,7 @@ class OpenProjectClient(JsonClient):
 
 
 def filters(**conditions: tuple[str, list[str]]) -> str:
-    """`status=("c", [])` -> the JSON that the parameter `filters` takes; all conditions must hold.
+    """Return the JSON that the parameter `filters` takes, for `status=("c", [])`; all conditions must hold.
 
     Without any, the server shows open work packages only.
     """
@@ -99,7 +99,7 @@ def filters(**conditions: tuple[str, list[str]]) -> str:
 
 
 def link(kind: str, number: int | None) -> dict[str, str | None]:
-    """How a resource is written: `{"href": "/api/v3/types/1"}`; None clears it."""
+    """Return how a resource is written: `{"href": "/api/v3/types/1"}`; None clears it."""
     return {"href": None if number is None else f"{_ROOT}{kind}/{number}"}
 
 

@@ -22,7 +22,7 @@ def _address(value: str | None) -> str | None:
 
 
 class OpenProjectSettings(HttpSystemSettings):
-    """How to reach OpenProject and how work packages are made there. Times are in seconds."""
+    """The settings of OpenProject: how to reach it and how work packages are made there. Times are in seconds."""
 
     env_prefix = "OPENPROJECT_"
 

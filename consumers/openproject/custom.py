@@ -1,4 +1,4 @@
-"""The values of custom fields that a message gives as `customField7` or `cf_<title>`."""
+"""Reads the values of custom fields that a message gives as `customField7` or `cf_<title>`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME = re.compile(r"customfield[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """`name` is what the message calls it."""
+    """A value on its way into a field. `name` is what the message calls it."""
 
     name: str
     value: Any
@@ -32,7 +32,10 @@ class _Given:
 
 
 class CustomValues:
-    """Usable from any thread. `key_field` is ours alone: with another value a task could be created twice."""
+    """The values of custom fields. Usable from any thread.
+
+    `key_field` is ours alone: with another value a task could be created twice.
+    """
 
     def __init__(
         self, schemas: Schemas, directory: Directory, remembered: Remembered, zone: ZoneInfo, key_field: str
@@ -44,9 +47,9 @@ class CustomValues:
         self._key_field = key_field.casefold()
 
     def of(self, inputs: Inputs, fields: Fields, where: Text) -> tuple[Json, Json, list[Text]]:
-        """Values for the top level and for `_links`, and what people should know. Raises an outcome.
+        """Return values for the top level and for `_links`, and what people should know. Raises an outcome.
 
-        A name that means no field is refused: it would be dropped without a word. `where` names the place for people,
+        A name that means no field is refused: it would be dropped silently. `where` names the place for people,
         in Russian in the genitive case.
         """
         plain: Json = {}
@@ -74,7 +77,10 @@ class CustomValues:
         return plain, links, warnings
 
     def _given(self, inputs: Inputs, fields: Fields, where: Text, warnings: list[Text]) -> Iterator[_Given]:
-        """One for each field. What comes first wins over the next: variables, extension properties, parameters."""
+        """Yield one value for each field.
+
+        What comes first wins over the next: variables, extension properties, parameters.
+        """
         found: dict[str, _Given] = {}
         for source in (inputs.variables, inputs.extensions, inputs.parameters):
             here: dict[str, _Given] = {}

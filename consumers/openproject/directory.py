@@ -1,4 +1,4 @@
-"""What the server knows by name: projects, types, people, versions, statuses. Read once, then remembered.
+"""Knows the server's projects, types, people, versions and statuses by name. Read once, then remembered.
 
 A process names things as people do, by title or by id.
 """
@@ -27,7 +27,7 @@ class UnknownNameError(PermanentError):
 
 
 class Directory:
-    """One server's lists. Usable from any thread."""
+    """The lists of one server. Usable from any thread."""
 
     def __init__(self, client: OpenProjectClient, remembered: Remembered) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class Directory:
         return self._find("project", "projects", value)
 
     def work_package_type(self, project: int, value: Any) -> Choice:
-        """A type of the project; without a value the project's first one, as the server would take it."""
+        """Return a type of the project; without a value the project's first one, as the server would take it."""
         path = f"projects/{project}/types"
         if value is not None:
             return self._find("type", path, value)
@@ -57,7 +57,7 @@ class Directory:
         return self._find("priority", "priorities", value)
 
     def assignee(self, project: int, value: Any) -> Choice:
-        """Somebody to whom work packages of the project may be given, by id, name, login or mail address."""
+        """Return somebody to whom the project's work packages may be given, by id, name, login or mail address."""
         path = f"projects/{project}/available_assignees"
         try:
             return self._find("assignee", path, value)
@@ -69,7 +69,10 @@ class Directory:
             return found[0]
 
     def user_called(self, value: Any) -> int | None:
-        """By login, also where logins are not shown: an address takes one (lib/api/v3/users/users_api.rb)."""
+        """Return the user of a login, also where logins are not shown.
+
+        An address takes one (lib/api/v3/users/users_api.rb).
+        """
         login = values.text(value)
         if not _LOGIN.fullmatch(login) or login == "me":  # that would be ourselves
             return None
@@ -85,7 +88,7 @@ class Directory:
         return {choice.id: choice for choice in self._choices("statuses", max_age)}
 
     def is_closed(self, status: int) -> bool | None:
-        """None when the server lists no such status, or does not say."""
+        """Return whether a status is closed; None when the server lists no such status, or does not say."""
         for age in self._remembered.ages():
             if (known := self.statuses(age).get(status)) is not None:
                 told = known.row.get("isClosed")

@@ -1,4 +1,4 @@
-"""What a refusal of OpenProject means for the message: one table by status and error identifier, never by text.
+"""Says what a refusal of OpenProject means for the message: one table by status and error identifier, never by text.
 
 Texts are localised. Identifiers: docs/api, "Errors"; body `{"_type": "Error", "errorIdentifier": "urn:…:X", "message",
 "_embedded": {"details": {"attribute"}}}`; several at once come as X = MultipleErrors with `_embedded.errors`.
@@ -29,7 +29,7 @@ class InvalidQueryError(PermanentError):
 
 
 class NotFoundError(PermanentError):
-    """The object does not exist, or the token's user may not see it: the server does not tell which."""
+    """The object does not exist, or the token's user may not see it: the server does not say which."""
 
 
 class MissingRightError(PartialOutageError):
@@ -84,7 +84,10 @@ _NOBODY = Rule(
 def outcome_of(
     status: int, body: Mapping[str, Any], *, what: str, write: bool, retry_after: float | None = None
 ) -> OutcomeError:
-    """The outcome of one refused request; `what` names it for people, `body` is `{}` when it is no JSON object."""
+    """Return the outcome of one refused request.
+
+    `what` names it for people, `body` is `{}` when it is no JSON object.
+    """
     name, is_theirs = identifier(body), body.get("_type") == "Error"
     if status == 400 and name == "InvalidQuery":
         rule = Rule(InvalidQueryError)
@@ -97,7 +100,7 @@ def outcome_of(
 
 
 def identifier(body: Mapping[str, Any]) -> str:
-    """`urn:openproject-org:api:v3:errors:X` -> X; some errors carry the bare word."""
+    """Return X of `urn:openproject-org:api:v3:errors:X`; some errors carry the bare word."""
     return str(body.get("errorIdentifier") or "").rpartition(":")[2]
 
 

@@ -1,7 +1,7 @@
-"""From a Camunda task to the body of an OpenProject work package. Asks the server for ids, nothing else.
+"""Turns a Camunda task into the body of an OpenProject work package. Asks the server for ids, nothing else.
 
 Values are looked for in the variables, then in the extension properties, then in the input parameters. Wrong input is
-Permanent and named, never guessed; what is not written as it was given is told. Properties:
+Permanent and named, never guessed; what is not written as it was given is reported. Properties:
 docs/api/endpoints/work-packages.
 """
 
@@ -48,14 +48,14 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be changed, without lockVersion; nothing if `body` is empty."""
+    """The change of a work package, without lockVersion; nothing if `body` is empty."""
 
     body: Json
     warnings: list[Text]
 
 
 class WorkPackageFields:
-    """Translates by the settings and by what the server knows."""
+    """Translates messages by the settings and by what the server knows."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class WorkPackageFields:
         self._zone = ZoneInfo(settings.timezone)
 
     def for_creation(self, task: CamundaTask, *, milestone: bool = False) -> Draft:
-        """Raises PermanentError; PartialOutageError when the key could not be kept."""
+        """Return a draft. Raises PermanentError; PartialOutageError when the key could not be kept."""
         inputs = Inputs(task)
         warnings = names.unused(inputs, task.topic)
         project = self._project(inputs).id
@@ -95,7 +95,7 @@ class WorkPackageFields:
         return Draft(project, body, key.name, [*warnings, *own_warnings, *inputs.empty_dates()])
 
     def for_update(self, task: CamundaTask, work_package: Json, number: int) -> Change:
-        """Only what the message names. Raises PermanentError."""
+        """Return a change of only what the message names. Raises PermanentError."""
         inputs = Inputs(task)
         warnings = names.unused(inputs, task.topic)
         links = work_package.get("_links")
@@ -254,7 +254,7 @@ def _cut(subject: str, warnings: list[Text]) -> str:
 
 
 def _duration(name: str, value: Any) -> str:
-    """`8` (hours), `1.5` or ISO 8601 (`PT2H30M`, `P3D`)."""
+    """Return a duration from `8` (hours), `1.5` or ISO 8601 (`PT2H30M`, `P3D`)."""
     text = values.text(value).upper()
     if _DURATION.fullmatch(text):
         return text

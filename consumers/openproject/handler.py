@@ -1,4 +1,4 @@
-"""Handler of `openproject.queue`: from the topic of a message to what is done in OpenProject."""
+"""Handles `openproject.queue`: from the topic of a message to what is done in OpenProject."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
 
     @classmethod
     def from_settings(cls, settings: OpenProjectSettings, stop: threading.Event) -> OpenProjectTaskHandler:
-        """Raises NotConfiguredError when OPENPROJECT_URL is empty."""
+        """Build the handler. Raises NotConfiguredError when OPENPROJECT_URL is empty."""
         return cls(settings, OpenProjectClient(settings, stop))
 
     def handle(self, message: IncomingMessage) -> Result:
@@ -82,7 +82,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         return outcome
 
     def handle_batch(self, messages: Sequence[IncomingMessage]) -> Iterator[tuple[IncomingMessage, HandlerOutcome]]:
-        """New work packages together, then the rest one by one: an update may be about one of the same batch."""
+        """Do new work packages together, then the rest one by one: an update may be about one of the same batch."""
         created = [message for message in messages if message.task.topic in (CREATE_TASK, CREATE_MILESTONE)]
         owned: set[str] = set()
         try:
@@ -98,7 +98,7 @@ class OpenProjectTaskHandler(BaseMessageHandler):
                 yield message, outcome
 
     def probe(self) -> None:
-        """One request: the server answers and takes the token."""
+        """Check with one request that the server answers and takes the token."""
         self._directory.statuses(max_age=0.0)
 
     def get_stats(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What OpenProject has made of what was written: it drops and changes some things without a word.
+"""Compares what was written with what OpenProject has made of it: it drops and changes some things silently.
 
 Dates on days off move to the next working day (app/services/work_packages/set_attributes_service.rb), an address gets a
 scheme (app/models/custom_value/link_strategy.rb), a field that is not switched on is dropped, a subject may be made by
@@ -20,7 +20,10 @@ _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?
 
 
 def differences(sent: Json, answer: Json, *, besides: str | None = None) -> list[Text]:
-    """One sentence for each property that is not as it was sent. `besides` is looked at by somebody else."""
+    """Return one sentence for each property that is not as it was sent.
+
+    `besides` is looked at by somebody else.
+    """
     told = [
         _other(name, Text.of(values.shown(kept)), Text.of(values.shown(wanted)))
         for name, wanted, kept in _pairs(sent, answer)
@@ -75,6 +78,6 @@ def _listed(hrefs: set[str]) -> Text:
 
 
 def _is_hidden(links: Any, name: str) -> bool:
-    """Whether it leads to what the token's user may not see: `urn:openproject-org:api:v3:undisclosed`."""
+    """Return whether it leads to what the token's user may not see: `urn:openproject-org:api:v3:undisclosed`."""
     target = links.get(name) if isinstance(links, Mapping) else None
     return isinstance(target, Mapping) and str(target.get("href")).startswith("urn:")

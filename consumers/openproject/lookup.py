@@ -25,7 +25,7 @@ class WorkPackageLookup:
         self._client = client
 
     def find(self, project: int, key_name: str, keys: Sequence[str]) -> Found:
-        """Key -> the oldest work package that bears it, or why that cannot be said of this one key.
+        """Return key -> the oldest work package with it, or why that cannot be said of this one key.
 
         Raises an outcome when nothing can be asked.
         """
@@ -35,7 +35,10 @@ class WorkPackageLookup:
         return found
 
     def _looked(self, project: int, key_name: str, keys: Sequence[str]) -> Found:
-        """A row that cannot be read may bear any of the keys: those that were not found are asked about by halves."""
+        """Look for keys.
+
+        A row that cannot be read may have any of them: those that were not found are asked about by halves.
+        """
         rows, unreadable = self._rows(project, key_name, keys)
         found: Found = {}
         for row in rows:

@@ -1,6 +1,6 @@
-"""What the inputs of a message are called, and which of them a topic has no use for.
+"""Lists the names of a message's inputs, and finds those that a topic has no use for.
 
-The first name of each is the one that the README tells.
+The first name of each is the one that the README gives.
 """
 
 from __future__ import annotations
@@ -53,6 +53,6 @@ _UNUSED: Mapping[str, Sequence[str]] = {
 
 
 def unused(inputs: Inputs, topic: str) -> list[Text]:
-    """One sentence that names what the message gives and this topic does not use; none if there is nothing."""
+    """Return one sentence that names what the message gives and this topic does not use; none if there is nothing."""
     given = ", ".join(name for name in _UNUSED[topic] if inputs.first(name) is not None)
     return [Text(f"{topic} does not use {given}", f"{topic} не использует {given}")] if given else []

@@ -1,4 +1,4 @@
-"""`op_create_project`: the identifier is the key, the server refuses a second project with it."""
+"""Does `op_create_project`: the identifier is the key, the server refuses a second project with it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Projects:
         self._remembered = remembered
 
     def create(self, message: IncomingMessage) -> Done:
-        """Creates it or finds it. Raises an outcome."""
+        """Create the project or find it. Raises an outcome."""
         task = message.task
         inputs = Inputs(task)
         warnings = names.unused(inputs, task.topic)
@@ -100,7 +100,10 @@ class Projects:
         return {**body, **own, **({"_links": links} if links else {})}
 
     def _is_semantic(self, classic: str) -> bool:
-        """Whether the server wants identifiers such as PROJ: its form refuses the other kind, and creates nothing."""
+        """Return whether the server wants identifiers such as PROJ: its form refuses the other kind.
+
+        The form creates nothing.
+        """
 
         def ask() -> bool:
             form = self._client.form("projects/form", {"name": classic, "identifier": classic})
@@ -145,7 +148,7 @@ def _result(project: Json, warnings: list[Text], *, duplicate: bool) -> Done:
 
 
 def _derived_identifiers(task_id: str) -> list[str]:
-    """The same ones for the same task, of both kinds."""
+    """Return identifiers of both kinds, the same ones for the same task."""
     digest = hashlib.sha256(task_id.encode())
     number, letters = int.from_bytes(digest.digest()), ""
     while len(letters) < 9:

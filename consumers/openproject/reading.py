@@ -1,4 +1,4 @@
-"""What stands in an answer, read without trust: a row that cannot be read costs itself and not the rest.
+"""Reads answers without trust: a row that cannot be read costs itself and not the rest.
 
 Shapes: docs/api/apiv3/tags/collections.yml and basic_objects.yml of opf/openproject. An answer that is no collection
 where one was asked for is something else than "there is nothing": it would be read as "there is no such work package".
@@ -33,7 +33,7 @@ class Page:
 
 
 def page_of(answer: Mapping[str, Any], what: str) -> Page:
-    """Raises OutageError when it is no collection; `what` names the question for people."""
+    """Return a page. Raises OutageError when it is no collection; `what` names the question for people."""
     total = answer.get("total")
     found = embedded(answer, "elements")
     if found is None and total == 0:
@@ -53,12 +53,12 @@ def embedded(answer: Mapping[str, Any], name: str) -> Any:
 
 
 def number_of(row: Mapping[str, Any]) -> int | None:
-    """Its id; None when it has none that could be one."""
+    """Return the id of a row; None when it has none that could be one."""
     return values.as_identifier(row.get("id"))
 
 
 def href_of(links: Any, name: str) -> str | None:
-    """`/api/v3/users/4`, without what the site is mounted at; None for an empty, hidden or unreadable link."""
+    """Return `/api/v3/users/4`, without what the site is mounted at; None for an empty, hidden or unreadable link."""
     target = links.get(name) if isinstance(links, Mapping) else None
     href = target.get("href") if isinstance(target, Mapping) else None
     match = _ADDRESS.search(href) if isinstance(href, str) else None
@@ -66,10 +66,10 @@ def href_of(links: Any, name: str) -> str | None:
 
 
 def linked_number(links: Any, name: str) -> int | None:
-    """The id at the end of `_links.<name>.href`."""
+    """Return the id at the end of `_links.<name>.href`."""
     return values.as_identifier((href_of(links, name) or "").rpartition("/")[2])
 
 
 def text_of(value: Any) -> str | None:
-    """A text as it is, None for anything else."""
+    """Return a text as it is, None for anything else."""
     return value if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""What was read from the server, kept for a while.
+"""Keeps what was read from the server for a while.
 
 An unknown name makes it be read again, once a minute at the most: it may be new.
 """
@@ -16,7 +16,7 @@ _Kept = TypeVar("_Kept")
 
 
 class Remembered:
-    """Each thing at most `ttl` seconds old. Usable from any thread."""
+    """What was read, each thing at most `ttl` seconds old. Usable from any thread."""
 
     def __init__(self, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -25,11 +25,11 @@ class Remembered:
         self._kept: dict[str, tuple[float, Any]] = {}
 
     def ages(self) -> tuple[float, float]:
-        """For a look-up that is tried again with something fresher when it has not found its name."""
+        """Return the ages for a look-up that is tried again with something fresher when it has not found its name."""
         return self._ttl, FRESH_ENOUGH
 
     def read(self, name: str, read: Callable[[], _Kept], max_age: float | None = None) -> _Kept:
-        """Raises what `read` raises."""
+        """Return what is remembered, or read it. Raises what `read` raises."""
         with self._lock:
             kept = self._kept.get(name)
         if kept is not None and self.clock() - kept[0] <= (self._ttl if max_age is None else max_age):

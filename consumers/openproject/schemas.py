@@ -1,6 +1,6 @@
-"""Which custom fields there are, and what may be chosen in them.
+"""Knows which custom fields there are, and what may be chosen in them.
 
-`GET work_packages/schemas/1-2` tells names and types, to everybody who may see the project. What may be chosen is told
+`GET work_packages/schemas/1-2` gives names and types, to everybody who may see the project. What may be chosen is given
 by a form only (lib/api/decorators/schema_representer.rb of opf/openproject, `form_embedded`; so in its state of 2017
 and in 17.6): as a list beside the field, or as the address of one (people: principals; hierarchies:
 custom_fields/7/items). Projects have a form and no other schema.
@@ -26,7 +26,7 @@ _LINKED = {"CustomOption", "User", "Version", "CustomField::Hierarchy::Item"}
 
 @dataclass(frozen=True, slots=True)
 class CustomField:
-    """`name` is customFieldN. A linked one takes what may be chosen, the others a value of `type`."""
+    """A custom field. `name` is customFieldN. A linked one takes what may be chosen, the others a value of `type`."""
 
     name: str
     title: str
@@ -38,7 +38,7 @@ class CustomField:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The custom fields of something, and the form that tells what may be chosen in them.
+    """The custom fields of something, and the form that says what may be chosen in them.
 
     `name` is what the form is remembered by, `form` asks for it and gives its schema.
     """
@@ -50,14 +50,14 @@ class Fields:
 
 
 class Schemas:
-    """Usable from any thread."""
+    """The schemas of one server. Usable from any thread."""
 
     def __init__(self, client: OpenProjectClient, remembered: Remembered) -> None:
         self._client = client
         self._remembered = remembered
 
     def of_new(self, project: int, kind: int) -> Fields:
-        """Of a work package that is to be created."""
+        """Return the fields of a work package that is to be created."""
         body = {"_links": {"type": link("types", kind)}}
         path = f"projects/{project}/work_packages/form"
         return Fields(
@@ -65,7 +65,10 @@ class Schemas:
         )
 
     def of_existing(self, work_package: Json, number: int, project: int, kind: int) -> Fields:
-        """Of one that is to be changed, with another right than that to create some: edit instead of add."""
+        """Return the fields of one that is to be changed.
+
+        That takes another right than to create some: edit instead of add.
+        """
         body = {"lockVersion": work_package.get("lockVersion"), "_links": {"type": link("types", kind)}}
         return Fields(
             f"change {project}-{kind}",  # the same for all of them
@@ -82,14 +85,14 @@ class Schemas:
         return Fields(name, lambda age: custom_fields(self._remembered.read(name, form, age)), form, of_projects=True)
 
     def find(self, fields: Fields, name: str) -> Sequence[CustomField]:
-        """Those that are called so (customFieldN or the title, without case) and switched on here."""
+        """Return the fields that are called so (customFieldN or the title, without case) and switched on here."""
         for age in self._remembered.ages():
             if found := fields.known(age).get(name.casefold(), ()):
                 return found
         return ()
 
     def choices(self, fields: Fields, field: CustomField, max_age: float) -> Sequence[Choice]:
-        """What may be chosen. Raises PermanentError when the token's user may not write the field here."""
+        """Return what may be chosen. Raises PermanentError when the token's user may not write the field here."""
         schema = self._remembered.read(fields.name, fields.form, max_age)
         entry = schema.get(field.name)
         if not isinstance(entry, Mapping) or entry.get("writable") is False:
@@ -125,7 +128,7 @@ class Schemas:
 
 
 def custom_fields(schema: Json) -> dict[str, list[CustomField]]:
-    """By customFieldN and by title, both in small letters."""
+    """Return the fields by customFieldN and by title, both in small letters."""
     found: defaultdict[str, list[CustomField]] = defaultdict(list)
     for name, entry in schema.items():
         if name.startswith("customField") and isinstance(entry, Mapping):
@@ -152,7 +155,7 @@ def _checked(schema: Any, path: str) -> Json:
 
 
 def _row(told: Mapping[str, Any]) -> Json:
-    """An address with a title, as if it was the object it leads to."""
+    """Return an address with a title, as if it was the object it leads to."""
     last = (text_of(told.get("href")) or "").rpartition("/")[2]
     return {"id": last, "name": told.get("title"), "_links": {"self": dict(told)}}
 

@@ -1,4 +1,4 @@
-"""Tracker of `openproject.sent.queue`: which work packages have people closed, and how."""
+"""Tracks `openproject.sent.queue`: which work packages have people closed, and how."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from toolkit.missing_tasks import UnseenTasks
 
 @dataclass(slots=True)
 class _Look:
-    """What one check has found out; what is in none of these is open."""
+    """The result of one check; what is in none of these is open."""
 
     closed: dict[int, Json] = field(default_factory=dict)
     missing: set[int] = field(default_factory=set)
@@ -35,7 +35,7 @@ class _Look:
 
 
 class OpenProjectTaskTracker(BaseTracker):
-    """Asks which of 250 work packages are closed with one request; those that are come back whole."""
+    """Tracks work packages: asks which of 250 are closed with one request; those that are come back whole."""
 
     settings_class = OpenProjectSettings
     chunk_size = 2500
@@ -55,7 +55,7 @@ class OpenProjectTaskTracker(BaseTracker):
 
     @classmethod
     def from_settings(cls, settings: OpenProjectSettings, stop: threading.Event) -> OpenProjectTaskTracker:
-        """Raises NotConfiguredError when OPENPROJECT_URL is empty."""
+        """Build the tracker. Raises NotConfiguredError when OPENPROJECT_URL is empty."""
         return cls(settings, OpenProjectClient(settings, stop))
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
@@ -90,7 +90,7 @@ class OpenProjectTaskTracker(BaseTracker):
         return {**self._client.stats(), "unseen": len(self._unseen), "unreadable": len(self._unreadable)}
 
     def _look(self, numbers: Sequence[int], look: _Look) -> None:
-        """Closed ones and missing ones of `numbers`.
+        """Find the closed ones and missing ones of `numbers`.
 
         One id that the server does not show makes it refuse the whole question, and a row that cannot be read may be
         about any of them: halves are asked then.
@@ -168,7 +168,10 @@ class OpenProjectTaskTracker(BaseTracker):
         return Completed({"result": {"task": self._with_answer(task_view(row, self._client))}})
 
     def _with_answer(self, task: dict[str, Any]) -> dict[str, Any]:
-        """The status as an answer, in the form in which Camunda's side reads one (docs/contract.md, Response)."""
+        """Return the view with the status as an answer.
+
+        In the form in which Camunda's side reads one (docs/contract.md, Response).
+        """
         for name in (str(task.get("status") or ""), str(task.get("statusId") or "")):
             if (text := self._answers.get(name.casefold())) is not None:
                 return {**task, "ufResultExpected": "1", "ufResultAnswer_text": text}

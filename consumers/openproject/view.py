@@ -1,4 +1,7 @@
-"""A work package as the process gets to see it. Camunda's side copies `id`, `title` and `status` into variables."""
+"""Shows a work package as the process gets to see it.
+
+Camunda's side copies `id`, `title` and `status` into variables.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _LINKED = ("project", "type", "priority", "assignee", "responsible", "version")
 
 
 def task_view(work_package: Json, client: OpenProjectClient) -> dict[str, Any]:
-    """Flat and small: ids as text, linked things by their titles, custom fields as they are."""
+    """Return a view that is flat and small: ids as text, linked things by their titles, custom fields as they are."""
     links = work_package.get("_links")
     number = str(number_of(work_package))
     view: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What people call a work package: 42, #42, since 17.5 also PROJ-42 (`displayId`), or its subject.
+"""Finds a work package by what people call it: 42, #42, since 17.5 also PROJ-42 (`displayId`), or its subject.
 
 The server takes PROJ-42 in the address of a work package (lib/api/v3/work_packages/work_packages_api.rb, route_param)
 and nowhere else: as a parent it ends in an error of the server (work_package_representer.rb, `find_by(id:)`), in a
@@ -28,13 +28,13 @@ _SHOWN = 20
 
 
 class WorkPackages:
-    """Finds them. Usable from any thread."""
+    """Finds work packages. Usable from any thread."""
 
     def __init__(self, client: OpenProjectClient) -> None:
         self._client = client
 
     def read(self, number: int | str) -> Json:
-        """Raises an outcome; TransientError when what comes is no work package."""
+        """Return a work package. Raises an outcome; TransientError when what comes is no work package."""
         found = self._client.get(f"work_packages/{quote(str(number), safe='')}")
         if number_of(found) is None:
             reason = Text(
@@ -45,7 +45,7 @@ class WorkPackages:
         return found
 
     def named(self, field: str, value: Any) -> Json:
-        """By number or display id. Raises an outcome."""
+        """Return a work package by number or display id. Raises an outcome."""
         if (number := number_in(value)) is not None:
             return self.read(number)
         found = self._called(value)
@@ -61,7 +61,7 @@ class WorkPackages:
         return found
 
     def parent(self, project: int, value: Any) -> int:
-        """The number of one that is meant by number, display id, or as the only one in the project by its subject."""
+        """Return the number of one meant by number, display id, or as the only one in the project by its subject."""
         if (number := number_in(value)) is not None:
             return number
         if (found := self._called(value)) is not None and (number := number_of(found)) is not None:
@@ -100,5 +100,5 @@ class WorkPackages:
 
 
 def number_in(value: Any) -> int | None:
-    """`42` and `#42`, as the server shows them without identifiers of projects."""
+    """Return the number in `42` and `#42`, as the server shows them without identifiers of projects."""
     return values.as_identifier(values.text(value).lstrip("#"))

@@ -1,4 +1,4 @@
-"""Which addresses a service may have: those of the registry. What messages and answers say only fills them in.
+"""Defines which addresses a service may have: those of the registry. Messages and answers only fill them in.
 
 A message fills placeholders (always one part of the path or of the query, however it is written); an answer may name
 the address of a job, on the service's own origin or on a host that the registry allows. Instance metadata of clouds
@@ -26,7 +26,7 @@ _HOST = re.compile(r"[a-z0-9_.-]+(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?")
 
 
 def checked_template(template: str) -> str:
-    """Raises ValueProblem when it is no http(s) address whose placeholders stand in path or query."""
+    """Return an address. Raises ValueProblem when it is no http(s) one whose placeholders stand in path or query."""
     rest = _PLACEHOLDER.sub("x", template)
     parts = _split(rest)
     authority = template.split("://", 1)[-1].split("/", 1)[0].split("?", 1)[0]
@@ -47,7 +47,7 @@ def checked_template(template: str) -> str:
 
 
 def checked_host(host: str) -> str:
-    """`host` or `host:port` in lower case. Raises ValueProblem."""
+    """Return `host` or `host:port` in lower case. Raises ValueProblem."""
     host = host.lower()
     if (
         not _HOST.fullmatch(host)
@@ -62,7 +62,10 @@ def checked_host(host: str) -> str:
 
 
 def filled(template: str, value_of: Callable[[str], Any]) -> str:
-    """The address with its placeholders filled in. Raises PermanentError that names the one without a usable value."""
+    """Return the address with its placeholders filled in.
+
+    Raises PermanentError that names the one without a usable value.
+    """
 
     def fill(found: re.Match[str]) -> str:
         name = found[1]
@@ -82,7 +85,7 @@ def filled(template: str, value_of: Callable[[str], Any]) -> str:
 
 
 def resolved(location: str, asked: str, allowed_hosts: Iterable[str]) -> str:
-    """The absolute address in a Location header. Raises PermanentError that names a host that is not allowed."""
+    """Return the absolute address in a Location header. Raises PermanentError that names a host that is not allowed."""
     target, origin = _split(location, asked), _split(asked)
     if target is None or origin is None or target.username is not None or not location.isprintable():
         reason = Text("The service names a status address that is none", "Сервис указал негодный адрес состояния")
@@ -117,7 +120,10 @@ def _port(parts: SplitResult) -> int:
 
 
 def _is_link_local(host: str) -> bool:
-    """In every form in which libraries read an address: 2852039166 and ::ffff:169.254.169.254 are such, too."""
+    """Return whether a host is link-local, in every form in which libraries read an address.
+
+    2852039166 and ::ffff:169.254.169.254 are such, too.
+    """
     host = host.strip("[]")
     try:
         address = ipaddress.ip_address(host)

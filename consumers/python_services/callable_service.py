@@ -1,4 +1,4 @@
-"""A function of the registry: called once per task in a process of its own, its result is the task's.
+"""Calls a function of the registry once per task in a process of its own; its result is the task's.
 
 One that is not idempotent is never called twice for a task: its beginning is written down before the call
 (SendJournal), and what was begun and not finished goes to people. When they put the message back into the queue,
@@ -52,7 +52,7 @@ _PERMANENT = frozenset({"PermanentError", "ValueError"})
 
 
 class CallableService:
-    """Usable from any thread. `import_timeout` is in seconds."""
+    """A service that is a function. Usable from any thread. `import_timeout` is in seconds."""
 
     def __init__(
         self, name: str, spec: PythonSpec, journal: SendJournal, secrets: Secrets, import_timeout: float
@@ -65,7 +65,7 @@ class CallableService:
         self._pool = ProcessPool(spec.callable, import_timeout, self._tell)
 
     def prepared(self, message: IncomingMessage) -> Callable[[], Result]:
-        """To be called; raises outcomes. Configuration is this service's alone."""
+        """Return the call to be made; it raises outcomes. Configuration is this service's alone."""
         return partial(self._run, message)
 
     def close(self) -> None:
@@ -151,7 +151,7 @@ class CallableService:
             raise ConfigurationError(self._about(reason), code="callable") from None
 
     def _result_of(self, process: CallableProcess, message: IncomingMessage) -> Any:
-        """Raises an outcome, DeadlineError or EndedError (the process is gone then)."""
+        """Return the result. Raises an outcome, DeadlineError or EndedError (the process is gone then)."""
         order = request_body(message.task)
         try:
             answer = self._answer(process, order, message)
@@ -208,11 +208,14 @@ class CallableService:
 
 
 def _was_here(message: IncomingMessage, at: float) -> bool:
-    """Whether the message is older than what was written then, as far as it shows: no person has put it back since."""
+    """Return whether the message is older than what was written then, as far as it shows.
+
+    Then no person has put it back since.
+    """
     headers = getattr(message.properties, "headers", None) or {}
     _, first_seen = decode_history(headers, time.time())
     return message.may_have_been_begun or first_seen < at
 
 
 class _UnexpectedError(TransientError):
-    """A callable that is not idempotent raised what it did not mean for us: how far it came is not known."""
+    """A callable that is not idempotent raised what was not meant for us: how far it came is not known."""

@@ -1,4 +1,6 @@
-"""The process in which one callable of the registry works: the other end of processes.py. Standard library only.
+"""Runs in the process in which one callable of the registry works: the other end of processes.py.
+
+Standard library only.
 
 It is run as a script, so that nothing of the daemon is imported into it. Frames of JSON come in through stdin and go
 out through what was stdout; what the callable prints goes to stderr. When stdin ends, the daemon is gone: so is this
@@ -86,7 +88,7 @@ def _called(function: Callable[[dict[str, Any]], Any], task: dict[str, Any], lim
 
 
 def _bad(*texts: str) -> dict[str, Any]:
-    """In English and in Russian."""
+    """Return the texts, in English and in Russian."""
     return {"bad": [each[:1000] for each in texts]}
 
 

@@ -1,4 +1,4 @@
-"""Requests to one service: authenticated, with the key of the task, and without secrets in what comes back."""
+"""Sends requests to one service: authenticated, with the key of the task, and without secrets in what comes back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODY_LIMIT = 1024 * 1024  # bytes
 
 
 class ServiceClient:
-    """Usable from any thread."""
+    """A client of one service. Usable from any thread."""
 
     def __init__(self, name: str, spec: HttpSpec, secrets: Mapping[str, SecretStr]) -> None:
         self._title = title(name)
@@ -47,7 +47,10 @@ class ServiceClient:
         )
 
     def call(self, method: str, url: str, task: CamundaTask, guard: Guard) -> HttpAnswer:
-        """Raises what HttpClient.send and `guard` raise, and PermanentError for an answer that is too large."""
+        """Send a request.
+
+        Raises what HttpClient.send and `guard` raise, PermanentError for an answer that is too large.
+        """
         body = payload(task)
         headers = {
             "Content-Type": "application/json",
@@ -63,7 +66,7 @@ class ServiceClient:
             raise
 
     def look(self, url: str, task_id: str) -> HttpAnswer:
-        """GET. Raises OutageError or ConfigurationError, and PermanentError for an answer that is too large."""
+        """GET an address. Raises OutageError or ConfigurationError, PermanentError for an answer that is too large."""
         try:
             return self._clean(self._http.send("GET", url, write=False, headers=self._identified(task_id, b"")))
         except OutageError as error:
@@ -72,7 +75,7 @@ class ServiceClient:
             raise
 
     def close(self) -> None:
-        """Closes the calling thread's connections."""
+        """Close the calling thread's connections."""
         self._http.close()
 
     def _identified(self, task_id: str, body: bytes) -> dict[str, str]:
@@ -80,7 +83,10 @@ class ServiceClient:
         return {"X-Request-ID": plain_id(task_id), **credentials(self._auth, secrets, plain_id(task_id), body)}
 
     def _clean(self, answer: HttpAnswer) -> HttpAnswer:
-        """A service that repeats what it was sent must not bring our secret into queues and logs."""
+        """Return an answer without our secret.
+
+        A service that repeats what it was sent must not bring it into queues and logs.
+        """
         location = answer.headers.get("Location") or ""
         if self._masked.mask_registered(location) != location:
             reason = Text(
@@ -94,12 +100,12 @@ class ServiceClient:
 
 
 def title(name: str) -> Text:
-    """The service in texts for people."""
+    """Return the service in texts for people."""
     return Text(f"Service {name}", f"Сервис {name}")
 
 
 def payload(task: CamundaTask) -> bytes:
-    """What a service and a callable are given; the same message gives the same bytes."""
+    """Return what a service and a callable are given; the same message gives the same bytes."""
     return json.dumps(request_body(task), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
@@ -117,12 +123,15 @@ def request_body(task: CamundaTask) -> dict[str, object]:
 
 
 def plain_id(task_id: str) -> str:
-    """The id as a header can carry it."""
+    """Return the id as a header can carry it."""
     return task_id if task_id.isascii() else quote(task_id, safe="")
 
 
 def credentials(auth: Auth, secrets: Mapping[str, str], message_id: str, body: bytes) -> dict[str, str]:
-    """The headers by which the service knows us. `hmac` is Standard Webhooks (standardwebhooks.com), scheme v1."""
+    """Return the headers by which the service knows us.
+
+    `hmac` is Standard Webhooks (standardwebhooks.com), scheme v1.
+    """
     match auth.type:
         case "basic":
             pair = f"{auth.username}:{secrets[auth.password_env or '']}"

@@ -30,7 +30,7 @@ def _accepts(given: Mapping[str, str], secrets: Mapping[str, str]) -> bool:
 
 
 class ServicesSettings(EnvironmentSettings):
-    """Which services there are, and how patient the worker is with them. Times are in seconds."""
+    """The settings of services: which there are, and how patient the worker is with them. Times are in seconds."""
 
     env_prefix = "SERVICES_"
 
@@ -43,7 +43,7 @@ class ServicesSettings(EnvironmentSettings):
     state_dir: StateDir = Path("state")
 
     def registry(self) -> Registry:
-        """The services, found right by cross_check. Raises NotConfiguredError when SERVICES_FILE is empty."""
+        """Return the services, checked by cross_check. Raises NotConfiguredError when SERVICES_FILE is empty."""
         if self.file is None:
             raise NotConfiguredError(variable="SERVICES_FILE")
         return self._read[0]

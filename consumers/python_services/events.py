@@ -1,4 +1,4 @@
-"""What is told of services alone."""
+"""Events of services alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SYSTEM = "python-services"
 
 @dataclass(frozen=True, slots=True)
 class ServiceDown(Event):
-    """`is_fault` when it is set up wrongly."""
+    """A service is down; `is_fault` when it is set up wrongly."""
 
     text: str
     is_fault: bool = False

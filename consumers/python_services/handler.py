@@ -1,4 +1,4 @@
-"""Handler of `python-services.queue`: from the topic of a message to the service that does it."""
+"""Handles `python-services.queue`: from the topic of a message to the service that does it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ _Service = HttpService | CallableService
 
 
 class PythonServicesHandler(BaseMessageHandler):
-    """Every service has its own requests at once and its own health, so that none holds up another."""
+    """Gives tasks to services.
+
+    Every service has its own requests at once and its own health, so none holds up another.
+    """
 
     settings_class = ServicesSettings
 
     def __init__(self, settings: ServicesSettings, stop: threading.Event) -> None:
-        """Raises NotConfiguredError when SERVICES_FILE is empty."""
+        """Raise NotConfiguredError when SERVICES_FILE is empty."""
         super().__init__("python-services")
         self._registry = settings.registry()
         self._stop = stop
@@ -48,11 +51,11 @@ class PythonServicesHandler(BaseMessageHandler):
 
     @classmethod
     def from_settings(cls, settings: ServicesSettings, stop: threading.Event) -> PythonServicesHandler:
-        """Raises NotConfiguredError when SERVICES_FILE is empty."""
+        """Build the handler. Raises NotConfiguredError when SERVICES_FILE is empty."""
         return cls(settings, stop)
 
     def threads(self, concurrency: int) -> int:
-        """So many that services which hang with all the requests they may have leave threads for the others."""
+        """Return so many that services which hang with all the requests they may have leave threads for the others."""
         return max(concurrency, min(self._at_once, MOST_THREADS))
 
     def handle(self, message: IncomingMessage) -> Result:
@@ -78,7 +81,7 @@ class PythonServicesHandler(BaseMessageHandler):
         return {"down": sorted(name for name, health in self._health.items() if health.is_down())}
 
     def close(self) -> None:
-        """Ends the processes of callables; a daemon that ends takes them along in any case."""
+        """End the processes of callables; a daemon that ends takes them along in any case."""
         for service in self._services.values():
             service.close()
         self._journal.close()

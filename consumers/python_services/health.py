@@ -1,4 +1,4 @@
-"""One service among others: how many requests it has at once, and whether it is down at the moment.
+"""Knows of one service how many requests it has at once, and whether it is down at the moment.
 
 The queue's gate would hold up the messages of all services. So a message whose service is down, or has its hands full,
 waits alone and spends nothing (PartialOutageError), whatever the number of such messages and however long it takes.
@@ -28,7 +28,10 @@ _Result = TypeVar("_Result")
 
 
 class ServiceHealth:
-    """Usable from any thread. `longest_wait`, until a message is tried again, is in seconds; `clock` is monotonic."""
+    """The health of one service. Usable from any thread.
+
+    `longest_wait`, until a message is tried again, is in seconds; `clock` is monotonic.
+    """
 
     def __init__(
         self, name: Text, at_once: int, longest_wait: float, clock: Callable[[], float] = time.monotonic
@@ -54,7 +57,7 @@ class ServiceHealth:
         return self._down_until is not None
 
     def run(self, task_id: str, act: Callable[[], _Result]) -> _Result:
-        """What `act` returns. Raises its outcome, or PartialOutageError when the service cannot be asked now."""
+        """Return what `act` returns. Raises its outcome, or PartialOutageError when the service cannot be asked now."""
         is_trial = self._admit(task_id)
         try:
             self._take_slot(task_id)
@@ -77,7 +80,7 @@ class ServiceHealth:
                 self._trying = False
 
     def _admit(self, task_id: str) -> bool:
-        """True when this message is the one that finds out whether the service is back."""
+        """Return True when this message is the one that finds out whether the service is back."""
         with self._lock:
             self._waiting.discard(task_id)
             if self._down_until is None:
@@ -109,7 +112,7 @@ class ServiceHealth:
         raise PartialOutageError(reason, code="service_busy", retry_after=wait)
 
     def _pace(self) -> float:
-        """Seconds that a request takes, as far as it can be told while they are under way."""
+        """Return the seconds that a request takes, as far as it can be known while they are under way."""
         with self._lock:
             oldest = min(self._under_way, default=None)
             return self._seconds if oldest is None else max(self._seconds, self._clock() - oldest)

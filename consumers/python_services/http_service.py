@@ -1,4 +1,4 @@
-"""A service over HTTP: one request per task, whose answer is the result or the address of a job."""
+"""Does a task by a service over HTTP: one request per task, whose answer is the result or the address of a job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from toolkit.json_answers import read_answer, result_of
 
 
 class HttpService:
-    """Usable from any thread. `ambiguous_wait` is in seconds, `clock` gives unix seconds."""
+    """A service over HTTP. Usable from any thread. `ambiguous_wait` is in seconds, `clock` gives unix seconds."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class HttpService:
         self._clock = clock
 
     def prepared(self, message: IncomingMessage) -> Callable[[], Result]:
-        """The request, to be sent by a call that raises outcomes; Outage and Configuration are this service's alone.
+        """Return the request, sent by a call that raises outcomes; Outage and Configuration are this service's alone.
 
         Raises PermanentError when the message has no value for the address.
         """
@@ -106,5 +106,5 @@ class HttpService:
 
 
 def response(name: str, result: Any, kind: str = "http", notes: Sequence[Text] = ()) -> dict[str, Any]:
-    """What becomes `response_data` of a finished task; `notes` tell how its answer was read."""
+    """Return the `response_data` of a finished task; `notes` say how its answer was read."""
     return with_warnings({"kind": kind, "service": name, "state": "done", "result": result}, notes)

@@ -1,4 +1,4 @@
-"""A job that a service has accepted, as it stands in the sent queue's header: what a tracker must know, readable.
+"""Reads and writes a job that a service has accepted, in the sent queue's header: what a tracker must know, readable.
 
 yandex-disk from 2026-12-01T10:00:10Z until 2026-12-02T10:00:00Z https://svc.internal/jobs/7
 """
@@ -19,7 +19,10 @@ _JOB = re.compile(rf"([\w.-]+) from {_MOMENT} until {_MOMENT} (https?://\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Not to be asked before `begins`, given up after `expires`; both are unix seconds."""
+    """A job that a service has accepted.
+
+    Not to be asked before `begins`, given up after `expires`; both are unix seconds.
+    """
 
     service: str
     begins: int
@@ -27,7 +30,7 @@ class Job:
     url: str
 
     def external_id(self) -> str:
-        """Raises PermanentError when the address is too long for a header."""
+        """Return the job as a text. Raises PermanentError when the address is too long for a header."""
         text = f"{self.service} from {_iso(self.begins)} until {_iso(self.expires)} {self.url}"
         if len(text.encode()) > EXTERNAL_ID_LIMIT:
             reason = Text(
@@ -41,7 +44,7 @@ class Job:
 
 
 def job_of(external_id: str | None) -> Job | None:
-    """None when the text is no job's."""
+    """Return the job in a text. None when the text is no job's."""
     found = _JOB.fullmatch(external_id or "")
     try:
         return Job(found[1], _seconds(found[2]), _seconds(found[3]), found[4]) if found else None

@@ -1,4 +1,4 @@
-"""What an answer of a service means: one table by status, and one reading of the body for answers, polls and callables.
+"""Says what a service's answer means: one table by status, one reading of the body for answers, polls and callables.
 
     {"status": "succeeded|running|failed", "result": {...},
      "error": {"code": "...", "message": "...", "retryable": false, "bpmn_error": "CODE"}}
@@ -77,7 +77,7 @@ Reading = Finished | Failed | Running | Unmarked
 
 
 def at(body: Any, path: str) -> Any:
-    """`$.job.status` -> body["job"]["status"]; None where there is nothing."""
+    """Return body["job"]["status"] for `$.job.status`; None where there is nothing."""
     for name in path.split(".")[1:]:
         body = body.get(name) if isinstance(body, Mapping) else None
     return body
@@ -98,7 +98,7 @@ def read(body: JsonObject, poll: Poll) -> Reading:
 
 
 def failure(who: Text, body: JsonObject) -> OutcomeError:
-    """What a service tells as `failed`: for the process, for a later try, or for good."""
+    """Return the error for what a service reports as `failed`: for the process, for a later try, or for good."""
     error = body.get("error")
     told: JsonObject = error if isinstance(error, Mapping) else {"message": error}
     text = values.text(told.get("message") or body.get("message") or "")
@@ -114,7 +114,7 @@ def failure(who: Text, body: JsonObject) -> OutcomeError:
 
 
 def refused(who: Text, spec: HttpSpec, answer: HttpAnswer) -> OutcomeError:
-    """The outcome of an answer that is not 2xx."""
+    """Return the outcome of an answer that is not 2xx."""
     status, body = answer.status, read_answer(answer).content or {}
     error = body.get("error")
     told: JsonObject = error if isinstance(error, Mapping) else {}
@@ -141,12 +141,12 @@ def answered(who: Text, status: int) -> Text:
 
 
 def is_certain_failure(error: OutcomeError) -> bool:
-    """The service as a whole is not usable, whatever the message."""
+    """Return whether the service as a whole is not usable, whatever the message."""
     return isinstance(error, OutageError | ConfigurationError)
 
 
 def is_doubtful_failure(error: OutcomeError) -> bool:
-    """The service or this message: several in a row tell."""
+    """Return whether the service or this message may be at fault: several in a row show which."""
     return isinstance(error, ServerFailedError | AmbiguousError) and not isinstance(error, StillRunningError)
 
 

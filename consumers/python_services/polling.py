@@ -1,4 +1,4 @@
-"""When a job is asked again: never before the moment that the service or the registry told."""
+"""Decides when a job is asked again: never before the moment that the service or the registry gave."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _KEPT = 24 * 3600.0  # seconds after its end that a job is remembered that nobod
 
 @dataclass(slots=True)
 class Progress:
-    """`due` in unix seconds, `interval` in seconds; `lost` is how often in a row the service did not know the job."""
+    """What is known of a job.
+
+    `due` in unix seconds, `interval` in seconds; `lost` is how often in a row it was not known.
+    """
 
     due: float
     interval: float
@@ -26,7 +29,10 @@ class Progress:
 
 
 class Schedule:
-    """Not locked: its owner has a lock. After a restart only what stands in the messages is known."""
+    """When each job is due. Not locked: its owner has a lock.
+
+    After a restart only what stands in the messages is known.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, Progress] = {}
@@ -35,7 +41,10 @@ class Schedule:
         return len(self._jobs)
 
     def due(self, jobs: Mapping[str, Job], polls: Mapping[str, Poll], now: float, limit: int) -> dict[str, list[str]]:
-        """Service -> task ids to be asked now, `limit` in all: services take turns, each with its longest overdue."""
+        """Return service -> task ids to be asked now, `limit` in all.
+
+        Services take turns, each with its longest overdue.
+        """
         queues: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
         for task_id, job in jobs.items():
             progress = self._jobs.get(task_id)
@@ -52,24 +61,27 @@ class Schedule:
         return dict(chosen)
 
     def answered(self, task_id: str, poll: Poll, now: float, retry_after: float | None) -> None:
-        """It is still running."""
+        """Note that a job is still running."""
         progress = self._jobs[task_id]
         progress.lost = 0
         self._postpone(progress, poll, now, retry_after)
 
     def silent(self, task_id: str, poll: Poll, now: float, retry_after: float | None) -> None:
-        """Nothing was heard of this one: it is asked ever later, so that it does not stand before the others."""
+        """Note that nothing was heard of a job: it is asked ever later, so that it does not stand before the others."""
         self._postpone(self._jobs[task_id], poll, now, retry_after)
 
     def unknown(self, task_id: str, poll: Poll, now: float) -> int:
-        """The service does not know it; how often in a row that is now."""
+        """Note that the service does not know a job; return how often in a row that is now."""
         progress = self._jobs[task_id]
         progress.lost += 1
         self._postpone(progress, poll, now, None)
         return progress.lost
 
     def unasked(self, task_ids: Sequence[str], poll: Poll, now: float, retry_after: float | None) -> None:
-        """The service could not be asked: that says nothing about the jobs, and their interval does not grow."""
+        """Note that the service could not be asked.
+
+        That says nothing about the jobs, and their interval does not grow.
+        """
         for task_id in task_ids:
             progress = self._jobs[task_id]
             progress.due = now + max(retry_after or 0.0, poll.min)
@@ -89,7 +101,10 @@ class Schedule:
 
 
 def _by_turns(queues: Mapping[str, Sequence[tuple[float, str]]]) -> list[tuple[float, str, str]]:
-    """(due, service, task id). Within a turn the longest overdue comes first, so that a small limit starves nobody."""
+    """Return (due, service, task id).
+
+    Within a turn the longest overdue comes first, so that a small limit starves nobody.
+    """
     waiting = [[(due, service, task_id) for due, task_id in sorted(queue)] for service, queue in queues.items()]
     turns = zip_longest(*waiting)
     return [each for turn in turns for each in sorted(filter(None, turn))]

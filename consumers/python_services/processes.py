@@ -1,4 +1,4 @@
-"""Processes in which callables work: a hanging or crashing one costs its process, never the daemon.
+"""Runs the processes in which callables work: a hanging or crashing one costs its process, never the daemon.
 
 One process does one call at a time and is used again afterwards; at a deadline it is killed with everything that it has
 started (it leads a process group of its own, so that a Ctrl+C meant for the daemon does not reach it either).
@@ -34,7 +34,7 @@ Output = Callable[[str], None]
 
 
 class _ToldError(BilingualError):
-    """What a caller may be told."""
+    """An error that a caller may be shown."""
 
 
 class EndedError(_ToldError):
@@ -54,7 +54,10 @@ class UnusableError(_ToldError):
 
 
 def callable_problem(function: str, timeout: float) -> Text | None:
-    """Why this callable cannot be imported within `timeout` seconds, None when it can; in a process of its own."""
+    """Return why this callable cannot be imported within `timeout` seconds, None when it can.
+
+    Tried in a process of its own.
+    """
     try:
         CallableProcess(function, timeout, lambda _line: None).close()
     except (UnusableError, DeadlineError, EndedError) as error:
@@ -66,7 +69,7 @@ class CallableProcess:
     """One process, ready to be called. Used by one thread at a time."""
 
     def __init__(self, function: str, import_timeout: float, output: Output) -> None:
-        """Raises UnusableError, DeadlineError or EndedError when the callable cannot be imported in time (seconds)."""
+        """Raise UnusableError, DeadlineError or EndedError when the callable cannot be imported in time (seconds)."""
         script = Path(__file__).with_name("child.py")
         # -P: the script's own folder is no place to import from. -u: what it prints is told now, not at its end.
         command = [sys.executable, "-P", "-u", str(script), json.dumps(sys.path), function, str(RESULT_LIMIT)]
@@ -98,7 +101,7 @@ class CallableProcess:
         return self._exit_status() is None and self.calls < _CALLS_PER_PROCESS
 
     def call(self, task: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:
-        """`result`, `error` or `bad` of child.py.
+        """Call the callable; return `result`, `error` or `bad` of child.py.
 
         Raises DeadlineError after `timeout` seconds, EndedError, and NotBegunError when it certainly was not called.
         """
@@ -111,7 +114,7 @@ class CallableProcess:
         return self._exchange(b"", timeout)
 
     def close(self) -> None:
-        """Kills it, with its children; nothing of it is left, also when it has ended by itself before."""
+        """Kill it, with its children; nothing of it is left, also when it has ended by itself before."""
         if self._process.returncode is None:
             # Before it is waited for: until then nobody else can get its number, and with it the group's.
             with contextlib.suppress(ProcessLookupError):
@@ -204,7 +207,7 @@ class CallableProcess:
         return Text(f"its process ended with exit code {code}", f"её процесс завершился с кодом {code}")
 
     def _exit_status(self) -> int | None:
-        """As Popen.returncode, without taking it: while it is not taken, its group is nobody else's."""
+        """Return Popen.returncode without taking it: while it is not taken, its group is nobody else's."""
         if self._process.returncode is not None:
             return self._process.returncode
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -251,7 +254,7 @@ class ProcessPool:
         self._lock = threading.Lock()
 
     def take(self) -> CallableProcess:
-        """An idle process or a new one; raises what CallableProcess raises."""
+        """Return an idle process or a new one; raise what CallableProcess raises."""
         while True:
             with self._lock:
                 process = self._idle.pop() if self._idle else None
@@ -262,7 +265,7 @@ class ProcessPool:
             process.close()
 
     def give_back(self, process: CallableProcess) -> None:
-        """One that has answered."""
+        """Take back a process that has answered."""
         with self._lock:
             self._idle.append(process)
 

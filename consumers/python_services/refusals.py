@@ -1,4 +1,4 @@
-"""How a call of a function has failed, as text for the journal: whoever has its message next tells the same."""
+"""Writes as text for the journal how a call of a function has failed: the next with its message reports the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ def written(error: OutcomeError) -> str:
 
 
 def read(text: str, plain_code: str) -> OutcomeError:
-    """`plain_code` for a text of the first versions, which is the reason alone; later ones wrote it in English only."""
+    """Return the error in a text.
+
+    `plain_code` is for a text of the first versions, which is the reason alone; later ones wrote it in English only.
+    """
     try:
         told = json.loads(text)
         kind = BusinessError if told["business"] is True else PermanentError

@@ -1,4 +1,7 @@
-"""What SERVICES_FILE says: the services, and which of them a topic belongs to. Nothing is read or asked here."""
+"""Defines what SERVICES_FILE says: the services, and which of them a topic belongs to.
+
+Nothing is read or asked here.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +164,7 @@ class Auth(_Part):
 
 
 class Timeouts(_Part):
-    """Seconds: for a connection, and for one silence of the server."""
+    """Time-outs in seconds: for a connection, and for one silence of the server."""
 
     connect: Seconds = 5.0
     read: Seconds = 30.0
@@ -181,7 +184,7 @@ class Poll(_Part):
 
     @property
     def needs_status(self) -> bool:
-        """An answer without a status is a result, unless the file says where a status stands."""
+        """Whether an answer needs a status: one without is a result, unless the file says where a status stands."""
         return "status" in self.model_fields_set
 
     @model_validator(mode="after")
@@ -242,7 +245,7 @@ class Registry:
         return sorted(topic for spec in self.services.values() for topic in spec.topics)
 
     def service_of(self, topic: str) -> str | None:
-        """The exact topic wins, then the longest pattern."""
+        """Return the service of a topic. The exact topic wins, then the longest pattern."""
         if topic in self._exact:
             return self._exact[topic]
         return next((name for pattern, name in self._globs if fnmatchcase(topic, pattern)), None)
@@ -253,5 +256,5 @@ def is_glob(topic: str) -> bool:
 
 
 def variables_of(specs: Iterable[Spec]) -> list[str]:
-    """The environment variables that hold the services' secrets."""
+    """Return the environment variables that hold the services' secrets."""
     return [name for spec in specs if isinstance(spec, HttpSpec) for name in spec.auth.variables]

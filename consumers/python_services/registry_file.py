@@ -1,4 +1,4 @@
-"""Reads SERVICES_FILE (TOML, or YAML by its ending) and tells everything that is wrong, by its path in the file."""
+"""Reads SERVICES_FILE (TOML, or YAML by its ending) and reports everything that is wrong, by its path in the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DOCUMENT = Text("docs/python-services.md shows every key", "все ключи �
 
 
 class Problem(NamedTuple):
-    """`path` like `services.yandex-disk.url`."""
+    """One mistake in the file; `path` like `services.yandex-disk.url`."""
 
     path: str
     problem: Text
@@ -41,7 +41,7 @@ class UnreadableError(Exception):
 
 
 def read_document(path: Path) -> Mapping[str, Any]:
-    """Raises UnreadableError."""
+    """Read the file. Raises UnreadableError."""
     ending = path.suffix.lower()
     if ending not in {".toml", ".yaml", ".yml"}:
         raise UnreadableError(
@@ -72,7 +72,7 @@ def read_document(path: Path) -> Mapping[str, Any]:
 
 
 def named_variables(path: Path) -> Iterator[str]:
-    """The variables whose secrets the file wants, as far as it is right; the rest is told by `read_registry`."""
+    """Yield the variables whose secrets the file wants, as far as it is right; `read_registry` reports the rest."""
     try:
         services = read_document(path)["services"]
     except UnreadableError:
@@ -85,7 +85,7 @@ def named_variables(path: Path) -> Iterator[str]:
 
 
 def read_registry(path: Path, secrets: Mapping[str, SecretStr]) -> tuple[Registry, list[Problem]]:
-    """What is right in the file, and everything that is wrong. Raises UnreadableError."""
+    """Return what is right in the file, and everything that is wrong. Raises UnreadableError."""
     services: dict[str, Spec] = {}
     problems: list[Problem] = []
     for name, written in read_document(path)["services"].items():
@@ -132,7 +132,7 @@ def _explained(path: str, error: Any, model: type[BaseModel]) -> Problem:
 
 
 def _field(model: type[BaseModel], location: list[str]) -> tuple[FieldInfo, Collection[str]]:
-    """The field at a place, and the names that its neighbours have."""
+    """Return the field at a place, and the names that its neighbours have."""
     info, siblings = FieldInfo(), list(model.model_fields)
     for part in location:
         if part not in model.model_fields:
@@ -190,7 +190,7 @@ def _of_topics(services: Mapping[str, Spec]) -> Iterator[Problem]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Of two keys with the same name YAML would take the last one without a word."""
+    """A loader that refuses two keys with the same name, of which YAML would take the last one silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -200,7 +200,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _place(error: Exception) -> str:
-    """Where and what, without the lines of the file: a secret may stand in them by mistake."""
+    """Return where and what, without the lines of the file: a secret may stand in them by mistake."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         return f"{getattr(error, 'problem', '')} (line {mark.line + 1}, column {mark.column + 1})"

@@ -1,4 +1,4 @@
-"""Tracker of `python-services.sent.queue`: asks each job that is due, one GET, at its status address."""
+"""Tracks `python-services.sent.queue`: asks each job that is due, one GET, at its status address."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _SilentError(BilingualError):
 
 @dataclass(slots=True)
 class _Round:
-    """What asking one service has given; `lost` are jobs that it does not know."""
+    """The result of asking one service; `lost` are jobs that it does not know."""
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     silent: dict[str, _SilentError] = field(default_factory=dict)
@@ -54,9 +54,10 @@ class _Round:
 
 
 class PythonServicesTracker(BaseTracker):
-    """There is no bulk question: at most SERVICES_POLLS_PER_SWEEP requests per `chunk_size` open jobs and sweep.
+    """Tracks jobs: at most SERVICES_POLLS_PER_SWEEP requests per `chunk_size` open jobs and sweep.
 
-    Services are asked side by side, each in a thread of its own: one that hangs holds up its own jobs.
+    There is no bulk question. Services are asked side by side, each in a thread of its own: one that hangs holds up its
+    own jobs.
     """
 
     settings_class = ServicesSettings
@@ -65,7 +66,7 @@ class PythonServicesTracker(BaseTracker):
     def __init__(
         self, settings: ServicesSettings, stop: threading.Event, clock: Callable[[], float] = time.time
     ) -> None:
-        """Raises NotConfiguredError when SERVICES_FILE is empty."""
+        """Raise NotConfiguredError when SERVICES_FILE is empty."""
         super().__init__("python-services")
         services = settings.registry().services
         self._specs = {name: spec for name, spec in services.items() if isinstance(spec, HttpSpec)}
@@ -80,7 +81,7 @@ class PythonServicesTracker(BaseTracker):
 
     @classmethod
     def from_settings(cls, settings: ServicesSettings, stop: threading.Event) -> PythonServicesTracker:
-        """Raises NotConfiguredError when SERVICES_FILE is empty."""
+        """Build the tracker. Raises NotConfiguredError when SERVICES_FILE is empty."""
         return cls(settings, stop)
 
     def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
@@ -167,7 +168,7 @@ class PythonServicesTracker(BaseTracker):
             self._note_up(name)
 
     def _settle_silent(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
-        """Each is asked again ever later; one that refuses us past its deadline while others answer is given up."""
+        """Ask each job ever later; one that refuses us past its deadline while others answer is given up."""
         poll, now = self._specs[name].poll, self._clock()
         for task_id, error in results.silent.items():
             if error.is_refused and results.asked and now >= jobs[task_id].expires:
@@ -177,7 +178,7 @@ class PythonServicesTracker(BaseTracker):
                     self._schedule.silent(task_id, poll, now, error.retry_after)
 
     def _ask_one(self, name: str, task_id: str, job: Job, results: _Round) -> None:
-        """Raises _SilentError."""
+        """Ask one job. Raises _SilentError."""
         spec = self._specs[name]
         try:
             addresses.resolved(job.url, addresses.filled(spec.url, lambda _name: "x"), spec.status_hosts)
@@ -191,7 +192,7 @@ class PythonServicesTracker(BaseTracker):
             results.verdicts[task_id] = Rejected(error.text, code=error.code)
 
     def _looked(self, name: str, url: str, task_id: str) -> HttpAnswer:
-        """Raises _SilentError, and PermanentError for an answer that is too large."""
+        """Return the answer. Raises _SilentError, and PermanentError for an answer that is too large."""
         with self._lock:
             self._requests += 1
         try:
@@ -206,7 +207,7 @@ class PythonServicesTracker(BaseTracker):
     def _judge(
         self, name: str, task_id: str, job: Job, answer: HttpAnswer, results: _Round, *, is_result: bool
     ) -> None:
-        """Raises PermanentError or BusinessError when the job has failed."""
+        """Judge an answer. Raises PermanentError or BusinessError when the job has failed."""
         spec, told, now = self._specs[name], read_answer(answer), self._clock()
         note = Text.of(f"HTTP {answer.status}")
         if told.problem:
@@ -241,12 +242,15 @@ class PythonServicesTracker(BaseTracker):
 
     @staticmethod
     def _finished(name: str, answer: HttpAnswer, result: Any) -> dict[str, Any]:
-        """Raises PermanentError when what is finished cannot be handed on."""
+        """Return the response of a job. Raises PermanentError when what is finished cannot be handed on."""
         _, notes = result_of(answer, title(name))
         return response(name, result, notes=notes)
 
     def _tell_lost(self, name: str, jobs: Mapping[str, Job], results: _Round) -> None:
-        """Raises _SilentError when none of many is known: then the service lost its memory or its way, not one job."""
+        """Report lost jobs.
+
+        Raises _SilentError when none of many is known: the service lost its memory or its way, not one job.
+        """
         if len(results.lost) >= TOO_MANY_TO_BE_LOST and len(results.lost) == results.asked:
             who = title(name)
             text = Text(
@@ -280,7 +284,7 @@ class PythonServicesTracker(BaseTracker):
 
 
 def _for_good(error: OutcomeError) -> OutcomeError:
-    """A job that has failed stays failed, whatever the service thinks of trying it again."""
+    """Return a final error: a job that has failed stays failed, whatever the service thinks of trying it again."""
     return error if isinstance(error, BusinessError) else PermanentError(error.text, code=error.code)
 
 

@@ -1,4 +1,4 @@
-"""The bot as a voice of the daemon itself: notes to its operators, with nothing of Camunda in them."""
+"""Sends notes of the daemon to its operators by the bot, with nothing of Camunda in them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _PATIENCE = 10.0  # seconds that one note may wait for Telegram's limits
 
 
 class TelegramBot:
-    """Usable from any thread."""
+    """A sender of notes. Usable from any thread."""
 
     def __init__(self, settings: TelegramSettings, stop: threading.Event) -> None:
-        """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
+        """Raise NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         self._fields = MessageFields(settings)
         self._default_chats = settings.chat_id
         self._sender = Sender(TelegramClient(settings, stop), Limiter(settings), stop, is_html=False)
 
     def send(self, text: str, chats: Sequence[str] = ()) -> None:
-        """Sends plain text to `chats`, else to those of TELEGRAM_CHAT_ID.
+        """Send plain text to `chats`, else to those of TELEGRAM_CHAT_ID.
 
         Every chat is tried; then the first outcome that was met is raised. Raises BadValueError for what is no chat,
         ConfigurationError when there is none, PermanentError for a text that is blank or too long.

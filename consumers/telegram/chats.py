@@ -1,4 +1,4 @@
-"""Which chats a value names: ids and @names, as text from here on. Pure."""
+"""Reads which chats a value names: ids and @names, as text from here on. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{2,63}")
 
 
 def chats_of(name: str, value: Any) -> tuple[str, ...]:
-    """One chat, or several in a list or separated by commas; each once. Raises BadValueError."""
+    """Return one chat, or several in a list or separated by commas; each once. Raises BadValueError."""
     found: dict[str, str] = {}
     for item in values.items(value):
         chat = values.text(item).removesuffix(".0")  # a whole number may have become a float on its way through JSON
@@ -30,10 +30,10 @@ def chats_of(name: str, value: Any) -> tuple[str, ...]:
 
 
 def is_group(chat: str) -> bool:
-    """Groups, supergroups and channels have negative ids; of a name it is assumed."""
+    """True for groups, supergroups and channels, which have negative ids; assumed for a name."""
     return chat.startswith(("-", "@"))
 
 
 def as_parameter(chat: str) -> int | str:
-    """How the Bot API takes it."""
+    """Return the chat as the Bot API takes it."""
     return chat if chat.startswith("@") else int(chat)

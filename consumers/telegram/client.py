@@ -1,4 +1,7 @@
-"""The Bot API over HTTP: one request, one result or one outcome. core.telegram.org/bots/api#making-requests"""
+"""A client of the Bot API over HTTP: one request, one result or one outcome.
+
+core.telegram.org/bots/api#making-requests
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ Json = dict[str, Any]
 
 
 class TelegramClient:
-    """One bot, usable from any thread. The token is part of every address, which no text raised here contains."""
+    """A client of one bot, usable from any thread.
+
+    The token is part of every address, which no text raised here contains.
+    """
 
     def __init__(self, settings: TelegramSettings, stop: threading.Event) -> None:
-        """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
+        """Raise NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         if settings.bot_token is None:
             raise NotConfiguredError(variable="TELEGRAM_BOT_TOKEN")
         self._api_url, self._token = settings.api_url, settings.bot_token
@@ -33,7 +39,7 @@ class TelegramClient:
         self._requests = 0
 
     def get_me(self) -> Json:
-        """The bot itself. Raises OutageError or ConfigurationError."""
+        """Return the bot itself. Raises OutageError or ConfigurationError."""
         self._count()
         try:
             return self._result("getMe", self._http.send("GET", f"{self._root()}/getMe", write=False), write=False)
@@ -41,7 +47,7 @@ class TelegramClient:
             raise OutageError(flood.text, code=flood.code, retry_after=flood.retry_after) from None
 
     def send_message(self, parameters: Json, guard: Guard = unguarded) -> Json:
-        """The message as it was sent. Raises an outcome, AmbiguousError when it may have been sent.
+        """Return the message as it was sent. Raises an outcome, AmbiguousError when it may have been sent.
 
         `guard` is asked at the last moment (HttpClient.send).
         """

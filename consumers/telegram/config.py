@@ -77,7 +77,7 @@ def _proxy(value: SecretStr | None) -> SecretStr | None:
 
 
 class TelegramSettings(HttpSystemSettings):
-    """How to reach the Bot API and how messages are sent. Times are in seconds."""
+    """The settings of Telegram: how to reach the Bot API and how messages are sent. Times are in seconds."""
 
     env_prefix = "TELEGRAM_"
 

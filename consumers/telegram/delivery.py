@@ -1,4 +1,4 @@
-"""One message to all its chats, each part at most once as far as that can be known.
+"""Sends one message to all its chats, each part at most once as far as that can be known.
 
 Telegram recognises no repetition. So the intention is on disk before each part is sent and the result after it
 (toolkit.send_journal): a message that comes again sends only what is missing. What stands there as being sent may have
@@ -27,7 +27,7 @@ _PATIENCE = 2.0  # seconds that one message may wait in a thread, which then ser
 
 
 class InDoubtError(AmbiguousError):
-    """It may have arrived at an earlier try, and is not sent again."""
+    """The message may have arrived at an earlier try, and is not sent again."""
 
 
 @dataclass(slots=True)
@@ -53,9 +53,9 @@ class Delivery:
         self._resend = resend
 
     def deliver(self, message: IncomingMessage, draft: Draft) -> Report:
-        """Sends what is missing. After OutageError, ConfigurationError, LostError, StoppingError the rest comes later.
+        """Send what is missing. After OutageError, ConfigurationError, LostError, StoppingError the rest comes later.
 
-        What was sent till then stands in the journal, for whoever has the message next.
+        What was sent till then stands in the journal, for the next delivery of the message.
         """
         report = Report()
         earlier = self._journal.parts(message.task.task_id)
@@ -105,7 +105,7 @@ class Delivery:
         return sent
 
     def _send(self, chat: str, name: str, part: Rich, known: Send | None, run: _Run) -> Sent:
-        """`known` is what the journal says of this part: nothing, or that it was being sent before."""
+        """Send one part. `known` is what the journal says of it: nothing, or that it was being sent before."""
         while True:
             run.patience -= self._sender.wait_for_turn(chat, run.patience, run.task_id)
             try:
@@ -149,7 +149,10 @@ class _Run:
 
 
 def _written(sent: Sent) -> str:
-    """What was lost as an object, Russian by English: versions that know English only read the names of a list."""
+    """Return what was sent, as the journal keeps it.
+
+    What was lost as an object, Russian by English: versions that know English only read the names of a list.
+    """
     told = f" {json.dumps(dict(sent.told))}" if sent.told else ""
     return f"{sent.chat_id} {sent.message_id}{told}"
 

@@ -1,7 +1,8 @@
-"""What a refusal of the Bot API means: by `error_code` and `parameters`; the description only tells kinds of 400 apart.
+"""Says what a refusal of the Bot API means: by `error_code` and `parameters`.
 
-`{"ok": false, "error_code": N, "description": "...", "parameters": {"retry_after" | "migrate_to_chat_id"}}`
-(core.telegram.org/bots/api#responseparameters). Whatever else answers is something in between: a proxy, a filter.
+The description only separates kinds of 400. `{"ok": false, "error_code": N, "description": "...", "parameters":
+{"retry_after" | "migrate_to_chat_id"}}` (core.telegram.org/bots/api#responseparameters). Whatever else answers is
+something in between: a proxy, a filter.
 """
 
 from __future__ import annotations
@@ -86,7 +87,10 @@ _RULES: Mapping[int, Rule] = {
 def outcome_of(
     status: int, body: Mapping[str, Any] | None, *, what: str, write: bool, retry_after: float | None = None
 ) -> OutcomeError:
-    """The outcome of one refused request; `what` names it for people, `body` is None when it is no JSON object."""
+    """Return the outcome of one refused request.
+
+    `what` names it for people, `body` is None when it is no JSON object.
+    """
     if body is None or body.get("ok") is not False or type(body.get("error_code")) is not int:
         return _of_something_else(status, what, write=write, retry_after=retry_after)
     code = body["error_code"]

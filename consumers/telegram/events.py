@@ -1,4 +1,4 @@
-"""What is told of Telegram alone."""
+"""Events of Telegram alone."""
 
 from __future__ import annotations
 

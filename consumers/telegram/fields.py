@@ -1,4 +1,4 @@
-"""From a task to what is sent: which chats, which parts, with which options. Pure."""
+"""Turns a task into what is sent: which chats, which parts, with which options. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MessageFields:
         self._link_preview = settings.link_preview
 
     def draft(self, task: CamundaTask) -> Draft:
-        """Raises PermanentError when something is missing or cannot be meant."""
+        """Return the message to send. Raises PermanentError when something is missing or makes no sense."""
         inputs = Inputs(task)
         template = _Template(inputs)
         text = _text(inputs, template)

@@ -1,4 +1,4 @@
-"""Handler of `telegram.queue`: a message of any topic is sent to its chats, and that finishes the task."""
+"""Handles `telegram.queue`: a message of any topic is sent to its chats, and that finishes the task."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class TelegramHandler(BaseMessageHandler):
 
     @classmethod
     def from_settings(cls, settings: TelegramSettings, stop: threading.Event) -> TelegramHandler:
-        """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
+        """Build the handler. Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         return cls(settings, TelegramClient(settings, stop), stop)
 
     def threads(self, concurrency: int) -> int:
-        """At the most half of them wait for busy chats; a single one never does."""
+        """Return the number of threads. At the most half of them wait for busy chats; a single one never does."""
         self._limiter.most_waiting = concurrency // 2
         return concurrency
 
@@ -68,7 +68,7 @@ class TelegramHandler(BaseMessageHandler):
         return _done(report, draft.warnings)
 
     def probe(self) -> None:
-        """One request, and a look at the journal."""
+        """Make one request, and look at the journal."""
         self._journal.check()
         self._client.get_me()
 
@@ -76,11 +76,11 @@ class TelegramHandler(BaseMessageHandler):
         return {**self._client.stats(), **self._limiter.stats()}
 
     def close(self) -> None:
-        """Closes the journal's file."""
+        """Close the journal's file."""
         self._journal.close()
 
     def _raise_what_is_open(self, report: Report) -> None:
-        """The other chats have had theirs by now, whatever is raised for these."""
+        """Raise for the chats that are open; the others have had theirs by now, whatever is raised for these."""
         doubt = _told(report.doubtful)
         if self._resend and not all(isinstance(each, InDoubtError) for each in report.doubtful.values()):
             # Also where another chat waits: to send again what may have arrived must cost an attempt.
@@ -102,7 +102,10 @@ class TelegramHandler(BaseMessageHandler):
             raise PermanentError(reason, code="may_be_delivered")
 
     def _refusal(self, refused: Mapping[str, PermanentError]) -> OutcomeError:
-        """Nobody was reached. A refusal that is not about the chat is the message's own fault, and comes first."""
+        """Return the error when nobody was reached.
+
+        A refusal that is not about the chat is the message's own fault, and comes first.
+        """
         fault = next((each for each in refused.values() if not isinstance(each, UnreachableError)), None)
         if fault is not None:
             return PermanentError(_told(refused), code=fault.code)

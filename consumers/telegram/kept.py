@@ -1,4 +1,4 @@
-"""What Telegram has not kept of a message: it drops links and characters without a word. Pure.
+"""Finds what Telegram has not kept of a message: it drops links and characters silently. Pure.
 
 Links need http, https, tg or ton and a dot in the host (tdlib/td 022d6020, td/telegram/LinkManager.cpp); marks of
 direction and some marks above letters are dropped (td/telegram/misc.cpp); nothing is marked within code.
@@ -43,7 +43,7 @@ class _Entity(NamedTuple):
 
 
 def not_kept(part: Rich, message: Mapping[str, Any]) -> Iterator[Text]:
-    """A sentence for what differs; none when the answer does not show the text."""
+    """Yield a sentence for what differs; none when the answer does not show the text."""
     shown = message.get("text")
     if not isinstance(shown, str):
         return
@@ -67,7 +67,7 @@ def not_kept(part: Rich, message: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def addresses(part: Rich) -> list[Tag]:
-    """The links that are lost without markup."""
+    """Return the links that are lost without markup."""
     return list(dict.fromkeys(tag for run in part for tag in run.tags if tag.name == "a" and tag.attributes))
 
 
@@ -86,7 +86,7 @@ def _difference(sent: str, shown: str) -> Text:
 
 
 def _lost(part: Rich, places: list[int], entities: list[_Entity]) -> list[Tag]:
-    """Tags that nothing in the answer stands for where their text begins."""
+    """Return the tags that nothing in the answer stands for where their text begins."""
     lost: dict[Tag, None] = {}
     letters = 0
     for run in part:
@@ -100,7 +100,7 @@ def _lost(part: Rich, places: list[int], entities: list[_Entity]) -> list[Tag]:
 
 
 def _letters(text: str) -> Iterator[int]:
-    """Where each character that is no blank stands, in UTF-16 units."""
+    """Yield where each character that is no blank stands, in UTF-16 units."""
     at = 0
     for character in text:
         if not _BLANK.match(character):

@@ -25,7 +25,7 @@ _REMEMBERED_CHATS = 1000
 
 
 class Window:
-    """So many in so many seconds, whenever one looks. Not for several threads."""
+    """At most `limit` events in any `period` seconds. Not thread-safe."""
 
     def __init__(self, limit: int, period: float) -> None:
         self._limit = limit
@@ -33,7 +33,7 @@ class Window:
         self._times: deque[float] = deque(maxlen=limit)
 
     def wait(self, now: float) -> float:
-        """Seconds until there is a place."""
+        """Return the seconds until there is a place."""
         return max(0.0, self._times[0] + self._period - now) if len(self._times) == self._limit else 0.0
 
     def take(self, at: float) -> None:
@@ -60,16 +60,17 @@ class _Chat:
         return is_open and all(window.is_idle(now) for window in self.windows)
 
     def returning(self, now: float) -> int:
-        """How many were given back and are still to come."""
+        """Return how many were given back and are still to come."""
         while self.given_back and next(iter(self.given_back.values())) + _LONGEST_SPREAD < now:
             del self.given_back[next(iter(self.given_back))]  # it has gone another way
         return len(self.given_back)
 
 
 class Limiter:
-    """Shared by all threads. Times are in seconds of `clock` (monotonic), `chance` gives numbers in [0, 1).
+    """The limits of one bot, shared by all threads.
 
-    `most_waiting` threads may wait at once.
+    Times are in seconds of `clock` (monotonic), `chance` gives numbers in [0, 1). `most_waiting` threads may wait at
+    once.
     """
 
     def __init__(
@@ -90,9 +91,9 @@ class Limiter:
         self._given_back = 0
 
     def turn(self, chat: str, patience: float, key: str = "") -> float:
-        """Takes a place for one message and gives the seconds to wait for it, `patience` at the most.
+        """Take a place for one message and return the seconds to wait for it, at most `patience`.
 
-        `key` is by what the message is recognised when it comes again.
+        `key` is what the message is recognised by when it comes again.
         Raises PartialOutageError when this message cannot be waited for, OutageError when the whole bot must wait.
         """
         with self._lock:
@@ -118,7 +119,7 @@ class Limiter:
             return wait
 
     def flooded(self, chat: str, seconds: float) -> None:
-        """Telegram refused a message to this chat for so many seconds."""
+        """Note that Telegram refused a message to this chat for so many seconds."""
         with self._lock:
             now = self._clock()
             others = (each for name, each in self._chats.items() if name != chat)
@@ -166,6 +167,6 @@ class Limiter:
 
 
 def _window(rate: float, period: float) -> Window:
-    """`rate` in `period` seconds; less than one is one in a longer period."""
+    """Return a window of `rate` in `period` seconds; less than one is one in a longer period."""
     limit = max(1, int(rate))
     return Window(limit, period * limit / rate)

@@ -1,4 +1,4 @@
-"""The HTML of Telegram <-> text with styles. Pure.
+"""Turns the HTML of Telegram into text with styles, and back. Pure.
 
 Text is kept as runs, each under the tags that are open there. Whatever slice of the runs is rendered is well-formed:
 tags open at its ends are closed and opened again. Tags: core.telegram.org/bots/api#html-style.
@@ -71,7 +71,7 @@ Rich = tuple[Run, ...]
 
 
 def parse(source: str, fill: Fill) -> Rich:
-    """`fill` completes each piece of text and each attribute; what it gives is text and never markup.
+    """Return the text of a source. `fill` completes each piece of text and each attribute; it gives text, never markup.
 
     Raises MarkupError for tags that Telegram does not know and for tags that do not match.
     """
@@ -87,7 +87,7 @@ def is_styled(rich: Iterable[Run]) -> bool:
 
 
 def render(rich: Iterable[Run]) -> str:
-    """As HTML for `parse_mode`."""
+    """Return the text as HTML for `parse_mode`."""
     pieces: list[str] = []
     opened: tuple[Tag, ...] = ()
     for run in (*rich, Run("")):

@@ -1,4 +1,4 @@
-"""The names under which a message is given, and which of them were given for nothing. Pure."""
+"""Lists the names under which a message is given, and finds those that were given for nothing. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_THE_API = frozenset(
 
 
 def unused(inputs: Inputs, topic: str, filled: Collection[str]) -> Iterator[Text]:
-    """A sentence for what is not used. `filled` are names that stand in the text as `{name}`."""
+    """Yield a sentence for what is not used. `filled` are names that stand in the text as `{name}`."""
     for names in _OF_ONE_THING:
         given = [name for name in names if name not in filled and inputs.first(name)]
         won = "text_html" if "text_html" in given else (inputs.first(*names) or ("",))[0]

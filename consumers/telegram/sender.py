@@ -22,7 +22,10 @@ from toolkit.http import Guard, unguarded
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Where a message is now. Ids are text: they do not fit into Camunda's integers. `told`: what it has lost."""
+    """A message that was sent, and where it is now.
+
+    Ids are text: they do not fit into Camunda's integers. `told`: what it has lost.
+    """
 
     chat_id: str
     message_id: str
@@ -30,7 +33,7 @@ class Sent:
 
 
 class Sender:
-    """Usable from any thread. `is_html` says whether styles are sent at all."""
+    """Sends messages to chats. Usable from any thread. `is_html` says whether styles are sent at all."""
 
     def __init__(self, client: TelegramClient, limiter: Limiter, stop: threading.Event, *, is_html: bool) -> None:
         self._client = client
@@ -40,7 +43,7 @@ class Sender:
         self._moved: dict[str, str] = {}
 
     def wait_for_turn(self, chat: str, patience: float, key: str = "") -> float:
-        """Waits until the chat may be written to; returns the seconds that were waited, `patience` at the most.
+        """Wait until the chat may be written to; return the seconds that were waited, at most `patience`.
 
         Raises PartialOutageError or OutageError when it takes longer, StoppingError when the daemon stops.
         """
@@ -50,7 +53,9 @@ class Sender:
         return wait
 
     def send(self, chat: str, part: Rich, options: Mapping[str, Any], guard: Guard = unguarded) -> Sent:
-        """Raises an outcome. After AmbiguousError and DoubtfulOutageError it may have been sent, after others not.
+        """Send one message.
+
+        Raises an outcome: after AmbiguousError and DoubtfulOutageError it may have been sent, else not.
 
         `guard` is asked directly before each request, and may raise.
         """

@@ -1,4 +1,4 @@
-"""A text of any length -> the messages that hold it. Pure.
+"""Splits a text of any length into the messages that hold it. Pure.
 
 Telegram counts 4,096 characters (code points: tdlib/td 022d6020, td/telegram/MessageContent.cpp) after the markup was
 read; UTF-16 units are counted here, of which there are never fewer. With the markup it reads 32,768 bytes
@@ -24,12 +24,12 @@ Cut = Callable[[Rich, int], Iterator[Rich]]
 
 
 def units(text: str) -> int:
-    """Length in UTF-16."""
+    """Return the length in UTF-16."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
 def split(rich: Rich, limit: int = LIMIT) -> Iterator[Rich]:
-    """Parts of at most `limit` units: cut between paragraphs, else lines, else words, else characters.
+    """Yield parts of at most `limit` units: cut between paragraphs, else lines, else words, else characters.
 
     Only whitespace around a cut is dropped (Telegram does so at both ends of a message); no part is blank.
     """
@@ -38,7 +38,7 @@ def split(rich: Rich, limit: int = LIMIT) -> Iterator[Rich]:
 
 
 def truncate(rich: Rich, limit: int = LIMIT) -> Iterator[Rich]:
-    """One part, ending in an ellipsis when something is missing; none for a blank text."""
+    """Yield one part, ending in an ellipsis when something is missing; none for a blank text."""
     parts = split(rich, limit)
     first = next(parts, None)
     if first is not None:
@@ -47,7 +47,7 @@ def truncate(rich: Rich, limit: int = LIMIT) -> Iterator[Rich]:
 
 
 def fitting(rich: Rich, cut: Cut, limit: int = LIMIT) -> Iterator[Rich]:
-    """What `cut` (split or truncate) makes of the text, and less at once where its markup is too long.
+    """Yield what `cut` (split or truncate) makes of the text, and less at once where its markup is too long.
 
     Raises PermanentError when it is too long for any text.
     """

@@ -1,4 +1,4 @@
-"""Tracker of `telegram.sent.queue`: a message that was sent is finished."""
+"""Tracks `telegram.sent.queue`: a message that was sent is finished."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TelegramTracker(DoneTracker):
 
     @classmethod
     def from_settings(cls, settings: TelegramSettings, stop: threading.Event) -> TelegramTracker:
-        """Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
+        """Build the tracker. Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         if settings.bot_token is None:
             raise NotConfiguredError(variable="TELEGRAM_BOT_TOKEN")
         return cls("telegram")

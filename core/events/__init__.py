@@ -1,1 +1,1 @@
-"""What happened, told once: classes by whom it concerns."""
+"""Events: what happened, reported once. The modules are divided by what the events concern."""

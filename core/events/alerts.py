@@ -1,4 +1,4 @@
-"""What people on duty are told, and what could not be told."""
+"""Events of alerts: what is sent to people on duty, and what could not be sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.texts import Text
 
 @dataclass(frozen=True, slots=True)
 class AlertRaised(Event):
-    """`is_good` when something is over."""
+    """An alert was raised; `is_good` when it says that something is over."""
 
     system: str
     kind: str

@@ -1,4 +1,7 @@
-"""What an event is: told once, it reaches statistics, alerts and the log, and whatever else is a sink of the stream."""
+"""Defines what an event is.
+
+It is reported once and reaches every sink of the stream: statistics, alerts, the log and others.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ log = logging.getLogger("events")
 
 
 class Identity(NamedTuple):
-    """Whom an event is about. What is not known is None; `attempt` counts from 1."""
+    """What an event is about. What is not known is None; `attempt` counts from 1."""
 
     queue: str
     system: str
@@ -39,23 +42,23 @@ class Event:
     meaning: ClassVar[Text] = Text.of("")
 
     def severity(self) -> int:
-        """The level of this one."""
+        """Return the level of this event."""
         return self.level
 
     def line(self) -> str:
-        """What the log says, in English."""
+        """Return what the log says, in English."""
         return ""
 
     def fields(self) -> Mapping[str, Any]:
-        """What stands beside it, by the names of the log's fields; None leaves a field out."""
+        """Return what stands beside the line, by the names of the log's fields; None leaves a field out."""
         return {}
 
     def throttle(self) -> str | None:
-        """The log shows one event a minute of those with the same key; None shows each."""
+        """Return a key: the log shows one event a minute of those with the same one. None shows each."""
         return None
 
     def failure(self) -> BaseException | None:
-        """What was raised, to be shown with its traceback: a mistake in a program."""
+        """Return what was raised, to be shown with its traceback: a mistake in a program."""
         return None
 
 
@@ -84,7 +87,7 @@ class MessageEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class QueueEvent(Event):
-    """Something about one queue."""
+    """Something that happened to one queue."""
 
     queue: str
 
@@ -151,7 +154,7 @@ class Log:
 
 
 def write(event: Event) -> None:
-    """Write its line into the log; for those who are given no stream. An event without a code makes none."""
+    """Write the event's line to the log; code that is given no stream calls it. An event without a code makes none."""
     level = event.severity()
     if not event.code or not log.isEnabledFor(level):
         return

@@ -1,4 +1,4 @@
-"""Connections to RabbitMQ that come and go."""
+"""Events of connections to RabbitMQ that come and go."""
 
 from __future__ import annotations
 

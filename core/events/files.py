@@ -1,4 +1,4 @@
-"""Settings, secrets and files that change or cannot be used; the log itself."""
+"""Events of settings, secrets and files that change or cannot be used, and of the log itself."""
 
 from __future__ import annotations
 

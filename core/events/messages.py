@@ -1,4 +1,4 @@
-"""What happens to one message, from its delivery to the answer that Camunda gets."""
+"""Events of one message, from its delivery to the response that Camunda gets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MessageProcessed(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskAccepted(MessageProcessed):
-    """`created`: something stays open and is tracked; otherwise it was done at once."""
+    """A task was created or done. `created`: something stays open and is tracked; otherwise it was done at once."""
 
     created: bool
 
@@ -81,7 +81,7 @@ class ResultNotStored(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryLost(MessageEvent):
-    """A delivery is not ours any more; `is_done` when it has been worked on, which is told with the next one."""
+    """A delivery is not ours any more; `is_done` when it has been worked on, which is reported with the next one."""
 
     identity: Identity
     is_done: bool
@@ -104,7 +104,7 @@ class DeliveryLost(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class LateOutcomeTold(MessageEvent):
-    """What an earlier delivery of the same message has come to is told now."""
+    """The outcome of an earlier delivery of the same message is reported now."""
 
     identity: Identity
 
@@ -279,7 +279,7 @@ class TaskRejected(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class SentMessageUnreadable(MessageEvent):
-    """A message of a sent queue that is none was confirmed in the error queue."""
+    """A message of a sent queue that cannot be read was confirmed in the error queue."""
 
     identity: Identity
     reason: Text

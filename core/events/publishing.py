@@ -1,4 +1,4 @@
-"""Messages on their way into a queue."""
+"""Events of messages on their way into a queue."""
 
 from __future__ import annotations
 

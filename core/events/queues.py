@@ -1,4 +1,4 @@
-"""What RabbitMQ does to queues, and to who consumes them."""
+"""Events of queues: what RabbitMQ does to them and to their consumers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ExchangeCreated(Event):
 
 @dataclass(frozen=True, slots=True)
 class QueueUnusable(QueueEvent):
-    """RabbitMQ refuses what the worker needs of a queue, or says nothing about it; it is asked again and again."""
+    """RabbitMQ refuses what the worker needs of a queue, or says nothing about it; the worker asks again and again."""
 
     reason: Text
 
@@ -63,7 +63,7 @@ class QueueUnusable(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class QueueRemark(Event):
-    """What RabbitMQ may do to the messages of these queues; without queues: it could not be asked."""
+    """What RabbitMQ may do to the messages of these queues; no queues: RabbitMQ could not be asked."""
 
     queues: Sequence[str]
     text: Text

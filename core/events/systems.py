@@ -1,4 +1,4 @@
-"""Systems that cannot be used and can be again, and the sweeps of their trackers."""
+"""Events of systems that become unusable and usable again, and of the sweeps of their trackers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.texts import Text
 
 @dataclass(frozen=True, slots=True)
 class SystemPaused(Event):
-    """Its intake has stopped; `is_alert` when a person has to mend something. `probe_in` in seconds."""
+    """The intake of a system has stopped; `is_alert` when a person has to repair something. `probe_in` in seconds."""
 
     system: str
     reason: Text
@@ -42,7 +42,7 @@ class SystemPaused(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProbeFailed(Event):
-    """A paused system is still not usable. `mistake` is what a probe with a mistake in it has raised."""
+    """A paused system is still not usable. `mistake` is what a faulty probe has raised."""
 
     system: str
     reason: Text
@@ -93,7 +93,10 @@ class SystemResumed(Event):
 
 @dataclass(frozen=True, slots=True)
 class SystemRemark(Event):
-    """Found by the look at a system when the worker starts. `is_fault`: to be mended; `mistake`: of the look itself."""
+    """Something found when the worker looks at a system at its start.
+
+    `is_fault`: it should be repaired; `mistake`: what a faulty look has raised.
+    """
 
     queue: str
     text: Text
@@ -122,7 +125,7 @@ class SystemRemark(Event):
 
 @dataclass(frozen=True, slots=True)
 class Swept(Event):
-    """A tracker went once through its sent queue. `at` in unix seconds, `failure` says why it did not get through."""
+    """A tracker went once through its sent queue. `at` in unix seconds; `reason` says why it did not get through."""
 
     system: str
     checked: int
@@ -135,7 +138,7 @@ class Swept(Event):
 
 @dataclass(frozen=True, slots=True)
 class LargeQueueSwept(Event):
-    """A sent queue of more messages than a system is asked about at once."""
+    """A sent queue was swept that holds more messages than a system is asked about at once."""
 
     queue: str
     taken: int
@@ -179,7 +182,7 @@ class SweepLate(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrackingFailed(Event):
-    """A sweep, or a part of one, did not succeed. `mistake` is what a tracker with a mistake in it has raised."""
+    """A sweep, or a part of one, did not succeed. `mistake` is what a faulty tracker has raised."""
 
     system: str
     text: str

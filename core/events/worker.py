@@ -1,4 +1,4 @@
-"""The life of the process: its start and its stop, what it consumes, mistakes in a program."""
+"""Events in the life of the process: its start and its stop, what it consumes, mistakes in a program."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class QueueSkipped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Event):
-    """`figures` are those of `stats` that one reads at a glance."""
+    """The statistics of the worker. `figures` are those of `stats` that one reads at a glance."""
 
     figures: str
     stats: Mapping[str, Any]
@@ -143,7 +143,7 @@ class Aborted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Unfinished(Event):
-    """A step of the stop did not come to its end, in time or because of a mistake in it."""
+    """A step of the stop did not finish, in time or because of a mistake in it."""
 
     mistake: BaseException | None = field(default=None, compare=False)
 

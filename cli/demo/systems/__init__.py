@@ -26,7 +26,7 @@ SYSTEMS = tuple(_SCENARIOS)
 
 
 def make_scenario(name: str) -> Scenario:
-    """One of SYSTEMS, or ALL of them at once."""
+    """Return one of SYSTEMS, or ALL of them at once."""
     if name == ALL:
         return Together(ALL, Text("all systems", "все системы"), [make() for make in _SCENARIOS.values()])
     return _SCENARIOS[name]()

@@ -127,7 +127,7 @@ class BitrixScenario(Scenario):
         }
 
     def samples(self, tasks: int, now: datetime) -> list[Sample]:
-        """One of the tasks comes twice, one message is no task, one is for a user whom the portal does not have."""
+        """Return tasks: one comes twice, one message is no task, one is for a user whom the portal does not have."""
         everyday = tasks - FEWEST_TASKS + 1
         samples = [
             _task(number, work, now)
