@@ -29,7 +29,7 @@ from cli.parser import Parser
 from cli.texts import language, make_streams_forgiving
 from core.envelopes import PROCESSING_SUCCESS, decode_sent, encode_sent
 from core.errors import OutcomeError
-from core.events.base import EventStream
+from core.events.base import EventStream, Log
 from core.messages import CamundaTask, Limits, OutgoingMessage, decode_task
 from core.results import Accepted
 from core.texts import BilingualError, Text
@@ -123,7 +123,7 @@ def publish(startup: Startup, queue: str, message: OutgoingMessage) -> None:
     publisher = RabbitMQPublisher(
         connection_parameters(rabbitmq, "simple test publisher"),
         Topology(rabbitmq),
-        EventStream([]),
+        EventStream([Log()]),
         reconnect_max_delay=rabbitmq.reconnect_max_delay,
     )
     publisher.start()

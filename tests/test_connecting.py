@@ -24,7 +24,7 @@ from broker.racing import Race
 from broker.resolving import Resolver
 from broker.settings import RabbitMQSettings
 from broker.topology import Topology
-from core.events.base import EventStream
+from core.events.base import EventStream, Log
 from core.events.connections import ConnectionUnstable
 from core.messages import IncomingMessage, OutgoingMessage, TrackedTask
 from core.results import Accepted, Result, Verdict
@@ -155,7 +155,10 @@ class TestOneHostHangs:
             address = replace(vhost, port=hung.port)
             settings = rabbitmq_settings(address, tls=True, connection_timeout=0.3)
             publisher = RabbitMQPublisher(
-                connection_parameters(settings, "test"), Topology(settings), EventStream([]), reconnect_max_delay=0.5
+                connection_parameters(settings, "test"),
+                Topology(settings),
+                EventStream([Log()]),
+                reconnect_max_delay=0.5,
             )
             publisher.start()
             wait_until(lambda: len(hung.connections) >= 3, what="further tries")
@@ -273,7 +276,7 @@ class TestParametersAreReadAnew:
 
         last_good = LastGood()
         publisher = RabbitMQPublisher(
-            Nodes(read, last_good), Topology(settings), EventStream([]), reconnect_max_delay=0.5
+            Nodes(read, last_good), Topology(settings), EventStream([Log()]), reconnect_max_delay=0.5
         )
         publisher.start()
         stored = publisher.publish("a.sent.queue", OutgoingMessage(b"{}", "m"))
@@ -348,10 +351,13 @@ class TestSweeps:
         settings = rabbitmq_settings(vhost)
         with MuteServer(lambda connection: connection.close()) as closing:
             publisher = RabbitMQPublisher(
-                connection_parameters(settings, "test"), Topology(settings), EventStream([]), reconnect_max_delay=1.0
+                connection_parameters(settings, "test"),
+                Topology(settings),
+                EventStream([Log()]),
+                reconnect_max_delay=1.0,
             )
             tracked = TrackedQueue("a.sent.queue", "a", NeverAsked("a"), RESPONSES, ERRORS, echo_variables=True)
-            events, topology, nodes = EventStream([]), Topology(settings), hosts(vhost, [closing.port])
+            events, topology, nodes = EventStream([Log()]), Topology(settings), hosts(vhost, [closing.port])
             sweeper = Sweeper(tracked, topology, nodes, publisher, stop.is_set, events=events)
             tracker = TrackerThread("a.sent.queue", "a", sweeper, events=events, interval=60.0, stop=stop)
             publisher.start()
@@ -401,7 +407,7 @@ def test_a_long_pause_between_two_tries_is_no_hang() -> None:
         reconnect_max_delay=300,
         on_open=print,
         on_lost=lambda: None,
-        events=EventStream([]),
+        events=EventStream([Log()]),
     )
     thread.start()
     ages = []

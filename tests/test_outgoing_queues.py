@@ -19,7 +19,7 @@ from broker.errors import PublisherClosedError
 from broker.outgoing_queue import OutgoingQueue
 from broker.publishing_channel import Publication, PublishingChannel
 from core.errors import TransientError
-from core.events.base import EventStream
+from core.events.base import EventStream, Log
 from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from core.texts import Text
@@ -267,7 +267,7 @@ class Desk:
         self.outgoing = OutgoingQueue(
             self.queue,
             cast(ConnectionThread, self),
-            EventStream([]),
+            EventStream([Log()]),
             is_blocked=lambda: False,
             on_stored=lambda _publications: None,
             detour=self.elsewhere.extend,

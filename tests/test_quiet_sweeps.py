@@ -15,7 +15,7 @@ from base_tracker import ChangedTask, Changes
 from consumers.bitrix.tracker import BitrixTaskTracker
 from core.envelopes import encode_sent
 from core.errors import OutageError
-from core.events.base import EventStream
+from core.events.base import EventStream, Log
 from core.messages import Limits, decode_task
 from core.results import Accepted, Done
 from sandbox.address import BrokerAddress
@@ -363,7 +363,7 @@ class SlowSweeper(Sweeper):
 
 def test_sweeps_of_a_large_queue_do_not_follow_each_other_at_once() -> None:
     sweeper, stop = SlowSweeper(), threading.Event()
-    thread = TrackerThread(SENT, "bitrix24", sweeper, events=EventStream([]), interval=60.0, stop=stop)
+    thread = TrackerThread(SENT, "bitrix24", sweeper, events=EventStream([Log()]), interval=60.0, stop=stop)
     thread.start()
     wait_until(lambda: bool(sweeper.begun), what="the first sweep")
     thread.wake()

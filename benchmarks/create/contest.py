@@ -83,7 +83,7 @@ class Score:
 
 def daemon_turn(node: RabbitNode, shape: Shape) -> Score:
     """The real daemon with its default settings."""
-    return _turn(node, shape, ("main.py",))
+    return _turn(node, shape, ())
 
 
 def rival_turn(node: RabbitNode, shape: Shape) -> Score:
