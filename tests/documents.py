@@ -59,6 +59,11 @@ def links(name: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose(name))
 
 
+def table_rows(name: str) -> list[str]:
+    """The lines of all tables, with their headers and rulers."""
+    return [line for line in prose(name).splitlines() if line.startswith("|")]
+
+
 def table(name: str, *header: str) -> list[list[str]]:
     """The rows of the first table whose header begins with these cells."""
     lines = iter(prose(name).splitlines())

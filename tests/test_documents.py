@@ -35,12 +35,13 @@ from tests import documents
 from tools.documents import event_classes, made
 
 READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
+CONTRACT, CONTRACT_RU = "docs/contract.md", "docs/contract.ru.md"
+PAIRS = [("README.md", "README.ru.md"), (CONTRACT, CONTRACT_RU)]
 DOCUMENTS = [
-    *("README.md", "README.ru.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *(name for pair in PAIRS for name in pair),
+    *("CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md", "docs/guarantees.md"),
     *("docs/adding-a-system.md", "docs/adding-a-system.ru.md"),
-    *("docs/decisions.md", "docs/contract.md", "docs/guarantees.md"),
 ]
-CONTRACT = "docs/contract.md"
 
 FOREIGN_NAMES = {
     *("ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"),
@@ -53,26 +54,45 @@ NOT_IN_THE_PROJECT = re.compile(r"consumers/tickets/|^logs/|^\.venv/|^task_creat
 FOREIGN_PATH = re.compile(r"(?<![\w.>}])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/\w|\.\./shared")
 
 everyone = pytest.mark.parametrize("name", [name for name, _ in READMES])
+both_languages = pytest.mark.parametrize(("english", "russian"), PAIRS)
 
 
 # -- both languages -----------------------------------------------------------------------------------------------
 
 
-def test_both_readmes_have_the_same_sections_in_the_same_order() -> None:
-    english, russian = documents.headings("README.md"), documents.headings("README.ru.md")
-    assert [each.split(" ")[0] for each in english] == [each.split(" ")[0] for each in russian]
-    assert [documents.code_spans(each) for each in english] == [documents.code_spans(each) for each in russian]
+@both_languages
+def test_both_languages_have_the_same_sections_in_the_same_order(english: str, russian: str) -> None:
+    told, heard = documents.headings(english), documents.headings(russian)
+    assert [each.split(" ")[0] for each in told] == [each.split(" ")[0] for each in heard]
+    assert [documents.code_spans(each) for each in told] == [documents.code_spans(each) for each in heard]
 
 
-def test_both_readmes_give_the_same_commands_and_examples() -> None:
-    english, russian = documents.blocks("README.md"), documents.blocks("README.ru.md")
-    assert [language for language, _ in english] == [language for language, _ in russian]
-    assert [each for each in english if each[0] != "text"] == [each for each in russian if each[0] != "text"]
+@both_languages
+def test_both_languages_give_the_same_commands_and_examples(english: str, russian: str) -> None:
+    told, heard = documents.blocks(english), documents.blocks(russian)
+    assert [language for language, _ in told] == [language for language, _ in heard]
+    assert [each for each in told if each[0] != "text"] == [each for each in heard if each[0] != "text"]
 
 
-def test_both_readmes_name_the_same_things() -> None:
-    english, russian = (set(documents.code_spans(documents.prose(name))) for name, _ in READMES)
-    assert english ^ russian == set()
+@both_languages
+def test_both_languages_name_the_same_things_as_often(english: str, russian: str) -> None:
+    told, heard = (sorted(documents.code_spans(documents.prose(name))) for name in (english, russian))
+    assert told == heard
+
+
+@both_languages
+def test_both_languages_have_the_same_tables_row_by_row(english: str, russian: str) -> None:
+    told, heard = (
+        [(row.count("|"), sorted(documents.code_spans(row))) for row in documents.table_rows(name)]
+        for name in (english, russian)
+    )
+    assert told == heard
+
+
+@both_languages
+def test_each_language_links_the_other(english: str, russian: str) -> None:
+    for name, other in ((english, russian), (russian, english)):
+        assert other.rpartition("/")[2] in documents.links(name), name
 
 
 @pytest.mark.parametrize(("name", "language"), READMES)
@@ -270,6 +290,7 @@ def test_the_contracts_wait_queues_are_those_of_the_daemon() -> None:
     assert shown == Topology(RabbitMQSettings()).queue("bitrix24.queue.retry.5000ms").arguments
     steps = ", ".join(f"{step:g}" for step in WAIT_STEPS)
     assert f"Delays in seconds: {steps}." in documents.prose(CONTRACT)
+    assert f"Паузы в секундах: {steps}." in documents.prose(CONTRACT_RU)
 
 
 def test_the_contract_names_all_our_headers() -> None:
