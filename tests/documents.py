@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,11 @@ def read(name: str) -> str:
 
 def project_files() -> list[Path]:
     """What people wrote, as paths from the root; caches of tools stand in folders that begin with a dot."""
-    files = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    kept = [path for path in files if not SKIPPED_FOLDERS.intersection(path.parts)]
-    return [path for path in kept if path.parts[0] in {".ci", ".gitignore"} or not path.parts[0].startswith(".")]
+    files = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [each for each in folders if each not in SKIPPED_FOLDERS]
+        files += [(Path(folder) / name).relative_to(ROOT) for name in names]
+    return [path for path in files if path.parts[0] in {".ci", ".gitignore"} or not path.parts[0].startswith(".")]
 
 
 def blocks(name: str) -> list[Block]:
@@ -57,6 +60,11 @@ def anchors(name: str) -> set[str]:
 
 def links(name: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose(name))
+
+
+def links_inside(name: str) -> list[str]:
+    """Those to files and headings of the project."""
+    return [target for target in links(name) if not re.match(r"[a-z]+:", target)]
 
 
 def table_rows(name: str) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -42,6 +43,7 @@ DOCUMENTS = [
     *("CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md", "docs/guarantees.md"),
     *("docs/adding-a-system.md", "docs/adding-a-system.ru.md"),
 ]
+EVERY_PAGE = sorted(path.as_posix() for path in documents.project_files() if path.suffix == ".md")
 
 FOREIGN_NAMES = {
     *("ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"),
@@ -109,15 +111,31 @@ def test_the_demos_output_is_in_the_demos_own_words(name: str, language: Languag
 # -- files, links, versions ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_link_inside_the_project_leads_somewhere(name: str) -> None:
-    for target in documents.links(name):
-        if target.startswith("https://"):
-            continue
+    for target in documents.links_inside(name):
         path, _, anchor = target.partition("#")
         file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
         assert file.is_file(), target
         assert not anchor or anchor in documents.anchors(str(file.relative_to(ROOT))), target
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY_PAGE if name.endswith(".ru.md")])
+def test_a_russian_page_leads_to_russian_pages(name: str) -> None:
+    own = Path(name).name.replace(".ru.md", ".md")
+    paths = {target.partition("#")[0] for target in documents.links_inside(name)}
+    english = {path for path in paths if path.endswith(".md") and not path.endswith(".ru.md") and path != own}
+    assert [path for path in english if ((ROOT / name).parent / path.replace(".md", ".ru.md")).is_file()] == []
+
+
+def test_every_page_that_the_code_names_exists() -> None:
+    pages = re.compile(r"(?<![\w./-])(?:docs|consumers)/(?:[\w-]+/)*[\w.-]+\.md\b")
+    texts = {
+        path.as_posix(): (ROOT / path).read_bytes().decode("utf-8", "replace") for path in documents.project_files()
+    }
+    named = {(page, name) for name, text in texts.items() for page in pages.findall(text)}
+    assert len(named) > 20
+    assert [each for each in sorted(named) if each[0] not in texts] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
