@@ -19,7 +19,7 @@ from cli.demo.systems import SYSTEMS
 from cli.demo.systems.bitrix import BitrixScenario
 from cli.demo.texts import say
 from cli.exit_codes import EXIT_BAD_CONFIGURATION
-from config import WorkerSettings
+from config import QUEUE_HANDLERS, WorkerSettings
 from core import envelopes, errors, messages
 from core.errors import InvalidMessageError
 from core.messages import Limits, decode_task
@@ -33,13 +33,15 @@ from sandbox.broker_view import Broker
 from sandbox.process import ROOT
 from testbench.harness import ERRORS, camunda_message
 from tests import documents
-from tools.documents import event_classes, made
+from tools.documents import SECTIONS, event_classes, made
 
 READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
+MESSAGES, MESSAGES_RU = "docs/messages.md", "docs/messages.ru.md"
 CONTRACT, CONTRACT_RU = "docs/contract.md", "docs/contract.ru.md"
-PAIRS = [("README.md", "README.ru.md"), (CONTRACT, CONTRACT_RU)]
+PAIRS = [("README.md", "README.ru.md"), (MESSAGES, MESSAGES_RU), (CONTRACT, CONTRACT_RU)]
+PAGES = [name for pair in PAIRS for name in pair]
 DOCUMENTS = [
-    *(name for pair in PAIRS for name in pair),
+    *PAGES,
     *("CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md", "docs/guarantees.md"),
     *("docs/adding-a-system.md", "docs/adding-a-system.ru.md"),
 ]
@@ -47,6 +49,7 @@ EVERY_PAGE = sorted(path.as_posix() for path in documents.project_files() if pat
 
 FOREIGN_NAMES = {
     *("ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"),
+    "INTERNAL_ERROR",  # what RabbitMQ calls a 541
     *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"),  # of the environment
     *("RABBITMQ_VERSION", "RABBITMQ_MANAGEMENT_PORT"),  # of the demo's and the tests' own server
 }
@@ -184,12 +187,13 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
 # -- what the README lists ----------------------------------------------------------------------------------------
 
 
-@everyone
+@pytest.mark.parametrize("name", PAGES)
 def test_every_variable_that_is_named_exists(name: str) -> None:
     known = documents.example_variables().keys()
     text = documents.prose(name) + "".join(text for kind, text in documents.blocks(name) if kind == "sh")
     names = set(re.findall(r"\b(?!UF_)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!\*)", text))
-    assert names - known - FOREIGN_NAMES == {"ERRORS_QUEUE"}, "a name of the script that puts a message back"
+    of_a_script = {"ERRORS_QUEUE"} if name.startswith("README") else set()
+    assert names - known - FOREIGN_NAMES == of_a_script, "a name of the script that puts a message back"
 
 
 @everyone
@@ -200,9 +204,15 @@ def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
     assert shown == {variable: known[variable] for variable in shown}
 
 
-@everyone
+@pytest.mark.parametrize("name", SECTIONS)
 def test_the_lists_of_events_and_outcomes_are_made_from_the_code(name: str) -> None:
     assert made(name) == documents.read(name), "python -m tools.documents makes it anew"
+
+
+def test_each_list_is_made_in_both_languages() -> None:
+    for kind in ("events", "outcomes"):
+        [english, russian] = [name for name, lists in SECTIONS.items() if kind in lists]
+        assert (english, russian) in PAIRS
 
 
 def test_every_event_is_explained_in_both_languages() -> None:
@@ -216,9 +226,9 @@ def test_no_line_of_the_log_has_a_code_that_is_no_event() -> None:
     assert documents.codes_beside_the_events() == set()
 
 
-@everyone
+@pytest.mark.parametrize("name", [MESSAGES, MESSAGES_RU])
 def test_the_list_of_refusals_is_complete_and_has_no_other(name: str) -> None:
-    rows = documents.table(name, *(("refused", "code") if name == "README.md" else ("отказ", "код")))
+    rows = documents.table(name, *(("refused", "code") if name == MESSAGES else ("отказ", "код")))
     listed = {code for row in rows for code in documents.code_spans(row[1])}
     assert listed ^ documents.refusal_codes() == set()
 
@@ -230,7 +240,7 @@ def test_every_outcome_is_raised_by_one_class_or_is_a_result() -> None:
     assert set(OUTCOMES) == set(Outcome)
 
 
-@everyone
+@pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_command_is_valid_shell(name: str) -> None:
     for kind, text in documents.blocks(name):
         if kind == "sh":
@@ -251,15 +261,49 @@ def test_the_systemd_unit_fits_the_program() -> None:
 # -- what the README lets people do -------------------------------------------------------------------------------
 
 
-def test_the_sample_message_of_the_readme_is_accepted() -> None:
-    task = decode_task(documents.block_with("README.md", "json", "extensionProperties").encode(), Limits())
+def test_the_sample_of_an_input_message_is_accepted() -> None:
+    task = decode_task(documents.block_with(MESSAGES, "json", "inputParameters").encode(), Limits())
     assert task.variables == {"title": "Approve the contract", "priority": "2"}
 
 
-def test_the_samples_of_the_readme_have_the_shapes_of_the_contract() -> None:
-    for part in ('"processing_status": "success"', '"error_info"'):
-        short, full = (json.loads(documents.block_with(name, "json", part)) for name in ("README.md", CONTRACT))
+def test_the_answer_in_the_readme_is_the_daemons_answer_to_the_task_in_the_readme() -> None:
+    task = decode_task(documents.block_with("README.md", "json", "extensionProperties").encode(), Limits())
+    text = documents.block_with("README.md", "json", "completed_by_tracker")
+    told = json.loads(text)
+    created = Accepted({"result": {"task": {"id": "42"}}}, "42")
+    sent = envelopes.decode_sent(envelopes.encode_sent(task, "bitrix24.queue", created, 1795416780.5).body)
+    answer = envelopes.encode_response(
+        sent,
+        told["response_data"],
+        status=envelopes.PROCESSING_COMPLETED_BY_TRACKER,
+        echo_variables=True,
+        now=told["processed_at"],
+    )
+    assert json.loads(answer.body) == told
+    assert list(told) == list(json.loads(answer.body))
+    assert documents.block_with(MESSAGES, "json", "completed_by_tracker") == text
+
+
+def test_the_samples_of_messages_have_the_shapes_of_the_contract() -> None:
+    for part in ('"processing_status": "success"', "completed_by_tracker", '"error_info"'):
+        short, full = (json.loads(documents.block_with(name, "json", part)) for name in (MESSAGES, CONTRACT))
         assert list(short) == list(full)
+
+
+@everyone
+def test_the_routing_keys_of_the_readme_are_those_of_the_daemon_and_the_topics_are_known(name: str) -> None:
+    header = ("routing key", "reaches") if name == "README.md" else ("ключ маршрутизации", "куда ведёт")
+    *bound, unrouted = documents.table(name, *header)
+    topology = Topology(RabbitMQSettings())
+    shown = {documents.code_spans(row[1])[0]: documents.code_spans(row[0]) for row in bound}
+    assert shown == {queue: [key for _, key in topology.queue(queue).bindings] for queue in shown}
+    handled = {queue for queue in QUEUE_HANDLERS if topology.queue(queue).bindings}
+    assert {*shown, *documents.code_spans(unrouted[1])} == handled
+    explained = "".join(documents.read(page) for page in EVERY_PAGE if page.startswith("consumers/"))
+    topics = {
+        span for row in (*bound, unrouted) for span in documents.code_spans(row[2]) if not span.endswith(".queue")
+    }
+    assert [topic for topic in topics if f"`{topic}`" not in explained] == []
 
 
 @pytest.mark.parametrize("size", [0, 5 * 1024 * 1024], ids=["embedded", "beside its report"])

@@ -55,8 +55,10 @@ def outcomes(lang: Language) -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"events": lambda: events("en"), "outcomes": lambda: outcomes("en")},
-    "README.ru.md": {"events": lambda: events("ru"), "outcomes": lambda: outcomes("ru")},
+    "README.md": {"events": lambda: events("en")},
+    "README.ru.md": {"events": lambda: events("ru")},
+    "docs/messages.md": {"outcomes": lambda: outcomes("en")},
+    "docs/messages.ru.md": {"outcomes": lambda: outcomes("ru")},
 }
 
 
