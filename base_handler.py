@@ -1,6 +1,6 @@
 """The base class that an author of a new system implements so that its tasks are created.
 
-The smallest handler implements `_process_message_impl` (see the README). A handler for many tasks at once
+The smallest handler implements `_process_message_impl` (docs/adding-a-system.md). A handler for many tasks at once
 overrides `handle_batch`. A handler never touches RabbitMQ: storing the result and settling the message is
 done for it, in the order that loses nothing.
 """

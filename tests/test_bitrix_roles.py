@@ -77,7 +77,7 @@ def test_roles_are_read_in_both_forms_and_from_json(tmp_path: Path) -> None:
 
 
 def test_a_role_that_is_added_is_known_within_seconds(tmp_path: Path) -> None:
-    """The README's own repair for `unknown role`; it had no effect for BITRIX_ROLES_CACHE_TTL, an hour."""
+    """The manual's own repair for `unknown role`; it had no effect for BITRIX_ROLES_CACHE_TTL, an hour."""
     roles = tmp_path / "roles.yaml"
     roles.write_text("mappings: {boss: 2}")
     with BitrixSandbox() as portal:

@@ -13,13 +13,14 @@ from typing import Any, get_args
 
 import pytest
 
+from assembly.startup import read_configuration
 from broker.settings import RabbitMQSettings
 from broker.topology import Topology
 from cli.demo.systems import SYSTEMS
 from cli.demo.systems.bitrix import BitrixScenario
 from cli.demo.texts import say
 from cli.exit_codes import EXIT_BAD_CONFIGURATION
-from config import QUEUE_HANDLERS, WorkerSettings
+from config import WorkerSettings
 from core import envelopes, errors, messages
 from core.errors import InvalidMessageError
 from core.messages import Limits, decode_task
@@ -35,10 +36,11 @@ from testbench.harness import ERRORS, camunda_message
 from tests import documents
 from tools.documents import SECTIONS, event_classes, made
 
-READMES: list[tuple[str, Language]] = [("README.md", "en"), ("README.ru.md", "ru")]
+README, README_RU = "README.md", "README.ru.md"
+MANUAL, MANUAL_RU = "docs/operation.md", "docs/operation.ru.md"
 MESSAGES, MESSAGES_RU = "docs/messages.md", "docs/messages.ru.md"
 CONTRACT, CONTRACT_RU = "docs/contract.md", "docs/contract.ru.md"
-PAIRS = [("README.md", "README.ru.md"), (MESSAGES, MESSAGES_RU), (CONTRACT, CONTRACT_RU)]
+PAIRS = [(README, README_RU), (MANUAL, MANUAL_RU), (MESSAGES, MESSAGES_RU), (CONTRACT, CONTRACT_RU)]
 PAGES = [name for pair in PAIRS for name in pair]
 DOCUMENTS = [
     *PAGES,
@@ -53,12 +55,30 @@ FOREIGN_NAMES = {
     *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"),  # of the environment
     *("RABBITMQ_VERSION", "RABBITMQ_MANAGEMENT_PORT"),  # of the demo's and the tests' own server
 }
+LEAST_SETTINGS = {
+    "RABBITMQ_HOST": "rmq.example.com",
+    "RABBITMQ_USERNAME": "worker",
+    "RABBITMQ_PASSWORD": "p4ssword",
+    "RABBITMQ_VIRTUAL_HOST": "/prod",
+    "BITRIX_WEBHOOK_URL": "https://portal.example.com/rest/1/c0de",
+    "OPENPROJECT_URL": "https://op.example.com",
+    "OPENPROJECT_TOKEN": "t0ken",
+    "ONEC_URL": "https://1c.example.com/base",
+    "ONEC_USERNAME": "worker",
+    "ONEC_PASSWORD": "p4ssword",
+    "EMAIL_SMTP_HOST": "mail.example.com",
+    "EMAIL_FROM": "worker@example.com",
+    "TELEGRAM_BOT_TOKEN": "1:t0ken",
+    "NOTIFY_EMAIL_TO": "duty@example.com",
+    "NOTIFY_TELEGRAM_CHATS": "42",
+}
 FILE = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w-]+\.(?:py|md|txt|toml|lock|example|sh)")
 NOT_IN_THE_PROJECT = re.compile(r"consumers/tickets/|^logs/|^\.venv/|^task_creator/$")
 # A machine's own folders, and the folder that lies beside this project on one of them.
 FOREIGN_PATH = re.compile(r"(?<![\w.>}])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/\w|\.\./shared")
 
-everyone = pytest.mark.parametrize("name", [name for name, _ in READMES])
+both_readmes = pytest.mark.parametrize("name", [README, README_RU])
+both_manuals = pytest.mark.parametrize("name", [MANUAL, MANUAL_RU])
 both_languages = pytest.mark.parametrize(("english", "russian"), PAIRS)
 
 
@@ -100,7 +120,7 @@ def test_each_language_links_the_other(english: str, russian: str) -> None:
         assert other.rpartition("/")[2] in documents.links(name), name
 
 
-@pytest.mark.parametrize(("name", "language"), READMES)
+@pytest.mark.parametrize(("name", "language"), [(MANUAL, "en"), (MANUAL_RU, "ru")])
 def test_the_demos_output_is_in_the_demos_own_words(name: str, language: Language) -> None:
     output = documents.block_with(name, "text", "camunda.responses.queue")
     names = {"system": BitrixScenario.title.say(language), "systems": ", ".join(SYSTEMS)}
@@ -109,6 +129,20 @@ def test_the_demos_output_is_in_the_demos_own_words(name: str, language: Languag
     further = ("next_keep", "next_systems")
     assert [each for each in (*figures, *words, *further) if say(language, each, **names) not in output] == []
     assert re.search(rf"{say(language, 'lost')} +0$", output, re.M)
+
+
+@pytest.mark.parametrize(("readme", "manual", "language"), [(README, MANUAL, "en"), (README_RU, MANUAL_RU, "ru")])
+def test_the_readme_shows_the_account_of_the_demo_as_the_manual_does(
+    readme: str, manual: str, language: Language
+) -> None:
+    account = documents.block_with(readme, "text", say(language, "summary"))
+    assert account in documents.block_with(manual, "text", "camunda.responses.queue")
+    assert say(language, "lost") in account
+
+
+@both_readmes
+def test_a_readme_is_read_in_ten_minutes(name: str) -> None:
+    assert len(documents.read(name).splitlines()) <= 300, "the manual takes what is longer"
 
 
 # -- files, links, versions ---------------------------------------------------------------------------------------
@@ -184,7 +218,7 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
     assert found == {}
 
 
-# -- what the README lists ----------------------------------------------------------------------------------------
+# -- what the documents list --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -192,13 +226,13 @@ def test_every_variable_that_is_named_exists(name: str) -> None:
     known = documents.example_variables().keys()
     text = documents.prose(name) + "".join(text for kind, text in documents.blocks(name) if kind == "sh")
     names = set(re.findall(r"\b(?!UF_)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!\*)", text))
-    of_a_script = {"ERRORS_QUEUE"} if name.startswith("README") else set()
+    of_a_script = {"ERRORS_QUEUE"} if name in {MANUAL, MANUAL_RU} else set()
     assert names - known - FOREIGN_NAMES == of_a_script, "a name of the script that puts a message back"
 
 
-@everyone
+@both_manuals
 def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
-    header = ("variable", "default") if name == "README.md" else ("переменная", "по умолчанию")
+    header = ("variable", "default") if name == MANUAL else ("переменная", "по умолчанию")
     shown = {row[0].strip("`"): row[1].strip("`").replace("–", "") for row in documents.table(name, *header)}
     known = documents.example_variables()
     assert shown == {variable: known[variable] for variable in shown}
@@ -250,7 +284,7 @@ def test_every_command_is_valid_shell(name: str) -> None:
 
 def test_the_systemd_unit_fits_the_program() -> None:
     unit = configparser.ConfigParser()
-    unit.read_string(next(text for kind, text in documents.blocks("README.md") if kind == "ini"))
+    unit.read_string(next(text for kind, text in documents.blocks(MANUAL) if kind == "ini"))
     service = unit["Service"]
     assert service["Type"] == "notify"
     assert int(service["RestartPreventExitStatus"]) == EXIT_BAD_CONFIGURATION
@@ -258,7 +292,20 @@ def test_the_systemd_unit_fits_the_program() -> None:
     assert service["ExecStart"].startswith(service["WorkingDirectory"])
 
 
-# -- what the README lets people do -------------------------------------------------------------------------------
+# -- what the documents let people do -----------------------------------------------------------------------------
+
+
+def test_the_settings_that_the_readme_calls_the_least_are_enough(tmp_path: Path) -> None:
+    registry = tmp_path / "services.toml"
+    registry.write_text(
+        '[services.files]\nkind = "http"\nurl = "http://127.0.0.1:8090/"\ntopics = ["file_processing"]\n'
+    )
+    values = {**LEAST_SETTINGS, "SERVICES_FILE": str(registry)}
+    rows = documents.table(README, "what", "what is made of a message, and what finishes it")
+    wanted = [documents.code_spans(row[2]) for row in rows]
+    assert {name for names in wanted for name in names} == values.keys()
+    for names in (*wanted[:-1], values):  # alerts need mail or Telegram
+        read_configuration({name: values[name] for name in names}, tmp_path / "no .env")  # raises what is wrong
 
 
 def test_the_sample_of_an_input_message_is_accepted() -> None:
@@ -267,8 +314,8 @@ def test_the_sample_of_an_input_message_is_accepted() -> None:
 
 
 def test_the_answer_in_the_readme_is_the_daemons_answer_to_the_task_in_the_readme() -> None:
-    task = decode_task(documents.block_with("README.md", "json", "extensionProperties").encode(), Limits())
-    text = documents.block_with("README.md", "json", "completed_by_tracker")
+    task = decode_task(documents.block_with(README, "json", "extensionProperties").encode(), Limits())
+    text = documents.block_with(README, "json", "completed_by_tracker")
     told = json.loads(text)
     created = Accepted({"result": {"task": {"id": "42"}}}, "42")
     sent = envelopes.decode_sent(envelopes.encode_sent(task, "bitrix24.queue", created, 1795416780.5).body)
@@ -290,15 +337,15 @@ def test_the_samples_of_messages_have_the_shapes_of_the_contract() -> None:
         assert list(short) == list(full)
 
 
-@everyone
+@both_readmes
 def test_the_routing_keys_of_the_readme_are_those_of_the_daemon_and_the_topics_are_known(name: str) -> None:
-    header = ("routing key", "reaches") if name == "README.md" else ("ключ маршрутизации", "куда ведёт")
+    header = ("routing key", "reaches") if name == README else ("ключ маршрутизации", "куда ведёт")
     *bound, unrouted = documents.table(name, *header)
     topology = Topology(RabbitMQSettings())
     shown = {documents.code_spans(row[1])[0]: documents.code_spans(row[0]) for row in bound}
     assert shown == {queue: [key for _, key in topology.queue(queue).bindings] for queue in shown}
-    handled = {queue for queue in QUEUE_HANDLERS if topology.queue(queue).bindings}
-    assert {*shown, *documents.code_spans(unrouted[1])} == handled
+    reached = {queue for queue, bindings in camunda.QUEUES.items() if bindings} - {topology.responses_queue}
+    assert {*shown, *documents.code_spans(unrouted[1])} == reached
     explained = "".join(documents.read(page) for page in EVERY_PAGE if page.startswith("consumers/"))
     topics = {
         span for row in (*bound, unrouted) for span in documents.code_spans(row[2]) if not span.endswith(".queue")
@@ -307,8 +354,8 @@ def test_the_routing_keys_of_the_readme_are_those_of_the_daemon_and_the_topics_a
 
 
 @pytest.mark.parametrize("size", [0, 5 * 1024 * 1024], ids=["embedded", "beside its report"])
-def test_a_message_is_put_back_by_the_script_of_the_readme(vhost: BrokerAddress, broker: Broker, size: int) -> None:
-    command = documents.block_with("README.md", "sh", "ERRORS_QUEUE")
+def test_a_message_is_put_back_by_the_script_of_the_manual(vhost: BrokerAddress, broker: Broker, size: int) -> None:
+    command = documents.block_with(MANUAL, "sh", "ERRORS_QUEUE")
     [task_id] = set(re.findall(r"python - (\S+) <<", command))
     task = decode_task(camunda_message(task_id, variables={"x": "я" * (size // 2)}), Limits())
     failure = envelopes.Failure(errors.PermanentError("no"), "bitrix24.queue", "bitrix24", 1, 1.0, 2.0)

@@ -55,8 +55,8 @@ def outcomes(lang: Language) -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"events": lambda: events("en")},
-    "README.ru.md": {"events": lambda: events("ru")},
+    "docs/operation.md": {"events": lambda: events("en")},
+    "docs/operation.ru.md": {"events": lambda: events("ru")},
     "docs/messages.md": {"outcomes": lambda: outcomes("en")},
     "docs/messages.ru.md": {"outcomes": lambda: outcomes("ru")},
 }
