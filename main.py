@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
 from core.texts import Language
+from core.version import VERSION
 from settings.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def _parser(lang: Language) -> Parser:
 
     texts = TEXTS[lang]
     of_command: Any = partial(Parser, lang)  # argparse calls it; the stub wants a class
-    parser = Parser(lang, prog="main.py", description=texts["about"])
+    called = Path(sys.argv[0]).name
+    prog = called if called == "task-creator" else "main.py"
+    parser = Parser(lang, prog=prog, description=texts["about"])
+    parser.add_argument("--version", action="version", version=f"Task Creator {VERSION}", help=texts["version"])
     commands = parser.add_subparsers(dest="command", metavar=texts["command"], parser_class=of_command)
     commands.add_parser("run", help=texts["run"])
     demo = commands.add_parser("demo", help=texts["demo"])
@@ -120,5 +124,10 @@ def entry(arguments: Sequence[str]) -> int:
     return code
 
 
+def command() -> int:
+    """Run the installed `task-creator`; return its exit code."""
+    return entry(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(entry(sys.argv[1:]))
+    sys.exit(command())
