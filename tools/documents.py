@@ -17,6 +17,8 @@ from pathlib import Path
 from core.events.base import Event
 from core.outcomes import OUTCOMES
 from core.texts import Language, Text
+from tools.house import drawn
+from tools.walks import TO_CAMUNDA, TO_THE_SENT_QUEUE, diagram
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,11 +56,26 @@ def outcomes(lang: Language) -> str:
     return "\n".join([head.say(lang), "|---|---|---|---|", *rows])
 
 
+def house() -> str:
+    """The folders with their floors and their sentences."""
+    return "\n".join(["```text", *drawn(ROOT), "```"])
+
+
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/operation.md": {"events": lambda: events("en")},
     "docs/operation.ru.md": {"events": lambda: events("ru")},
     "docs/messages.md": {"outcomes": lambda: outcomes("en")},
     "docs/messages.ru.md": {"outcomes": lambda: outcomes("ru")},
+    "docs/architecture.md": {
+        "house": house,
+        "to-the-sent-queue": lambda: diagram(TO_THE_SENT_QUEUE, "en"),
+        "to-camunda": lambda: diagram(TO_CAMUNDA, "en"),
+    },
+    "docs/architecture.ru.md": {
+        "house": house,
+        "to-the-sent-queue": lambda: diagram(TO_THE_SENT_QUEUE, "ru"),
+        "to-camunda": lambda: diagram(TO_CAMUNDA, "ru"),
+    },
 }
 
 

@@ -1,0 +1,46 @@
+"""The drawings of the house are made from the code, and every hop of the two walks is a function that it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.texts import Text
+from tests import documents
+from tools.documents import made
+from tools.house import arrows, floors, rooms
+from tools.walks import QUEUE, TO_CAMUNDA, TO_THE_SENT_QUEUE, Hop, unknown
+
+
+@pytest.mark.parametrize("document", ["docs/architecture.md", "docs/architecture.ru.md"])
+def test_the_drawings_are_those_of_the_code_as_it_is(document: str) -> None:
+    assert made(document) == documents.read(document), "python -m tools.documents makes it anew"
+
+
+@pytest.mark.parametrize("walk", [TO_THE_SENT_QUEUE, TO_CAMUNDA], ids=["to the sent queue", "to Camunda"])
+def test_every_hop_exists_and_is_named_by_the_one_before_or_by_whom_the_walk_says(walk: list[Hop]) -> None:
+    assert list(unknown(walk)) == []
+
+
+def test_a_hop_that_the_code_has_not_is_found() -> None:
+    gone = Hop("processing.settlement:Settler.evaporate", QUEUE, Text.of(""), named_by="core.messages:decode_task")
+    assert list(unknown([gone])) == [
+        "there is no processing.settlement:Settler.evaporate",
+        "core.messages:decode_task does not name processing.settlement:Settler.evaporate",
+    ]
+
+
+def test_a_room_stands_above_all_that_it_imports(tmp_path: Path) -> None:
+    for path, text in {
+        "core/__init__.py": '"""Values."""',
+        "core/one.py": "",
+        "broker/__init__.py": '"""Queues."""',
+        "broker/two.py": "import core.one",
+        "main.py": '"""The entry."""\nimport broker.two',
+    }.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    names = rooms(tmp_path)
+    assert names == {"broker": "Queues.", "core": "Values.", "main": "The entry."}
+    assert floors(arrows(tmp_path), names) == {"core": 0, "broker": 1, "main": 2}
