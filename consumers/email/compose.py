@@ -27,10 +27,10 @@ from core.texts import Text
 _SUBJECT_LIMIT = 998  # characters
 _REPLY_TO_LIMIT = 10
 _PREFIX = "email_"
-_PARTS = ("to", "cc", "bcc", "subject", "body", "body_html", "template", "reply_to", "attachments")
+PARTS = ("to", "cc", "bcc", "subject", "body", "body_html", "template", "reply_to", "attachments")
 # Our own results, which a process may keep as variables of these names.
 _RESULTS = {"email_message_id", "email_accepted", "email_refused", "email_refused_ru"}
-_KNOWN = {*(f"{_PREFIX}{part}" for part in _PARTS), *_RESULTS}
+_KNOWN = {*(f"{_PREFIX}{part}" for part in PARTS), *_RESULTS}
 _LINE_END = re.compile(r"[\r\n](?![ \t\n])")  # unless it only folds the line
 
 

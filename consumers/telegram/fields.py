@@ -11,7 +11,7 @@ from typing import Any
 from consumers.telegram.chats import chats_of
 from consumers.telegram.config import TelegramSettings
 from consumers.telegram.markup import Rich, Run, Tag, parse, plain
-from consumers.telegram.names import CHATS, TEXTS, TITLES, unused
+from consumers.telegram.names import CHATS, FLAGS, PREVIEW, TEXTS, THREAD, TITLES, unused
 from consumers.telegram.text import fitting, split, truncate, units
 from core import values
 from core.errors import PermanentError
@@ -95,12 +95,12 @@ class MessageFields:
 
     def _options(self, inputs: Inputs) -> dict[str, Any]:
         options: dict[str, Any] = {}
-        if thread := inputs.first("message_thread_id"):
-            options["message_thread_id"] = values.identifier(*thread)
-        for name in ("disable_notification", "protect_content"):
+        if thread := inputs.first(THREAD):
+            options[THREAD] = values.identifier(*thread)
+        for name in FLAGS:
             if (given := inputs.first(name)) and values.flag(*given):
                 options[name] = True
-        preview = inputs.first("link_preview")
+        preview = inputs.first(PREVIEW)
         if not (values.flag(*preview) if preview else self._link_preview):
             options["link_preview_options"] = {"is_disabled": True}
         return options

@@ -10,6 +10,8 @@ from core.texts import Text
 TEXTS = ("text", "message", "body")
 TITLES = ("title", "subject")
 CHATS = ("chat_id", "chat_ids")
+THREAD, PREVIEW = "message_thread_id", "link_preview"
+FLAGS = ("disable_notification", "protect_content")
 
 _OF_ONE_THING = (("text_html", *TEXTS), TITLES, CHATS)
 # What else the Bot API knows (core.telegram.org/bots/api#sendmessage), or would need another method for.
