@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,6 +27,7 @@ from core.outcomes import OUTCOMES, FailedOutcome, Outcome
 from core.policy import WAIT_STEPS
 from core.results import Accepted
 from core.texts import Language, Text
+from core.version import VERSION
 from sandbox import camunda
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
@@ -188,8 +188,7 @@ def test_every_file_that_is_mentioned_exists(name: str) -> None:
 
 
 def test_the_changelog_has_this_version() -> None:
-    version = tomllib.loads(documents.read("pyproject.toml"))["project"]["version"]
-    assert re.search(rf"^## {re.escape(version)}\b", documents.read("CHANGELOG.md"), re.M)
+    assert re.search(rf"^## {re.escape(VERSION)}\b", documents.read("CHANGELOG.md"), re.M)
 
 
 def test_every_dependency_is_accounted_for() -> None:
