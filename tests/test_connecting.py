@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,23 @@ from tracking.tracker_thread import TrackerThread
 
 NINE = [f"{name}.queue" for name in ("a", "b", "c", "d", "e", "f", "g", "h", "i")]
 GREETING = b"AMQP\x00\x00\x09\x01"
+
+
+Start = Callable[[RabbitMQPublisher], None]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a publisher that is closed whatever comes of the test: one that dials on disturbs the tests after it."""
+    started: list[RabbitMQPublisher] = []
+
+    def start(publisher: RabbitMQPublisher) -> None:
+        publisher.start()
+        started.append(publisher)
+
+    yield start
+    for publisher in started:
+        publisher.close(5)
 
 
 class Collector(BaseMessageHandler):
@@ -149,7 +166,7 @@ class TestOneHostHangs:
         assert broker.count("a.sent.queue") == 1
 
     def test_a_tls_handshake_that_hangs_is_given_up_and_tried_again(
-        self, vhost: BrokerAddress, caplog: pytest.LogCaptureFixture
+        self, vhost: BrokerAddress, start: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
         with MuteServer() as hung:
             address = replace(vhost, port=hung.port)
@@ -160,7 +177,7 @@ class TestOneHostHangs:
                 EventStream([Log()]),
                 reconnect_max_delay=0.5,
             )
-            publisher.start()
+            start(publisher)
             wait_until(lambda: len(hung.connections) >= 3, what="further tries")
             assert "did not answer within 0.3 s" in caplog.text
             assert publisher.is_alive()
@@ -265,7 +282,7 @@ class TestNames:
 
 class TestParametersAreReadAnew:
     def test_a_file_that_cannot_be_read_costs_one_try_each_time_and_no_thread(
-        self, vhost: BrokerAddress, broker: Broker, caplog: pytest.LogCaptureFixture
+        self, vhost: BrokerAddress, broker: Broker, start: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
         settings, is_broken = rabbitmq_settings(vhost), [True]
 
@@ -278,7 +295,7 @@ class TestParametersAreReadAnew:
         publisher = RabbitMQPublisher(
             Nodes(read, last_good), Topology(settings), EventStream([Log()]), reconnect_max_delay=0.5
         )
-        publisher.start()
+        start(publisher)
         stored = publisher.publish("a.sent.queue", OutgoingMessage(b"{}", "m"))
         wait_until(lambda: "/run/client.pem" in caplog.text, what="the reason")
         is_broken[0] = False
@@ -290,7 +307,7 @@ class TestParametersAreReadAnew:
 
 class TestStorms:
     def test_a_single_loss_is_made_good_at_once_and_a_storm_is_damped_and_told(
-        self, vhost: BrokerAddress, proxy: TcpProxy
+        self, vhost: BrokerAddress, proxy: TcpProxy, start: Start
     ) -> None:
         told: list[Any] = []
         settings = rabbitmq_settings(vhost.through(proxy.port), reconnect_max_delay=30.0)
@@ -300,7 +317,7 @@ class TestStorms:
             EventStream([told.append]),
             reconnect_max_delay=30.0,
         )
-        publisher.start()
+        start(publisher)
         assert publisher.wait_until_ready(20)
         began, losses = time.monotonic(), 0
         pauses: list[float] = []
@@ -346,7 +363,9 @@ class TestStandby:
 
 
 class TestSweeps:
-    def test_a_tracker_that_is_woken_again_and_again_does_not_dial_in_a_storm(self, vhost: BrokerAddress) -> None:
+    def test_a_tracker_that_is_woken_again_and_again_does_not_dial_in_a_storm(
+        self, vhost: BrokerAddress, start: Start
+    ) -> None:
         stop = threading.Event()
         settings = rabbitmq_settings(vhost)
         with MuteServer(lambda connection: connection.close()) as closing:
@@ -360,7 +379,7 @@ class TestSweeps:
             events, topology, nodes = EventStream([Log()]), Topology(settings), hosts(vhost, [closing.port])
             sweeper = Sweeper(tracked, topology, nodes, publisher, stop.is_set, events=events)
             tracker = TrackerThread("a.sent.queue", "a", sweeper, events=events, interval=60.0, stop=stop)
-            publisher.start()
+            start(publisher)
             assert publisher.wait_until_ready(20)
             tracker.start()
             ends = time.monotonic() + 4
