@@ -48,9 +48,18 @@ class GuardedFolder:
             remove_stale(base)
             self.path = Path(tempfile.mkdtemp(prefix="node-", dir=base))
             self._lock = _try_lock(self.path / LOCK_FILE)
+        try:
+            self._watcher = self._watched()
+        except BaseException:  # Ctrl+C, too: nobody watches the folder yet
+            remove(self.path)
+            if self._lock is not None:
+                os.close(self._lock)
+            raise
+
+    def _watched(self) -> subprocess.Popen[bytes]:
         if self._lock is None:
             raise GuardError(f"somebody locked the new folder {self.path}")
-        self._watcher = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", __file__, str(self.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
