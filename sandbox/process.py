@@ -22,7 +22,7 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_MESSAGES", "TZ", "TMPDIR", "L
 class Process:
     """`command`, run in `folder`, where its console is kept. It may be started again after it has ended.
 
-    It leads a group of its own: Ctrl+C is for whoever runs it, and no child of it outlives `kill`.
+    It leads a group of its own: Ctrl+C is for whoever runs it.
     """
 
     def __init__(self, command: Sequence[str | Path], folder: Path, variables: Mapping[str, str]) -> None:
@@ -66,8 +66,13 @@ class Process:
         return self._started().wait(timeout)
 
     def kill(self) -> None:
-        """SIGKILL to it and to all that it has started."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody of its group is left
+        """SIGKILL to it alone, as a machine that is short of memory does; what it has started must see to itself."""
+        self._started().kill()
+        self._started().wait()
+
+    def kill_group(self) -> None:
+        """SIGKILL to it and to all that it has started, also when it has ended before them."""
+        with contextlib.suppress(ProcessLookupError):  # nobody of its group is left
             os.killpg(self._started().pid, signal.SIGKILL)
         self._started().wait()
 
@@ -94,7 +99,7 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._process is not None:
+        if self.is_running:
             self.kill()
 
     def _started(self) -> subprocess.Popen[bytes]:

@@ -23,11 +23,12 @@ from benchmarks.faults.queues import Queues
 from benchmarks.faults.stage_spec import StageSpec
 from benchmarks.faults.systems import make_target
 from benchmarks.faults.systems.bitrix import Bitrix
-from benchmarks.faults.worker import BROKEN_DAEMON, DAEMON, Worker
+from benchmarks.faults.worker import BROKEN_DAEMON, Worker
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.camunda import ERRORS_QUEUE, RESPONSES_QUEUE
 from sandbox.node_guard import GuardedFolder
+from sandbox.process import DAEMON
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 
@@ -137,7 +138,7 @@ class Stage:
             **(self.target.impatient if self.spec.impatient else {}),
             **self.spec.settings,
         }
-        worker = Worker(self.folder.path / f"worker-{number}", variables, self._arguments)
+        worker = Worker(self.folder.path / f"worker-{number}", variables, self._command)
         self._resources.callback(worker.abandon)
         if self.spec.kill_at is not None:
             worker.expect(-signal.SIGKILL)
@@ -147,7 +148,7 @@ class Stage:
         variable, seconds = self.target.ambiguous_wait, self.spec.ambiguous_wait
         return {} if variable is None or seconds is None else {variable: f"{seconds:g}"}
 
-    def _arguments(self) -> Sequence[str]:
+    def _command(self) -> Sequence[str]:
         kill, self._kill = self._kill, None
         faults = {
             "--kill": kill,

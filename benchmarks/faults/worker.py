@@ -10,29 +10,29 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sandbox.process import ROOT, Process
+from sandbox.process import DAEMON, ROOT, Process
 
 RESTART_PAUSE = 0.1  # seconds (systemd's default RestartSec)
 STOP_TIMEOUT = 40.0  # seconds; the daemon's own SHUTDOWN_TIMEOUT is 30
 
-DAEMON = (str(ROOT / "main.py"), "run")
-BROKEN_DAEMON = ("-m", "benchmarks.faults.daemon")  # the same, with faults that only its own process can have
+# The same as DAEMON, with faults that only its own process can have.
+BROKEN_DAEMON = (sys.executable, "-m", "benchmarks.faults.daemon")
 
 _LOG_TAIL = 12  # lines
 
 
 class Worker:
-    """One supervised daemon. `arguments()` is asked at every start for what follows `python`.
+    """One supervised daemon. `command()` is asked at every start for what is run.
 
     `folder` holds its logs and its state, `surprises` names each end that nobody asked for. Usable from any thread.
     """
 
     def __init__(
-        self, folder: Path, variables: Mapping[str, str], arguments: Callable[[], Sequence[str]] = lambda: DAEMON
+        self, folder: Path, variables: Mapping[str, str], command: Callable[[], Sequence[str]] = lambda: DAEMON
     ) -> None:
         folder.mkdir()
         self.folder = folder
-        self._arguments = arguments
+        self._command = command
         own = {"LOG_DIR": str(folder / "logs"), "STATE_DIR": str(folder / "state"), "PYTHONPATH": str(ROOT)}
         self._variables = {**own, **variables}
         self._process: Process | None = None
@@ -134,7 +134,7 @@ class Worker:
             with self._changed:
                 if self._stopping.is_set():
                     return
-                self._process = Process([sys.executable, *self._arguments()], self.folder, self._variables)
+                self._process = Process(self._command(), self.folder, self._variables)
                 self._process.start()
                 self._starts += 1
                 self._changed.notify_all()
@@ -154,5 +154,5 @@ class Worker:
         return self._process
 
     def _note(self, code: int) -> None:
-        tail = " | ".join(self.output().splitlines()[-_LOG_TAIL:])
+        tail = self._running().last_words(_LOG_TAIL).replace("\n", " | ")
         self.surprises.append(f"{self.folder.name} ended by itself with code {code}: {tail}")

@@ -7,6 +7,7 @@ all. Start and warm-up are nobody's merit or fault here (see benchmarks.startup)
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,9 +106,14 @@ def running(
     contestant: Contestant, shape: Shape, broker: BrokerAddress, folder: Path, prefetch: int
 ) -> Iterator[Process]:
     command = contestant.start(folder, broker, shape.names, prefetch)
-    with Process(command.arguments, folder, command.environment) as process:
+    process = Process(command.arguments, folder, command.environment)
+    process.start()
+    try:
         yield process
-        process.stop(STOP_TIMEOUT)
+        process.send(signal.SIGTERM)
+        process.wait(STOP_TIMEOUT)
+    finally:
+        process.kill_group()
 
 
 def _measure(channel: BlockingChannel, shape: Shape, process: Process) -> tuple[float, float, int]:
