@@ -214,13 +214,13 @@ class Settler:
         with contextlib.suppress(InvalidMessageError):  # told when its copy comes
             work.task = decode_task(work.delivery.body, self._settings.limits)
         times = times_returned(work.delivery.properties.headers)
-        reason = f"returned {times} times"
-        self._renewals.renew(work, reason, partial(self._on_renewed, times))
+        reason = f"returned {times} times: a copy takes its place before RabbitMQ drops it"
+        self._renewals.renew(work, reason, partial(self._on_renewed, reason))
 
-    def _on_renewed(self, times: int, work: InFlight, confirmed: Future[None]) -> None:
+    def _on_renewed(self, reason: str, work: InFlight, confirmed: Future[None]) -> None:
         self._ack_if_confirmed(work, confirmed)
         if confirmed.exception() is None:
-            self._events.emit(MessageRenewed(work.identity(), times, work.message_id))
+            self._events.emit(MessageRenewed(work.identity(), reason, work.message_id))
 
     def _park(self, work: InFlight, error: OutcomeError) -> None:
         failure = Failure(

@@ -127,7 +127,7 @@ class MessageRenewed(MessageEvent):
     """A copy has taken the place of a message that its queue would drop one day."""
 
     identity: Identity
-    times: int  # it had been returned
+    reason: str
     message_id: str
 
     code = "task.renewed"
@@ -139,7 +139,7 @@ class MessageRenewed(MessageEvent):
     )
 
     def line(self) -> str:
-        return f"returned {self.times} times: a copy takes its place before RabbitMQ drops it"
+        return self.reason
 
     def fields(self) -> Mapping[str, Any]:
         return {**MessageEvent.fields(self), "message_id": self.message_id}
