@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tools.sections import with_sections
 
 DOCS = Path(__file__).parent.parent / "docs"
 FIGURES = DOCS / "performance"  # <name>.json beside the plots
@@ -22,9 +23,4 @@ def write_figures(name: str, figures: Mapping[str, Any]) -> Path:
 
 def write_section(document: Path, name: str, markdown: str) -> None:
     """Replaces what stands between the marks of `name` in the document. Raises LookupError without such marks."""
-    text = document.read_text()
-    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(text):
-        raise LookupError(f"{document.name} has no section marked {begin.strip()} … {end.strip()}")
-    document.write_text(pattern.sub(lambda _: f"{begin}\n{markdown.strip()}\n\n{end}", text))
+    document.write_text(with_sections(document, {name: markdown}))

@@ -78,8 +78,9 @@ class Pauses:
         return self._clock() - moment
 
     def _paused(self, event: SystemPaused, now: float) -> SystemPause:
-        before = self._latest.get(event.system)
-        goes_on = before is not None and (before.ended is None or now - before.ended < self._steady)
+        since, before = now, self._latest.get(event.system)
+        if before is not None and (before.ended is None or now - before.ended < self._steady):
+            since = before.since
         return SystemPause(
             event.system,
             event.by,
@@ -87,6 +88,6 @@ class Pauses:
             event.outcome,
             event.error_code,
             event.is_alert,
-            since=before.since if before is not None and goes_on else now,
+            since=since,
             next_probe=now + event.probe_in,
         )

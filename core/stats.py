@@ -97,11 +97,10 @@ class Statistics:
                 self._last_check[event.system] = event.at
 
     def _names(self) -> list[str]:
-        paused = (pause.system for pause in self._pauses.latest() if pause.ended is None)
-        return sorted({*self._systems, *paused})
+        return sorted({*self._systems, *(pause.system for pause in self._pauses.latest())})
 
     def _system(self, name: str, now: float) -> dict[str, Any]:
-        counts = self._systems[name]
+        counts = self._systems.get(name, Counter())  # a paused one may have had no message yet
         names = ("total", "processed", "failed", "postponed", "sent_to_success_queue", "success_queue_failures")
         figures: dict[str, Any] = {key: counts[key] for key in (*names, "duplicates", "retries", "parked", "rerouted")}
         pause = self._pauses.of(name)

@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.texts import Text
-from tests import documents
-from tools.documents import made
 from tools.house import arrows, floors, rooms
 from tools.walks import QUEUE, TO_CAMUNDA, TO_THE_SENT_QUEUE, Hop, unknown
-
-
-@pytest.mark.parametrize("document", ["docs/architecture.md", "docs/architecture.ru.md"])
-def test_the_drawings_are_those_of_the_code_as_it_is(document: str) -> None:
-    assert made(document) == documents.read(document), "python -m tools.documents makes it anew"
 
 
 @pytest.mark.parametrize("walk", [TO_THE_SENT_QUEUE, TO_CAMUNDA], ids=["to the sent queue", "to Camunda"])

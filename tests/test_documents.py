@@ -238,7 +238,7 @@ def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_the_lists_of_events_and_outcomes_are_made_from_the_code(name: str) -> None:
+def test_the_lists_and_the_drawings_are_made_from_the_code(name: str) -> None:
     assert made(name) == documents.read(name), "python -m tools.documents makes it anew"
 
 

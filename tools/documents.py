@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from core.events.base import Event
 from core.outcomes import OUTCOMES
 from core.texts import Language, Text
 from tools.house import drawn
+from tools.sections import with_sections
 from tools.walks import TO_CAMUNDA, TO_THE_SENT_QUEUE, diagram
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,15 +81,7 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
 
 def made(document: str) -> str:
     """The document as it should be. Raises LookupError when a mark is missing."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    for name, make in SECTIONS[document].items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
-        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        if not pattern.search(text):
-            raise LookupError(f"{document} has no section marked {begin.strip()} … {end.strip()}")
-        section = f"{begin}\n{make()}\n\n{end}"
-        text = pattern.sub(section.replace("\\", r"\\"), text)
-    return text
+    return with_sections(ROOT / document, {name: make() for name, make in SECTIONS[document].items()})
 
 
 def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:

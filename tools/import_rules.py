@@ -36,7 +36,7 @@ LAYERS = (
     {"main", "simple_test", "test_bitrix_worker"},
 )
 # What plays the outside world, and what looks at the whole from there; in the same order.
-BESIDE_THE_LAYERS = ("sandbox", "testbench", "benchmarks", "tools", "tests")
+BESIDE_THE_LAYERS = ("sandbox", "testbench", "tools", "benchmarks", "tests")
 
 PIKA_USERS = {
     *("broker", "rabbitmq_publisher", "rabbitmq_consumer", "tracking.sent_queue", "tracking.sweeper"),

@@ -75,6 +75,3 @@ class AlertsDropped(Event):
 
     def fields(self) -> Mapping[str, Any]:
         return {"code": self.error_code}
-
-    def failure(self) -> BaseException | None:
-        return self.mistake

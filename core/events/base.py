@@ -57,8 +57,9 @@ class Event:
         """Return a key: the log shows one event a minute of those with the same one. None shows each."""
         return None
 
-    def failure(self) -> BaseException | None:
-        """Return what was raised, to be shown with its traceback: a mistake in a program."""
+    @property
+    def mistake(self) -> BaseException | None:
+        """What was raised, to be shown with its traceback: a mistake in a program."""
         return None
 
 
@@ -108,9 +109,6 @@ class SinkFailed(Event):
 
     def line(self) -> str:
         return "event sink failed"
-
-    def failure(self) -> BaseException:
-        return self.mistake
 
 
 Sink = Callable[[Event], None]
@@ -162,4 +160,4 @@ def write(event: Event) -> None:
     extra["event"] = event.code
     if (key := event.throttle()) is not None:
         extra["throttle"] = key
-    log.log(level, "%s", event.line(), extra=extra, exc_info=event.failure())
+    log.log(level, "%s", event.line(), extra=extra, exc_info=event.mistake)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.events.base import Event
+from core.events.base import Event, QueueEvent
 from core.texts import Text
 
 
@@ -68,9 +68,6 @@ class ProbeFailed(Event):
     def fields(self) -> Mapping[str, Any]:
         return {"system": self.system, "outcome": self.outcome}
 
-    def failure(self) -> BaseException | None:
-        return self.mistake
-
 
 @dataclass(frozen=True, slots=True)
 class SystemResumed(Event):
@@ -92,13 +89,12 @@ class SystemResumed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SystemRemark(Event):
+class SystemRemark(QueueEvent):
     """Something found when the worker looks at a system at its start.
 
     `is_fault`: it should be repaired; `mistake`: what a faulty look has raised.
     """
 
-    queue: str
     text: Text
     is_fault: bool
     mistake: BaseException | None = field(default=None, compare=False)
@@ -116,12 +112,6 @@ class SystemRemark(Event):
     def line(self) -> str:
         return self.text.en
 
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
-
-    def failure(self) -> BaseException | None:
-        return self.mistake
-
 
 @dataclass(frozen=True, slots=True)
 class Swept(Event):
@@ -137,10 +127,9 @@ class Swept(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class LargeQueueSwept(Event):
+class LargeQueueSwept(QueueEvent):
     """A sent queue was swept that holds more messages than a system is asked about at once."""
 
-    queue: str
     taken: int
     checked: int
     completed: int
@@ -158,14 +147,9 @@ class LargeQueueSwept(Event):
         counts = f"{self.checked} checked, {self.completed} completed"
         return f"looked through {self.taken} messages for {kind} in {self.seconds:.1f} s: {counts}"
 
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
-
 
 @dataclass(frozen=True, slots=True)
-class SweepLate(Event):
-    queue: str
-
+class SweepLate(QueueEvent):
     code = "tracker.late"
     level = logging.WARNING
     meaning = Text(
@@ -175,9 +159,6 @@ class SweepLate(Event):
 
     def line(self) -> str:
         return f"the sweep of {self.queue} takes too long and goes on later"
-
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +185,3 @@ class TrackingFailed(Event):
 
     def fields(self) -> Mapping[str, Any]:
         return {"system": self.system, "queue": self.queue}
-
-    def failure(self) -> BaseException | None:
-        return self.mistake

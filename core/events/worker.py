@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.events.base import Event
+from core.events.base import Event, QueueEvent
 from core.texts import Text
 
 
 @dataclass(frozen=True, slots=True)
-class QueueConsumed(Event):
-    queue: str
+class QueueConsumed(QueueEvent):
     handler: str
 
     code = "queue.consumed"
@@ -25,13 +24,9 @@ class QueueConsumed(Event):
     def line(self) -> str:
         return f"{self.queue} is consumed by {self.handler}"
 
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
-
 
 @dataclass(frozen=True, slots=True)
-class QueueTracked(Event):
-    queue: str
+class QueueTracked(QueueEvent):
     tracker: str
 
     code = "queue.tracked"
@@ -43,13 +38,9 @@ class QueueTracked(Event):
     def line(self) -> str:
         return f"{self.queue} is tracked by {self.tracker}"
 
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
-
 
 @dataclass(frozen=True, slots=True)
-class QueueSkipped(Event):
-    queue: str
+class QueueSkipped(QueueEvent):
     what: str  # it is not
     reason: str
 
@@ -61,9 +52,6 @@ class QueueSkipped(Event):
 
     def line(self) -> str:
         return f"{self.queue} is not {self.what}: {self.reason}"
-
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +87,6 @@ class HeartbeatFailed(Event):
 
     def line(self) -> str:
         return "no heartbeat line"
-
-    def failure(self) -> BaseException:
-        return self.mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +147,6 @@ class Unfinished(Event):
             return "shutdown time-out: unfinished work goes back to RabbitMQ"
         return "a stop step failed"
 
-    def failure(self) -> BaseException | None:
-        return self.mistake
-
 
 @dataclass(frozen=True, slots=True)
 class HangupIgnored(Event):
@@ -179,8 +161,7 @@ class HangupIgnored(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class HandlerFailed(Event):
-    queue: str
+class HandlerFailed(QueueEvent):
     mistake: BaseException = field(compare=False)
 
     code = "handler.failed"
@@ -193,16 +174,9 @@ class HandlerFailed(Event):
     def line(self) -> str:
         return "handler failed"
 
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
-
-    def failure(self) -> BaseException:
-        return self.mistake
-
 
 @dataclass(frozen=True, slots=True)
-class ProcessorFailed(Event):
-    queue: str
+class ProcessorFailed(QueueEvent):
     what: str
     mistake: BaseException = field(compare=False)
 
@@ -215,12 +189,6 @@ class ProcessorFailed(Event):
 
     def line(self) -> str:
         return f"{self.what} failed"
-
-    def fields(self) -> Mapping[str, Any]:
-        return {"queue": self.queue}
-
-    def failure(self) -> BaseException:
-        return self.mistake
 
 
 @dataclass(frozen=True, slots=True)
