@@ -20,8 +20,8 @@ from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
 from sandbox.rabbitmq_server import Server
 from sandbox.rabbitmq_versions import VARIABLE, VersionError, chosen_version
-from tests.own_server import WHY_SKIPPED, OwnServer, own_server
-from tests.vhosts import FreshVhosts
+from tests.support.own_server import WHY_SKIPPED, OwnServer, own_server
+from tests.support.vhosts import FreshVhosts
 
 # No test asserts a speed: neither a slow machine nor a busy one is a failure.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,7 +1,8 @@
 """What real mail servers say, word for word, and when they lose patience.
 
 Measured on the servers of sandbox.email.servers (Debian 12: Postfix 3.7.11, Exim 4.96, OpenSMTPD 6.8.0p2);
-tests/test_email_dialects.py holds every reply against them. {name}, {sender} and {recipient} are the client's own.
+tests/sandbox/test_email_dialects.py holds every reply against them. {name}, {sender} and {recipient} are the client's
+own.
 """
 
 from __future__ import annotations

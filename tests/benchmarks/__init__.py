@@ -1,0 +1,1 @@
+"""The judges of the benchmarks can say "guilty"."""

@@ -1,0 +1,1 @@
+"""What is said to RabbitMQ, and what it says."""

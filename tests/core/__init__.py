@@ -1,0 +1,1 @@
+"""Decisions and words: no thread, no socket, no file."""

@@ -1,0 +1,1 @@
+"""The whole worker as a process, counted from outside by task id."""

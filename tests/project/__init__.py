@@ -1,0 +1,1 @@
+"""Documents, layout, installation: what the project says of itself."""

@@ -1,0 +1,1 @@
+"""The sandboxes and the private node before clients that nobody here wrote."""

@@ -1,0 +1,1 @@
+"""The outside systems, one folder each."""

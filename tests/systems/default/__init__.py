@@ -1,0 +1,1 @@
+"""The default queue: other queues, a webhook, people."""

@@ -1,0 +1,1 @@
+"""What the systems have in common, on real sockets and files."""
