@@ -17,7 +17,7 @@ outcomes: they never concern a message, only the life of the process.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from core.outcomes import FailedOutcome, Outcome
 from core.texts import BilingualError, Text
@@ -41,9 +41,13 @@ class OutcomeError(BilingualError):
     def reason(self) -> str:
         return self.text.en
 
-    def retell(self, text: Text) -> None:
-        """Replace the reason: with more words, or without a secret."""
-        self.text, self.args = text, (text.en,)
+    def retold(self, text: Text) -> Self:
+        """Return the same error with another reason: with more words, or without a secret."""
+        # Not by its constructor: a system's own class may want other arguments.
+        copy = type(self).__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.text, copy.args = text, (text.en,)
+        return copy
 
 
 class BusinessError(OutcomeError):

@@ -163,7 +163,7 @@ class Settler:
 
     def fail(self, work: InFlight, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := error.text.map(self._settings.mask)) != error.text:
-            error.retell(masked)
+            error = error.retold(masked)
         if not self._consumer.owns(work.delivery):
             self._drop(work, error)
             return

@@ -92,16 +92,14 @@ class Delivery:
             try:
                 sent.append(self._send(chat, name, part, known, run))
             except PermanentError as error:
-                if sent:
-                    done, all_parts = len(sent), len(run.draft.parts)
-                    english, russian = error.text
-                    error.retell(
-                        Text(
-                            f"{english} (after {done} of {all_parts} parts)",
-                            f"{russian} (после {done} из {all_parts} частей)",
-                        )
-                    )
-                raise
+                if not sent:
+                    raise
+                done, all_parts = len(sent), len(run.draft.parts)
+                english, russian = error.text
+                reason = Text(
+                    f"{english} (after {done} of {all_parts} parts)", f"{russian} (после {done} из {all_parts} частей)"
+                )
+                raise error.retold(reason) from error
         return sent
 
     def _send(self, chat: str, name: str, part: Rich, known: Send | None, run: _Run) -> Sent:
