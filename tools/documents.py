@@ -11,6 +11,7 @@ import importlib
 import logging
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from core.events.base import Event
@@ -56,6 +57,7 @@ def outcomes(lang: Language) -> str:
     return "\n".join([head.say(lang), "|---|---|---|---|", *rows])
 
 
+@cache
 def house() -> str:
     """The folders with their floors and their sentences."""
     return "\n".join(["```text", *drawn(ROOT), "```"])

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from tools.import_rules import circles, imports, violations
+from tools.import_rules import Source, circles, read, violations
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,10 +31,10 @@ def rooms(root: Path) -> dict[str, str]:
     return found
 
 
-def arrows(root: Path) -> Graph:
-    """Who imports whom, by folders and modules of the root."""
-    known, graph = rooms(root), defaultdict[str, set[str]](set)
-    for found in imports(root):
+def arrows(source: Source, known: Collection[str]) -> Graph:
+    """Who imports whom, by the rooms of the root."""
+    graph = defaultdict[str, set[str]](set)
+    for found in source.imports:
         importer, target = (name.partition(".")[0] for name in (found.importer, found.target))
         if importer != target and importer in known and target in known:
             graph[importer].add(target)
@@ -54,7 +54,8 @@ def floors(graph: Graph, names: Mapping[str, str]) -> dict[str, int]:
 
 
 def drawn(root: Path) -> Iterator[str]:
-    names, graph = rooms(root), arrows(root)
+    names, source = rooms(root), read(root)
+    graph = arrows(source, names)
     level = floors(graph, names)
     for room in sorted(names, key=lambda each: (-level[each], each)):
         kind = f"{room}/" if (root / room).is_dir() else f"{room}.py"
@@ -62,7 +63,8 @@ def drawn(root: Path) -> Iterator[str]:
     count = sum(len(targets) for targets in graph.values())
     yield ""
     yield f"{len(names)} rooms on {max(level.values()) + 1} floors, {count} arrows"
-    yield f"{len(violations(root))} imports break a rule, {len(circles(root))} modules import themselves over others"
+    broken, circling = len(violations(source)), len(circles(source))
+    yield f"{broken} imports break a rule, {circling} modules import themselves over others"
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Which part of the program may import which: imports point down, and a few things are nobody's business.
 
-`violations(root)` and `circles(root)` read the source as text; nothing is imported. Late imports inside functions,
-relative imports, `if TYPE_CHECKING` and `import_module("literal")` count like any other.
+`read(root)` reads the source as text; nothing is imported. Late imports inside functions, relative imports,
+`if TYPE_CHECKING` and `import_module("literal")` count like any other.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,20 +60,33 @@ class Import:
     place: str  # "path:line"
 
 
-def violations(root: Path) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The names of a project's modules, and every import of each, in the order of paths and lines."""
+
+    modules: frozenset[str]
+    imports: tuple[Import, ...]
+
+
+def read(root: Path) -> Source:
+    files = _modules(root)
+    return Source(frozenset(files), tuple(_imports(root, files)))
+
+
+def violations(source: Source) -> list[str]:
     """One line for each import that breaks a rule, e.g. `core/policy.py:3: core.policy imports pika: core is ...`."""
-    project = {_part(module) for module in _modules(root)}
+    project = {_part(module) for module in source.modules}
     return [
         f"{found.place}: {found.importer} imports {found.target}: {rule}"
-        for found in imports(root)
+        for found in source.imports
         for rule in _broken_rules(found, project)
     ]
 
 
-def circles(root: Path) -> list[str]:
+def circles(source: Source) -> list[str]:
     """Modules that import each other, at once or over others; an import for types only counts as well."""
-    graph: dict[str, set[str]] = {module: set() for module in _modules(root)}
-    for found in imports(root):
+    graph: dict[str, set[str]] = {module: set() for module in source.modules}
+    for found in source.imports:
         if found.target in graph and found.target != found.importer:
             graph[found.importer].add(found.target)
     # What imports nothing that is left, or is imported by nothing that is left, is in no circle.
@@ -86,9 +99,7 @@ def circles(root: Path) -> list[str]:
     return sorted(f"{module} <-> {', '.join(sorted(targets & graph.keys()))}" for module, targets in graph.items())
 
 
-def imports(root: Path) -> Iterator[Import]:
-    """Every import of every module of the project, in the order of paths and lines."""
-    modules = _modules(root)
+def _imports(root: Path, modules: Mapping[str, Path]) -> Iterator[Import]:
     for importer, path in modules.items():
         package = importer if path.name == "__init__.py" else importer.rpartition(".")[0]
         for line, target in _targets(ast.parse(path.read_bytes()), package, modules):
@@ -143,7 +154,7 @@ def _module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _targets(tree: ast.AST, package: str, modules: Iterable[str]) -> Iterator[tuple[int, str]]:
+def _targets(tree: ast.AST, package: str, modules: Container[str]) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):

@@ -8,6 +8,7 @@ import pytest
 
 from core.texts import Text
 from tools.house import arrows, floors, rooms
+from tools.import_rules import read
 from tools.walks import QUEUE, TO_CAMUNDA, TO_THE_SENT_QUEUE, Hop, unknown
 
 
@@ -36,4 +37,4 @@ def test_a_room_stands_above_all_that_it_imports(tmp_path: Path) -> None:
         (tmp_path / path).write_text(text)
     names = rooms(tmp_path)
     assert names == {"broker": "Queues.", "core": "Values.", "main": "The entry."}
-    assert floors(arrows(tmp_path), names) == {"core": 0, "broker": 1, "main": 2}
+    assert floors(arrows(read(tmp_path), names), names) == {"core": 0, "broker": 1, "main": 2}

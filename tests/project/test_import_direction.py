@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.process import ROOT
-from tools.import_rules import circles, imports, violations
+from tools.import_rules import Source, circles, read, violations
 
 ALLOWED = [
     ("main.py", "from cli import demo\nimport sandbox.rabbitmq\nimport assembly.worker"),
@@ -121,36 +121,41 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_this_project_keeps_the_rules() -> None:
-    assert violations(ROOT) == []
+@pytest.fixture(scope="module")
+def project() -> Source:
+    return read(ROOT)
 
 
-def test_no_module_of_this_project_imports_itself_over_others() -> None:
-    assert circles(ROOT) == []
+def test_this_project_keeps_the_rules(project: Source) -> None:
+    assert violations(project) == []
+
+
+def test_no_module_of_this_project_imports_itself_over_others(project: Source) -> None:
+    assert circles(project) == []
 
 
 def test_a_circle_is_found_also_when_it_is_for_types_only(tree: Path) -> None:
-    assert circles(tree) == []
+    assert circles(read(tree)) == []
     write(tree, "core/one.py", "import core.two")
     write(tree, "core/two.py", "from core import three")
     write(tree, "core/three.py", "if TYPE_CHECKING:\n    from core.one import One\nimport core.policy")
-    assert circles(tree) == ["core.one <-> core.two", "core.three <-> core.one", "core.two <-> core.three"]
+    assert circles(read(tree)) == ["core.one <-> core.two", "core.three <-> core.one", "core.two <-> core.three"]
 
 
-def test_the_guard_reads_the_whole_project() -> None:
-    importers = {found.importer for found in imports(ROOT)}
+def test_the_guard_reads_the_whole_project(project: Source) -> None:
+    importers = {found.importer for found in project.imports}
     assert {"base_handler", "core.messages", "sandbox.rabbitmq", "tests.project.test_import_direction"} <= importers
     assert not any("site-packages" in importer for importer in importers)
 
 
 def test_imports_that_point_down_are_allowed(tree: Path) -> None:
-    assert violations(tree) == []
+    assert violations(read(tree)) == []
 
 
 @pytest.mark.parametrize(("path", "source", "rule"), FORBIDDEN)
 def test_a_forbidden_import_is_found(tree: Path, path: str, source: str, rule: str) -> None:
     write(tree, path, source)
-    found = violations(tree)
+    found = violations(read(tree))
     assert found
     assert all(line.startswith(f"{path}:") for line in found)
     assert any(rule in line for line in found)
