@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from base_handler import MoreMessages
+from broker.deliveries import Delivery
 from broker.returns import RENEW_AT, times_returned
 from core.errors import InvalidMessageError, OutcomeError, PermanentError, StoppingError, TransientError
 from core.events.base import EventStream
@@ -31,7 +32,7 @@ from processing.crash_journal import CrashJournal, CrashSlot, key_of
 from processing.gate import SystemGate
 from processing.in_flight import InFlight
 from processing.settlement import Settler
-from rabbitmq_consumer import Delivery, RabbitMQConsumer
+from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 
 LINGER = 0.02  # seconds that a batch handler waits for more messages of a burst

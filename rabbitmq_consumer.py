@@ -7,8 +7,6 @@ make the broker close the present one, and the message is already on its way aga
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,44 +18,22 @@ from pika.spec import Basic
 
 from broker.connection_thread import ConnectionThread
 from broker.declarations import Declared
+from broker.deliveries import Delivery, OnDelivery
 from broker.errors import ACCESS_REFUSED, RESOURCE_LOCKED, describe
 from broker.mailbox import Mailbox
 from broker.nodes import Parameters
 from broker.properties import ReceivedProperties
-from broker.silence import Silence
-from broker.starvation import PATIENCE, Starvation
+from broker.starvation import PATIENCE
 from broker.subscription import Subscription
 from broker.topology import Topology, owner_queue_name
 from broker.undeliverable import Undeliverable, is_internal_error
+from broker.watch import Watch
 from core.events.base import EventStream, Log
 from core.events.queues import ChannelClosed, ConsumerCancelled, ConsumerStarved, QueueStandby, QueueTakenOver
 from core.policy import LONGEST_LEASE
 from core.texts import Text
 
 RESUBSCRIBE_DELAY = 1.0  # seconds between tries to get a lost queue or channel back
-_PROOFS = 8  # proofs that are asked for within a lease
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Delivery:
-    """One message as it came. `generation` names the channel it came through."""
-
-    queue: str
-    generation: int
-    tag: int
-    redelivered: bool
-    properties: ReceivedProperties
-    body: bytes
-    exchange: str = ""
-    routing_key: str = ""
-
-    @property
-    def origin(self) -> str:
-        """Where the message was published to, `exchange/routing key`."""
-        return f"{self.exchange}/{self.routing_key}"
-
-
-OnDelivery = Callable[[Delivery], None]
 
 
 class RabbitMQConsumer:
@@ -96,9 +72,9 @@ class RabbitMQConsumer:
         self._lease = lease
         self._undeliverable = undeliverable
         self._met_internal_error = False
-        self._starvation = Starvation(self._on_starved, patience)
-        self._silence = Silence(max(2 * lease, patience))
-        self._look_interval = min(lease / _PROOFS, patience / 2)
+        self._watch = Watch(
+            self._thread, self._subscriptions.values(), self._on_starved, lease=lease, patience=patience
+        )
         self._intake = threading.Event()
         self._intake.set()
 
@@ -185,24 +161,12 @@ class RabbitMQConsumer:
         self._settled.look()
         for subscription in self._subscriptions.values():
             self._open_channel(subscription)
-        self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
-        self._thread.call_later(self._look_interval, self._look_for_starvation)
-
-    def _look_for_starvation(self) -> None:
-        if self._thread.is_open():
-            self._starvation.look(self._thread.open_channel, self._subscriptions.values())
-            self._thread.call_later(self._look_interval, self._look_for_starvation)
+        self._watch.start()
 
     def _on_starved(self, subscription: Subscription, ready: int) -> None:
         self._events.emit(ConsumerStarved(subscription.queue, ready))
         if subscription.channel is not None and subscription.channel.is_open:
             subscription.channel.close()
-
-    def _ask_for_proofs(self) -> None:
-        self._silence.look(self._thread.open_channel, self._subscriptions.values())
-        for subscription in self._subscriptions.values():
-            subscription.ask_for_proof()
-        self._thread.call_later(self._lease / _PROOFS, self._ask_for_proofs)
 
     def _on_connection_closed(self, _connection: pika.SelectConnection, reason: BaseException) -> None:
         self._met_internal_error = is_internal_error(reason)
@@ -213,8 +177,7 @@ class RabbitMQConsumer:
             subscription.is_ensured = False
         self._settled.clear()
         self._arrived.clear()
-        self._starvation.forget()
-        self._silence.forget()
+        self._watch.forget()
         if self._met_internal_error and self._undeliverable is not None and not self._thread.is_closing():
             # Before the next connection, which would meet the same message. Nothing else could go on meanwhile.
             consumed = [each for each in self._subscriptions.values() if each.wanted and not each.standing_by]

@@ -7,11 +7,11 @@ import uuid
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from broker.deliveries import Delivery
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
 from core.events.base import Identity
 from core.messages import HEADER_COPY, HEADER_RETURNED, CamundaTask, OutgoingMessage
 from core.policy import Tries
-from rabbitmq_consumer import Delivery
 
 
 @dataclass(slots=True)

@@ -15,11 +15,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from broker.deliveries import Delivery
 from core.errors import BusyError, ConfigurationError, LostError, OutageError, OutcomeError, PartialOutageError
 from core.results import Acknowledged
 from core.texts import Text
 from processing.in_flight import InFlight
-from rabbitmq_consumer import Delivery
 
 KEEP = 24 * 3600.0  # seconds; the message may come to the end of a long queue
 # Seconds that it is remembered that a result is stored and only its ack was lost. Not longer: the same message is then

@@ -16,9 +16,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+from broker.deliveries import Delivery
 from core.messages import HEADER_COPY, OutgoingMessage
 from processing.in_flight import InFlight
-from rabbitmq_consumer import Delivery
 
 KEEP = 900.0  # seconds after which a message that comes back is more likely another one with the same content
 

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pika import data
 
+from broker.deliveries import Delivery
 from broker.fields import DEPTH_LIMIT, UnreadableError, read_table
 from broker.properties import OutgoingProperties, ReceivedProperties
 from core.copies import FOREIGN_HEADERS_LIMIT, speaks_to_the_broker
 from core.envelopes import SentHeader
 from core.policy import Tries
 from processing.in_flight import InFlight
-from rabbitmq_consumer import Delivery
 from tests.support.wire import (
     UNREADABLE,
     entry,

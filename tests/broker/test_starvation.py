@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from broker.connection import connection_parameters
+from broker.deliveries import Delivery
 from broker.topology import Topology
 from core.policy import LONGEST_LEASE
-from rabbitmq_consumer import Delivery, RabbitMQConsumer
+from rabbitmq_consumer import RabbitMQConsumer
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from base_handler import BaseMessageHandler
+from broker.deliveries import Delivery
 from broker.properties import ReceivedProperties
 from core.errors import (
     AmbiguousError,
@@ -26,7 +27,6 @@ from core.messages import IncomingMessage, Limits, decode_task
 from core.results import Accepted, Acknowledged, Result
 from processing.in_flight import InFlight
 from processing.late_results import KEEP, KEEP_STORED, LIMIT, LateResults
-from rabbitmq_consumer import Delivery
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy

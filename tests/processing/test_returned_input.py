@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from base_handler import BaseMessageHandler
+from broker.deliveries import Delivery
 from broker.properties import ReceivedProperties
 from broker.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
 from core.errors import AmbiguousError
@@ -19,7 +20,6 @@ from core.messages import IncomingMessage, OutgoingMessage
 from core.results import Accepted, Result
 from processing.in_flight import InFlight
 from processing.renewals import KEEP, Renewals
-from rabbitmq_consumer import Delivery
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
