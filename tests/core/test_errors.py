@@ -6,7 +6,7 @@ from core.errors import PartialOutageError, TransientError
 from core.texts import Text
 
 
-class OfASystem(TransientError):
+class OfASystemError(TransientError):
     """As a system may write its own: other arguments than those of the vocabulary."""
 
     def __init__(self, status: int, *, seconds: float) -> None:
@@ -15,11 +15,11 @@ class OfASystem(TransientError):
 
 
 def test_an_error_that_is_told_without_its_secret_stays_what_it_was_for_who_raised_it() -> None:
-    raised = OfASystem(503, seconds=7.5)
+    raised = OfASystemError(503, seconds=7.5)
 
     told = raised.retold(raised.text.map(lambda text: text.replace("SECRET", "***")))
 
-    assert (type(told), told.status, told.retry_after, told.code) == (OfASystem, 503, 7.5, "transient")
+    assert (type(told), told.status, told.retry_after, told.code) == (OfASystemError, 503, 7.5, "transient")
     assert (str(told), told.text.ru) == ("status 503 for ***", "статус 503 для ***")
     assert (str(raised), raised.text.ru) == ("status 503 for SECRET", "статус 503 для SECRET")
 
