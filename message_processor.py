@@ -80,6 +80,7 @@ class MessageProcessor:
             on_open=partial(consumer.resume, consumed.queue),
             events=events,
             stop=stop,
+            mask=settings.mask,
         )
         self.confirmations = Confirmations(consumed.queue, events)
         self._settler = Settler(

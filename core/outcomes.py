@@ -44,13 +44,14 @@ class OutcomeRow:
     """What an outcome means and leads to.
 
     `spends_attempt` None: the message is not tried again. `only_waits`: the message was well, so this is no failure of
-    it.
+    it. `nothing_done`: the system has not done anything for it.
     """
 
     meaning: Text
     consequence: Text
     spends_attempt: bool | None = None
     only_waits: bool = False
+    nothing_done: bool = False
 
 
 OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
@@ -117,6 +118,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
+            nothing_done=True,
         ),
         Outcome.PARTIAL_OUTAGE: OutcomeRow(
             Text(
@@ -129,6 +131,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
+            nothing_done=True,
         ),
         Outcome.CONFIGURATION: OutcomeRow(
             Text(
@@ -141,6 +144,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
+            nothing_done=True,
         ),
         Outcome.AMBIGUOUS: OutcomeRow(
             Text(
@@ -166,6 +170,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
+            nothing_done=True,
         ),
     }
 )

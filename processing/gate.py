@@ -18,7 +18,8 @@ LONGEST_WAIT = 24 * 3600.0  # seconds; what a system asks for beyond this is tak
 class SystemGate:
     """The gate of one system.
 
-    `on_close` and `on_open` stop and restart the intake; `probe` raises while the system is not usable.
+    `on_close` and `on_open` stop and restart the intake; `probe` raises while the system is not usable; `mask` hides
+    the secrets that its error may repeat.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class SystemGate:
         on_open: Callable[[], None],
         events: EventStream,
         stop: threading.Event,
+        mask: Callable[[str], str],
     ) -> None:
         self._system = system
         self._probe = probe
@@ -39,6 +41,7 @@ class SystemGate:
         self._on_open = on_open
         self._events = events
         self._stop = stop
+        self._mask = mask
         self._lock = threading.Lock()
         self._closed = False
         self._suspects = LoneFailures()
@@ -78,10 +81,10 @@ class SystemGate:
                 break
             except (OutageError, ConfigurationError) as error:
                 wait = self._wait_before_probe(error.retry_after)
-                self._events.emit(ProbeFailed(self._system, error.text, error.outcome, wait))
+                self._events.emit(ProbeFailed(self._system, error.text.map(self._mask), error.outcome, wait))
             except Exception as error:  # noqa: BLE001 - a probe with a mistake in it must not end the probing
                 wait = self._probe_interval
-                reason = Text.of(f"{type(error).__name__}: {error}")
+                reason = Text.of(self._mask(f"{type(error).__name__}: {error}"))
                 self._events.emit(ProbeFailed(self._system, reason, None, wait, error))
         else:
             return

@@ -6,6 +6,7 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 
 from broker.deliveries import Delivery
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
@@ -55,18 +56,21 @@ class InFlight:
 
     def copy(self, tries: Tries, error: str) -> OutgoingMessage:
         headers = dict(self.delivery.properties.wire_headers())
-        headers.pop(HEADER_RETURNED, None)  # has been acted on
+        headers.pop(HEADER_RETURNED, None)
         body, first_seen = self.delivery.body, self.first_seen
         copy = encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
-        return self._with_properties(replace(copy, headers={**copy.headers, HEADER_COPY: uuid.uuid4().hex}))
+        ours: dict[str, Any] = {HEADER_COPY: uuid.uuid4().hex}
+        if self.may_be_begun and tries == self.tries:
+            # An attempt or a doubt that is counted says it as well. Where none is, nothing has been looked for yet.
+            ours[HEADER_RETURNED] = True
+        return self._with_properties(replace(copy, headers={**copy.headers, **ours}))
 
     def renewed(self, reason: str) -> OutgoingMessage:
         """Return a copy for the tail of its own queue.
 
         Nothing has been done; what is known of this delivery, the copy says as well.
         """
-        copy = self.copy(self.tries, reason)
-        return replace(copy, headers={**copy.headers, HEADER_RETURNED: True}) if self.may_be_begun else copy
+        return self.copy(self.tries, reason)
 
     def rerouted(self) -> OutgoingMessage:
         """Return the message for another input queue."""

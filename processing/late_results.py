@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.deliveries import Delivery
-from core.errors import BusyError, ConfigurationError, LostError, OutageError, OutcomeError, PartialOutageError
+from core.errors import BusyError, OutcomeError
+from core.outcomes import OUTCOMES
 from core.results import Acknowledged
 from core.texts import Text
 from processing.in_flight import InFlight
@@ -27,8 +28,6 @@ KEEP = 24 * 3600.0  # seconds; the message may come to the end of a long queue
 KEEP_STORED = 900.0
 LIMIT = 1000  # outcomes; what is forgotten is done again
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds until the message of work that goes on is looked at again
-
-_NOTHING_DONE = (LostError, BusyError, OutageError, PartialOutageError, ConfigurationError)
 
 _Key = bytes
 
@@ -63,9 +62,11 @@ class LateResults:
 
     def keep(self, work: InFlight, outcome: object) -> bool:
         """Keep the outcome for a delivery that is not ours any more; return False if there is nothing to keep."""
-        if work.task is None or isinstance(outcome, _NOTHING_DONE):
+        if work.task is None:
             return False
         if isinstance(outcome, OutcomeError):
+            if _nothing_done(outcome):
+                return False
             # Its traceback would keep the handler's frames, and with them its messages.
             outcome.__traceback__ = outcome.__context__ = outcome.__cause__ = None
         self._keep(work, outcome, KEEP)
@@ -104,3 +105,8 @@ class LateResults:
             self._kept[key] = _Kept(outcome, self._clock() + seconds)
             if len(self._kept) > LIMIT:
                 self._kept.popitem(last=False)
+
+
+def _nothing_done(error: OutcomeError) -> bool:
+    row = OUTCOMES.get(error.outcome)  # a system's own class may have a word that is in no table
+    return isinstance(error, BusyError) or (row is not None and row.nothing_done)

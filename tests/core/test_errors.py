@@ -1,9 +1,17 @@
-"""Errors are told with a secret hidden or with more words, and stay what they were for who raised them."""
+"""The classes of outcomes, their table and the policy say the same; and an error stays what it was when it is told."""
 
 from __future__ import annotations
 
-from core.errors import PartialOutageError, TransientError
+from typing import get_args
+
+import pytest
+
+from core.errors import OutcomeError, PartialOutageError, TransientError
+from core.outcomes import OUTCOMES, FailedOutcome, Outcome
+from core.policy import Drop, Park, Pause, RetryLater, RetryPolicy, Tries, decide
 from core.texts import Text
+
+KINDS = [each for each in OutcomeError.__subclasses__() if each.__module__ == "core.errors"]
 
 
 class OfASystemError(TransientError):
@@ -12,6 +20,33 @@ class OfASystemError(TransientError):
     def __init__(self, status: int, *, seconds: float) -> None:
         super().__init__(Text(f"status {status} for SECRET", f"статус {status} для SECRET"), retry_after=seconds)
         self.status = status
+
+
+def test_every_outcome_is_raised_by_one_class_or_is_a_result() -> None:
+    raised = [each.outcome for each in KINDS]
+    assert sorted([*raised, Outcome.ACCEPTED, Outcome.DONE]) == sorted(OUTCOMES)
+    assert set(raised) == set(get_args(FailedOutcome))
+    assert set(OUTCOMES) == set(Outcome)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_policy_spends_an_attempt_where_the_table_says_so(kind: type[OutcomeError]) -> None:
+    spent = OUTCOMES[kind.outcome].spends_attempt
+    match decide(kind("why"), Tries(1), RetryPolicy(3, 5, 900), 0.5):
+        case Park():
+            assert spent is None
+        case RetryLater(tries=tries):
+            assert tries.attempt == (2 if spent else 1)
+            assert spent is not None
+        case Pause() | Drop():
+            assert spent is False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_waits_has_spent_nothing_and_done_nothing(kind: type[OutcomeError]) -> None:
+    row = OUTCOMES[kind.outcome]
+    assert not row.only_waits or (row.nothing_done and row.spends_attempt is False)
+    assert not row.nothing_done or row.spends_attempt is False
 
 
 def test_an_error_that_is_told_without_its_secret_stays_what_it_was_for_who_raised_it() -> None:

@@ -75,6 +75,7 @@ class System:
             on_open=partial(self.intake.put, "opened"),
             events=EventStream([Log(), self.hear]),
             stop=self.stop,
+            mask=lambda text: text.replace("SECRET", "***"),
         )
 
     def hear(self, event: Event) -> None:
@@ -158,6 +159,19 @@ def test_it_is_probed_until_it_is_usable_and_opens_by_itself(system: System, cap
     assert system.probes == 6
     told = [vars(record)["event"] for record in caplog.records]
     assert told == ["system.paused", *["system.probe"] * 5, "system.resumed"]
+
+
+@pytest.mark.parametrize("error", [OutageError("no route for SECRET"), ValueError("SECRET")])
+def test_a_probe_s_error_is_told_without_the_secret_that_it_repeats(system: System, error: Exception) -> None:
+    gate = system.gate()
+    gate.close(DOWN, PAUSE)
+    system.health = error
+    system.stop.let_through()
+    assert isinstance(system.events.get(timeout=PATIENCE), SystemPaused)
+    told = system.events.get(timeout=PATIENCE)
+    assert isinstance(told, ProbeFailed)
+    assert "***" in told.reason.en
+    assert "SECRET" not in told.reason.en
 
 
 def test_it_can_close_and_open_any_number_of_times(system: System) -> None:

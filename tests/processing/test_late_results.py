@@ -20,6 +20,7 @@ from core.errors import (
     LostError,
     OutageError,
     OutcomeError,
+    PartialOutageError,
     PermanentError,
     TransientError,
 )
@@ -200,7 +201,14 @@ def test_an_error_that_the_work_has_come_to_is_kept_without_its_traceback(
 
 
 @pytest.mark.parametrize(
-    "error", [LostError("gone"), BusyError("busy"), OutageError("down"), ConfigurationError("password")]
+    "error",
+    [
+        LostError("gone"),
+        BusyError("busy"),
+        OutageError("down"),
+        PartialOutageError("one service"),
+        ConfigurationError("password"),
+    ],
 )
 def test_where_nothing_was_done_nothing_is_kept(late: LateResults, error: OutcomeError) -> None:
     assert not late.keep(delivered("a", 1), error)

@@ -16,7 +16,8 @@ from broker.deliveries import Delivery
 from broker.properties import ReceivedProperties
 from broker.returns import DEFAULT_LIMIT, RENEW_AT, times_returned
 from core.errors import AmbiguousError
-from core.messages import IncomingMessage, OutgoingMessage
+from core.messages import HEADER_RETURNED, IncomingMessage, OutgoingMessage
+from core.policy import Tries
 from core.results import Accepted, Result
 from processing.in_flight import InFlight
 from processing.renewals import KEEP, Renewals
@@ -139,6 +140,22 @@ def test_the_copy_of_a_message_that_may_have_been_begun_says_so_once(vhost: Brok
         broker.wait_for_count(SENT, 1)
     assert [message.redelivered for message in handler.seen] == [True, False]
     assert [message.doubts for message in handler.seen] == [0, 1]
+
+
+@pytest.mark.parametrize("told_by", ["RabbitMQ", "an earlier copy"])
+def test_a_copy_on_which_nothing_was_spent_still_says_that_its_message_may_have_been_begun(told_by: str) -> None:
+    # The service is down at the first look: what a killed worker has done is still to be looked for.
+    headers = {} if told_by == "RabbitMQ" else {HEADER_RETURNED: True}
+    delivery = Delivery(QUEUE, 1, 1, told_by == "RabbitMQ", ReceivedProperties(headers=headers), b"x")
+    work = InFlight.begin(delivery, "bitrix24")
+    assert work.copy(work.tries, "one service is down").headers.get(HEADER_RETURNED) is True
+    for counted in (Tries(2), Tries(1, 1)):  # those say it themselves
+        assert HEADER_RETURNED not in work.copy(counted, "later").headers
+
+
+def test_a_copy_of_a_new_message_claims_nothing() -> None:
+    work = InFlight.begin(Delivery(QUEUE, 1, 1, False, ReceivedProperties(headers={}), b"x"), "bitrix24")
+    assert HEADER_RETURNED not in work.copy(work.tries, "one service is down").headers
 
 
 def test_a_message_that_was_returned_once_keeps_its_place(vhost: BrokerAddress, broker: Broker) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
@@ -23,7 +23,6 @@ from config import WorkerSettings
 from core import envelopes, errors, messages
 from core.errors import InvalidMessageError
 from core.messages import Limits, decode_task
-from core.outcomes import OUTCOMES, FailedOutcome, Outcome
 from core.policy import WAIT_STEPS
 from core.results import Accepted
 from core.texts import Language, Text
@@ -264,13 +263,6 @@ def test_the_list_of_refusals_is_complete_and_has_no_other(name: str) -> None:
     rows = documents.table(name, *(("refused", "code") if name == MESSAGES else ("отказ", "код")))
     listed = {code for row in rows for code in documents.code_spans(row[1])}
     assert listed ^ documents.refusal_codes() == set()
-
-
-def test_every_outcome_is_raised_by_one_class_or_is_a_result() -> None:
-    raised = [each.outcome for each in errors.OutcomeError.__subclasses__() if each.__module__ == "core.errors"]
-    assert sorted([*raised, Outcome.ACCEPTED, Outcome.DONE]) == sorted(OUTCOMES)
-    assert set(raised) == set(get_args(FailedOutcome))
-    assert set(OUTCOMES) == set(Outcome)
 
 
 @pytest.mark.parametrize("name", EVERY_PAGE)
