@@ -46,7 +46,8 @@ class _Protocol(SMTP):
     box: MailServer
 
     def abort(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
+        # asyncio's TLS transport knows no abort any more once it is being closed (Python 3.11, sslproto.py).
+        if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
             self.transport.abort()
 
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802  # aiosmtpd's name
