@@ -34,30 +34,7 @@ _PRIORITY_WORDS = {
     "low": 0, "низкий": 0, "medium": 1, "normal": 1, "средний": 1, "обычный": 1, "high": 2, "высокий": 2,
 }  # fmt: skip
 
-# Field of the task -> its names in a message.
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "PRIORITY": ("priority", "task_priority"),
-    "DEADLINE": ("deadline", "due_date", "dueDate", "end_date", "finish_date"),
-    "CREATED_BY": ("creator_id", "creatorId", "created_by", "createdBy", "projectManagerId"),
-    "GROUP_ID": ("group_id", "project_id", "projectId", "groupId"),
-    "PARENT_ID": ("parent_id", "parentId", "parent_task_id", "parentTaskId"),
-    "ACCOMPLICES": ("accomplices",),
-    "AUDITORS": ("auditors",),
-    "TAGS": ("tags",),
-}
 CHECKLISTS = "checklists"
-
-# Every name that a message about a task may use, but for those that say which task is meant.
-TASK_NAMES = frozenset(
-    {
-        "title",
-        *_DESCRIPTION,
-        *PERSON_NAMES,
-        *ROLE_NAMES,
-        CHECKLISTS,
-        *(name for names in _NAMES.values() for name in names),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,26 +138,10 @@ def _checklists(given: Given) -> list[Checklist]:
 
 
 def _optional(given: Given, rules: FieldRules) -> dict[str, Any]:
-    def one(name: str, value: Any) -> int:
-        return person(name, value, rules.roles)
-
-    def people(name: str, value: Any) -> list[int]:
-        return [one(name, item) for item in values.items(value)]
-
-    translations: Mapping[str, Callable[[str, Any], Any]] = {
-        "PRIORITY": _priority,
-        "DEADLINE": lambda name, value: values.moment(name, value, rules.zone),
-        "CREATED_BY": one,
-        "GROUP_ID": _group,
-        "PARENT_ID": values.identifier,
-        "ACCOMPLICES": people,
-        "AUDITORS": people,
-        "TAGS": lambda _, value: [values.text(tag) for tag in values.items(value)],
-    }
     fields = {}
-    for field, names in _NAMES.items():
+    for field, (names, read) in OPTIONAL_FIELDS.items():
         if (found := given.first(*names)) is not None:
-            fields[field] = translations[field](*found)
+            fields[field] = read(*found, rules)
     return fields
 
 
@@ -249,7 +210,7 @@ def _expected(named: Named, given: Given) -> int:
     return int(word in values.TRUE_WORDS)
 
 
-def _priority(name: str, value: Any) -> int:
+def _priority(name: str, value: Any, _rules: FieldRules) -> int:
     """Return 0 low, 1 medium, 2 high. The specification's sample says "3": a scale that ends higher means high."""
     word = values.text(value).lower()
     if word in _PRIORITY_WORDS:
@@ -261,9 +222,54 @@ def _priority(name: str, value: Any) -> int:
         raise values.BadValueError(name, value, wanted) from None
 
 
-def _group(name: str, value: Any) -> int:
+def _moment(name: str, value: Any, rules: FieldRules) -> str:
+    return values.moment(name, value, rules.zone)
+
+
+def _person(name: str, value: Any, rules: FieldRules) -> int:
+    return person(name, value, rules.roles)
+
+
+def _people(name: str, value: Any, rules: FieldRules) -> list[int]:
+    return [_person(name, item, rules) for item in values.items(value)]
+
+
+def _group(name: str, value: Any, _rules: FieldRules) -> int:
     return 0 if values.text(value) == "0" else values.identifier(name, value)
+
+
+def _parent(name: str, value: Any, _rules: FieldRules) -> int:
+    return values.identifier(name, value)
+
+
+def _tags(_name: str, value: Any, _rules: FieldRules) -> list[str]:
+    return [values.text(tag) for tag in values.items(value)]
 
 
 def _topic_title(topic: str) -> str:
     return f"Задача из Camunda процесса ({topic})"
+
+
+# Field of the task -> its names in a message, and how a value is read, which raises BadValueError.
+OPTIONAL_FIELDS: Mapping[str, tuple[tuple[str, ...], Callable[[str, Any, FieldRules], Any]]] = {
+    "PRIORITY": (("priority", "task_priority"), _priority),
+    "DEADLINE": (("deadline", "due_date", "dueDate", "end_date", "finish_date"), _moment),
+    "CREATED_BY": (("creator_id", "creatorId", "created_by", "createdBy", "projectManagerId"), _person),
+    "GROUP_ID": (("group_id", "project_id", "projectId", "groupId"), _group),
+    "PARENT_ID": (("parent_id", "parentId", "parent_task_id", "parentTaskId"), _parent),
+    "ACCOMPLICES": (("accomplices",), _people),
+    "AUDITORS": (("auditors",), _people),
+    "TAGS": (("tags",), _tags),
+}
+
+# Every name that a message about a task may use, but for those that say which task is meant.
+TASK_NAMES = frozenset(
+    {
+        "title",
+        *_DESCRIPTION,
+        *PERSON_NAMES,
+        *ROLE_NAMES,
+        CHECKLISTS,
+        *(name for names, _ in OPTIONAL_FIELDS.values() for name in names),
+    }
+)
