@@ -34,6 +34,16 @@ def blocks(name: str) -> list[Block]:
     return [(language, re.sub(f"^{indent}", "", text, flags=re.M)) for indent, language, text in found]
 
 
+def without_words(block: Block) -> Block:
+    """The block without what it says in the reader's language: all of an output, the captions of a diagram."""
+    language, text = block
+    if language == "text":
+        return language, ""
+    if language == "mermaid":  # of a frame its title, of a box the line below the names
+        text = re.sub(r'(subgraph \w+\["|<br/>)[^"<>]*("\])', r"\1\2", text)
+    return language, text
+
+
 def block_with(name: str, language: str, part: str) -> str:
     return next(text for kind, text in blocks(name) if kind == language and part in text)
 
