@@ -7,14 +7,23 @@ from pathlib import Path
 import pytest
 
 from core.texts import Text
+from sandbox.process import ROOT
+from tests.support import documents
 from tools.house import arrows, floors, rooms
-from tools.import_rules import read
+from tools.import_rules import LAYERS, read
 from tools.walks import QUEUE, TO_CAMUNDA, TO_THE_SENT_QUEUE, Hop, unknown
 
 
 @pytest.mark.parametrize("walk", [TO_THE_SENT_QUEUE, TO_CAMUNDA], ids=["to the sent queue", "to Camunda"])
 def test_every_hop_exists_and_is_named_by_the_one_before_or_by_whom_the_walk_says(walk: list[Hop]) -> None:
     assert list(unknown(walk)) == []
+
+
+@pytest.mark.parametrize("manual", ["docs/operation.md", "docs/operation.ru.md"])
+def test_the_manual_names_every_room_of_the_program(manual: str) -> None:
+    parts = {part for layer in LAYERS for part in layer} & rooms(ROOT).keys()
+    named = {name.strip("/").removesuffix(".py") for name in documents.code_spans(documents.read(manual))}
+    assert sorted(parts - named) == []
 
 
 def test_a_hop_that_the_code_has_not_is_found() -> None:
