@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ CONFIG_FILE = "rabbitmq.conf"
 LOG_FOLDER = "log"
 
 _PLUGINS_FILE = "enabled_plugins"
-_HANDOVER = "/handover"  # in a container
 
 
 class NodeError(Exception):
@@ -43,11 +43,6 @@ class NodeSpec:
         """An Erlang list of atoms."""
         return f"[{','.join(self.plugins)}]."
 
-    @property
-    def handover(self) -> Path:
-        """Files for rabbitmqctl, which in a container sees nothing else of the folder."""
-        return self.folder / "handover"
-
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -70,8 +65,8 @@ class Server(Protocol):
     def ctl_command(self, spec: NodeSpec, args: tuple[str, ...]) -> Command:
         """Runs rabbitmqctl."""
 
-    def seen_by_ctl(self, file: Path) -> str:
-        """The name that a file of `NodeSpec.handover` has for rabbitmqctl."""
+    def call_command(self, spec: NodeSpec) -> Command | None:
+        """Runs Erlang's own erl_call, which evaluates its standard input in the server; None where there is none."""
 
     def kill(self, spec: NodeSpec) -> None:
         """Ends the server as a power cut would, whatever state it is in."""
@@ -91,7 +86,6 @@ class LocalServer:
         return f"{LOOPBACK}:{spec.amqp_port}"
 
     def prepare(self, spec: NodeSpec) -> None:
-        spec.handover.mkdir()
         # RabbitMQ's scripts do not quote paths: through these links a space in the real path does no harm.
         (spec.folder / "rabbitmq").symlink_to(self.home)
         if self.erlang:
@@ -109,8 +103,11 @@ class LocalServer:
     def ctl_command(self, spec: NodeSpec, args: tuple[str, ...]) -> Command:
         return Command([str(spec.folder / "rabbitmq/sbin/rabbitmqctl"), *args], self._environment(spec))
 
-    def seen_by_ctl(self, file: Path) -> str:
-        return str(file)
+    def call_command(self, spec: NodeSpec) -> Command | None:
+        path = next(self.erlang.glob("erts-*/bin/erl_call"), None) if self.erlang else shutil.which("erl_call")
+        if path is None:
+            return None
+        return Command([str(path), "-sname", f"{spec.name}@localhost", "-e"], self._environment(spec))
 
     def kill(self, spec: NodeSpec) -> None:
         kill_processes(spec.folder)
@@ -157,14 +154,13 @@ class DockerServer:
         return "5672"
 
     def prepare(self, spec: NodeSpec) -> None:
-        spec.handover.mkdir(mode=0o755)
         (spec.folder / CONTAINER_FILE).write_text(spec.name)  # before it exists: the watcher must not miss it
         config = spec.folder / CONFIG_FILE
         config.chmod(0o644)  # the server has another user id in the container
         ports = ["--publish", f"{LOOPBACK}:{spec.amqp_port}:5672"]
         plugins = spec.folder / _PLUGINS_FILE
         plugins.write_text(spec.plugins_file)
-        files = ["--volume", f"{config}:/etc/rabbitmq/{CONFIG_FILE}:ro", "--volume", f"{spec.handover}:{_HANDOVER}:ro"]
+        files = ["--volume", f"{config}:/etc/rabbitmq/{CONFIG_FILE}:ro"]
         files += ["--volume", f"{plugins}:/etc/rabbitmq/{_PLUGINS_FILE}:ro"]
         names = ["--name", spec.name, "--hostname", "localhost"]  # the data belong to the host name
         _docker("create", *names, *ports, *files, self.image)
@@ -175,8 +171,8 @@ class DockerServer:
     def ctl_command(self, spec: NodeSpec, args: tuple[str, ...]) -> Command:
         return Command(["docker", "exec", "--interactive", spec.name, "rabbitmqctl", *args], dict(os.environ))
 
-    def seen_by_ctl(self, file: Path) -> str:
-        return f"{_HANDOVER}/{file.name}"
+    def call_command(self, spec: NodeSpec) -> Command | None:
+        return None
 
     def kill(self, spec: NodeSpec) -> None:
         if _docker("ps", "--quiet", "--filter", f"name=^{spec.name}$").strip():

@@ -67,5 +67,5 @@ class BrokerView:
 
     def moved(self) -> int:
         """Messages published and delivered since the node's start, whatever the queue and the client."""
-        counters = self._node.ctl("eval", "rabbit_global_counters:overview().")
+        counters = self._node.eval("rabbit_global_counters:overview()")
         return sum(int(number) for number in [*_DELIVERED.findall(counters), *_RECEIVED.findall(counters)])

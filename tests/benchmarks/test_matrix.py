@@ -282,7 +282,7 @@ def test_a_row_that_loses_tasks_is_red(lane: Lane) -> None:
         assert stage.queues.take(RESPONSES_QUEUE), "somebody reads the answers and tells nobody"
 
     row = Row("thief", "test", "", strike=thief, tasks=20, rounds=1)
-    result = lane.play(row, Orders(), threading.Event())
+    result = lane.play(row, Orders(patience=15), threading.Event())
     assert len(result.account.lost) == 10
     assert not result.is_green
 

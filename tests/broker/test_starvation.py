@@ -83,7 +83,7 @@ def test_a_channel_that_gives_no_answer_costs_the_connection_and_not_the_queue(
     broker.declare(QUEUE)
     with consuming(vhost, 1.0, lease=1.0) as taken:
         of_ours = f'proplists:get_value(vhost, rabbit_channel:info(C, [vhost])) =:= <<"{vhost.vhost}">>'
-        node.ctl("eval", f"[sys:suspend(C) || C <- rabbit_channel:list(), {of_ours}].")
+        node.eval(f"[sys:suspend(C) || C <- rabbit_channel:list(), {of_ours}]")
         broker.publish_all(QUEUE, [b"a", b"b"])
         wait_until(lambda: "no answer on the channel of starving.queue" in caplog.text, 30, "a line about it")
         wait_until(lambda: len(taken) == 2, 30, "the messages")

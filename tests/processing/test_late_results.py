@@ -62,7 +62,7 @@ class Slow(BaseMessageHandler):
 def impatient_node(server: Server) -> Iterator[RabbitNode]:
     with RabbitNode(server, {"consumer_timeout": str(round(CONSUMER_TIMEOUT * 1000))}) as node:
         # Before 4.3 a channel looks once in a minute.
-        node.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 500).")
+        node.eval("application:set_env(rabbit, channel_tick_interval, 500)")
         yield node
 
 

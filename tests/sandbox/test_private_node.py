@@ -174,7 +174,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced_and_own_configuration_count
     taken = node.address.port
     with socket.create_server(("127.0.0.1", taken)), node:
         assert node.address.port != taken
-        assert "61234" in node.ctl("eval", "application:get_env(rabbit, consumer_timeout).")
+        assert "61234" in node.eval("application:get_env(rabbit, consumer_timeout)")
 
 
 def test_a_node_that_cannot_start_says_why_and_leaves_nothing(server: Server) -> None:
@@ -182,6 +182,20 @@ def test_a_node_that_cannot_start_says_why_and_leaves_nothing(server: Server) ->
     with pytest.raises(NodeError, match="no_such_setting"):
         node.__enter__()
     assert_gone(node.folder)
+
+
+@pytest.mark.parametrize("by", ["erl_call", "rabbitmqctl"])
+def test_what_is_evaluated_in_the_server_comes_back_whole(
+    node: RabbitNode, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "rabbitmqctl":
+        monkeypatch.setattr(type(node._server), "call_command", lambda *_: None)  # as in a container
+    assert node.eval("[1 + 1, ok]") == "[2,ok]"
+    long = 'string:copies("x", 70000)'  # erl_call writes it as a list of numbers
+    assert node.eval(f"length({long})") == "70000"
+    assert node.eval(long).count("x") == 70000
+    with pytest.raises(NodeError, match="no_such_module"):
+        node.eval("no_such_module:f()")
 
 
 def test_a_failed_control_command_says_what_rabbitmqctl_said(node: RabbitNode) -> None:

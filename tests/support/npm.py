@@ -29,7 +29,9 @@ def installed(package: str) -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the tests run in several processes
         if not (modules / package.rpartition("@")[0]).is_dir():
-            command = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(folder), package]
+            # By default a registry out of reach is asked for more than a minute, for each package.
+            patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=1000"]
+            command = [npm, "install", "--no-fund", "--no-audit", *patience, "--prefix", str(folder), package]
             done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
             if done.returncode != 0:
                 pytest.skip(f"{package} cannot be installed from npm's registry: {done.stderr[-300:]}")

@@ -128,7 +128,7 @@ def lose_connections(stage: Stage, _chance: random.Random) -> None:
 def look_often(stage: Stage) -> None:
     """3.10 and 4.0 look each minute whether a message has been held for too long: for every channel opened from now
     on, each second (rabbit_channel.erl, init_tick_timer)."""
-    stage.node.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
+    stage.node.eval("application:set_env(rabbit, channel_tick_interval, 1000)")
 
 
 def create_slowly(stage: Stage, _chance: random.Random) -> None:
