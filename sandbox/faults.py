@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 from sandbox.http_front import AnswerReplacedError, ConnectionDroppedError, RawAnswer
@@ -75,10 +76,14 @@ def huge_body(size: int = 100 * MEBIBYTE, *, after_execution: bool = False) -> F
 
 def gzip_bomb(size: int = 100 * MEBIBYTE, *, after_execution: bool = False) -> Fault:
     """A body of some kilobytes that becomes one of `size` bytes when it is unpacked."""
+    return answer(RawAnswer(200, _packed(size), headers={"Content-Encoding": "gzip"}), after_execution=after_execution)
+
+
+@cache  # half a second of work, for every list of the fault matrix's rows
+def _packed(size: int) -> bytes:
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     chunk = b" " * MEBIBYTE
-    packed = b"".join(packer.compress(chunk[: size - start]) for start in range(0, size, MEBIBYTE)) + packer.flush()
-    return answer(RawAnswer(200, packed, headers={"Content-Encoding": "gzip"}), after_execution=after_execution)
+    return b"".join(packer.compress(chunk[: size - start]) for start in range(0, size, MEBIBYTE)) + packer.flush()
 
 
 def trickle(interval: float = 0.05, *, after_execution: bool = False) -> Fault:
