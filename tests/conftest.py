@@ -59,11 +59,54 @@ def pytest_report_header() -> str:
     return f"RabbitMQ: private nodes of {version or f'whichever version is at hand ({VARIABLE} chooses)'}"
 
 
+# What is `node` needs a RabbitMQ, and something about its version could change it. What is `slow` runs programs that
+# nobody here wrote or installs them, plays with thousands of tasks, or looks at hundreds of cases (hypothesis).
+NODE = {"server", "_vhosts"}
+SLOW = {"foreign_programs", "mail_programs", "installed", "ten_thousand"}
+LONG_FIRST = (
+    "tests/daemon/",
+    "tests/processing/",
+    "tests/tracking/",
+    "tests/benchmarks/",
+    "tests/broker/",
+    "tests/sandbox/",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`-m broker` are the tests that something about RabbitMQ's version could change."""
+    """Sets the markers from what a test uses, and puts first what waits, so that it is not waited for at last."""
     for item in items:
-        if not {"server", "_vhosts"}.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker("broker")
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & NODE:
+            item.add_marker("node")
+        if fixtures & SLOW or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("slow")
+        if _shares_a_file_s_own(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: LONG_FIRST.index(room) if (room := item.path.parent.name) in LONG_FIRST else 99)
+
+
+def _shares_a_file_s_own(item: pytest.Item) -> bool:
+    """Whether a test uses what its file makes once, a node mostly: then one process plays the file."""
+    info = getattr(item, "_fixtureinfo", None)
+    found = info.name2fixturedefs.values() if info else ()
+    return any(definitions[-1].scope == "module" for definitions in found)
+
+
+@pytest.fixture(scope="session")
+def foreign_programs() -> None:
+    """For what runs programs from npm or PyPI, which tests.support.npm and .pypi install."""
+
+
+@pytest.fixture(scope="session")
+def mail_programs() -> None:
+    """For what runs the mail servers of sandbox.email.servers."""
+
+
+@pytest.fixture
+def ten_thousand() -> int:
+    """How many tasks are open where the number itself is the point."""
+    return 10_000
 
 
 @pytest.hookimpl(wrapper=True)

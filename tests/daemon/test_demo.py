@@ -28,6 +28,8 @@ from sandbox.rabbitmq import RabbitNode
 from testbench.harness import wait_until
 from tests.support.commands import TIMEOUT, environment, run
 
+pytestmark = pytest.mark.usefixtures("server")
+
 FEWEST = "4"
 STAGES = (
     "sent",
@@ -160,8 +162,8 @@ def test_a_newcomer_sees_the_closed_loop_and_nothing_is_lost(private_tmp: Path, 
 
 
 @pytest.mark.parametrize("system", ["openproject", "1c", "python-services", "email", "telegram"])
-def test_every_system_has_its_loop(private_tmp: Path, tmp_path: Path, system: str) -> None:
-    variables = {"TMPDIR": str(private_tmp), "LANG": "C.UTF-8"}
+def test_every_system_has_its_loop(vhost: BrokerAddress, private_tmp: Path, tmp_path: Path, system: str) -> None:
+    variables = {**vhost.environment(), "TMPDIR": str(private_tmp), "LANG": "C.UTF-8"}
     done = run("main.py", ["demo", "--system", system, "--tasks", "8", "--json", "-"], variables, tmp_path)
     assert done.returncode == 0, done.stderr
     account = json.loads(done.stdout)

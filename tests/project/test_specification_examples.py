@@ -17,8 +17,9 @@ from sandbox.process import ROOT
 from sandbox.rabbitmq import RabbitNode
 from testbench.daemon import Daemon
 from testbench.harness import ERRORS, camunda_message, wait_until
+from tests.support.places import DATA
 
-EXAMPLES = ROOT / "tests" / "data" / "specification_examples.md"
+EXAMPLES = DATA / "specification_examples.md"
 SPECIFICATION = ROOT.parent / "shared" / "specification.ru.md"
 CHAPTER = "### Пример обработчика"
 

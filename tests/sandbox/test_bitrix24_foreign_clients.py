@@ -249,6 +249,7 @@ class TestFastBitrix24:
             run(portal, work)
 
 
+@pytest.mark.usefixtures("foreign_programs")
 class TestJavaScriptSdk:
     """It knows https only, puts parameters of its own before those of the method, and retries by itself."""
 

@@ -18,6 +18,8 @@ from tests.support.email_worlds import (
     world_of,
 )
 
+pytestmark = pytest.mark.usefixtures("mail_programs")
+
 EVERY_SITUATION = [(server, situation) for server in SITUATIONS for situation in SITUATIONS[server]]
 # What changes from mail to mail: queue ids and the date of Exim's greeting.
 _CHANGING = (

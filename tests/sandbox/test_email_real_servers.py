@@ -20,6 +20,8 @@ from sandbox.process import ROOT
 from testbench.harness import wait_until
 from tests.support.email_worlds import servers_tree
 
+pytestmark = pytest.mark.usefixtures("mail_programs")
+
 NOBODY = 65534
 KINDS: list[type[RealServer]] = [Postfix, Exim, OpenSmtpd]
 MAIL = "Subject: x\r\nX-Camunda-Task-Id: task-1\r\n\r\nx\r\n"

@@ -22,6 +22,8 @@ from tests.support.places import DATA
 from tests.systems.bitrix.support import outcomes
 from tests.systems.openproject.support import handler_for, message
 
+pytestmark = pytest.mark.usefixtures("foreign_programs")
+
 PYOPENPROJECT = "pyopenproject==0.7.4"
 AGENT_TOOL = "agent-tool-openproject-cli==0.5.4"
 COMMAND_LINE = "openproject-cli==0.4.0"

@@ -68,7 +68,7 @@ def test_a_foreign_client_sees_what_the_worker_has_made() -> None:
 
 
 @pytest.fixture(scope="module")
-def prism() -> Path:
+def prism(foreign_programs: None) -> Path:
     """The script of Prism, installed once per user."""
     if not DOCUMENT.is_file():
         pytest.skip("the OpenAPI document of OpenProject is not beside this repository")

@@ -285,6 +285,7 @@ print(unpacked_server(Path(sys.argv[1]), progress=lambda step: print(step, flush
 
 
 @needs_apt
+@pytest.mark.usefixtures("server")
 def test_an_interrupted_unpack_is_never_taken_for_a_good_one(tmp_path: Path) -> None:
     cache = tmp_path / "a cache"  # the space is part of the test
 
@@ -314,6 +315,7 @@ def test_an_interrupted_unpack_is_never_taken_for_a_good_one(tmp_path: Path) -> 
 
 @needs_apt
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user; this user is one already")
+@pytest.mark.usefixtures("server")
 def test_an_ordinary_user_gets_a_node_twice_in_a_row() -> None:
     # setpriv looks its command up while it still is root; env looks it up as the user.
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env"]

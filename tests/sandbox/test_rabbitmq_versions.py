@@ -91,6 +91,7 @@ def test_a_benchmark_refuses_a_wrong_version(
 
 
 @needs_apt
+@pytest.mark.usefixtures("server")
 def test_an_unsigned_mirror_is_refused_even_where_this_system_allows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_an_unsigned_mirror_is_refused_even_where_this_system_allows_it(
 
 
 @needs_apt
+@pytest.mark.usefixtures("server")
 def test_another_release_is_unpacked_whole_or_not_at_all_with_keys_that_this_system_vouches_for(tmp_path: Path) -> None:
     cache = tmp_path / "a cache"  # the space is part of the test; so is having none of Debian's keys at hand
 

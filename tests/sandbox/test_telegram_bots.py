@@ -21,6 +21,8 @@ from sandbox.telegram.state import Chat
 from tests.support import npm, pypi
 from tests.support.places import DATA
 
+pytestmark = pytest.mark.usefixtures("foreign_programs")
+
 BLOCKED, BUSY, MOVED_TO = 1002, 1003, -1002003004009
 
 Command = tuple[Sequence[str], dict[str, str]]

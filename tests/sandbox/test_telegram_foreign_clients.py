@@ -30,7 +30,7 @@ new TelegramServer({ host: "127.0.0.1", port: Number(process.argv[2]) }).start()
 
 
 @pytest.fixture(scope="module")
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def foreign(foreign_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the foreign Bot API."""
     module = npm.installed(PACKAGE) / "telegram-test-api"
     reserved = ReservedPort()

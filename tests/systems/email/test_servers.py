@@ -57,7 +57,7 @@ AGAINST_US = [
 
 
 @pytest.fixture(scope="module")
-def fine() -> Iterator[Fine]:
+def fine(mail_programs: None) -> Iterator[Fine]:
     """Servers with which nothing is wrong, each started once."""
     worlds: dict[tuple[str, bool], World] = {}
     with ExitStack() as running:

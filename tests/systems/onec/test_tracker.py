@@ -201,19 +201,21 @@ def test_a_sent_message_that_names_no_object_is_told(mapping: Path, text: str | 
 # -- what it costs ---------------------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_open_ones_cost_four_hundred_requests_and_a_quiet_cycle_one(mapping: Path) -> None:
+def test_ten_thousand_open_ones_cost_four_hundred_requests_and_a_quiet_cycle_one(
+    mapping: Path, ten_thousand: int
+) -> None:
     with OneCSandbox() as base:
-        open_ones = tasks(base, 10_000)
+        open_ones = tasks(base, ten_thousand)
         tracker = tracker_for(base, mapping_file=mapping)
         mark = tracker.changes(None)
         assert mark is not None
         before = base.requests
         verdicts = [
             verdict
-            for start in range(0, 10_000, OneCTracker.chunk_size)
+            for start in range(0, ten_thousand, OneCTracker.chunk_size)
             for verdict in tracker.check(open_ones[start : start + OneCTracker.chunk_size])
         ]
-        assert verdicts == [Pending()] * 10_000
+        assert verdicts == [Pending()] * ten_thousand
         assert base.requests - before == 400
         assert max(len(each.query) for each in base.log) < 2048, "what IIS takes by default"
         quiet = tracker.changes(mark.mark)

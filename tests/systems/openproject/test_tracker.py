@@ -79,9 +79,9 @@ def test_a_status_may_stand_for_an_answer() -> None:
         assert "ufResultAnswer_text" not in task_of(verdict)
 
 
-def test_ten_thousand_open_ones_cost_forty_requests_and_a_quiet_cycle_one() -> None:
+def test_ten_thousand_open_ones_cost_forty_requests_and_a_quiet_cycle_one(ten_thousand: int) -> None:
     with OpenProjectSandbox() as server:
-        open_ones = tasks(server, 10_000)
+        open_ones = tasks(server, ten_thousand)
         tracker = tracker_for(server)
         tracker.check(open_ones[:1])  # the statuses are read
         mark = tracker.changes(None)
@@ -89,10 +89,10 @@ def test_ten_thousand_open_ones_cost_forty_requests_and_a_quiet_cycle_one() -> N
         before = server.requests
         verdicts = [
             verdict
-            for start in range(0, 10_000, OpenProjectTaskTracker.chunk_size)
+            for start in range(0, ten_thousand, OpenProjectTaskTracker.chunk_size)
             for verdict in tracker.check(open_ones[start : start + OpenProjectTaskTracker.chunk_size])
         ]
-        assert verdicts == [Pending()] * 10_000
+        assert verdicts == [Pending()] * ten_thousand
         assert server.requests - before == 40
         quiet = tracker.changes(mark.mark)
         assert quiet is not None

@@ -412,21 +412,21 @@ def test_a_restart_forgets_nothing_that_matters(outside: ServicesSandbox, tmp_pa
 
 
 def test_ten_thousand_open_jobs_cost_what_the_setting_says_and_a_quiet_cycle_nothing(
-    outside: ServicesSandbox, tmp_path: Path
+    outside: ServicesSandbox, tmp_path: Path, ten_thousand: int
 ) -> None:
-    tasks = jobs(outside, 10_000)
+    tasks = jobs(outside, ten_thousand)
     clock = Clock()
     tracker = tracker_for(tmp_path, report(outside, poll={"min": 3000, "max": 3000, "deadline": 86_400}), clock)
     assert len(tasks) <= tracker.chunk_size, "one look"
     costs = []
     for _ in range(21):
         before = outside.requests
-        assert tracker.check(tasks) == [Pending()] * 10_000
+        assert tracker.check(tasks) == [Pending()] * ten_thousand
         costs.append(outside.requests - before)
         clock.now += 60
     assert costs == [500] * 20 + [0]
     asked = {each.path for each in outside.asked("GET")}
-    assert len(asked) == 10_000, "each had its turn"
+    assert len(asked) == ten_thousand, "each had its turn"
 
 
 def test_a_service_with_many_jobs_leaves_turns_to_the_others(outside: ServicesSandbox, tmp_path: Path) -> None:
