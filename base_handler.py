@@ -45,8 +45,8 @@ class BaseMessageHandler:
         """
         return cls() if cls.settings_class is None else cls(settings, stop)  # type: ignore[call-arg]
 
-    def threads(self, concurrency: int) -> int:
-        """Return how many threads work on the queue; asked once, before the first message.
+    def prepare_for(self, concurrency: int) -> int:
+        """Prepare for that much work at once; return how many threads work on the queue. Called once, at the start.
 
         `concurrency` is how much may be under way in the system at once. A handler that takes more threads, so that
         requests are prepared while others are under way, keeps to that bound itself.

@@ -177,7 +177,7 @@ class Worker:
         )
         processors = {}
         for queue, handler in handlers.items():
-            threads = handler.threads(worker.concurrency_of(queue))
+            threads = handler.prepare_for(worker.concurrency_of(queue))
             consumed = ConsumedQueue(
                 queue=queue,
                 system=queue.removesuffix(".queue"),

@@ -81,7 +81,7 @@ class BitrixTaskHandler(BaseMessageHandler):
         """Build the handler. Raises NotConfiguredError when BITRIX_WEBHOOK_URL is empty."""
         return cls(settings, BitrixClient(settings, stop))
 
-    def threads(self, concurrency: int) -> int:
+    def prepare_for(self, concurrency: int) -> int:
         self._client.slots = threading.Semaphore(concurrency)
         return concurrency + math.ceil(concurrency * _PREPARING)
 

@@ -54,7 +54,7 @@ class PythonServicesHandler(BaseMessageHandler):
         """Build the handler. Raises NotConfiguredError when SERVICES_FILE is empty."""
         return cls(settings, stop)
 
-    def threads(self, concurrency: int) -> int:
+    def prepare_for(self, concurrency: int) -> int:
         """Return so many that services which hang with all the requests they may have leave threads for the others."""
         return max(concurrency, min(self._at_once, MOST_THREADS))
 

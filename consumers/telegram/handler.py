@@ -48,8 +48,8 @@ class TelegramHandler(BaseMessageHandler):
         """Build the handler. Raises NotConfiguredError when TELEGRAM_BOT_TOKEN is empty."""
         return cls(settings, TelegramClient(settings, stop), stop)
 
-    def threads(self, concurrency: int) -> int:
-        """Return the number of threads. At the most half of them wait for busy chats; a single one never does."""
+    def prepare_for(self, concurrency: int) -> int:
+        """Let at the most half of the threads wait for busy chats; a single one never does."""
         self._limiter.most_waiting = concurrency // 2
         return concurrency
 

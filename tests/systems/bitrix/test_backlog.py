@@ -128,7 +128,7 @@ def test_more_threads_prepare_requests_but_never_more_than_concurrency_are_under
     checklist = {"checklists": [{"name": "Этапы", "items": ["Первый", "Второй"]}]}
     with Crowd(latency=0.02) as portal:
         handler = handler_for(portal, batch_size=5)
-        threads = handler.threads(concurrency)
+        threads = handler.prepare_for(concurrency)
         assert threads > concurrency
         handler.probe()
         backlogs = [

@@ -325,8 +325,8 @@ def test_there_are_threads_for_every_service_but_not_without_end(outside: Servic
     for count, wanted in ((1, 4), (3, 12), (40, MOST_THREADS)):
         services = {f"s{number}": http(outside, "/sync/x", f"t{number}") for number in range(count)}
         with handler_for(tmp_path, services) as handler:
-            assert handler.threads(2) == wanted
-            assert handler.threads(100) == 100
+            assert handler.prepare_for(2) == wanted
+            assert handler.prepare_for(100) == 100
 
 
 def test_two_messages_of_one_task_are_not_in_work_at_the_same_time(tmp_path: Path) -> None:
