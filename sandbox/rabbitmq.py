@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import secrets
 import signal
 import socket
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from sandbox import erl_call
 from sandbox.address import BrokerAddress
 from sandbox.node_guard import GuardedFolder
 from sandbox.ports import LOOPBACK, ReservedPort
@@ -142,22 +142,20 @@ class RabbitNode:
         command = self._server.call_command(self._spec)
         if command is None:
             return self.ctl("eval", f"{expression}.").strip()
-        # As base64, since erl_call writes binaries and other alphabets in a way of its own.
-        shown = f'unicode:characters_to_binary(io_lib:format("~tp", [begin {expression} end]))'
         done = subprocess.run(
             command.argv,
             env=command.env,
-            input=f"base64:encode_to_string({shown}).\n",
+            input=erl_call.question(expression),
             capture_output=True,
             text=True,
             timeout=CTL_TIMEOUT,
             check=False,
             cwd=self._folder.path,
         )
-        told = done.stdout.strip()
-        if not told.startswith("{ok, "):
-            raise NodeError(f"erl_call {expression}: exit code {done.returncode}\n{done.stderr}{told}")
-        return base64.b64decode(_characters(told.removeprefix("{ok, ").removesuffix("}"))).decode()
+        told = erl_call.answer(done.stdout)
+        if told is None:
+            raise NodeError(f"erl_call {expression}: exit code {done.returncode}\n{done.stderr}{done.stdout}")
+        return told
 
     def ctl(self, *args: str) -> str:
         """Output of `rabbitmqctl` (about 0.5 s a call). Raises NodeError when it fails."""
@@ -205,7 +203,7 @@ class RabbitNode:
         """Messages in each queue, delivered but unsettled ones included."""
         pairs = f'[[element(4, Name), N] || [{{_, Name}}, {{_, N}}] <- rabbit_amqqueue:info_all(<<"{vhost}">>, Items)]'
         rows = f"Items = [name, messages], base64:encode_to_string(iolist_to_binary(rabbit_json:encode({pairs})))"
-        return dict(json.loads(base64.b64decode(_characters(self.eval(rows)))))
+        return dict(json.loads(erl_call.decoded(self.eval(rows))))
 
     @contextmanager
     def silenced(self, vhost: str, queues: Sequence[str]) -> Iterator[None]:
@@ -304,13 +302,6 @@ class RabbitNode:
             path.read_text(errors="replace") for path in (folder / "startup.log", *folder.glob(f"{LOG_FOLDER}/*.log"))
         ]
         return "\n".join(text[-_LOG_TAIL:] for text in texts)
-
-
-def _characters(written: str) -> str:
-    """A string as Erlang writes it: in quotes, over several lines, or as the list of its characters."""
-    if written.startswith("["):
-        return bytes(int(code) for code in written.strip("[]").split(",")).decode()
-    return "".join(re.findall(r"[\w+/=]+", written))
 
 
 def _accepts(port: int) -> bool:
