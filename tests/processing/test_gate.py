@@ -102,6 +102,8 @@ def system() -> Iterator[System]:
     system = System()
     yield system
     system.stop.set()  # no probe outlives its test
+    for thread in probe_threads():
+        thread.join(PATIENCE)
 
 
 def drained(queue: SimpleQueue[str]) -> list[str]:
