@@ -73,6 +73,7 @@ LONG_FIRST = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sets the markers from what a test uses, and puts first what waits, so that it is not waited for at last."""
     for item in items:
@@ -82,7 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if fixtures & SLOW or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("slow")
         if _shares_a_file_s_own(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
     items.sort(key=lambda item: LONG_FIRST.index(room) if (room := item.path.parent.name) in LONG_FIRST else 99)
 
 

@@ -89,6 +89,7 @@ def mapping(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def handler(base: OneCSandbox, mapping: Path) -> OneCHandler:
+    base.clear_faults()  # of an earlier test
     made = handler_for(base, mapping_file=mapping)
     made.probe()
     return made
@@ -96,6 +97,7 @@ def handler(base: OneCSandbox, mapping: Path) -> OneCHandler:
 
 @pytest.fixture(scope="module")
 def tracker(base: OneCSandbox, mapping: Path) -> OneCTracker:
+    base.clear_faults()  # of an earlier test
     made = tracker_for(base, mapping_file=mapping)
     made.check(TRACKED)
     return made
