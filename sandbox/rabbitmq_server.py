@@ -107,7 +107,9 @@ class LocalServer:
         path = next(self.erlang.glob("erts-*/bin/erl_call"), None) if self.erlang else shutil.which("erl_call")
         if path is None:
             return None
-        return Command([str(path), "-sname", f"{spec.name}@localhost", "-e"], self._environment(spec))
+        # Two calls at the same time need two names: the server takes one of a name, and refuses the other.
+        own_name = f"call-{secrets.token_hex(8)}"
+        return Command([str(path), "-sname", f"{spec.name}@localhost", "-h", own_name, "-e"], self._environment(spec))
 
     def kill(self, spec: NodeSpec) -> None:
         kill_processes(spec.folder)

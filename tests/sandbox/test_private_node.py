@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pika
@@ -196,6 +197,12 @@ def test_what_is_evaluated_in_the_server_comes_back_whole(
     assert node.eval(long).count("x") == 70000
     with pytest.raises(NodeError, match="no_such_module"):
         node.eval("no_such_module:f()")
+
+
+def test_what_is_evaluated_at_the_same_time_is_all_answered(node: RabbitNode) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(node.eval, [f"{number} * {number}" for number in range(60)]))
+    assert answers == [str(number * number) for number in range(60)]
 
 
 def test_a_failed_control_command_says_what_rabbitmqctl_said(node: RabbitNode) -> None:
