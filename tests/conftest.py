@@ -63,19 +63,11 @@ def pytest_report_header() -> str:
 # nobody here wrote or installs them, plays with thousands of tasks, or looks at hundreds of cases (hypothesis).
 NODE = {"server", "_vhosts"}
 SLOW = {"foreign_programs", "mail_programs", "installed", "ten_thousand"}
-LONG_FIRST = (
-    "tests/daemon/",
-    "tests/processing/",
-    "tests/tracking/",
-    "tests/benchmarks/",
-    "tests/broker/",
-    "tests/sandbox/",
-)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sets the markers from what a test uses, and puts first what waits, so that it is not waited for at last."""
+    """Sets the markers from what a test uses."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & NODE:
@@ -84,7 +76,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if _shares_a_file_s_own(item):
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
-    items.sort(key=lambda item: LONG_FIRST.index(room) if (room := item.path.parent.name) in LONG_FIRST else 99)
 
 
 def _shares_a_file_s_own(item: pytest.Item) -> bool:
