@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from core.outcomes import FailedOutcome, Outcome
+from core.outcomes import OUTCOMES, FailedOutcome, Outcome, OutcomeRow
 from core.texts import BilingualError, Text
 
 
@@ -40,6 +40,11 @@ class OutcomeError(BilingualError):
     @property
     def reason(self) -> str:
         return self.text.en
+
+    @classmethod
+    def row(cls) -> OutcomeRow | None:
+        """Return what the table says of it; None for a system's own class that has no word of the table."""
+        return OUTCOMES.get(getattr(cls, "outcome", None))  # type: ignore[arg-type]
 
     def retold(self, text: Text) -> Self:
         """Return the same error with another reason: with more words, or without a secret."""

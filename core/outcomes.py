@@ -44,14 +44,13 @@ class OutcomeRow:
     """What an outcome means and leads to.
 
     `spends_attempt` None: the message is not tried again. `only_waits`: the message was well, so this is no failure of
-    it. `nothing_done`: the system has not done anything for it.
+    it, and the system has not done anything for it.
     """
 
     meaning: Text
     consequence: Text
     spends_attempt: bool | None = None
     only_waits: bool = False
-    nothing_done: bool = False
 
 
 OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
@@ -118,7 +117,6 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
-            nothing_done=True,
         ),
         Outcome.PARTIAL_OUTAGE: OutcomeRow(
             Text(
@@ -131,7 +129,6 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
-            nothing_done=True,
         ),
         Outcome.CONFIGURATION: OutcomeRow(
             Text(
@@ -144,7 +141,6 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
-            nothing_done=True,
         ),
         Outcome.AMBIGUOUS: OutcomeRow(
             Text(
@@ -170,7 +166,6 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = MappingProxyType(
             ),
             spends_attempt=False,
             only_waits=True,
-            nothing_done=True,
         ),
     }
 )

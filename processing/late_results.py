@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from broker.deliveries import Delivery
 from core.errors import BusyError, OutcomeError
-from core.outcomes import OUTCOMES
 from core.results import Acknowledged
 from core.texts import Text
 from processing.in_flight import InFlight
@@ -62,11 +61,9 @@ class LateResults:
 
     def keep(self, work: InFlight, outcome: object) -> bool:
         """Keep the outcome for a delivery that is not ours any more; return False if there is nothing to keep."""
-        if work.task is None:
+        if work.task is None or _nothing_done(outcome):
             return False
         if isinstance(outcome, OutcomeError):
-            if _nothing_done(outcome):
-                return False
             # Its traceback would keep the handler's frames, and with them its messages.
             outcome.__traceback__ = outcome.__context__ = outcome.__cause__ = None
         self._keep(work, outcome, KEEP)
@@ -107,6 +104,8 @@ class LateResults:
                 self._kept.popitem(last=False)
 
 
-def _nothing_done(error: OutcomeError) -> bool:
-    row = OUTCOMES.get(error.outcome)  # a system's own class may have a word that is in no table
-    return isinstance(error, BusyError) or (row is not None and row.nothing_done)
+def _nothing_done(outcome: object) -> bool:
+    if isinstance(outcome, BusyError):
+        return True
+    row = outcome.row() if isinstance(outcome, OutcomeError) else None
+    return row is not None and row.only_waits

@@ -41,7 +41,6 @@ from core.events.messages import (
 )
 from core.lone_failures import met_alone
 from core.messages import OutgoingMessage, decode_task
-from core.outcomes import OUTCOMES
 from core.policy import Drop, Park, Pause, RetryLater, decide
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from core.texts import Text
@@ -167,7 +166,7 @@ class Settler:
         if not self._consumer.owns(work.delivery):
             self._drop(work, error)
             return
-        if getattr(error, "outcome", None) not in OUTCOMES:
+        if error.row() is None:
             error = _unknown(error)
         # An error raised for the whole batch says nothing about one of its messages.
         if blame and isinstance(error, OutageError | ConfigurationError) and self._gate.is_suspect(work.task_id):

@@ -215,6 +215,15 @@ def test_where_nothing_was_done_nothing_is_kept(late: LateResults, error: Outcom
     assert late.find(delivered("a", 2)) is None
 
 
+def test_an_error_of_a_system_that_has_no_outcome_is_kept_like_any_other(late: LateResults) -> None:
+    class OfNoOutcomeError(OutcomeError):
+        """The author of a system has forgotten the word; only the settlement may complain about it."""
+
+    error = OfNoOutcomeError("no", code="mine")
+    assert late.keep(delivered("a", 1), error)
+    assert late.find(delivered("a", 2)) is error
+
+
 def test_while_the_work_goes_on_its_message_waits(late: LateResults, ours: Ours, clock: Clock) -> None:
     begun = delivered("a", 1)
     late.begin(begun)
