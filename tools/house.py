@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from tools.import_rules import Source, circles, read, violations
+from tools.import_rules import LAYERS, Source, circles, read, violations
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +29,11 @@ def rooms(root: Path) -> dict[str, str]:
             told = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
             found[path.stem] = told.partition("\n")[0]
     return found
+
+
+def installed_rooms(root: Path) -> set[str]:
+    """The rooms that are the program itself, not what stands beside its layers."""
+    return {part for layer in LAYERS for part in layer} & rooms(root).keys()
 
 
 def arrows(source: Source, known: Collection[str]) -> Graph:

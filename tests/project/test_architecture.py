@@ -9,8 +9,8 @@ import pytest
 from core.texts import Text
 from sandbox.process import ROOT
 from tests.support import documents
-from tools.house import arrows, floors, rooms
-from tools.import_rules import LAYERS, read
+from tools.house import arrows, floors, installed_rooms, rooms
+from tools.import_rules import read
 from tools.walks import QUEUE, TO_CAMUNDA, TO_THE_SENT_QUEUE, Hop, unknown
 
 
@@ -21,9 +21,8 @@ def test_every_hop_exists_and_is_named_by_the_one_before_or_by_whom_the_walk_say
 
 @pytest.mark.parametrize("manual", ["docs/operation.md", "docs/operation.ru.md"])
 def test_the_manual_names_every_room_of_the_program(manual: str) -> None:
-    parts = {part for layer in LAYERS for part in layer} & rooms(ROOT).keys()
     named = {name.strip("/").removesuffix(".py") for name in documents.code_spans(documents.read(manual))}
-    assert sorted(parts - named) == []
+    assert sorted(installed_rooms(ROOT) - named) == []
 
 
 def test_a_hop_that_the_code_has_not_is_found() -> None:

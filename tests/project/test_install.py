@@ -12,8 +12,7 @@ import pytest
 from core.version import VERSION
 from sandbox.process import ROOT
 from tests.support import documents
-from tools.house import rooms
-from tools.import_rules import LAYERS
+from tools.house import installed_rooms
 
 TIMEOUT = 300  # seconds; pip may have to fetch setuptools
 
@@ -68,7 +67,7 @@ def test_the_installed_command_has_the_sandbox_that_the_demo_plays_in(installed:
 
 def test_every_part_of_the_program_is_installed(installed: Path, tmp_path: Path) -> None:
     # A folder that setuptools does not know is missed only when the worker starts: `find` in pyproject.toml.
-    parts = {part for layer in LAYERS for part in layer} & rooms(ROOT).keys()
+    parts = installed_rooms(ROOT)
     assert len(parts) > 15
     done = subprocess.run(
         [installed / "python", "-c", f"import {', '.join(sorted(parts))}, assembly.worker"],
