@@ -25,7 +25,7 @@ from sandbox import erl_call
 from sandbox.address import BrokerAddress
 from sandbox.node_guard import GuardedFolder
 from sandbox.ports import LOOPBACK, ReservedPort
-from sandbox.rabbitmq_server import CONFIG_FILE, LOG_FOLDER, NodeError, NodeSpec, Server
+from sandbox.rabbitmq_server import CONFIG_FILE, LOG_FOLDER, Command, NodeError, NodeSpec, Server
 
 START_TIMEOUT = 90.0  # seconds; a quiet machine needs 5
 STOP_TIMEOUT = 30.0
@@ -142,16 +142,7 @@ class RabbitNode:
         command = self._server.call_command(self._spec)
         if command is None:
             return self.ctl("eval", f"{expression}.").strip()
-        done = subprocess.run(
-            command.argv,
-            env=command.env,
-            input=erl_call.question(expression),
-            capture_output=True,
-            text=True,
-            timeout=CTL_TIMEOUT,
-            check=False,
-            cwd=self._folder.path,
-        )
+        done = self._run(command, erl_call.question(expression))
         told = erl_call.answer(done.stdout)
         if told is None:
             raise NodeError(f"erl_call {expression}: exit code {done.returncode}\n{done.stderr}{done.stdout}")
@@ -159,20 +150,22 @@ class RabbitNode:
 
     def ctl(self, *args: str) -> str:
         """Output of `rabbitmqctl` (about 0.5 s a call). Raises NodeError when it fails."""
-        command = self._server.ctl_command(self._spec, ("--silent", *args))
-        done = subprocess.run(
+        done = self._run(self._server.ctl_command(self._spec, ("--silent", *args)), "")
+        if done.returncode != 0:
+            raise NodeError(f"rabbitmqctl {' '.join(args)}: exit code {done.returncode}\n{done.stderr}{done.stdout}")
+        return done.stdout
+
+    def _run(self, command: Command, given: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             command.argv,
             env=command.env,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             timeout=CTL_TIMEOUT,
             check=False,
             cwd=self._folder.path,
         )
-        if done.returncode != 0:
-            raise NodeError(f"rabbitmqctl {' '.join(args)}: exit code {done.returncode}\n{done.stderr}{done.stdout}")
-        return done.stdout
 
     def add_vhost(self, name: str) -> BrokerAddress:
         """A virtual host in which our user may do everything."""
