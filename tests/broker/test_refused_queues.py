@@ -10,7 +10,7 @@ from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
 from testbench.daemon import Daemon
 from testbench.harness import camunda_message, wait_until
-from tests.cli.test_config_check import user_with_rights
+from tests.support.users import user_with_rights
 
 
 def test_a_queue_that_may_not_be_read_is_told_once_and_holds_up_no_other(
@@ -20,11 +20,11 @@ def test_a_queue_that_may_not_be_read_is_told_once_and_holds_up_no_other(
         broker.declare(queue)
     with (
         BitrixSandbox() as portal,
-        user_with_rights(node, vhost, ".*", ".*", r"^(?!default\.queue$).*") as (name, password),
+        user_with_rights(node, vhost, ".*", ".*", r"^(?!default\.queue$).*") as user,
     ):
         variables = {
-            "RABBITMQ_USERNAME": name,
-            "RABBITMQ_PASSWORD": password,
+            "RABBITMQ_USERNAME": user.username,
+            "RABBITMQ_PASSWORD": user.password,
             "BITRIX_WEBHOOK_URL": portal.webhook_url,
         }
         with Daemon(vhost, tmp_path, variables) as daemon:

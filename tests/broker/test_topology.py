@@ -34,6 +34,7 @@ from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_server import LocalServer, Server
 from testbench.harness import Bench, camunda_message, ensure, rabbitmq_settings, wait_until
 from tests.support.queue_types import ON_CLASSIC
+from tests.support.users import user_with_rights
 
 TASKS, UNROUTED, RESPONSES = "camunda.external.tasks", "camunda.unrouted.tasks", "camunda.task.responses"
 
@@ -285,11 +286,8 @@ class TestRights:
     @pytest.fixture
     def guest(self, node: RabbitNode, vhost: BrokerAddress) -> Iterator[BrokerAddress]:
         """A user who may read and write everything and create nothing."""
-        name = f"guest-{vhost.vhost}"
-        node.ctl("add_user", name, "secret")
-        node.ctl("set_permissions", "--vhost", vhost.vhost, name, "^$", ".*", ".*")
-        yield BrokerAddress(vhost.host, vhost.port, name, "secret", vhost.vhost)
-        node.ctl("delete_user", name)
+        with user_with_rights(node, vhost, "^$", ".*", ".*") as guest:
+            yield guest
 
     def test_who_may_create_nothing_uses_what_is_there_and_is_told_what_is_not(
         self, vhost: BrokerAddress, guest: BrokerAddress

@@ -6,7 +6,6 @@ import socket
 import socketserver
 import subprocess
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from sandbox.rabbitmq import RabbitNode
 from sandbox.telegram import TelegramSandbox
 from tests.support.commands import run
 from tests.support.queue_types import ON_CLASSIC
+from tests.support.users import user_with_rights
 from tests.toolkit.test_certificates import tls_server
 
 PROBE = ["config", "check", "--probe"]
@@ -137,16 +137,16 @@ class TestRabbitMQ:
     def test_that_gives_too_few_rights(
         self, tmp_path: Path, node: RabbitNode, vhost: BrokerAddress, rights: tuple[str, str, str], words: list[str]
     ) -> None:
-        with user_with_rights(node, vhost, *rights) as (name, password):
-            done = probe(tmp_path, vhost, RABBITMQ_USERNAME=name, RABBITMQ_PASSWORD=password)
-        assert_told(done, 3, f"the user {name} (RABBITMQ_USERNAME) lacks rights", *words)
+        with user_with_rights(node, vhost, *rights) as user:
+            done = probe(tmp_path, vhost, RABBITMQ_USERNAME=user.username, RABBITMQ_PASSWORD=user.password)
+        assert_told(done, 3, f"the user {user.username} (RABBITMQ_USERNAME) lacks rights", *words)
 
     def test_whose_virtual_host_is_not_for_the_user(
         self, tmp_path: Path, node: RabbitNode, vhost: BrokerAddress
     ) -> None:
-        with user_with_rights(node, vhost, "", "", "") as (name, password):
-            node.ctl("clear_permissions", "-p", vhost.vhost, name)
-            done = probe(tmp_path, vhost, RABBITMQ_USERNAME=name, RABBITMQ_PASSWORD=password)
+        with user_with_rights(node, vhost, "", "", "") as user:
+            node.ctl("clear_permissions", "-p", vhost.vhost, user.username)
+            done = probe(tmp_path, vhost, RABBITMQ_USERNAME=user.username, RABBITMQ_PASSWORD=user.password)
         assert_told(done, 3, "does not let this user into the virtual host", "list_permissions")
 
     @ON_CLASSIC
@@ -261,17 +261,6 @@ class TestSettings:
 def _file(folder: Path, name: str, text: str) -> str:
     (folder / name).write_text(text)
     return str(folder / name)
-
-
-@contextmanager
-def user_with_rights(node: RabbitNode, vhost: BrokerAddress, *rights: str) -> Iterator[tuple[str, str]]:
-    name, password = f"user-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
-    node.ctl("add_user", name, password)
-    node.ctl("set_permissions", "-p", vhost.vhost, name, *rights)
-    try:
-        yield name, password
-    finally:
-        node.ctl("delete_user", name)
 
 
 @contextmanager

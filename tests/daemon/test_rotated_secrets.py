@@ -27,6 +27,7 @@ from testbench.daemon import Daemon
 from testbench.harness import ERRORS, RESPONSES, camunda_message, rabbitmq_settings, wait_until
 from tests.support.answering_server import AnsweringServer, http_answer
 from tests.support.email_server import MailServer
+from tests.support.users import user_with_rights
 from tests.systems.onec.support import ANNA
 
 NEW = "another-secret-0123456789"
@@ -35,11 +36,8 @@ NEW = "another-secret-0123456789"
 class TestRabbitMQ:
     @pytest.fixture
     def user(self, node: RabbitNode, vhost: BrokerAddress) -> Iterator[BrokerAddress]:
-        name = f"user-{vhost.vhost}"
-        node.ctl("add_user", name, "the-first-password")
-        node.ctl("set_permissions", "--vhost", vhost.vhost, name, ".*", ".*", ".*")
-        yield BrokerAddress(vhost.host, vhost.port, name, "the-first-password", vhost.vhost)
-        node.ctl("delete_user", name)
+        with user_with_rights(node, vhost, ".*", ".*", ".*", password="the-first-password") as user:
+            yield user
 
     def test_the_worker_comes_back_by_itself_with_the_new_password(
         self, node: RabbitNode, user: BrokerAddress, broker: Broker, tmp_path: Path
