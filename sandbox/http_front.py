@@ -18,6 +18,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from sandbox.listening import Listening
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -79,7 +81,7 @@ class HttpFront:
         self._tls = tls
         self._down = threading.Event()
         self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._listening: Listening | None = None
 
     def come_up(self) -> None:
         if self._server is not None:
@@ -87,22 +89,17 @@ class HttpFront:
         self._down = threading.Event()
         self._server = _Server((self.host, self.port), self._serve, self._answered, self._tls)
         self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
-        )
-        self._thread.start()
+        self._listening = Listening(self._server, "sandbox-http")
 
     def go_down(self) -> None:
         """Refuses connections and resets the open ones; waits of faults end by ConnectionDroppedError."""
-        server, thread = self._server, self._thread
-        if server is None or thread is None:
+        server, listening = self._server, self._listening
+        if server is None or listening is None:
             return
         self._down.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        listening.end()
         server.drop_connections()
-        self._server = self._thread = None
+        self._server = self._listening = None
 
     def wait(self, seconds: float) -> None:
         """Sleeps while the front is up. Raises ConnectionDroppedError when it goes down meanwhile."""

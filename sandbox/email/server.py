@@ -16,6 +16,7 @@ from sandbox.email.connection import Connection
 from sandbox.email.dialects import SANDBOX, Dialect, Refusal
 from sandbox.email.mail import Mail
 from sandbox.faults import Fault, FaultPlan, Injection
+from sandbox.listening import Listening
 
 
 class EmailSandbox:
@@ -49,27 +50,22 @@ class EmailSandbox:
         self._mails: list[Mail] = []
         self._queued: list[Mail] = []
         self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._listening: Listening | None = None
 
     def start(self) -> Self:
         if self._server is None:
             self._server = _Server((self.host, self.port), self)
             self.port = self._server.server_address[1]
-            self._thread = threading.Thread(
-                target=self._server.serve_forever, args=(0.05,), name="sandbox-email", daemon=True
-            )
-            self._thread.start()
+            self._listening = Listening(self._server, "sandbox-email")
         return self
 
     def stop(self) -> None:
-        server, thread = self._server, self._thread
-        if server is None or thread is None:
+        server, listening = self._server, self._listening
+        if server is None or listening is None:
             return
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        listening.end()
         server.drop_connections()
-        self._server = self._thread = None
+        self._server = self._listening = None
 
     def __enter__(self) -> Self:
         return self.start()
