@@ -23,7 +23,7 @@ from core.errors import InvalidMessageError, OutcomeError, PermanentError, Stopp
 from core.events.base import EventStream
 from core.events.messages import MessageReceived
 from core.events.worker import HandlerFailed, ProcessorFailed
-from core.messages import IncomingMessage, decode_task
+from core.messages import IncomingMessage, decode_task, title_of
 from core.policy import suspect_group_size
 from core.texts import Text
 from processing.confirmations import Confirmations
@@ -251,7 +251,9 @@ class MessageProcessor:
             self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
             self._settler.fail(work, refusal or error)
             return None
-        self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
+        self._events.emit(
+            MessageReceived(work.identity(), work.may_be_begun, title_of(work.task), work.task.business_key)
+        )
         if refusal is not None:
             self._settler.fail(work, refusal)
             return None

@@ -15,6 +15,7 @@ from consumers.telegram.config import TelegramSettings
 from core.events.base import write
 from core.events.files import SettingsNotice
 from core.secrets import Secrets
+from journal.settings import JournalSettings
 from runtime.alert_settings import AlertSettings
 from runtime.loader import HANDLERS, TRACKERS, load_classes, settings_classes
 from runtime.logs import LoggingHandle, setup_logging
@@ -54,7 +55,7 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
             unusable.extend(mistakes)
         # Alerts go by mail and Telegram also where no queue of theirs is consumed.
         systems = settings_classes([*handlers.values(), *trackers.values()])
-        return [*systems, AlertSettings, EmailSettings, TelegramSettings]
+        return [*systems, AlertSettings, EmailSettings, TelegramSettings, JournalSettings]
 
     settings = load_settings(environ, env_file, find_classes, lambda read: [*unusable, *alerting.mistakes(read)])
     secrets = Secrets()

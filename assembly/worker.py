@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from assembly.alerting import make_alerting
+from assembly.journaling import make_journal
 from assembly.queue_remarks import tell_remarks
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
@@ -19,7 +20,7 @@ from broker.topology import Topology
 from broker.undeliverable import Undeliverable
 from config import Settings
 from core.errors import NotConfiguredError, OutcomeError, StoppingError
-from core.events.base import EventStream, Log
+from core.events.base import EventStream, Log, Sink
 from core.events.systems import SystemRemark
 from core.events.worker import Heartbeat, QueueConsumed, QueueSkipped, QueueTracked
 from core.pauses import Pauses
@@ -62,7 +63,11 @@ class Worker:
         self.pauses = Pauses(time.monotonic, settings.for_system(AlertSettings).delay)
         self._statistics = Statistics(time.time(), self.pauses)
         self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
-        self._events = EventStream([Log(), self.pauses, self._statistics, self._alerting])
+        self._journal = make_journal(settings, mask)
+        sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting]
+        self._events = EventStream(sinks if self._journal is None else [*sinks, self._journal])
+        if self._journal is not None:
+            self._journal.tell(self._events)
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
@@ -116,6 +121,7 @@ class Worker:
             self.consumer,
             *self.tracker_threads.values(),
             self._alerting,
+            *([] if self._journal is None else [self._journal]),
         ]
         self._inspect()
         stop_steps = (self._stop_intake, self._finish_running, self._stop_trackers, self._flush, self._disconnect)
@@ -134,6 +140,8 @@ class Worker:
             return lifecycle.run()
         finally:
             self._starts.close()
+            if self._journal is not None:
+                self._journal.finish(CLOSE_TIMEOUT)
 
     def _inspect(self) -> None:
         """Look at each system in a thread of its own.

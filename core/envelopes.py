@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, TypeGuard
 
 from core.errors import InvalidMessageError, OutcomeError, PermanentError
@@ -190,6 +191,11 @@ def encode_failed_tracking(sent: SentMessage, failure: Failure) -> OutgoingMessa
     report["response_data"] = sent.fields.get("response_data")
     headers = _error_headers(failure, sent.task_id, activity_id)
     return OutgoingMessage(_json(report), f"{sent.task_id}:error", headers)
+
+
+def unreadable_name(body: bytes) -> str:
+    """Return what a message without a task id and a message id is called: the same for each delivery of it."""
+    return f"unreadable:{blake2b(body, digest_size=8).hexdigest()}"
 
 
 def cut_bytes(text: str, limit: int = ERROR_TEXT_LIMIT) -> str:

@@ -78,6 +78,10 @@ class CamundaTask:
         return self._text("activity_id", "activityId")
 
     @property
+    def business_key(self) -> str | None:
+        return self._text("business_key", "businessKey")
+
+    @property
     def variables(self) -> Variables:
         """Process variables as plain values.
 
@@ -250,3 +254,22 @@ def _require_object(fields: Mapping[str, Any], name: str, *, code: str) -> None:
             ),
             code=code,
         )
+
+
+# The names under which the systems take a title, and how much of it is worth keeping (characters).
+_TITLES = ("title", "subject", "name")
+TITLE_LIMIT = 300
+
+
+def title_of(task: CamundaTask) -> str | None:
+    """Return what people call this task, as its message has it: a title among its variables, else its step's name."""
+    variables = task.fields.get("variables")
+    if isinstance(variables, Mapping):
+        for name in _TITLES:
+            given = variables.get(name)
+            if isinstance(given, Mapping):
+                given = given.get("value")
+            if isinstance(given, str) and given:
+                return given[:TITLE_LIMIT]
+    step = task.metadata_section("activityInfo").get("name")
+    return step[:TITLE_LIMIT] if isinstance(step, str) and step else None

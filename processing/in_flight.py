@@ -10,6 +10,7 @@ from typing import Any
 
 from broker.deliveries import Delivery
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
+from core.envelopes import unreadable_name
 from core.events.base import Identity
 from core.messages import HEADER_COPY, HEADER_RETURNED, CamundaTask, OutgoingMessage
 from core.policy import Tries
@@ -90,8 +91,11 @@ class InFlight:
         known = self._identity
         if known is None:
             task, queue, attempt = self.task, self.delivery.queue, self.tries.attempt
+            message_id = self.delivery.properties.message_id
             if task is None:
-                return Identity(queue, self.system, attempt=attempt)
-            known = Identity(queue, self.system, task.task_id, task.process_instance_id, task.topic, attempt)
+                name = message_id or unreadable_name(self.delivery.body)
+                return Identity(queue, self.system, attempt=attempt, message_id=name)
+            process, topic = task.process_instance_id, task.topic
+            known = Identity(queue, self.system, task.task_id, process, topic, attempt, message_id=message_id)
             self._identity = known
-        return known if external_id is None else Identity(*known[:-1], external_id)
+        return known if external_id is None else known._replace(external_id=external_id)

@@ -154,11 +154,11 @@ class Settler:
         self._consumer.ack(work.delivery)
         self._gate.succeeded(work.task_id)
         if isinstance(result, Acknowledged):
-            self._events.emit(TaskAccepted(work.identity(), created=False))
-        elif result.duplicate:
-            self._events.emit(TaskFound(work.identity(result.external_id)))
-        else:
-            self._events.emit(TaskAccepted(work.identity(result.external_id), created=isinstance(result, Accepted)))
+            self._events.emit(TaskAccepted(work.identity(), created=False, stored=False))
+            return
+        kind = TaskFound if result.duplicate else TaskAccepted
+        about, is_stored = work.identity(result.external_id), self._consumed.sent_queue is not None
+        self._events.emit(kind(about, created=isinstance(result, Accepted), stored=is_stored))
 
     def fail(self, work: InFlight, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := error.text.map(self._settings.mask)) != error.text:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
+from broker.properties import ReceivedProperties
 from core.envelopes import (
     PROCESSING_COMPLETED,
     PROCESSING_COMPLETED_BY_TRACKER,
@@ -20,6 +21,7 @@ from core.envelopes import (
     encode_failed_tracking,
     encode_response,
     encode_unreadable,
+    unreadable_name,
 )
 from core.errors import BusinessError, InvalidMessageError, OutcomeError, PermanentError
 from core.events.base import EventStream, Identity
@@ -87,11 +89,19 @@ class Responses:
         _, properties, body = taken
         failure = replace(self._failure(error, time.time()), properties=properties.told())
         message = encode_unreadable(body, properties.message_id or "unreadable:sent", failure)
-        return self._send(self._tracked.errors_queue, message, partial(self._on_unreadable, error.text, result))
+        return self._send(
+            self._tracked.errors_queue,
+            message,
+            partial(self._on_unreadable, self._unreadable(properties, body), error, result),
+        )
 
-    def _on_unreadable(self, reason: Text, result: SweepResult) -> None:
+    def _on_unreadable(self, about: Identity, error: OutcomeError, result: SweepResult) -> None:
         result.errors += 1
-        self._events.emit(SentMessageUnreadable(Identity(self._tracked.queue, self._tracked.system), reason))
+        self._events.emit(SentMessageUnreadable(about, error.text, error.code))
+
+    def _unreadable(self, properties: ReceivedProperties, body: bytes) -> Identity:
+        name = properties.message_id or unreadable_name(body)
+        return Identity(self._tracked.queue, self._tracked.system, message_id=name)
 
     def rotate(self, held: Held) -> Future[None]:
         """Put a copy at the tail of the sent queue."""
@@ -108,12 +118,12 @@ class Responses:
 
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
         message = encode_failed_tracking(sent, self._failure(error, time.time()))
-        told = partial(self._on_rejected, self._identity(held.header, sent), error.text, result)
+        told = partial(self._on_rejected, self._identity(held.header, sent), error, result)
         return self._send(self._tracked.errors_queue, message, told)
 
-    def _on_rejected(self, about: Identity, reason: Text, result: SweepResult) -> None:
+    def _on_rejected(self, about: Identity, error: OutcomeError, result: SweepResult) -> None:
         result.errors += 1
-        self._events.emit(TaskRejected(about, reason))
+        self._events.emit(TaskRejected(about, error.text, error.code))
 
     def _identity(self, header: SentHeader, sent: SentMessage) -> Identity:
         process, topic = sent.original.get("process_instance_id"), sent.original.get("topic")

@@ -23,7 +23,7 @@ from benchmarks.broker import add_rabbitmq_option, wanted_server
 from benchmarks.environment import rivals_python
 from benchmarks.relay import report
 from benchmarks.relay.contest import Score, Shape, turn
-from benchmarks.relay.contestants import BARE_PIKA, OURS, Contestant, contestants
+from benchmarks.relay.contestants import BARE_PIKA, OURS, OURS_FORGETTING, Contestant, contestants
 from sandbox.rabbitmq import RabbitNode
 
 # Room for 100 KB messages: a node that pages to disk would be the thing that is measured.
@@ -34,10 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     options = _options(arguments)
     everybody = contestants(rivals_python(options.environment))
+    some = _named(everybody, (OURS, OURS_FORGETTING, BARE_PIKA))
     shapes = [
         (Shape("1 KB", options.messages), everybody),
-        (Shape("1 KB, 5 queues", options.messages, queues=5), _named(everybody, (OURS, BARE_PIKA))),
-        (Shape("100 KB", options.messages // 10, size=100 * 1024), _named(everybody, (OURS, BARE_PIKA))),
+        (Shape("1 KB, 5 queues", options.messages, queues=5), some),
+        (
+            Shape("100 KB", options.messages // 10, size=100 * 1024),
+            _named(everybody, (OURS, OURS_FORGETTING, BARE_PIKA)),
+        ),
     ]
     results: report.Results = {}
     with RabbitNode(wanted_server(options), NODE) as node:

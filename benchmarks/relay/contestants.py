@@ -15,6 +15,7 @@ from sandbox.address import BrokerAddress
 ROOT = Path(__file__).parent.parent.parent
 OURS = "Task Creator"
 OURS_LOGGING = "Task Creator, a log line per message"
+OURS_FORGETTING = "Task Creator, without a journal"
 BARE_PIKA = "bare pika"
 FRAMEWORKS = ("FastStream", "Dramatiq", "Celery", "kombu")
 
@@ -38,7 +39,7 @@ class Contestant:
     queue_arguments: Arguments = field(default=lambda queue: {})
 
 
-def daemon(log_level: str) -> Start:
+def daemon(log_level: str, journal: str = "") -> Start:
     """`python main.py` as it is, with the no-op handler for each queue."""
 
     def start(folder: Path, broker: BrokerAddress, queues: Sequence[str], prefetch: int) -> Command:
@@ -51,6 +52,7 @@ def daemon(log_level: str) -> Start:
             "LOG_LEVEL": log_level,
             "LOG_DIR": str(folder / "logs"),
             "STATE_DIR": str(folder / "state"),
+            "JOURNAL_URL": journal,
         }
         return Command([sys.executable, ROOT / "main.py", "run"], environment)
 
@@ -84,6 +86,7 @@ def contestants(python: Path) -> list[Contestant]:
     return [
         Contestant(OURS, daemon("WARNING")),
         Contestant(OURS_LOGGING, daemon("INFO")),
+        Contestant(OURS_FORGETTING, daemon("WARNING", journal="off")),
         Contestant(BARE_PIKA, script("bare_pika")),
         Contestant("FastStream", script("faststream_app")),
         Contestant("Dramatiq", dramatiq, for_dramatiq, _dramatiq_arguments),

@@ -13,11 +13,12 @@ from benchmarks.environment import PINS
 from benchmarks.measure import machine
 from benchmarks.record import DOCS, FIGURES, write_figures, write_section
 from benchmarks.relay.contest import Score, Shape
-from benchmarks.relay.contestants import BARE_PIKA, FRAMEWORKS, OURS, OURS_LOGGING
+from benchmarks.relay.contestants import BARE_PIKA, FRAMEWORKS, OURS, OURS_FORGETTING, OURS_LOGGING
 from benchmarks.tables import Table
 from benchmarks.verdict import Verdict, markdown
 
 TARGET = 0.7  # of bare pika's rate
+JOURNAL_RATE, JOURNAL_CPU, JOURNAL_MEMORY = 0.92, 1.15, 12 * 2**20  # with a journal, of what it is without one
 
 Scores = Mapping[str, Sequence[Score]]
 Results = dict[str, tuple[Shape, Scores]]
@@ -69,12 +70,14 @@ def verdicts(results: Results) -> list[Verdict]:
     found = []
     for name, (_, scores) in results.items():
         summary = medians(scores)
-        ours = [score for who in (OURS, OURS_LOGGING) for score in scores.get(who, ())]
+        ours = [score for who in (OURS, OURS_LOGGING, OURS_FORGETTING) for score in scores.get(who, ())]
         wrong = sum(score.lost + score.twice + score.left for score in ours)
         found.append(Verdict(f"{name}: {wrong} messages lost, doubled or left unacked by {OURS}", wrong == 0))
         if OURS in scores and BARE_PIKA in scores:
             ratio = median(ratios(scores, OURS))
             found.append(Verdict(f"{name}: {ratio:.2f} × bare pika, wanted at least {TARGET}", ratio >= TARGET))
+        if OURS in scores and OURS_FORGETTING in scores:
+            found += _of_the_journal(name, scores[OURS], scores[OURS_FORGETTING])
         frameworks = {each: summary[each] for each in FRAMEWORKS if each in summary}
         if OURS in scores and frameworks:
             fastest = max(frameworks, key=lambda each: frameworks[each].rate)
@@ -85,6 +88,19 @@ def verdicts(results: Results) -> list[Verdict]:
             text = f"{name}: {share:.0%} of the CPU per message of the thriftiest framework, {thriftiest}"
             found.append(Verdict(text, share < 1))
     return found
+
+
+def _of_the_journal(shape: str, on: Sequence[Score], off: Sequence[Score]) -> list[Verdict]:
+    """What the journal costs, round by round: both met the same state of the machine."""
+    turns = list(zip(on, off, strict=True))
+    rate = median(with_it.rate / without.rate for with_it, without in turns)
+    cpu = median(with_it.cpu / without.cpu for with_it, without in turns)
+    memory = median(with_it.memory - without.memory for with_it, without in turns)
+    return [
+        Verdict(f"{shape}: {rate:.2f} × the rate without a journal, wanted {JOURNAL_RATE}", rate >= JOURNAL_RATE),
+        Verdict(f"{shape}: {cpu:.2f} × the CPU per message, wanted {JOURNAL_CPU}", cpu <= JOURNAL_CPU),
+        Verdict(f"{shape}: {memory / 2**20:+.1f} MiB, wanted +12", memory <= JOURNAL_MEMORY),
+    ]
 
 
 def record(results: Results, judged: Sequence[Verdict], rabbitmq: str, options: Namespace) -> None:

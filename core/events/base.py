@@ -16,7 +16,10 @@ log = logging.getLogger("events")
 
 
 class Identity(NamedTuple):
-    """What an event is about. What is not known is None; `attempt` counts from 1."""
+    """What an event is about. What is not known is None; `attempt` counts from 1.
+
+    `message_id` is that of AMQP, or what stands for it where a message has none and no task can be read from it.
+    """
 
     queue: str
     system: str
@@ -25,6 +28,7 @@ class Identity(NamedTuple):
     topic: str | None = None
     attempt: int | None = None
     external_id: str | None = None
+    message_id: str | None = None
 
 
 class Event:
@@ -83,6 +87,7 @@ class MessageEvent(Event):
             "process_instance_id": about.process_instance_id,
             "attempt": about.attempt,
             "external_id": about.external_id,
+            "message_id": about.message_id if about.task_id is None else None,
         }
 
 

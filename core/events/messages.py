@@ -14,24 +14,33 @@ from core.texts import Text
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived(MessageEvent):
-    """A delivery was taken from a queue; `redelivered` when a worker had held it before."""
+    """A delivery was taken from a queue; `redelivered` when a worker had held it before.
+
+    `title` and `business_key` are what people know the task by, where the message says it.
+    """
 
     identity: Identity
     redelivered: bool
+    title: str | None = None
+    business_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MessageProcessed(MessageEvent):
-    """A handler succeeded and its result is durable."""
+    """A handler succeeded and its result is durable.
+
+    `created`: something stays open and is tracked; otherwise it was done at once. `stored`: its result is in a sent
+    queue, and Camunda is answered from there.
+    """
 
     identity: Identity
+    created: bool
+    stored: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TaskAccepted(MessageProcessed):
-    """A task was created or done. `created`: something stays open and is tracked; otherwise it was done at once."""
-
-    created: bool
+    """A task was created or done."""
 
     code = "task.accepted"
     meaning = Text(
@@ -265,6 +274,7 @@ class TaskRejected(MessageEvent):
 
     identity: Identity
     reason: Text
+    error_code: str
 
     code = "task.rejected"
     level = logging.ERROR
@@ -276,6 +286,9 @@ class TaskRejected(MessageEvent):
     def line(self) -> str:
         return self.reason.en
 
+    def fields(self) -> Mapping[str, Any]:
+        return {**MessageEvent.fields(self), "code": self.error_code}
+
 
 @dataclass(frozen=True, slots=True)
 class SentMessageUnreadable(MessageEvent):
@@ -283,6 +296,7 @@ class SentMessageUnreadable(MessageEvent):
 
     identity: Identity
     reason: Text
+    error_code: str
 
     code = "sent.unreadable"
     level = logging.ERROR
@@ -293,3 +307,6 @@ class SentMessageUnreadable(MessageEvent):
 
     def line(self) -> str:
         return self.reason.en
+
+    def fields(self) -> Mapping[str, Any]:
+        return {**MessageEvent.fields(self), "code": self.error_code}

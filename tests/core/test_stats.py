@@ -63,8 +63,8 @@ def test_every_figure_of_the_specification_is_there() -> None:
         [
             *[MessageReceived(about("bitrix24"), redelivered=False)] * 7,
             MessageReceived(about("1c"), redelivered=True),
-            *[TaskAccepted(about("bitrix24"), created=True)] * 3,
-            TaskFound(about("bitrix24")),
+            *[TaskAccepted(about("bitrix24"), created=True, stored=True)] * 3,
+            TaskFound(about("bitrix24"), created=True, stored=True),
             *[MessageFailed(about("bitrix24"), Outcome.TRANSIENT)] * 2,
             MessageFailed(about("1c"), Outcome.PERMANENT),
             *[MessageFailed(about("1c"), outcome) for outcome in WAITING],

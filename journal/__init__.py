@@ -1,0 +1,1 @@
+"""Remembers what happened to each message: an index for people's questions, and never the truth."""

@@ -1,0 +1,219 @@
+"""Turns events into what a journal keeps: one row for each message, one for each thing that happened to it.
+
+Nothing is written here. What one batch of events says about a message is put together, so that it costs one row to
+change. Times are whole microseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from core.events.base import Event, MessageEvent
+from core.events.messages import (
+    DeliveryLost,
+    MessageParked,
+    MessageProcessed,
+    MessageReceived,
+    MessageRenewed,
+    MessageRerouted,
+    MessageStuck,
+    PartDown,
+    RetryScheduled,
+    SentMessageUnreadable,
+    TaskCompleted,
+    TaskRejected,
+)
+from core.events.worker import Heartbeat
+from core.texts import Text
+from journal.groups import group_of
+from journal.states import NUMBERS, State
+
+_MICROSECONDS = 1_000_000
+Detail = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class MessageRow:
+    """What is said of one message. None where nothing is said; `state` None leaves the error of the message as well."""
+
+    key: int
+    name: str
+    first: int
+    last: int
+    process: str | None = None
+    business: str | None = None
+    topic: str | None = None
+    system: str | None = None
+    queue: str | None = None
+    title: str | None = None
+    external: str | None = None
+    message_id: str | None = None
+    state: State | None = None
+    attempts: int | None = None
+    due: int | None = None
+    code: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    reason_ru: str | None = None
+    error_group: str | None = None
+    events: list[tuple[int, int, str | None]] = field(default_factory=list)  # when, kind, detail as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """What happened, but not to one message. `level` as in logging, `fields` as JSON."""
+
+    at: int
+    code: str
+    level: int
+    system: str | None
+    queue: str | None
+    line: str
+    fields: str | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a number of events say. `mask` takes secrets out of what others have written."""
+
+    mask: Callable[[str], str] = lambda text: text
+    messages: dict[str, MessageRow] = field(default_factory=dict)  # by name
+    occurrences: list[Occurrence] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.messages) + len(self.occurrences)
+
+    def add(self, at: float, event: Event) -> None:
+        """Put in an event that happened at `at` (unix seconds)."""
+        moment = int(at * _MICROSECONDS)
+        if isinstance(event, MessageEvent):
+            self._add_to_message(moment, event)
+        else:
+            self.occurrences.append(self._occurrence(moment, event))
+
+    def _add_to_message(self, moment: int, event: MessageEvent) -> None:
+        about = event.identity
+        name = about.task_id or about.message_id or f"unknown:{about.queue}"
+        row = self.messages.get(name)
+        if row is None:
+            row = self.messages[name] = MessageRow(key_of(name), name, moment, moment)
+        elif moment <= row.last:
+            moment = row.last + 1  # what came later stands later
+        row.last = moment
+        row.system = about.system
+        row.process = row.process or about.process_instance_id
+        row.topic = row.topic or about.topic
+        row.external = about.external_id or row.external
+        if about.message_id is not None and not about.message_id.startswith(name):  # else it says nothing new
+            row.message_id = about.message_id
+        if about.attempt is not None:
+            row.attempts = about.attempt
+        detail = self._note(row, event, moment)
+        row.events.append((moment, NUMBERS[type(event)], None if detail is None else self._json(detail)))
+
+    def _note(self, row: MessageRow, event: MessageEvent, moment: int) -> Detail | None:
+        """Move the message to where the event has brought it; return what is kept beside the event."""
+        detail: Detail | None = None
+        match event:  # those of every message first
+            case MessageReceived():
+                detail = self._received(row, event)
+            case MessageProcessed():
+                left = State.COMPLETING if event.stored else State.DONE
+                _move(row, State.TRACKING if event.created else left)
+            case TaskCompleted():
+                _move(row, State.DONE)
+            case RetryScheduled():
+                _move(row, State.RETRY_WAIT)
+                row.due = moment + int(event.delay * _MICROSECONDS)
+                self._blame(row, event.error_code, event.reason)
+                detail = {**_error(row), "retry_in": event.delay, "attempt": event.identity.attempt}
+            case MessageParked() | TaskRejected() | SentMessageUnreadable():
+                detail = self._failed(row, event)
+            case MessageStuck():
+                _move(row, State.STUCK)
+                self._blame(row, None, Text.of(event.reason))
+                detail = _error(row)
+            case MessageRerouted() | DeliveryLost() | MessageRenewed() | PartDown():
+                _move(row, State.WAITING)
+                detail = self._back_in_a_queue(row, event)
+        return detail
+
+    def _back_in_a_queue(
+        self, row: MessageRow, event: MessageRerouted | DeliveryLost | MessageRenewed | PartDown
+    ) -> Detail:
+        match event:
+            case MessageRerouted():
+                row.queue = event.target
+                return {"target": event.target, "is_consumed": event.is_consumed}
+            case DeliveryLost():
+                return {"is_done": event.is_done}
+            case MessageRenewed():
+                return {"reason": event.reason}
+            case PartDown():
+                self._blame(row, None, event.reason)
+                return {**_error(row), "part": event.part.en, "part_ru": event.part.ru}
+
+    def _received(self, row: MessageRow, event: MessageReceived) -> Detail | None:
+        _move(row, State.PROCESSING)
+        row.queue = event.identity.queue
+        if event.title is not None:
+            row.title = self._told(event.title)
+        if event.business_key is not None:
+            row.business = self._told(event.business_key)
+        attempt = event.identity.attempt
+        if event.redelivered or (attempt or 1) > 1:
+            return {"attempt": attempt, "redelivered": event.redelivered}
+        return None
+
+    def _failed(self, row: MessageRow, event: MessageParked | TaskRejected | SentMessageUnreadable) -> Detail:
+        _move(row, State.REJECTED if isinstance(event, TaskRejected) else State.FAILED)
+        self._blame(row, event.error_code, event.reason)
+        row.outcome = event.outcome.value if isinstance(event, MessageParked) else None
+        row.error_group = group_of(row.system, event.error_code, row.reason or "")
+        return _error(row)
+
+    def _blame(self, row: MessageRow, code: str | None, reason: Text) -> None:
+        row.code, row.reason, row.reason_ru = code, self._told(reason.en), self._told(reason.ru)
+
+    def _occurrence(self, moment: int, event: Event) -> Occurrence:
+        fields = {name: value for name, value in event.fields().items() if value is not None}
+        system, queue = fields.pop("system", None), fields.pop("queue", None)
+        rest = self._json(fields) if fields else None
+        return Occurrence(moment, event.code, event.severity(), system, queue, self._told(event.line()), rest)
+
+    def _json(self, value: Detail) -> str:
+        return self._told(json.dumps(value, ensure_ascii=False, default=str))
+
+    def _told(self, text: str) -> str:
+        """Return what a database can keep and everybody may see."""
+        text = self.mask(text)
+        if text.isascii() and "\0" not in text:
+            return text
+        return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def wants(kind: type[Event]) -> bool:
+    """Whether a journal keeps events of this kind."""
+    if issubclass(kind, MessageEvent):
+        return kind in NUMBERS
+    return bool(kind.code) and kind is not Heartbeat
+
+
+def key_of(name: str) -> int:
+    """Return the 64-bit key (signed) under which the message of this name is found."""
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _move(row: MessageRow, state: State) -> None:
+    row.state = state
+    row.due = row.code = row.outcome = row.reason = row.reason_ru = row.error_group = None
+
+
+def _error(row: MessageRow) -> dict[str, Any]:
+    told = {"code": row.code, "outcome": row.outcome, "reason": row.reason, "reason_ru": row.reason_ru}
+    return {name: value for name, value in told.items() if value is not None}

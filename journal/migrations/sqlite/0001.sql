@@ -1,0 +1,86 @@
+-- Times are microseconds since 1970 in UTC. `key` is a hash of `name`: eight bytes to look a message up by instead of 36.
+create table message (
+    id integer primary key,
+    key integer not null,
+    name text not null,
+    process text,
+    business text,
+    topic text,
+    system text,
+    queue text,
+    title text,
+    external text,
+    message_id text,
+    state integer,
+    attempts integer,
+    first integer not null,
+    last integer not null,
+    due integer,
+    code text,
+    outcome text,
+    reason text,
+    reason_ru text,
+    error_group text
+);
+create unique index message_key on message (key);
+create index message_external on message (external) where external is not null;
+create index message_system on message (system, id);
+create index message_topic on message (topic, id);
+create index message_unfinished on message (state, system, first) where state <> 6;
+create index message_error_group on message (error_group, id) where error_group is not null;
+
+create table event (
+    message integer not null,
+    at integer not null,
+    kind integer not null,
+    detail text,
+    primary key (message, at, kind)
+) without rowid;
+
+-- What did not happen to one message: of systems, queues, the worker, and what people have done.
+create table occurrence (
+    id integer primary key,
+    at integer not null,
+    code text not null,
+    level integer not null,
+    system text,
+    queue text,
+    line text not null,
+    fields text
+);
+create index occurrence_at on occurrence (at);
+
+-- What people search by, as words. An id in hexadecimal groups is one word, with its dashes or without.
+create view message_words as
+select
+    id,
+    replace(name, '-', '') || ' ' || coalesce(replace(process, '-', ''), '') || ' ' || coalesce(business, '')
+    || ' ' || coalesce(title, '') || ' ' || coalesce(replace(message_id, '-', ''), '') as words
+from message;
+create virtual table message_search using fts5 (
+    words, content = 'message_words', content_rowid = 'id', detail = none
+);
+
+-- Messages are indexed in large portions, up to this id; what an indexed one was found by must be told before it changes.
+create table indexed (up_to integer not null);
+insert into indexed values (0);
+create trigger message_words_change before update of process, business, title, message_id on message
+when old.id <= (select up_to from indexed) and (
+    old.process is not new.process or old.business is not new.business or old.title is not new.title
+    or old.message_id is not new.message_id
+)
+begin
+    insert into message_search (message_search, rowid, words) select 'delete', id, words from message_words where id = old.id;
+end;
+create trigger message_words_changed after update of process, business, title, message_id on message
+when old.id <= (select up_to from indexed) and (
+    old.process is not new.process or old.business is not new.business or old.title is not new.title
+    or old.message_id is not new.message_id
+)
+begin
+    insert into message_search (rowid, words) select id, words from message_words where id = new.id;
+end;
+create trigger message_words_gone before delete on message when old.id <= (select up_to from indexed)
+begin
+    insert into message_search (message_search, rowid, words) select 'delete', id, words from message_words where id = old.id;
+end;

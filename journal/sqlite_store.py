@@ -1,0 +1,265 @@
+"""Keeps the journal in a file of SQLite.
+
+The standard library's module is used as it is: SQLAlchemy costs the worker 28 MiB of memory (2.1, measured), and the
+whole journal may cost 12. Many rows go into one statement: between two statements the interpreter's lock changes hands,
+and the thread would wait for it after each row.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from core.texts import Text
+from journal.entries import Batch, MessageRow
+from journal.migrations import VERSION, steps
+from journal.states import State
+from journal.store import BrokenStoreError, NewerStoreError, StoreError
+
+_PATIENCE = 5.0  # seconds that another writer of the same file is waited for
+_ROWS = 50  # in one statement
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FINISHED = (State.DONE, State.DROPPED, State.FAILED, State.REJECTED)
+
+_COLUMNS = (
+    *("key", "name", "first", "last", "process", "business", "topic", "system", "queue", "title", "external"),
+    *("message_id", "state", "attempts", "due", "code", "outcome", "reason", "reason_ru", "error_group"),
+)
+# What was known first stays; where the message stands, the latest word says.
+_ONCE = ("process", "business", "topic", "title", "message_id")
+_LATEST = ("system", "queue", "external", "attempts")
+_WITH_STATE = ("due", "code", "outcome", "reason", "reason_ru", "error_group")
+_IS_NEWS = "excluded.state is not null and excluded.last >= message.last"
+_NEWS = ", ".join(
+    (
+        *(f"{name} = coalesce(message.{name}, excluded.{name})" for name in _ONCE),
+        *(f"{name} = coalesce(excluded.{name}, message.{name})" for name in _LATEST),
+        *(f"{name} = case when {_IS_NEWS} then excluded.{name} else message.{name} end" for name in _WITH_STATE),
+        f"state = case when {_IS_NEWS} then excluded.state else coalesce(message.state, excluded.state) end",
+        "first = min(message.first, excluded.first)",
+        "last = max(message.last, excluded.last)",
+    )
+)
+_MESSAGE = (
+    f"insert into message ({', '.join(_COLUMNS)}) values {{rows}} "  # noqa: S608 - names of ours
+    f"on conflict (key) do update set {_NEWS} returning key, id"
+)
+_EVENT = "insert or ignore into event (message, at, kind, detail) values {rows}"
+_OCCURRENCE = "insert into occurrence (at, code, level, system, queue, line, fields) values {rows}"
+
+
+class SqliteStore:
+    """A journal in one file, which several processes may write to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # device and inode of what is open
+        self._pruned_to = 0  # the last id that was looked at
+
+    @property
+    def place(self) -> str:
+        return str(self._path)
+
+    def open(self) -> None:
+        self.close()
+        with _told():
+            _make_private(self._path)
+            connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._connection = connection
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = normal")
+            _migrate(connection)
+            self._file = _identity(self._path)
+
+    def is_there(self) -> bool:
+        return self._connection is not None and self._file == _identity(self._path)
+
+    def write(self, batch: Batch) -> None:
+        with _told(), self._transaction() as connection:
+            rows = list(batch.messages.values())
+            ids: dict[int, int] = {}
+            for found in _insert(connection, _MESSAGE, [_values(row) for row in rows]):
+                ids.update(found)
+            events = [(ids[row.key], at, kind, detail) for row in rows for at, kind, detail in row.events]
+            _exhaust(_insert(connection, _EVENT, events))
+            occurrences = [
+                (each.at, each.code, each.level, each.system, each.queue, each.line, each.fields)
+                for each in batch.occurrences
+            ]
+            _exhaust(_insert(connection, _OCCURRENCE, occurrences))
+
+    def index(self, most: int) -> int:
+        with _told(), self._transaction() as connection:
+            (start,) = connection.execute("select up_to from indexed").fetchone()
+            (end,) = connection.execute("select coalesce(max(id), 0) from message").fetchone()
+            end = min(end, start + most)
+            if end <= start:
+                return 0
+            wanted = "select id, words from message_words where id between ? and ?"
+            connection.execute(f"insert into message_search (rowid, words) {wanted}", (start + 1, end))
+            connection.execute("update indexed set up_to = ?", (end,))
+            return int(end - start)
+
+    def prune(self, before: int, max_bytes: int | None, most: int) -> int:
+        with _told(), self._transaction() as connection:
+            gone = self._finished_before(connection, before, most)
+            if len(gone) < most and max_bytes is not None and _size(connection) > max_bytes:
+                gone += _oldest_finished(connection, most - len(gone), set(gone))
+            for start in range(0, len(gone), 500):
+                some = gone[start : start + 500]
+                marks = ",".join("?" * len(some))
+                connection.execute(f"delete from event where message in ({marks})", some)  # noqa: S608 - marks only
+                connection.execute(f"delete from message where id in ({marks})", some)  # noqa: S608 - marks only
+            connection.execute(
+                "delete from occurrence where id in (select id from occurrence where at < ? order by at limit ?)",
+                (before, most),
+            )
+            return len(gone)
+
+    def set_aside(self) -> str:
+        self.close()
+        aside = self._path.with_name(f"{self._path.name}.broken-{int(time.time())}")
+        with _told():
+            for suffix in ("-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self._path}{suffix}")
+            with suppress(FileNotFoundError):
+                os.replace(self._path, aside)
+        return str(aside)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = self._file = None
+
+    def _finished_before(self, connection: sqlite3.Connection, before: int, most: int) -> list[int]:
+        """Go on where the last look has ended; begin anew when there is nothing more that is old enough."""
+        found = connection.execute(
+            "select id, state, first, last from message where id > ? order by id limit ?", (self._pruned_to, most)
+        ).fetchall()
+        old = [(id_, state, last) for id_, state, first, last in found if first < before]
+        self._pruned_to = old[-1][0] if old and len(old) == most else 0
+        return [id_ for id_, state, last in old if last < before and state in _FINISHED]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._connection is None:
+            self.open()
+        connection = self._connection
+        if connection is None:
+            raise ValueError("open() leaves a connection")
+        connection.execute("begin immediate")
+        try:
+            yield connection
+            connection.execute("commit")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("rollback")
+            raise
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say errors of SQLite and of the file system as a StoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        kind = BrokenStoreError if code in _BROKEN else StoreError
+        raise kind(Text.of(f"SQLite: {error}")) from error
+    except OSError as error:
+        raise StoreError(Text.of(f"{error.strerror}: {error.filename}")) from error
+
+
+def _make_private(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # titles and reasons are nobody else's business
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("pragma user_version").fetchone()
+    if version > VERSION:
+        raise NewerStoreError(
+            Text(
+                f"the journal has version {version}, this program knows {VERSION}",
+                f"версия журнала {version}, а программа знает {VERSION}",
+            )
+        )
+    if version == VERSION:
+        return
+    connection.execute("begin immediate")
+    try:
+        (version,) = connection.execute("pragma user_version").fetchone()  # another worker may have been faster
+        for number, script in steps("sqlite", after=version):
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute(f"pragma user_version = {number}")
+        connection.execute("commit")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("rollback")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script one by one: `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _values(row: MessageRow) -> tuple[Any, ...]:
+    state = None if row.state is None else int(row.state)
+    return (
+        *(row.key, row.name, row.first, row.last, row.process, row.business, row.topic, row.system, row.queue),
+        *(row.title, row.external, row.message_id, state, row.attempts, row.due, row.code, row.outcome),
+        *(row.reason, row.reason_ru, row.error_group),
+    )
+
+
+def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[list[Any]]:
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        one = f"({','.join('?' * len(some[0]))})"
+        filled = statement.format(rows=",".join([one] * len(some)))
+        yield connection.execute(filled, tuple(chain.from_iterable(some))).fetchall()
+
+
+def _exhaust(results: Iterator[list[Any]]) -> None:
+    for _ in results:
+        pass
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (connection.execute(f"pragma {name}").fetchone()[0] for name in names)
+    return int((pages - free) * size)
+
+
+def _oldest_finished(connection: sqlite3.Connection, most: int, taken: set[int]) -> list[int]:
+    marks = ",".join(str(int(state)) for state in _FINISHED)
+    found = connection.execute(
+        f"select id from message where state in ({marks}) order by id limit ?",  # noqa: S608 - numbers of ours
+        (most + len(taken),),
+    )
+    return [id_ for (id_,) in found if id_ not in taken][:most]
