@@ -190,10 +190,7 @@ class Batch:
 
     def _told(self, text: str) -> str:
         """Return what a database can keep and everybody may see."""
-        text = self.mask(text)
-        if text.isascii() and "\0" not in text:
-            return text
-        return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return keepable(self.mask(text))
 
 
 def wants(kind: type[Event]) -> bool:
@@ -207,6 +204,13 @@ def key_of(name: str) -> int:
     """Return the 64-bit key (signed) under which the message of this name is found."""
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def keepable(text: str) -> str:
+    """Return the text as every database can keep it: without half characters and without NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _move(row: MessageRow, state: State) -> None:

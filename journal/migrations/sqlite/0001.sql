@@ -50,12 +50,12 @@ create table occurrence (
 );
 create index occurrence_at on occurrence (at);
 
--- What people search by, as words. An id in hexadecimal groups is one word, with its dashes or without.
+-- What people search by, as words. A task id and a process instance are one word each, without their dashes.
 create view message_words as
 select
     id,
     replace(name, '-', '') || ' ' || coalesce(replace(process, '-', ''), '') || ' ' || coalesce(business, '')
-    || ' ' || coalesce(title, '') || ' ' || coalesce(replace(message_id, '-', ''), '') as words
+    || ' ' || coalesce(title, '') || ' ' || coalesce(message_id, '') as words
 from message;
 create virtual table message_search using fts5 (
     words, content = 'message_words', content_rowid = 'id', detail = none

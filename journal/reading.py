@@ -1,0 +1,305 @@
+"""Answers questions from a journal: where is this message, what happened to it, what has failed for the same reason.
+
+Only reads, and takes no lock that a writer would wait for. Times are unix seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Row, Select, and_, create_engine, func, select, text
+from sqlalchemy.exc import DatabaseError
+
+from core.texts import Text
+from journal.entries import keepable, key_of
+from journal.states import KINDS, OPEN_STATES, State
+from journal.store import StoreError
+from journal.tables import EVENT, MESSAGE, OCCURRENCE
+
+MOST = 200  # rows of one page
+
+_MICROSECONDS = 1_000_000
+_WORD = re.compile(r"[^\W_]+")
+_LONGEST = 300  # characters of a question
+
+
+class NoJournalError(StoreError):
+    """There is no journal yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """One message as the journal knows it; the names are those of the columns. Times in unix seconds."""
+
+    id: int
+    name: str
+    process: str | None
+    business: str | None
+    topic: str | None
+    system: str | None
+    queue: str | None
+    title: str | None
+    external: str | None
+    message_id: str | None
+    state: State | None
+    attempts: int | None
+    first: float
+    last: float
+    due: float | None
+    code: str | None
+    outcome: str | None
+    reason: str | None
+    reason_ru: str | None
+    error_group: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One thing that happened to a message. `code` is that of the log, or the name of the step where it has none."""
+
+    at: float
+    code: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OccurrenceRecord:
+    """What happened, but not to one message. `level` as in logging."""
+
+    id: int
+    at: float
+    code: str
+    level: int
+    system: str | None
+    queue: str | None
+    line: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Messages in the error queue that failed for the same reason; `sample` is the latest of them."""
+
+    group: str
+    count: int
+    first: float
+    last: float
+    sample: MessageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages are wanted; None leaves a choice open. Times in unix seconds, `before` an id: the next page."""
+
+    states: Sequence[State] = ()
+    system: str | None = None
+    topic: str | None = None
+    code: str | None = None
+    group: str | None = None
+    since: float | None = None
+    until: float | None = None
+    older_than: float | None = None  # in their state since then
+    before: int | None = None
+
+
+class JournalReader:
+    """Usable from any thread. Every method raises StoreError when the journal cannot be read."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def of_file(cls, path: Path) -> JournalReader:
+        """Open the journal in a file. Raises NoJournalError where there is none."""
+        if not path.exists():
+            raise NoJournalError(Text(f"there is no journal at {path}", f"журнала сообщений {path} нет"))
+        return cls(create_engine(f"sqlite:///file:{path.resolve()}?mode=ro&uri=true"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def message(self, name: str) -> MessageRecord | None:
+        """Return the message with this task id, or with what stands for one."""
+        found = self._records(select(MESSAGE).where(MESSAGE.c.key == key_of(name), MESSAGE.c.name == name))
+        return found[0] if found else None
+
+    def search(self, words: str, most: int = 20) -> list[MessageRecord]:
+        """Return the messages that somebody may mean, the exact ones first, then the latest.
+
+        By task id, process instance, business key, the number in a system, message id, or words of the title; of a
+        word the beginning is enough.
+        """
+        words = keepable(words.strip()[:_LONGEST])
+        exact = self.message(words)
+        first = [] if exact is None else [exact]
+        first += self._records(_latest(select(MESSAGE).where(MESSAGE.c.external == words), most))
+        others = self._not_indexed(words)
+        for is_prefix in (False, True):
+            if len(others) < most and (match := _match(words, is_prefix=is_prefix)):
+                others += self._matching(match, most)
+        others.sort(key=lambda record: -record.id)
+        return list({record.id: record for record in (*first, *others)}.values())[:most]
+
+    def messages(self, wanted: Wanted, most: int = 50) -> list[MessageRecord]:
+        """Return the latest messages that are wanted; `before` the id of the last one gives the next page."""
+        return self._records(_latest(select(MESSAGE).where(*_conditions(wanted)), min(most, MOST)))
+
+    def events(self, message: MessageRecord) -> list[EventRecord]:
+        """Return what happened to a message, the first thing first."""
+        found = self._rows(select(EVENT).where(EVENT.c.message == message.id).order_by(EVENT.c.at))
+        return [
+            EventRecord(row.at / _MICROSECONDS, _code(row.kind), json.loads(row.detail) if row.detail else {})
+            for row in found
+        ]
+
+    def error_groups(self, wanted: Wanted, most: int = 100) -> list[ErrorGroup]:
+        """Return what is in the error queue, as far as it is known, by cause; the largest group first."""
+        in_the_queue = MESSAGE.c.state.in_((int(State.FAILED), int(State.REJECTED)))
+        chosen = and_(MESSAGE.c.error_group.is_not(None), in_the_queue, *_conditions(wanted))
+        first, last = func.min(MESSAGE.c.last), func.max(MESSAGE.c.last)
+        groups = (
+            select(MESSAGE.c.error_group, func.count(), first, last, func.max(MESSAGE.c.id))
+            .where(chosen)
+            .group_by(MESSAGE.c.error_group)
+            .order_by(func.count().desc(), MESSAGE.c.error_group)
+            .limit(most)
+        )
+        found = [tuple(row) for row in self._rows(groups)]
+        latest = self._records(select(MESSAGE).where(MESSAGE.c.id.in_([row[4] for row in found])))
+        samples = {record.id: record for record in latest}
+        return [
+            ErrorGroup(group, count, first / _MICROSECONDS, last / _MICROSECONDS, samples[sample])
+            for group, count, first, last, sample in found
+            if sample in samples
+        ]
+
+    def standing(self) -> dict[str, dict[State, tuple[int, float]]]:
+        """Return for each system how many messages are in each state but done, and since when the oldest of them."""
+        counted = select(MESSAGE.c.system, MESSAGE.c.state, func.count(), func.min(MESSAGE.c.first))
+        grouped = counted.where(MESSAGE.c.state != int(State.DONE)).group_by(MESSAGE.c.state, MESSAGE.c.system)
+        standing: dict[str, dict[State, tuple[int, float]]] = {}
+        for row in self._rows(grouped):
+            system, state, count, first = tuple(row)
+            standing.setdefault(system or "", {})[State(state)] = (count, first / _MICROSECONDS)
+        return standing
+
+    def occurrences(
+        self, *, before: int | None = None, code: str | None = None, most: int = 50
+    ) -> list[OccurrenceRecord]:
+        """Return what happened to systems, queues and the worker, the latest first; `before` an id: the next page."""
+        chosen = select(OCCURRENCE).order_by(OCCURRENCE.c.id.desc()).limit(min(most, MOST))
+        if before is not None:
+            chosen = chosen.where(OCCURRENCE.c.id < before)
+        if code is not None:
+            chosen = chosen.where(OCCURRENCE.c.code == code)
+        return [
+            OccurrenceRecord(
+                *(row.id, row.at / _MICROSECONDS, row.code, row.level, row.system, row.queue, row.line),
+                json.loads(row.fields) if row.fields else {},
+            )
+            for row in self._rows(chosen)
+        ]
+
+    # -- search -------------------------------------------------------------------------------------------------------
+
+    def _matching(self, match: str, most: int) -> list[MessageRecord]:
+        ids = text(
+            "select rowid from message_search where message_search match :match order by rowid desc limit :most"
+        ).bindparams(match=match, most=most)
+        found = [row[0] for row in self._rows(ids)]
+        return self._records(_latest(select(MESSAGE).where(MESSAGE.c.id.in_(found)), most))
+
+    def _not_indexed(self, words: str) -> list[MessageRecord]:
+        """Look through the latest messages, whose words are indexed a little later."""
+        wanted = _readings(words)
+        if not wanted:
+            return []
+        tail = text("select id, words from message_words where id > (select up_to from indexed) order by id desc")
+        found = [row.id for row in self._rows(tail) if _says(row.words, wanted)]
+        return self._records(_latest(select(MESSAGE).where(MESSAGE.c.id.in_(found[:MOST])), MOST))
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def _records(self, query: Select[Any]) -> list[MessageRecord]:
+        return [_record(row) for row in self._rows(query)]
+
+    def _rows(self, query: Any) -> Sequence[Row[Any]]:
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(query).all()
+        except DatabaseError as error:
+            raise StoreError(Text.of(f"the journal: {error.orig}")) from error
+
+
+def _latest(query: Select[Any], most: int) -> Select[Any]:
+    return query.order_by(MESSAGE.c.id.desc()).limit(most)
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    column = MESSAGE.c
+    equal = (
+        (column.system, wanted.system),
+        (column.topic, wanted.topic),
+        (column.code, wanted.code),
+        (column.error_group, wanted.group),
+    )
+    yield from (each == value for each, value in equal if value is not None)
+    if wanted.states:
+        yield column.state.in_([int(state) for state in wanted.states])
+        if set(wanted.states) <= set(OPEN_STATES):
+            yield column.state != State.DONE  # the words of the partial index
+    if wanted.since is not None:
+        yield column.last >= int(wanted.since * _MICROSECONDS)
+    if wanted.until is not None:
+        yield column.last < int(wanted.until * _MICROSECONDS)
+    if wanted.older_than is not None:
+        yield column.last < int(wanted.older_than * _MICROSECONDS)
+    if wanted.before is not None:
+        yield column.id < wanted.before
+
+
+def _readings(words: str) -> list[list[list[str]]]:
+    """Return for each thing that was typed the ways to read it: one word without its dashes, or several words."""
+    readings = []
+    for typed in words.casefold().split():
+        plain, joined = _WORD.findall(typed), _WORD.findall(typed.replace("-", ""))
+        readings.append([each for each in ([plain] if plain == joined else [joined, plain]) if each])
+    return [each for each in readings if each]
+
+
+def _match(words: str, *, is_prefix: bool) -> str:
+    """Return the words as a query of FTS5 (sqlite.org/fts5.html, section 3); empty when there are none."""
+    star = "*" if is_prefix else ""
+    return " AND ".join(
+        "(" + " OR ".join("(" + " AND ".join(f'"{word}"{star}' for word in each) + ")" for each in readings) + ")"
+        for readings in _readings(words)
+    )
+
+
+def _says(said: str, wanted: list[list[list[str]]]) -> bool:
+    """Do what `_match` asks FTS5 for."""
+    known = _WORD.findall(said.casefold())
+
+    def begins(word: str) -> bool:
+        return any(each.startswith(word) for each in known)
+
+    return all(any(all(map(begins, each)) for each in readings) for readings in wanted)
+
+
+def _code(kind: int) -> str:
+    event = KINDS[kind]
+    return event.code or event.__name__
+
+
+def _record(row: Row[Any]) -> MessageRecord:
+    values = {each.name: getattr(row, each.name) for each in fields(MessageRecord)}
+    for name in ("first", "last", "due"):
+        if values[name] is not None:
+            values[name] /= _MICROSECONDS
+    values["state"] = None if values["state"] is None else State(values["state"])
+    return MessageRecord(**values)
