@@ -7,12 +7,21 @@ from collections.abc import Callable
 from config import Settings
 from journal.settings import JournalSettings
 from journal.sqlite_store import SqliteStore
+from journal.store import Store
 from journal.writer import Journal
 
 
 def make_journal(settings: Settings, mask: Callable[[str], str]) -> Journal | None:
     """Build the journal; None where none is wanted."""
     told = settings.for_system(JournalSettings)
-    if told.file is None:
+    if not told.is_wanted:
         return None
-    return Journal(SqliteStore(told.file), mask=mask, keep=told.keep, max_bytes=told.max_bytes or None)
+    return Journal(_store(told), mask=mask, keep=told.keep, max_bytes=told.max_bytes or None)
+
+
+def _store(told: JournalSettings) -> Store:
+    if told.database is None:
+        return SqliteStore(told.file)
+    from journal.postgres_store import PostgresStore  # loaded where it is asked for: it costs 38 MiB
+
+    return PostgresStore(told.database)

@@ -6,17 +6,17 @@ Only reads, and takes no lock that a writer would wait for. Times are unix secon
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, and_, create_engine, func, select, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, select
+from sqlalchemy.exc import DBAPIError
 
 from core.texts import Text
 from journal.entries import keepable, key_of
+from journal.search import Find, find_in_postgresql, find_in_sqlite
 from journal.states import KINDS, OPEN_STATES, State
 from journal.store import StoreError
 from journal.tables import EVENT, MESSAGE, OCCURRENCE
@@ -24,12 +24,7 @@ from journal.tables import EVENT, MESSAGE, OCCURRENCE
 MOST = 200  # rows of one page
 
 _MICROSECONDS = 1_000_000
-_WORD = re.compile(r"[^\W_]+")
 _LONGEST = 300  # characters of a question
-
-
-class NoJournalError(StoreError):
-    """There is no journal yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +107,7 @@ class JournalReader:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    @classmethod
-    def of_file(cls, path: Path) -> JournalReader:
-        """Open the journal in a file. Raises NoJournalError where there is none."""
-        if not path.exists():
-            raise NoJournalError(Text(f"there is no journal at {path}", f"журнала сообщений {path} нет"))
-        return cls(create_engine(f"sqlite:///file:{path.resolve()}?mode=ro&uri=true"))
+        self._find: Find = find_in_sqlite if engine.dialect.name == "sqlite" else find_in_postgresql
 
     def close(self) -> None:
         self._engine.dispose()
@@ -138,11 +127,7 @@ class JournalReader:
         exact = self.message(words)
         first = [] if exact is None else [exact]
         first += self._records(_latest(select(MESSAGE).where(MESSAGE.c.external == words), most))
-        others = self._not_indexed(words)
-        for is_prefix in (False, True):
-            if len(others) < most and (match := _match(words, is_prefix=is_prefix)):
-                others += self._matching(match, most)
-        others.sort(key=lambda record: -record.id)
+        others = self._records(_latest(select(MESSAGE).where(MESSAGE.c.id.in_(self._found(words, most))), most))
         return list({record.id: record for record in (*first, *others)}.values())[:most]
 
     def messages(self, wanted: Wanted, most: int = 50) -> list[MessageRecord]:
@@ -205,34 +190,25 @@ class JournalReader:
             for row in self._rows(chosen)
         ]
 
-    # -- search -------------------------------------------------------------------------------------------------------
-
-    def _matching(self, match: str, most: int) -> list[MessageRecord]:
-        ids = text(
-            "select rowid from message_search where message_search match :match order by rowid desc limit :most"
-        ).bindparams(match=match, most=most)
-        found = [row[0] for row in self._rows(ids)]
-        return self._records(_latest(select(MESSAGE).where(MESSAGE.c.id.in_(found)), most))
-
-    def _not_indexed(self, words: str) -> list[MessageRecord]:
-        """Look through the latest messages, whose words are indexed a little later."""
-        wanted = _readings(words)
-        if not wanted:
-            return []
-        tail = text("select id, words from message_words where id > (select up_to from indexed) order by id desc")
-        found = [row.id for row in self._rows(tail) if _says(row.words, wanted)]
-        return self._records(_latest(select(MESSAGE).where(MESSAGE.c.id.in_(found[:MOST])), MOST))
-
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     def _records(self, query: Select[Any]) -> list[MessageRecord]:
         return [_record(row) for row in self._rows(query)]
 
     def _rows(self, query: Any) -> Sequence[Row[Any]]:
+        with self._connection() as connection:
+            return connection.execute(query).all()
+
+    def _found(self, words: str, most: int) -> list[int]:
+        with self._connection() as connection:
+            return self._find(connection, words, most)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
         try:
             with self._engine.connect() as connection:
-                return connection.execute(query).all()
-        except DatabaseError as error:
+                yield connection
+        except DBAPIError as error:
             raise StoreError(Text.of(f"the journal: {error.orig}")) from error
 
 
@@ -261,34 +237,6 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield column.last < int(wanted.older_than * _MICROSECONDS)
     if wanted.before is not None:
         yield column.id < wanted.before
-
-
-def _readings(words: str) -> list[list[list[str]]]:
-    """Return for each thing that was typed the ways to read it: one word without its dashes, or several words."""
-    readings = []
-    for typed in words.casefold().split():
-        plain, joined = _WORD.findall(typed), _WORD.findall(typed.replace("-", ""))
-        readings.append([each for each in ([plain] if plain == joined else [joined, plain]) if each])
-    return [each for each in readings if each]
-
-
-def _match(words: str, *, is_prefix: bool) -> str:
-    """Return the words as a query of FTS5 (sqlite.org/fts5.html, section 3); empty when there are none."""
-    star = "*" if is_prefix else ""
-    return " AND ".join(
-        "(" + " OR ".join("(" + " AND ".join(f'"{word}"{star}' for word in each) + ")" for each in readings) + ")"
-        for readings in _readings(words)
-    )
-
-
-def _says(said: str, wanted: list[list[list[str]]]) -> bool:
-    """Do what `_match` asks FTS5 for."""
-    known = _WORD.findall(said.casefold())
-
-    def begins(word: str) -> bool:
-        return any(each.startswith(word) for each in known)
-
-    return all(any(all(map(begins, each)) for each in readings) for readings in wanted)
 
 
 def _code(kind: int) -> str:

@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from core.texts import Text
-from journal.entries import Batch, MessageRow
+from journal.columns import LATEST, OF_A_MESSAGE, ONCE, WITH_STATE
+from journal.entries import Batch
 from journal.migrations import VERSION, steps
 from journal.states import State
 from journal.store import BrokenStoreError, NewerStoreError, StoreError
@@ -27,29 +29,22 @@ _ROWS = 50  # in one statement
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FINISHED = (State.DONE, State.DROPPED, State.FAILED, State.REJECTED)
 
-_COLUMNS = (
-    *("key", "name", "first", "last", "process", "business", "topic", "system", "queue", "title", "external"),
-    *("message_id", "state", "attempts", "due", "code", "outcome", "reason", "reason_ru", "error_group"),
-)
-# What was known first stays; where the message stands, the latest word says.
-_ONCE = ("process", "business", "topic", "title", "message_id")
-_LATEST = ("system", "queue", "external", "attempts")
-_WITH_STATE = ("due", "code", "outcome", "reason", "reason_ru", "error_group")
 _IS_NEWS = "excluded.state is not null and excluded.last >= message.last"
 _NEWS = ", ".join(
     (
-        *(f"{name} = coalesce(message.{name}, excluded.{name})" for name in _ONCE),
-        *(f"{name} = coalesce(excluded.{name}, message.{name})" for name in _LATEST),
-        *(f"{name} = case when {_IS_NEWS} then excluded.{name} else message.{name} end" for name in _WITH_STATE),
+        *(f"{name} = coalesce(message.{name}, excluded.{name})" for name in ONCE),
+        *(f"{name} = coalesce(excluded.{name}, message.{name})" for name in LATEST),
+        *(f"{name} = case when {_IS_NEWS} then excluded.{name} else message.{name} end" for name in WITH_STATE),
         f"state = case when {_IS_NEWS} then excluded.state else coalesce(message.state, excluded.state) end",
         "first = min(message.first, excluded.first)",
         "last = max(message.last, excluded.last)",
     )
 )
 _MESSAGE = (
-    f"insert into message ({', '.join(_COLUMNS)}) values {{rows}} "  # noqa: S608 - names of ours
+    f"insert into message ({', '.join(OF_A_MESSAGE)}) values {{rows}} "  # noqa: S608 - names of ours
     f"on conflict (key) do update set {_NEWS} returning key, id"
 )
+_OF = attrgetter(*OF_A_MESSAGE)
 _EVENT = "insert or ignore into event (message, at, kind, detail) values {rows}"
 _OCCURRENCE = "insert into occurrence (at, code, level, system, queue, line, fields) values {rows}"
 
@@ -85,7 +80,7 @@ class SqliteStore:
         with _told(), self._transaction() as connection:
             rows = list(batch.messages.values())
             ids: dict[int, int] = {}
-            for found in _insert(connection, _MESSAGE, [_values(row) for row in rows]):
+            for found in _insert(connection, _MESSAGE, [_OF(row) for row in rows]):
                 ids.update(found)
             events = [(ids[row.key], at, kind, detail) for row in rows for at, kind, detail in row.events]
             _exhaust(_insert(connection, _EVENT, events))
@@ -226,15 +221,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _values(row: MessageRow) -> tuple[Any, ...]:
-    state = None if row.state is None else int(row.state)
-    return (
-        *(row.key, row.name, row.first, row.last, row.process, row.business, row.topic, row.system, row.queue),
-        *(row.title, row.external, row.message_id, state, row.attempts, row.due, row.code, row.outcome),
-        *(row.reason, row.reason_ru, row.error_group),
-    )
 
 
 def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[list[Any]]:

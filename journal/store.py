@@ -16,6 +16,10 @@ class StoreError(Exception):
         self.text = text
 
 
+class NoJournalError(StoreError):
+    """There is no journal yet."""
+
+
 class BrokenStoreError(StoreError):
     """What is there is no journal, or is one no more."""
 

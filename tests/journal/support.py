@@ -9,6 +9,7 @@ from typing import Any
 
 from core.events.base import Event, Identity
 from core.events.messages import MessageParked, MessageReceived, RetryScheduled, TaskAccepted, TaskCompleted
+from core.events.systems import SystemResumed
 from core.outcomes import Outcome
 from core.texts import Text
 from journal.entries import Batch
@@ -71,3 +72,10 @@ def found(path: Path, words: str) -> list[str]:
     """The names of the messages that are found by these words of FTS5."""
     query = "select name from message where id in (select rowid from message_search where message_search match ?)"
     return [name for (name,) in rows(path, query, words)]
+
+
+# A life of two messages, and something beside them.
+LIFE: list[Event] = [
+    *(received(1), retried(1), received(2), received(1, attempt=2), created(1), parked(2)),
+    *(SystemResumed("1c"), answered(1)),
+]

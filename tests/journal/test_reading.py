@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,32 +14,15 @@ from core.events.base import Identity
 from core.events.messages import MessageReceived
 from core.events.systems import SystemPaused, SystemResumed
 from core.texts import Text
-from journal.reading import JournalReader, NoJournalError, Wanted
+from journal.columns import OF_A_MESSAGE
+from journal.engines import engine_of_file
+from journal.reading import JournalReader, Wanted
 from journal.sqlite_store import SqliteStore
 from journal.states import State
-from journal.store import StoreError
+from journal.store import NoJournalError, Store, StoreError
 from journal.tables import METADATA
+from tests.journal.places import FilePlace, Place
 from tests.journal.support import NOON, answered, batch, created, parked, received, retried, task
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(path)
-    store.open()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def reader(store: SqliteStore, path: Path) -> Iterator[JournalReader]:
-    reader = JournalReader.of_file(path)
-    yield reader
-    reader.close()
 
 
 def names(found: list[object]) -> list[str]:
@@ -69,7 +51,7 @@ class TestSearch:
         ],
     )
     def test_any_id_or_word_that_people_have_finds_the_message(
-        self, store: SqliteStore, reader: JournalReader, words: str, indexed: bool
+        self, store: Store, reader: JournalReader, words: str, indexed: bool
     ) -> None:
         about = task(2)._replace(message_id="msg-from-amqp-2")
         store.write(
@@ -83,14 +65,12 @@ class TestSearch:
             store.index(100)
         assert [each.name for each in reader.search(words)] == [task(2).task_id]
 
-    def test_the_latest_come_first_and_not_too_many(self, store: SqliteStore, reader: JournalReader) -> None:
+    def test_the_latest_come_first_and_not_too_many(self, store: Store, reader: JournalReader) -> None:
         store.write(batch(*(received(number) for number in range(30))))
         store.index(20)
         assert names(list(reader.search("договор", 5))) == ["29", "28", "27", "26", "25"]
 
-    def test_the_exact_one_comes_before_those_that_only_begin_alike(
-        self, store: SqliteStore, reader: JournalReader
-    ) -> None:
+    def test_the_exact_one_comes_before_those_that_only_begin_alike(self, store: Store, reader: JournalReader) -> None:
         store.write(batch(created(1)))
         store.write(batch(*(MessageReceived(task(number), False, "48001 и ещё", None) for number in range(5, 9))))
         store.index(100)
@@ -99,7 +79,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         "words", ["", "   ", "-", "\"'*()", "NOT", "AND", "нет такого", "x" * 5000, "\0", "\ud800"]
     )
-    def test_nothing_is_found_by_what_says_nothing(self, store: SqliteStore, reader: JournalReader, words: str) -> None:
+    def test_nothing_is_found_by_what_says_nothing(self, store: Store, reader: JournalReader, words: str) -> None:
         store.write(batch(received(1)))
         store.index(10)
         assert reader.search(words) == []
@@ -114,14 +94,14 @@ class TestSearch:
             store.index(10)
             store.write(batch(received(2)))
             store.close()
-        reader = JournalReader.of_file(path)
+        reader = JournalReader(engine_of_file(path))
         try:
             assert len(reader.search(words)) <= 2
         finally:
             reader.close()
 
 
-def test_a_message_is_told_with_all_that_is_known(store: SqliteStore, reader: JournalReader) -> None:
+def test_a_message_is_told_with_all_that_is_known(store: Store, reader: JournalReader) -> None:
     store.write(batch(received(1), retried(1)))
     message = reader.message(task(1).task_id or "")
     assert message is not None
@@ -130,7 +110,7 @@ def test_a_message_is_told_with_all_that_is_known(store: SqliteStore, reader: Jo
     assert reader.message("nobody") is None
 
 
-def test_what_happened_to_a_message_is_told_in_its_order(store: SqliteStore, reader: JournalReader) -> None:
+def test_what_happened_to_a_message_is_told_in_its_order(store: Store, reader: JournalReader) -> None:
     store.write(batch(received(1), retried(1), received(1, attempt=2), created(1), answered(1)))
     [message] = reader.search(task(1).task_id or "")
     assert [(event.at - NOON, event.code) for event in reader.events(message)] == [
@@ -145,7 +125,7 @@ def test_what_happened_to_a_message_is_told_in_its_order(store: SqliteStore, rea
 
 class TestLists:
     @pytest.fixture(autouse=True)
-    def messages(self, store: SqliteStore) -> None:
+    def messages(self, store: Store) -> None:
         store.write(batch(created(0), answered(1), parked(2), retried(3), received(4)))
         other = Identity("1c.queue", "1c", "task-of-1c", topic="onec_create", attempt=1)
         store.write(batch(MessageReceived(other, redelivered=False), start=NOON + 100))
@@ -183,7 +163,7 @@ class TestLists:
         assert State.DONE not in standing["bitrix24"]
 
 
-def test_failures_of_one_cause_are_one_group_the_largest_first(store: SqliteStore, reader: JournalReader) -> None:
+def test_failures_of_one_cause_are_one_group_the_largest_first(store: Store, reader: JournalReader) -> None:
     store.write(batch(*(parked(number, f"user {number} is not there") for number in range(5)), parked(9, "no project")))
     first, second = reader.error_groups(Wanted())
     assert (first.count, first.first, first.last, first.sample.name) == (5, NOON, NOON + 4, task(4).task_id)
@@ -192,12 +172,12 @@ def test_failures_of_one_cause_are_one_group_the_largest_first(store: SqliteStor
     assert reader.error_groups(Wanted(system="1c")) == []
 
 
-def test_a_failure_that_was_repeated_is_in_no_group(store: SqliteStore, reader: JournalReader) -> None:
+def test_a_failure_that_was_repeated_is_in_no_group(store: Store, reader: JournalReader) -> None:
     store.write(batch(parked(1), received(1), created(1)))
     assert reader.error_groups(Wanted()) == []
 
 
-def test_what_happened_to_systems_is_told_the_latest_first(store: SqliteStore, reader: JournalReader) -> None:
+def test_what_happened_to_systems_is_told_the_latest_first(store: Store, reader: JournalReader) -> None:
     pause = SystemPaused("1c", Text.of("down"), "outage", "timeout", is_alert=False, probe_in=15.0)
     store.write(batch(pause, SystemResumed("1c")))
     latest, first = reader.occurrences()
@@ -206,30 +186,37 @@ def test_what_happened_to_systems_is_told_the_latest_first(store: SqliteStore, r
     assert [each.code for each in reader.occurrences(code="system.resumed")] == ["system.resumed"]
 
 
-def test_where_there_is_no_journal_that_is_said_and_none_is_made(path: Path) -> None:
+def test_where_there_is_no_journal_that_is_said_and_none_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
     with pytest.raises(NoJournalError, match="there is no journal at"):
-        JournalReader.of_file(path)
+        engine_of_file(path)
     assert not path.exists()
 
 
-def test_a_journal_that_cannot_be_read_is_told_as_such(path: Path) -> None:
+def test_a_journal_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
     path.write_bytes(b"no journal at all" * 1000)
-    reader = JournalReader.of_file(path)
+    reader = JournalReader(engine_of_file(path))
     with pytest.raises(StoreError, match="the journal: file is not a database"):
         reader.search("x")
     reader.close()
 
 
-def test_reading_goes_on_while_somebody_writes(store: SqliteStore, reader: JournalReader, path: Path) -> None:
+def test_reading_goes_on_while_somebody_writes(tmp_path: Path) -> None:
+    place = FilePlace(tmp_path / "a folder with 100% of signs?&#" / "journal.sqlite")
+    store, reader = place.store(), None
     store.write(batch(received(1)))
-    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+    with closing(sqlite3.connect(place.path, isolation_level=None)) as writer:
         writer.execute("begin immediate")
+        reader = place.reader()
         assert len(reader.search("ORD-1")) == 1
         writer.execute("rollback")
+    reader.close()
+    store.close()
 
 
-def test_readers_know_the_tables_that_the_migrations_make(store: SqliteStore, path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        for table in METADATA.tables.values():
-            made = connection.execute(f"select name, \"notnull\" from pragma_table_info('{table.name}')").fetchall()
-            assert [name for name, _ in made] == [column.name for column in table.columns]
+@pytest.mark.usefixtures("store")
+def test_readers_know_the_tables_that_the_migrations_make(place: Place) -> None:
+    for table in METADATA.tables.values():
+        place.rows(f"select {', '.join(column.name for column in table.columns)} from {table.name}")
+    assert set(OF_A_MESSAGE) | {"id"} == {column.name for column in METADATA.tables["message"].columns}

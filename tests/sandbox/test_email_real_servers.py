@@ -15,7 +15,7 @@ import pytest
 from sandbox.debian import UnpackError
 from sandbox.email import EmailSandbox
 from sandbox.email.servers import Exim, MailServerError, OpenSmtpd, Postfix, RealServer, mail_servers
-from sandbox.email.servers.jail import command, environment
+from sandbox.jail import command, environment
 from sandbox.process import ROOT
 from testbench.harness import wait_until
 from tests.support.email_worlds import servers_tree

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from sandbox.email.dialects import HOST_NAME
-from sandbox.email.servers.jail import SPOOL_OF_OPENSMTPD
 from sandbox.email.servers.server import RealServer, Site, accounts, write
+from sandbox.jail import SPOOL_OF_OPENSMTPD
 from sandbox.ports import LOOPBACK
 
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox.debian import Progress, Release, UnpackError, download, locked, need_apt, run, unpack
-from sandbox.email.servers.jail import DEVICES, MOUNT_POINTS, command, environment, keep_loader
+from sandbox.jail import DEVICES, MOUNT_POINTS, command, environment, keep_loader
 
 RELEASE = "bookworm"  # Postfix 3.7, Exim 4.96, OpenSMTPD 6.8
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from sandbox.email.dialects import HOST_NAME
-from sandbox.email.servers.jail import command, environment
+from sandbox.jail import command, environment
 from sandbox.node_guard import MARKER, GuardedFolder
 from sandbox.ports import LOOPBACK, ReservedPort
 

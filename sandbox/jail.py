@@ -1,7 +1,8 @@
-"""Programs of an unpacked tree that believe to be root on a machine of their own, without any right of root.
+"""Programs of an unpacked tree that believe to be root, or somebody else, on a machine of their own.
 
 proot translates their paths, and answers for the kernel when they ask who they are, change users or give files away.
-It needs ptrace and nothing else, so this works alike for root and for an ordinary user, also in a container.
+They have no right of root. It needs ptrace and nothing else, so this works alike for root and for an ordinary user,
+also in a container.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 _LOADER = "usr/lib/proot-loader"
 
 
-def command(tree: Path, mounts: Mapping[str, Path], argv: Sequence[str]) -> list[str]:
-    """Runs `argv` with `tree` as its root; `mounts` are folders of this machine by their names in there."""
+def command(tree: Path, mounts: Mapping[str, Path], argv: Sequence[str], user: str = "0:0") -> list[str]:
+    """Runs `argv` with `tree` as its root; `mounts` are folders of this machine by their names in there.
+
+    `user` is who it believes to be, as numbers of user and group.
+    """
     loader, libraries = loader_of(tree)
     binds = ["/proc", *DEVICES, *(f"{outside}:{inside}" for inside, outside in mounts.items())]
     bound = [word for bind in binds for word in ("-b", bind)]
     proot = [str(loader), "--library-path", libraries, str(tree / "usr/bin/proot")]
-    return [*_without_rights(), *proot, "-r", str(tree), "-0", "-w", "/", *bound, *argv]
+    return [*_without_rights(), *proot, "-r", str(tree), "-i", user, "-w", "/", *bound, *argv]
 
 
 def environment(tree: Path) -> dict[str, str]:

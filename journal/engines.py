@@ -1,0 +1,40 @@
+"""The ways to a journal by SQLAlchemy: to a file, read only, and to a database of PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from core.texts import Text
+from journal.store import NoJournalError, StoreError
+
+_CONNECT_TIMEOUT = 10  # seconds
+_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=10000"  # milliseconds
+
+
+def engine_of_file(path: Path) -> Engine:
+    """Return the way to read the journal in this file. Raises NoJournalError where there is none."""
+    if not path.exists():
+        raise NoJournalError(Text(f"there is no journal at {path}", f"журнала сообщений {path} нет"))
+    address = f"file:{quote(str(path.resolve()))}?mode=ro"  # SQLAlchemy's own way to say this takes no "?" in a name
+    connect = partial(sqlite3.connect, address, uri=True, check_same_thread=False)
+    return create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+
+
+def engine_of_database(url: str) -> Engine:
+    """Return the way to the database at `postgresql://…`. Raises StoreError when that is no address of one."""
+    try:
+        return create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_size=2,
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT, "options": _OPTIONS},
+        )
+    except SQLAlchemyError as error:
+        raise StoreError(Text.of(f"PostgreSQL: {error}")) from error
