@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -33,6 +33,8 @@ from journal.groups import group_of
 from journal.states import NUMBERS, State
 
 _MICROSECONDS = 1_000_000
+_TOGETHER = 100  # texts that are looked at as one
+_WRITTEN_BY_OTHERS = ("title", "business", "reason", "reason_ru")
 Detail = Mapping[str, Any]
 
 
@@ -78,11 +80,11 @@ class Occurrence:
 
 @dataclass(slots=True)
 class Batch:
-    """What a number of events say. `mask` takes secrets out of what others have written."""
+    """What a number of events say."""
 
-    mask: Callable[[str], str] = lambda text: text
     messages: dict[str, MessageRow] = field(default_factory=dict)  # by name
     occurrences: list[Occurrence] = field(default_factory=list)
+    _written: list[str] = field(default_factory=list, repr=False)  # by others: what may hold a secret
 
     def __len__(self) -> int:
         return len(self.messages) + len(self.occurrences)
@@ -95,19 +97,37 @@ class Batch:
         else:
             self.occurrences.append(self._occurrence(moment, event))
 
+    def hide(self, mask: Callable[[str], str]) -> None:
+        """Take secrets out of all that others have written.
+
+        Many texts are looked at as one: nearly always there is nothing to be done.
+        """
+        blocks = (
+            "\n".join(self._written[start : start + _TOGETHER]) for start in range(0, len(self._written), _TOGETHER)
+        )
+        if any(mask(block) != block for block in blocks):
+            for row in self.messages.values():
+                _hide(row, mask)
+            self.occurrences = [
+                replace(each, line=mask(each.line), fields=None if each.fields is None else mask(each.fields))
+                for each in self.occurrences
+            ]
+
     def _add_to_message(self, moment: int, event: MessageEvent) -> None:
         about = event.identity
         name = about.task_id or about.message_id or f"unknown:{about.queue}"
         row = self.messages.get(name)
         if row is None:
-            row = self.messages[name] = MessageRow(key_of(name), name, moment, moment)
-        elif moment <= row.last:
-            moment = row.last + 1  # what came later stands later
-        row.last = moment
+            row = MessageRow(key_of(name), name, moment, moment, about.process_instance_id, None, about.topic)
+            self.messages[name] = row
+        else:
+            moment = max(moment, row.last + 1)  # what came later stands later
+            row.last = moment
+            row.process = row.process or about.process_instance_id
+            row.topic = row.topic or about.topic
         row.system = about.system
-        row.process = row.process or about.process_instance_id
-        row.topic = row.topic or about.topic
-        row.external = about.external_id or row.external
+        if about.external_id is not None:
+            row.external = about.external_id
         if about.message_id is not None and not about.message_id.startswith(name):  # else it says nothing new
             row.message_id = about.message_id
         if about.attempt is not None:
@@ -161,9 +181,9 @@ class Batch:
         _move(row, State.PROCESSING)
         row.queue = event.identity.queue
         if event.title is not None:
-            row.title = self._told(event.title)
+            row.title = self._kept(event.title)
         if event.business_key is not None:
-            row.business = self._told(event.business_key)
+            row.business = self._kept(event.business_key)
         attempt = event.identity.attempt
         if event.redelivered or (attempt or 1) > 1:
             return {"attempt": attempt, "redelivered": event.redelivered}
@@ -177,20 +197,21 @@ class Batch:
         return _error(row)
 
     def _blame(self, row: MessageRow, code: str | None, reason: Text) -> None:
-        row.code, row.reason, row.reason_ru = code, self._told(reason.en), self._told(reason.ru)
+        row.code, row.reason, row.reason_ru = code, self._kept(reason.en), self._kept(reason.ru)
 
     def _occurrence(self, moment: int, event: Event) -> Occurrence:
         fields = {name: value for name, value in event.fields().items() if value is not None}
         system, queue = fields.pop("system", None), fields.pop("queue", None)
         rest = self._json(fields) if fields else None
-        return Occurrence(moment, event.code, event.severity(), system, queue, self._told(event.line()), rest)
+        return Occurrence(moment, event.code, event.severity(), system, queue, self._kept(event.line()), rest)
 
     def _json(self, value: Detail) -> str:
-        return self._told(json.dumps(value, ensure_ascii=False, default=str))
+        return self._kept(json.dumps(value, ensure_ascii=False, default=str))
 
-    def _told(self, text: str) -> str:
-        """Return what a database can keep and everybody may see."""
-        return keepable(self.mask(text))
+    def _kept(self, text: str) -> str:
+        text = keepable(text)
+        self._written.append(text)
+        return text
 
 
 def wants(kind: type[Event]) -> bool:
@@ -211,6 +232,13 @@ def keepable(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _hide(row: MessageRow, mask: Callable[[str], str]) -> None:
+    for name in _WRITTEN_BY_OTHERS:
+        if (text := getattr(row, name)) is not None:
+            setattr(row, name, mask(text))
+    row.events = [(at, kind, None if detail is None else mask(detail)) for at, kind, detail in row.events]
 
 
 def _move(row: MessageRow, state: State) -> None:

@@ -15,17 +15,17 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.texts import Text
 from journal.columns import LATEST, OF_A_MESSAGE, ONCE, WITH_STATE
-from journal.entries import Batch
+from journal.entries import Batch, MessageRow
 from journal.migrations import VERSION, steps
 from journal.states import State
 from journal.store import BrokenStoreError, NewerStoreError, StoreError
 
 _PATIENCE = 5.0  # seconds that another writer of the same file is waited for
-_ROWS = 50  # in one statement
+_PORTIONS = (128, 32, 8, 2, 1)  # rows in one statement
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FINISHED = (State.DONE, State.DROPPED, State.FAILED, State.REJECTED)
 
@@ -40,13 +40,14 @@ _NEWS = ", ".join(
         "last = max(message.last, excluded.last)",
     )
 )
-_MESSAGE = (
-    f"insert into message ({', '.join(OF_A_MESSAGE)}) values {{rows}} "  # noqa: S608 - names of ours
-    f"on conflict (key) do update set {_NEWS} returning key, id"
-)
+_NEW = f"insert into message (id, {', '.join(OF_A_MESSAGE)}) values {{rows}}"  # noqa: S608 - names of ours
+_CHANGE = f"{_NEW} on conflict (key) do update set {_NEWS}"
 _OF = attrgetter(*OF_A_MESSAGE)
 _EVENT = "insert or ignore into event (message, at, kind, detail) values {rows}"
 _OCCURRENCE = "insert into occurrence (at, code, level, system, queue, line, fields) values {rows}"
+
+
+_Row = TypeVar("_Row")
 
 
 class SqliteStore:
@@ -79,16 +80,14 @@ class SqliteStore:
     def write(self, batch: Batch) -> None:
         with _told(), self._transaction() as connection:
             rows = list(batch.messages.values())
-            ids: dict[int, int] = {}
-            for found in _insert(connection, _MESSAGE, [_OF(row) for row in rows]):
-                ids.update(found)
+            ids = _write_messages(connection, rows)
             events = [(ids[row.key], at, kind, detail) for row in rows for at, kind, detail in row.events]
-            _exhaust(_insert(connection, _EVENT, events))
+            _insert(connection, _EVENT, events)
             occurrences = [
                 (each.at, each.code, each.level, each.system, each.queue, each.line, each.fields)
                 for each in batch.occurrences
             ]
-            _exhaust(_insert(connection, _OCCURRENCE, occurrences))
+            _insert(connection, _OCCURRENCE, occurrences)
 
     def index(self, most: int) -> int:
         with _told(), self._transaction() as connection:
@@ -223,17 +222,34 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[list[Any]]:
-    for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS]
+def _write_messages(connection: sqlite3.Connection, rows: Sequence[MessageRow]) -> dict[int, int]:
+    """Return the ids of the messages by their keys. Most are new, and what only inserts costs less."""
+    ids: dict[int, int] = {}
+    for some in _portions([row.key for row in rows]):
+        marks = ",".join("?" * len(some))
+        ids.update(connection.execute(f"select key, id from message where key in ({marks})", some).fetchall())  # noqa: S608 - marks only
+    (last,) = connection.execute("select coalesce(max(id), 0) from message").fetchone()
+    new = [row for row in rows if row.key not in ids]
+    _insert(connection, _CHANGE, [(ids[row.key], *_OF(row)) for row in rows if row.key in ids])
+    _insert(connection, _NEW, [(last + number, *_OF(row)) for number, row in enumerate(new, 1)])
+    ids.update((row.key, last + number) for number, row in enumerate(new, 1))
+    return ids
+
+
+def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    for some in _portions(rows):
         one = f"({','.join('?' * len(some[0]))})"
         filled = statement.format(rows=",".join([one] * len(some)))
-        yield connection.execute(filled, tuple(chain.from_iterable(some))).fetchall()
+        connection.execute(filled, tuple(chain.from_iterable(some)))
 
 
-def _exhaust(results: Iterator[list[Any]]) -> None:
-    for _ in results:
-        pass
+def _portions(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    """Yield all rows in portions of a few sizes: a statement of each other size would be compiled anew."""
+    start = 0
+    for size in _PORTIONS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
 
 
 def _size(connection: sqlite3.Connection) -> int:

@@ -23,7 +23,7 @@ BATCH = 2000  # notes in one transaction; as many end the wait
 KEPT = 20_000  # notes that wait for a store that cannot be used: some 10 MB
 FIRST_PAUSE = 1.0  # seconds between two tries of a store that cannot be used; doubled up to the longest
 LONGEST_PAUSE = 30.0
-INDEX_AT = 5000  # messages that are made findable in one transaction: many at once cost a third of few at a time
+INDEX_AT = 10_000  # messages that are made findable in one transaction: the more at once, the less each costs
 IDLE = 5.0  # seconds without a note after which the rest is made findable; what is too old is deleted as often
 PRUNED = 500  # messages that are deleted in one transaction
 TIDYING = 1.0  # seconds that deleting may take at a time
@@ -164,9 +164,10 @@ class Journal:
         self._wake.clear()
         while self._notes or self._taken:
             self._take_notes()
-            batch = Batch(self._mask)
+            batch = Batch()
             for at, event in self._taken:
                 batch.add(at, event)
+            batch.hide(self._mask)
             self._store.write(batch)
             self._taken.clear()
             self._unindexed += len(batch.messages)

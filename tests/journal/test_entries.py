@@ -130,7 +130,7 @@ def test_any_reason_has_a_group(reason: str) -> None:
 
 def test_secrets_are_masked_in_all_that_others_have_written() -> None:
     secret = "hunter2-hunter2"
-    made = Batch(lambda text: text.replace(secret, "***"))
+    made = Batch()
     about = task(1)
     for event in (
         MessageReceived(about, False, f"title {secret}", f"key {secret}"),
@@ -139,7 +139,12 @@ def test_secrets_are_masked_in_all_that_others_have_written() -> None:
         SystemPaused("1c", Text.of(f"paused {secret}"), "outage", secret, is_alert=False, probe_in=15.0),
     ):
         made.add(NOON, event)
+    for number in range(2, 200):
+        made.add(NOON, received(number))
+    made.hide(lambda text: text.replace(secret, "***"))
     assert secret not in repr(made)
+    assert repr(made).count("***") > 6
+    assert "Согласовать договор №199" in repr(made)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b"])

@@ -58,7 +58,7 @@ select
     || ' ' || coalesce(title, '') || ' ' || coalesce(message_id, '') as words
 from message;
 create virtual table message_search using fts5 (
-    words, content = 'message_words', content_rowid = 'id', detail = none
+    words, content = 'message_words', content_rowid = 'id', detail = none, columnsize = 0
 );
 
 -- Messages are indexed in large portions, up to this id; what an indexed one was found by must be told before it changes.
