@@ -112,15 +112,15 @@ class PostgresServer:
         self._reserved = ReservedPort()
         self._folder = GuardedFolder()
         try:
-            for name in ("data", "tmp", "etc"):
+            for name in ("data", "run", "etc"):
                 (self._folder.path / name).mkdir(mode=0o700)
             (self._folder.path / "etc/passwd").write_text("postgres:x:999:999::/:/bin/sh\n")
             (self._folder.path / "etc/hosts").write_text(f"{LOOPBACK} localhost\n")
-            (self._folder.path / "tmp/password").write_text(self._password)
-            options = ("--username=postgres", "--pwfile=/tmp/password", "--auth=scram-sha-256", "--encoding=UTF8")
+            (self._folder.path / "run/password").write_text(self._password)
+            options = ("--username=postgres", "--pwfile=/run/password", "--auth=scram-sha-256", "--encoding=UTF8")
             self._run("initdb", "-D", "/data", "--locale=C.UTF-8", "--no-sync", *options)
             with (self._folder.path / "data/postgresql.conf").open("a") as conf:
-                conf.write(f"listen_addresses = '{LOOPBACK}'\nunix_socket_directories = '/tmp'\n")
+                conf.write(f"listen_addresses = '{LOOPBACK}'\nunix_socket_directories = '/run'\n")
                 conf.write("fsync = off\njit = off\n")
             self.start()
         except BaseException:
@@ -167,7 +167,7 @@ class PostgresServer:
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         folder = self._started_folder().path
-        mounts = {f"/{name}": folder / name for name in ("data", "tmp", "etc")}
+        mounts = {f"/{name}": folder / name for name in ("data", "run", "etc")}
         return command(self._tree, mounts, [f"{_BIN}/{program}", *arguments], _USER)
 
     def _environment(self) -> dict[str, str]:
@@ -193,7 +193,7 @@ class PostgresServer:
 def _make_root(tree: Path) -> None:
     for folder in _UNUSED:
         shutil.rmtree(tree / folder, ignore_errors=True)
-    for mount_point in ("data", "tmp", "etc", "proc", "dev"):
+    for mount_point in ("data", "run", "tmp", "etc", "proc", "dev"):
         (tree / mount_point).mkdir(parents=True, exist_ok=True)
     for device in DEVICES:
         (tree / device.lstrip("/")).touch()

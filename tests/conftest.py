@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
+from sandbox.debian import UnpackError, cache_folder
+from sandbox.postgresql import PostgresServer, postgresql
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
@@ -62,7 +64,7 @@ def pytest_report_header() -> str:
 # What is `node` needs a RabbitMQ, and something about its version could change it. What is `slow` runs programs that
 # nobody here wrote or installs them, plays with thousands of tasks, or looks at hundreds of cases (hypothesis).
 NODE = {"server", "_vhosts"}
-SLOW = {"foreign_programs", "mail_programs", "installed", "ten_thousand"}
+SLOW = {"foreign_programs", "mail_programs", "installed", "ten_thousand", "postgres"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -74,7 +76,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("node")
         if fixtures & SLOW or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("slow")
-        if _shares_a_file_s_own(item):
+        if "postgres" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("postgresql"))
+        elif _shares_a_file_s_own(item):
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
 
 
@@ -93,6 +97,17 @@ def foreign_programs() -> None:
 @pytest.fixture(scope="session")
 def mail_programs() -> None:
     """For what runs the mail servers of sandbox.email.servers."""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server; one process plays all that need it."""
+    try:
+        tree = postgresql(cache_folder())
+    except UnpackError as error:
+        pytest.skip(f"PostgreSQL cannot be unpacked here: {error}")
+    with PostgresServer(tree) as server:
+        yield server
 
 
 @pytest.fixture

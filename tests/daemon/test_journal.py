@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from journal.migrations import VERSION
@@ -19,9 +21,12 @@ from journal.states import State
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.broker_view import Broker
+from sandbox.postgresql import PostgresServer
 from testbench.daemon import Daemon
 from testbench.harness import ERRORS, RESPONSES, wait_until
 from tests.daemon.test_bitrix import SENT, created_times, finish_all, ids, publish
+from tests.journal import places
+from tests.journal.places import DatabasePlace, Place
 from tests.journal.support import rows, states
 
 COUNT = 60
@@ -37,6 +42,12 @@ def in_journal(path: Path, state: State) -> int:
     with suppress(sqlite3.Error):
         return sum(each is state for each in states(path).values())
     return 0
+
+
+def in_database(place: Place) -> Counter[State]:
+    with suppress(psycopg.Error):  # being made, or down
+        return Counter(places.states(place).values())
+    return Counter()
 
 
 class Harm(Protocol):
@@ -119,6 +130,29 @@ def test_a_full_disk_costs_the_journal_some_events_and_nobody_else_anything(
         assert created_times(portal) == {1: 2 * COUNT}
     finally:
         subprocess.run(["umount", str(state)], check=True)
+
+
+def test_a_database_that_is_down_holds_nothing_up_and_hears_of_everything_later(
+    vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    place = DatabasePlace(postgres.new_database())
+    variables = {"BITRIX_WEBHOOK_URL": portal.webhook_url, "JOURNAL_URL": place.url}
+    task_ids = publish(broker, COUNT, "before")
+    with Daemon(vhost, tmp_path, variables) as daemon:
+        broker.wait_for_count(SENT, COUNT)
+        wait_until(lambda: in_database(place) == {State.TRACKING: COUNT}, 60, "the first tasks in the journal")
+        postgres.stop()
+        task_ids += publish(broker, COUNT, "after")
+        broker.wait_for_count(SENT, 2 * COUNT)
+        wait_until(lambda: "journal.unusable" in daemon.output(), 60, "a word about the journal")
+        postgres.start()
+        finish_all(portal)
+        broker.wait_for_count(RESPONSES, 2 * COUNT)
+        wait_until(lambda: in_database(place) == {State.DONE: 2 * COUNT}, 90, "everything in the journal")
+        assert daemon.stop() == 0
+        assert str(urlsplit(place.url).password) not in daemon.output()
+    assert ids(broker, RESPONSES) == Counter(task_ids)
+    assert created_times(portal) == {1: 2 * COUNT}
 
 
 def test_two_workers_of_a_machine_write_one_journal(

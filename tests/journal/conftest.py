@@ -1,37 +1,16 @@
-"""The places of a journal. Those in PostgreSQL are skipped with a sentence where its packages cannot be had."""
+"""The places of a journal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from journal.reading import JournalReader
 from journal.store import Store
-from sandbox.debian import UnpackError, cache_folder
-from sandbox.postgresql import PostgresServer, postgresql
+from sandbox.postgresql import PostgresServer
 from tests.journal.places import DatabasePlace, FilePlace, Place
-
-
-@cache
-def _tree() -> Path | str:
-    """Where the server is, or why there is none."""
-    try:
-        return postgresql(cache_folder())
-    except UnpackError as error:
-        return f"PostgreSQL cannot be unpacked here: {error}"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    tree = _tree()
-    if isinstance(tree, str):
-        pytest.skip(tree)
-    with PostgresServer(tree) as server:
-        yield server
-
 
 # One process plays all that need the server.
 IN_POSTGRESQL = pytest.param("postgresql", marks=[pytest.mark.slow, pytest.mark.xdist_group("postgresql")])
