@@ -228,7 +228,10 @@ def _write_messages(connection: sqlite3.Connection, rows: Sequence[MessageRow]) 
     for some in _portions([row.key for row in rows]):
         marks = ",".join("?" * len(some))
         ids.update(connection.execute(f"select key, id from message where key in ({marks})", some).fetchall())  # noqa: S608 - marks only
-    (last,) = connection.execute("select coalesce(max(id), 0) from message").fetchone()
+    # No id of a deleted message is given again: what is below the mark counts as indexed.
+    (last,) = connection.execute(
+        "select max(up_to, (select coalesce(max(id), 0) from message)) from indexed"
+    ).fetchone()
     new = [row for row in rows if row.key not in ids]
     _insert(connection, _CHANGE, [(ids[row.key], *_OF(row)) for row in rows if row.key in ids])
     _insert(connection, _NEW, [(last + number, *_OF(row)) for number, row in enumerate(new, 1)])

@@ -164,10 +164,7 @@ class Journal:
         self._wake.clear()
         while self._notes or self._taken:
             self._take_notes()
-            batch = Batch()
-            for at, event in self._taken:
-                batch.add(at, event)
-            batch.hide(self._mask)
+            batch = self._batch()
             self._store.write(batch)
             self._taken.clear()
             self._unindexed += len(batch.messages)
@@ -175,6 +172,18 @@ class Journal:
                 self._index()
         if time.monotonic() - self._tidied > IDLE:
             self._prune()
+
+    def _batch(self) -> Batch:
+        batch = Batch()
+        try:
+            for at, event in self._taken:
+                batch.add(at, event)
+            batch.hide(self._mask)
+        except Exception:  # a mistake in this program, which would come again with these notes
+            self._left_out += len(self._taken)
+            self._taken.clear()
+            raise
+        return batch
 
     def _take_notes(self) -> None:
         with suppress(IndexError):  # no more

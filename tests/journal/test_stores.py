@@ -77,6 +77,15 @@ class TestSearch:
         store.write(batch(received(1)))
         assert found(reader, "договор") == [task(1).task_id]
 
+    def test_what_comes_after_everything_was_deleted_is_found(self, store: Store, reader: JournalReader) -> None:
+        store.write(batch(*(answered(number) for number in range(5))))
+        store.index(10)
+        assert store.prune(micro(NOON + 1000), None, 10) == 5
+        store.write(batch(received(7)))
+        assert found(reader, "договор") == [task(7).task_id]
+        store.index(10)
+        assert found(reader, "договор") == [task(7).task_id]
+
     def test_what_is_deleted_is_found_no_more(self, store: Store, reader: JournalReader) -> None:
         store.write(batch(received(1), answered(1), received(2)))
         store.index(10)

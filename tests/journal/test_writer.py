@@ -218,6 +218,23 @@ class TestWhateverBecomesOfItsFile:
         wait_until(bench.holds(2999), 30, "everything")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_in_this_program_costs_its_notes_and_not_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path / "journal.sqlite")
+    with monkeypatch.context() as patched:
+        patched.setattr(writer.Batch, "hide", lambda batch, mask: 1 / 0)
+        bench.journal.start()
+        bench.emit(received(1))
+        wait_until(lambda: not bench.journal.is_alive(), 10, "the end of its thread")
+    bench.journal.start()  # as the lifecycle does with a thread that has died
+    bench.emit(received(2))
+    wait_until(bench.holds(2), 10, "what came after it")
+    assert bench.journal.finish(30)
+    assert bench.told.events == [JournalGap(1)]
+
+
 def test_an_end_that_takes_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_store, "_PATIENCE", 2.0)
     bench = Bench(tmp_path / "journal.sqlite")
