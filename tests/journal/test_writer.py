@@ -15,6 +15,7 @@ import pytest
 from core.events.base import Event, EventStream
 from core.events.journal import JournalGap, JournalReplaced, JournalUnusable
 from journal import sqlite_store, writer
+from journal.entries import Batch
 from journal.migrations import VERSION
 from journal.sqlite_store import SqliteStore
 from journal.states import State
@@ -224,7 +225,7 @@ def test_a_mistake_in_this_program_costs_its_notes_and_not_the_journal(
 ) -> None:
     bench = Bench(tmp_path / "journal.sqlite")
     with monkeypatch.context() as patched:
-        patched.setattr(writer.Batch, "hide", lambda batch, mask: 1 / 0)
+        patched.setattr(Batch, "hide", lambda batch, mask: 1 / 0)
         bench.journal.start()
         bench.emit(received(1))
         wait_until(lambda: not bench.journal.is_alive(), 10, "the end of its thread")
