@@ -96,8 +96,8 @@ class Wanted:
     topic: str | None = None
     code: str | None = None
     group: str | None = None
-    since: float | None = None
-    until: float | None = None
+    since: float | None = None  # came then or later
+    until: float | None = None  # came before
     older_than: float | None = None  # in their state since then
     before: int | None = None
 
@@ -230,9 +230,9 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         if set(wanted.states) <= set(OPEN_STATES):
             yield column.state != State.DONE  # the words of the partial index
     if wanted.since is not None:
-        yield column.last >= int(wanted.since * _MICROSECONDS)
+        yield column.first >= int(wanted.since * _MICROSECONDS)
     if wanted.until is not None:
-        yield column.last < int(wanted.until * _MICROSECONDS)
+        yield column.first < int(wanted.until * _MICROSECONDS)
     if wanted.older_than is not None:
         yield column.last < int(wanted.older_than * _MICROSECONDS)
     if wanted.before is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -11,25 +11,32 @@ Readings = list[list[list[str]]]  # for each thing that was typed the ways to re
 Find = Callable[[Connection, str, int], list[int]]
 
 _WORD = re.compile(r"[^\W_]+")
+_LOOKED_THROUGH = 2000  # of the latest messages; one by one, which takes some 10 ms
 
 
 def find_in_sqlite(connection: Connection, typed: str, most: int) -> list[int]:
-    """Return the ids of the latest messages that hold all of this, also those whose words are not indexed yet."""
+    """Return the ids of the latest messages that hold all of this, also those whose words are not indexed yet.
+
+    FTS5 puts all messages of a beginning together before it gives the first one. A beginning that is frequent is found
+    among the latest messages without it; one that is not there is rare enough.
+    """
     readings = readings_of(typed)
     if not readings:
         return []
-    tail = text("select id, words from message_words where id > (select up_to from indexed) order by id desc")
-    found = [row.id for row in connection.execute(tail) if _says(row.words, readings)][:most]
+    latest = text(
+        "select id, words from message_words where id > min((select up_to from indexed), "
+        "(select coalesce(max(id), 0) from message) - :looked) order by id desc"
+    )
+    rows = connection.execute(latest, {"looked": _LOOKED_THROUGH})
+    found = {row.id for row in rows if _says(row.words, readings)}
     matching = text(
         "select rowid from message_search where message_search match :match order by rowid desc limit :most"
     )
-    # Whole words first: of a word that stands in millions of titles the index need not put its forms together.
-    for star in ("", "*"):
-        if len(found) < most:
-            # sqlite.org/fts5.html, section 3: an expression of strings, AND and OR.
-            match = _expression(readings, f'"{{}}"{star}'.format, " AND ", " OR ")
-            found += connection.scalars(matching, {"match": match, "most": most}).all()
-    return found
+    for begun in (0, 1, len(readings)):
+        if len(found) >= most or (begun > 1 and found):
+            break
+        found.update(connection.scalars(matching, {"match": _match(readings, begun), "most": most}))
+    return sorted(found, reverse=True)[:most]
 
 
 def find_in_postgresql(connection: Connection, typed: str, most: int) -> list[int]:
@@ -38,7 +45,7 @@ def find_in_postgresql(connection: Connection, typed: str, most: int) -> list[in
     if not readings:
         return []
     # postgresql.org/docs/15/datatype-textsearch.html, tsquery: lexemes in quotes, & and |, :* for a beginning
-    match = _expression(readings, "'{}':*".format, " & ", " | ")
+    match = " & ".join(_one(ways, "'{}':*".format, " & ", " | ") for ways in readings)
     matching = text("select id from message where words @@ to_tsquery('simple', :match) order by id desc limit :most")
     return list(connection.scalars(matching, {"match": match, "most": most}))
 
@@ -53,11 +60,18 @@ def _readings_of_one(typed: str) -> list[list[str]]:
     return [each for each in ([plain] if plain == joined else [joined, plain]) if each]
 
 
-def _expression(readings: Readings, word: Callable[[str], str], all_of: str, any_of: str) -> str:
-    def one(ways: Sequence[Sequence[str]]) -> Iterator[str]:
-        yield from (f"({all_of.join(map(word, way))})" for way in ways)
+def _match(readings: Readings, begun: int) -> str:
+    """Return the readings as an expression of FTS5: strings, AND and OR (sqlite.org/fts5.html, section 3).
 
-    return all_of.join(f"({any_of.join(one(ways))})" for ways in readings)
+    Of the last `begun` things that were typed the beginning is enough.
+    """
+    stars = ["*" if number >= len(readings) - begun else "" for number in range(len(readings))]
+    ones = (_one(ways, f'"{{}}"{star}'.format, " AND ", " OR ") for ways, star in zip(readings, stars, strict=True))
+    return " AND ".join(ones)
+
+
+def _one(ways: Sequence[Sequence[str]], word: Callable[[str], str], all_of: str, any_of: str) -> str:
+    return f"({any_of.join(f'({all_of.join(map(word, way))})' for way in ways)})"
 
 
 def _says(said: str, readings: Readings) -> bool:

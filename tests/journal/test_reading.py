@@ -14,6 +14,7 @@ from core.events.base import Identity
 from core.events.messages import MessageReceived
 from core.events.systems import SystemPaused, SystemResumed
 from core.texts import Text
+from journal import search
 from journal.columns import OF_A_MESSAGE
 from journal.engines import engine_of_file
 from journal.reading import JournalReader, Wanted
@@ -51,7 +52,7 @@ class TestSearch:
         ],
     )
     def test_any_id_or_word_that_people_have_finds_the_message(
-        self, store: Store, reader: JournalReader, words: str, indexed: bool
+        self, store: Store, reader: JournalReader, words: str, indexed: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         about = task(2)._replace(message_id="msg-from-amqp-2")
         store.write(
@@ -63,6 +64,7 @@ class TestSearch:
         )
         if indexed:
             store.index(100)
+            monkeypatch.setattr(search, "_LOOKED_THROUGH", 0)
         assert [each.name for each in reader.search(words)] == [task(2).task_id]
 
     def test_the_latest_come_first_and_not_too_many(self, store: Store, reader: JournalReader) -> None:

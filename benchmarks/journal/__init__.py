@@ -1,0 +1,1 @@
+"""How long a question to a large journal takes."""
