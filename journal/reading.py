@@ -29,9 +29,13 @@ _LONGEST = 300  # characters of a question
 
 @dataclass(frozen=True, slots=True)
 class MessageRecord:
-    """One message as the journal knows it; the names are those of the columns. Times in unix seconds."""
+    """One message as the journal knows it; the names are those of the columns. Times in unix seconds.
+
+    `cursor` is its place in a list: when it came, in microseconds.
+    """
 
     id: int
+    cursor: int
     name: str
     process: str | None
     business: str | None
@@ -89,7 +93,10 @@ class ErrorGroup:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages are wanted; None leaves a choice open. Times in unix seconds, `before` an id: the next page."""
+    """Which messages are wanted; None leaves a choice open.
+
+    Times in unix seconds. `before` is the cursor of the last message of a page, for the next one.
+    """
 
     states: Sequence[State] = ()
     system: str | None = None
@@ -131,8 +138,9 @@ class JournalReader:
         return list({record.id: record for record in (*first, *others)}.values())[:most]
 
     def messages(self, wanted: Wanted, most: int = 50) -> list[MessageRecord]:
-        """Return the latest messages that are wanted; `before` the id of the last one gives the next page."""
-        return self._records(_latest(select(MESSAGE).where(*_conditions(wanted)), min(most, MOST)))
+        """Return the latest messages that are wanted, by the time at which they came."""
+        chosen = select(MESSAGE).where(*_conditions(wanted))
+        return self._records(chosen.order_by(MESSAGE.c.first.desc()).limit(min(most, MOST)))
 
     def events(self, message: MessageRecord) -> list[EventRecord]:
         """Return what happened to a message, the first thing first."""
@@ -234,9 +242,10 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     if wanted.until is not None:
         yield column.first < int(wanted.until * _MICROSECONDS)
     if wanted.older_than is not None:
-        yield column.last < int(wanted.older_than * _MICROSECONDS)
+        moment = int(wanted.older_than * _MICROSECONDS)
+        yield and_(column.last < moment, column.first < moment)  # what has an index
     if wanted.before is not None:
-        yield column.id < wanted.before
+        yield column.first < wanted.before
 
 
 def _code(kind: int) -> str:
@@ -245,7 +254,8 @@ def _code(kind: int) -> str:
 
 
 def _record(row: Row[Any]) -> MessageRecord:
-    values = {each.name: getattr(row, each.name) for each in fields(MessageRecord)}
+    values = {each.name: getattr(row, each.name) for each in fields(MessageRecord) if each.name != "cursor"}
+    values["cursor"] = row.first
     for name in ("first", "last", "due"):
         if values[name] is not None:
             values[name] /= _MICROSECONDS

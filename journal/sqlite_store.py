@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -76,6 +76,11 @@ class SqliteStore:
 
     def is_there(self) -> bool:
         return self._connection is not None and self._file == _identity(self._path)
+
+    def check(self) -> None:
+        # A connection of its own: the open one has in memory what may be damaged on the disk, and would not notice.
+        with _told(), closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as connection:
+            connection.execute("select max(id), (select up_to from indexed) from message").fetchone()
 
     def write(self, batch: Batch) -> None:
         with _told(), self._transaction() as connection:

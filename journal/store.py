@@ -41,6 +41,9 @@ class Store(Protocol):
     def is_there(self) -> bool:
         """Whether what was opened can still be found by others: a file that somebody has deleted cannot."""
 
+    def check(self) -> None:
+        """Look whether others can read what is there. Raises BrokenStoreError."""
+
     def write(self, batch: Batch) -> None:
         """Store a batch whole or not at all."""
 

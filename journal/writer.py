@@ -202,6 +202,7 @@ class Journal:
 
     def _prune(self) -> None:
         self._tidied = time.monotonic()
+        self._store.check()
         before = int((self._clock() - self._keep) * 1_000_000) if self._keep is not None else 0
         while self._store.prune(before, self._max_bytes, PRUNED) == PRUNED:
             if time.monotonic() - self._tidied > TIDYING:

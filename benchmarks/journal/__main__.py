@@ -99,7 +99,7 @@ def _questions(reader: JournalReader, messages: int) -> list[Question]:
         ("search: two such words", search(lambda _: "договор поставка")),
         ("search: a word that is nowhere", search(lambda _: "крокодил")),
         ("page: the latest", page(lambda _: Wanted())),
-        ("page: from the middle", page(lambda number: Wanted(before=number))),
+        ("page: from the middle", page(lambda number: Wanted(before=int((BEGIN + number * BETWEEN) * 1e6)))),
         ("page: a system with everything", page(lambda _: Wanted(system="bitrix24"))),
         ("page: a system with next to nothing", page(lambda _: Wanted(system="telegram"))),
         ("page: a topic", page(lambda _: Wanted(topic="telegram_update_task"))),

@@ -67,7 +67,7 @@ def lock(path: Path, stack: ExitStack) -> None:
 
 
 def damage(path: Path, _stack: ExitStack) -> None:
-    for file in path.parent.glob(f"{FILE}*"):
+    for file in (path, path.with_name(f"{FILE}-wal")):  # the third one is memory that SQLite shares
         with file.open("r+b") as opened:
             opened.write(os.urandom(os.path.getsize(file)))
 

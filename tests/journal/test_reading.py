@@ -155,7 +155,7 @@ class TestLists:
 
     def test_page_follows_page(self, reader: JournalReader) -> None:
         first = reader.messages(Wanted(), 4)
-        second = reader.messages(Wanted(before=first[-1].id), 4)
+        second = reader.messages(Wanted(before=first[-1].cursor), 4)
         assert names([*first, *second]) == ["1c", "04", "03", "02", "01", "00"]
 
     def test_what_stands_where_since_when(self, reader: JournalReader) -> None:

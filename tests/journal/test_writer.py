@@ -145,12 +145,14 @@ class TestWhateverBecomesOfItsFile:
     def test_damaged_it_is_put_aside_and_a_new_one_is_written(self, bench: Bench) -> None:
         bench.emit(*(received(number) for number in range(300)))
         wait_until(bench.holds(299), 10, "the first messages")
-        for path in bench.path.parent.glob("journal.sqlite*"):
+        for name in ("journal.sqlite", "journal.sqlite-wal"):  # the third file is memory that SQLite shares
+            path = bench.path.with_name(name)
             with path.open("r+b") as file:
                 file.write(b"x" * os.path.getsize(path))
-        bench.emit(*(received(number) for number in range(300, 600)))
-        wait_until(bench.holds(300, 599), 10, "the messages after it")
-        assert JournalReplaced in bench.told.kinds()
+        bench.emit(received(300))  # may still go into what is damaged
+        wait_until(lambda: JournalReplaced in bench.told.kinds(), 10, "a word about it")
+        bench.emit(*(received(number) for number in range(301, 600)))
+        wait_until(bench.holds(301, 599), 10, "the messages after it")
         assert list(bench.path.parent.glob("journal.sqlite.broken-*"))
 
     def test_locked_it_is_written_when_it_is_free_again(self, bench: Bench) -> None:

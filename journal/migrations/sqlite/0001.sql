@@ -24,10 +24,11 @@ create table message (
 );
 create unique index message_key on message (key);
 create index message_external on message (external) where external is not null;
-create index message_system on message (system, id);
+-- Lists go by the time at which a message came.
 create index message_first on message (first);
-create index message_topic on message (topic, id);
-create index message_unfinished on message (state, system, first) where state <> 6;
+create index message_system on message (system, first);
+create index message_topic on message (topic, first);
+create index message_unfinished on message (state, first, system) where state <> 6;
 create index message_error_group on message (error_group, id) where error_group is not null;
 
 create table event (
