@@ -63,11 +63,11 @@ class Worker:
         self.pauses = Pauses(time.monotonic, settings.for_system(AlertSettings).delay)
         self._statistics = Statistics(time.time(), self.pauses)
         self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
-        self._journal = make_journal(settings, mask)
+        self.journal = make_journal(settings, mask)
         sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting]
-        self._events = EventStream(sinks if self._journal is None else [*sinks, self._journal])
-        if self._journal is not None:
-            self._journal.tell(self._events)
+        self._events = EventStream(sinks if self.journal is None else [*sinks, self.journal])
+        if self.journal is not None:
+            self.journal.tell(self._events)
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
@@ -121,7 +121,7 @@ class Worker:
             self.consumer,
             *self.tracker_threads.values(),
             self._alerting,
-            *([] if self._journal is None else [self._journal]),
+            *([] if self.journal is None else [self.journal]),
         ]
         self._inspect()
         stop_steps = (self._stop_intake, self._finish_running, self._stop_trackers, self._flush, self._disconnect)
@@ -140,8 +140,8 @@ class Worker:
             return lifecycle.run()
         finally:
             self._starts.close()
-            if self._journal is not None:
-                self._journal.finish(CLOSE_TIMEOUT)
+            if self.journal is not None:
+                self.journal.finish(CLOSE_TIMEOUT)
 
     def _inspect(self) -> None:
         """Look at each system in a thread of its own.

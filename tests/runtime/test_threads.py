@@ -15,6 +15,7 @@ from assembly.worker import Worker
 from config import Settings, WorkerSettings
 from consumers.bitrix import BitrixTaskHandler, BitrixTaskTracker
 from consumers.bitrix.config import BitrixSettings
+from journal.settings import JournalSettings
 from runtime.alert_settings import AlertSettings
 from runtime.lifecycle import StopSignals
 from runtime.systemd import Notifier
@@ -26,7 +27,10 @@ from testbench.harness import camunda_message, rabbitmq_settings, wait_until
 QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"
 RESPONSES = "camunda.responses.queue"
-NAMES = [f"{QUEUE}-0", f"{QUEUE}-1", f"{QUEUE}-settling", "rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"]
+NAMES = [
+    *(f"{QUEUE}-0", f"{QUEUE}-1", f"{QUEUE}-settling", "journal"),
+    *("rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"),
+]
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def worker(vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Itera
     settings = Settings(
         rabbitmq_settings(vhost),
         WorkerSettings(heartbeat_interval=0.5, log_dir=tmp_path, state_dir=tmp_path, concurrency=1),
-        {BitrixSettings: bitrix, AlertSettings: AlertSettings()},
+        {BitrixSettings: bitrix, AlertSettings: AlertSettings(), JournalSettings: JournalSettings(state_dir=tmp_path)},
     )
     worker = Worker(settings, {QUEUE: BitrixTaskHandler}, {SENT: BitrixTaskTracker})
     signals = StopSignals()
@@ -73,6 +77,12 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
         worker.publisher._thread.call(end_this_thread)
     elif name.startswith("tracker"):
         worker.tracker_threads[SENT].__dict__["_sweep_once"] = end_this_thread
+    elif name == "journal":
+        worker.journal.__dict__["_gather"] = end_this_thread
+        while victim.is_alive():  # it may be gathering already
+            broker.publish(QUEUE, camunda_message(f"told-{expected}"))
+            expected += 1
+            victim.join(1)
     elif name.endswith("settling"):
         worker.processors[QUEUE].confirmations.put(lambda _confirmed: end_this_thread(), Future())
     else:
@@ -91,6 +101,7 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     victim.join(30)
     assert not victim.is_alive()
     worker.tracker_threads[SENT].__dict__.pop("_sweep_once", None)
+    worker.journal.__dict__.pop("_gather", None)
     worker.processors[QUEUE].__dict__.pop("_process", None)
 
     broker.publish(QUEUE, camunda_message("task-1"))
@@ -111,6 +122,6 @@ def test_every_thread_of_the_worker_has_a_name(worker: Worker) -> None:
 
     def ours() -> list[str]:
         threads = threading.enumerate()
-        return sorted(each.name for each in threads if each.name.startswith(("rabbitmq", "tracker", QUEUE)))
+        return sorted(each.name for each in threads if each.name.startswith(("rabbitmq", "tracker", "journal", QUEUE)))
 
     wait_until(lambda: ours() == NAMES, what="all of them")  # the publisher may be ready before the last is started
