@@ -26,6 +26,7 @@ LONGEST_PAUSE = 30.0
 INDEX_AT = 10_000  # messages that are made findable in one transaction: the more at once, the less each costs
 IDLE = 5.0  # seconds without a note after which the rest is made findable; what is too old is deleted as often
 PRUNED = 500  # messages that are deleted in one transaction
+SOUND = 60.0  # seconds that a new journal must have lasted before it is put aside as well
 TIDYING = 1.0  # seconds that deleting may take at a time
 GLANCE = 0.05  # seconds between looks at how many notes there are
 
@@ -66,6 +67,7 @@ class Journal:
         self._is_unusable = False
         self._unindexed = INDEX_AT  # what an earlier process has left
         self._tidied = 0.0
+        self._replaced: float | None = None
 
     def tell(self, events: EventStream) -> None:
         """Name the stream that hears of the journal itself."""
@@ -144,6 +146,10 @@ class Journal:
 
     def _replace(self, error: BrokenStoreError) -> None:
         self._is_open = False
+        if self._replaced is not None and time.monotonic() - self._replaced < SOUND:
+            self._put_off(error)  # what breaks a new one again would fill the disk with broken ones
+            return
+        self._replaced = time.monotonic()
         try:
             aside = self._store.set_aside()
         except StoreError:

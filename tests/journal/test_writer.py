@@ -43,10 +43,10 @@ class Told:
 
 
 class Bench:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, store: type[SqliteStore] = SqliteStore) -> None:
         self.path = path
         self.told = Told()
-        self.journal = Journal(SqliteStore(path), mask=lambda text: text, first_pause=FIRST_PAUSE)
+        self.journal = Journal(store(path), mask=lambda text: text, first_pause=FIRST_PAUSE)
         self.events = EventStream([self.journal, self.told])
         self.journal.tell(self.events)
 
@@ -154,6 +154,20 @@ class TestWhateverBecomesOfItsFile:
         bench.emit(*(received(number) for number in range(301, 600)))
         wait_until(bench.holds(301, 599), 10, "the messages after it")
         assert list(bench.path.parent.glob("journal.sqlite.broken-*"))
+
+    def test_a_disk_that_damages_each_new_one_is_not_filled_with_them(self, tmp_path: Path) -> None:
+        class OnABadDisk(SqliteStore):
+            def open(self) -> None:
+                self._path.write_bytes(b"x" * 4096)
+                super().open()
+
+        bench = Bench(tmp_path / "journal.sqlite", OnABadDisk)
+        bench.journal.start()
+        bench.emit(received(1))
+        wait_until(lambda: JournalUnusable in bench.told.kinds(), 10, "a word about it")
+        time.sleep(0.5)
+        assert bench.journal.finish(30)
+        assert len(list(tmp_path.glob("*.broken-*"))) == 1
 
     def test_locked_it_is_written_when_it_is_free_again(self, bench: Bench) -> None:
         bench.emit(received(1))
