@@ -63,6 +63,7 @@ class Journal:
         self._thread: threading.Thread | None = None
         # The thread's own:
         self._taken: list[_Note] = []  # out of the notes, and not stored yet
+        self._latest = 0.0  # when the latest of these came
         self._is_open = False
         self._is_unusable = False
         self._unindexed = INDEX_AT  # what an earlier process has left
@@ -194,7 +195,11 @@ class Journal:
     def _take_notes(self) -> None:
         with suppress(IndexError):  # no more
             while len(self._taken) < BATCH:
-                self._taken.append(self._notes.popleft())
+                at, event = self._notes.popleft()
+                # What came later is later, also in the same microsecond and when somebody has set the clock back: else
+                # the journal would take it for old news.
+                self._latest = max(at, self._latest + 2e-6)
+                self._taken.append((self._latest, event))
 
     def _tidy(self) -> None:
         if self._unindexed:

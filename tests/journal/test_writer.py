@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from journal import sqlite_store, writer
 from journal.entries import Batch
 from journal.migrations import VERSION
 from journal.sqlite_store import SqliteStore
-from journal.states import State
+from journal.states import NUMBERS, State
 from journal.writer import Journal
 from testbench.harness import wait_until
 from tests.journal.support import answered, created, found, received, rows, states, task
@@ -57,6 +58,10 @@ class Bench:
     def holds(self, *numbers: int) -> Callable[[], bool]:
         names = {task(number).task_id for number in numbers}
         return once_made(lambda: names <= set(states(self.path)))
+
+
+def holds_one(path: Path, query: str) -> bool:
+    return rows(path, query) == [(1,)]
 
 
 def once_made(holds: Callable[[], bool]) -> Callable[[], bool]:
@@ -115,6 +120,21 @@ def test_many_threads_tell_at_the_same_time_and_nothing_is_missing(bench: Bench)
 def test_messages_become_findable_while_nothing_happens(bench: Bench) -> None:
     bench.emit(received(1))
     wait_until(once_made(lambda: found(bench.path, "договор") != []), 10, "the message by its title")
+
+
+def test_what_comes_later_is_news_also_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    now = 1_796_000_000.0
+    journal = Journal(SqliteStore(path), mask=str, clock=lambda: now)
+    journal.start()
+    events = EventStream([journal])
+    for event in (received(1), created(1), answered(1)):
+        events.emit(event)
+        written = f"select count(*) from event where kind = {NUMBERS[type(event)]}"
+        wait_until(once_made(partial(holds_one, path, written)), 10, "the event")
+        now -= 3600
+    assert states(path) == {task(1).task_id: State.DONE}
+    assert journal.finish(30)
 
 
 def test_what_is_finished_and_old_goes_by_itself(tmp_path: Path) -> None:
