@@ -27,6 +27,7 @@ KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrin
 
 _NEEDED_TOOLS = ("apt-get", "apt-cache", "dpkg")
 _COMMAND_TIMEOUT = 600.0  # seconds; 70 MB over a slow line
+_COMPLETE = "complete"  # a file in the tree, written when all was well
 _DEFAULT_MIRROR = "http://deb.debian.org/debian/"  # plain HTTP as in Debian's own images: the signature protects
 
 
@@ -121,6 +122,27 @@ def download(release: Release, packages: Sequence[Sequence[str]], work: Path, pr
         for group in packages:
             run(["apt-get", *apt, "--yes", "--download-only", "install", *group], work)
     return work / "cache/archives"
+
+
+def unpacked(
+    tree: Path, release: Release, packages: Sequence[Sequence[str]], finish: Callable[[Path], None], progress: Progress
+) -> Path:
+    """The tree with these packages, made at the first call: its folder is the cache.
+
+    `finish` is given the new tree, makes it usable and raises UnpackError if it is not. Raises UnpackError.
+    """
+    need_apt()
+    with locked(tree.parent):
+        if not (tree / _COMPLETE).exists():
+            shutil.rmtree(tree, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix="new-", dir=tree.parent) as work:
+                found = download(release, packages, Path(work), progress)
+                progress("unpack")
+                unpack(found, tree)
+            progress("check")
+            finish(tree)
+            (tree / _COMPLETE).touch()
+    return tree
 
 
 def unpack(packages: Path, tree: Path) -> None:

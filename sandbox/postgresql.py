@@ -12,14 +12,13 @@ import platform
 import secrets
 import shutil
 import subprocess
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sandbox.debian import Progress, Release, UnpackError, download, locked, need_apt, run, unpack
+from sandbox.debian import Progress, Release, UnpackError, run, unpacked
 from sandbox.jail import DEVICES, command, environment, keep_loader
 from sandbox.node_guard import GuardedFolder
 from sandbox.ports import LOOPBACK, ReservedPort
@@ -31,7 +30,6 @@ _USER = "999:999"
 _BIN = f"/usr/lib/postgresql/{VERSION}/bin"
 _PACKAGES = ((f"postgresql-{VERSION}", "dash"), ("proot",))
 _UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/share/info", "var/lib")
-_COMPLETE = "complete"
 _START_TIMEOUT = 120.0  # seconds; a quiet machine needs two
 _LOG_TAIL = 4_000  # characters
 
@@ -42,23 +40,8 @@ class PostgresError(Exception):
 
 def postgresql(cache: Path, progress: Progress = lambda step: None) -> Path:
     """The tree with the server in `cache`, unpacked at the first call. Raises UnpackError."""
-    need_apt()
     tree = cache / f"postgresql-{VERSION}-debian-{RELEASE}-{platform.machine()}"
-    with locked(cache):
-        if not (tree / _COMPLETE).exists():
-            shutil.rmtree(tree, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix="new-", dir=cache) as work:
-                packages = download(Release(RELEASE), _PACKAGES, Path(work), progress)
-                progress("unpack")
-                unpack(packages, tree)
-                _make_root(tree)
-                progress("check")
-                asked = command(tree, {}, [f"{_BIN}/postgres", "--version"], _USER)
-                version = run(asked, Path(work), environment(tree))
-                if f" {VERSION}." not in version:
-                    raise UnpackError(f"PostgreSQL says that its version is {version!r}")
-            (tree / _COMPLETE).touch()
-    return tree
+    return unpacked(tree, Release(RELEASE), _PACKAGES, _finish, progress)
 
 
 class PostgresServer:
@@ -194,7 +177,7 @@ class PostgresServer:
         return path.read_text(errors="replace")[-_LOG_TAIL:] if path.exists() else ""
 
 
-def _make_root(tree: Path) -> None:
+def _finish(tree: Path) -> None:
     for folder in _UNUSED:
         shutil.rmtree(tree / folder, ignore_errors=True)
     for mount_point in ("data", "run", "tmp", "etc", "proc", "dev"):
@@ -202,3 +185,6 @@ def _make_root(tree: Path) -> None:
     for device in DEVICES:
         (tree / device.lstrip("/")).touch()
     keep_loader(tree)
+    version = run(command(tree, {}, [f"{_BIN}/postgres", "--version"], _USER), tree, environment(tree))
+    if f" {VERSION}." not in version:
+        raise UnpackError(f"PostgreSQL says that its version is {version!r}")
