@@ -32,7 +32,7 @@ from core.texts import Text
 from journal.groups import group_of
 from journal.states import NUMBERS, State
 
-_MICROSECONDS = 1_000_000
+MICROSECONDS = 1_000_000  # in a second
 _TOGETHER = 100  # texts that are looked at as one
 _WRITTEN_BY_OTHERS = ("title", "business", "reason", "reason_ru")
 Detail = Mapping[str, Any]
@@ -91,7 +91,7 @@ class Batch:
 
     def add(self, at: float, event: Event) -> None:
         """Put in an event that happened at `at` (unix seconds)."""
-        moment = int(at * _MICROSECONDS)
+        moment = int(at * MICROSECONDS)
         if isinstance(event, MessageEvent):
             self._add_to_message(moment, event)
         else:
@@ -148,7 +148,7 @@ class Batch:
                 _move(row, State.DONE)
             case RetryScheduled():
                 _move(row, State.RETRY_WAIT)
-                row.due = moment + int(event.delay * _MICROSECONDS)
+                row.due = moment + int(event.delay * MICROSECONDS)
                 self._blame(row, event.error_code, event.reason)
                 detail = {**_error(row), "retry_in": event.delay, "attempt": event.identity.attempt}
             case MessageParked() | TaskRejected() | SentMessageUnreadable():

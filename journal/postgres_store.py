@@ -19,14 +19,14 @@ from journal.columns import LATEST, OF_A_MESSAGE, ONCE, WITH_STATE
 from journal.engines import engine_of_database
 from journal.entries import Batch, MessageRow, Occurrence
 from journal.migrations import VERSION, steps
-from journal.states import State
+from journal.states import FINISHED_STATES
 from journal.store import NewerStoreError, StoreError
 from journal.tables import EVENT, MESSAGE, OCCURRENCE
 
 _ROWS = 500  # in one statement
 _LOCK = 7_350_142_001  # of the migrations: any number that nobody else takes
-_BYTES_OF_A_MESSAGE = 1500  # with its events and its share of the indexes; measured
-_FINISHED = tuple(int(state) for state in (State.DONE, State.DROPPED, State.FAILED, State.REJECTED))
+_BYTES_OF_A_MESSAGE = 1500  # with its events and its share of the indexes: more than twice what SQLite needs; a guess
+_FINISHED = tuple(int(state) for state in FINISHED_STATES)
 
 
 class PostgresStore:
@@ -130,12 +130,7 @@ def _migrate(connection: Connection) -> None:
     connection.execute(text("create table if not exists journal_version (version integer not null)"))
     version = connection.scalar(text("select version from journal_version"))
     if version is not None and version > VERSION:
-        raise NewerStoreError(
-            Text(
-                f"the journal has version {version}, this program knows {VERSION}",
-                f"версия журнала {version}, а программа знает {VERSION}",
-            )
-        )
+        raise NewerStoreError(version)
     for number, script in steps("postgresql", after=version or 0):
         connection.exec_driver_sql(script)
         connection.execute(text("delete from journal_version"))

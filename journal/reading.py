@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, fun
 from sqlalchemy.exc import DBAPIError
 
 from core.texts import Text
-from journal.entries import keepable, key_of
+from journal.entries import MICROSECONDS, keepable, key_of
 from journal.search import Find, find_in_postgresql, find_in_sqlite
 from journal.states import KINDS, OPEN_STATES, State
 from journal.store import StoreError
@@ -23,7 +23,6 @@ from journal.tables import EVENT, MESSAGE, OCCURRENCE
 
 MOST = 200  # rows of one page
 
-_MICROSECONDS = 1_000_000
 _LONGEST = 300  # characters of a question
 
 
@@ -146,7 +145,7 @@ class JournalReader:
         """Return what happened to a message, the first thing first."""
         found = self._rows(select(EVENT).where(EVENT.c.message == message.id).order_by(EVENT.c.at))
         return [
-            EventRecord(row.at / _MICROSECONDS, _code(row.kind), json.loads(row.detail) if row.detail else {})
+            EventRecord(row.at / MICROSECONDS, _code(row.kind), json.loads(row.detail) if row.detail else {})
             for row in found
         ]
 
@@ -166,7 +165,7 @@ class JournalReader:
         latest = self._records(select(MESSAGE).where(MESSAGE.c.id.in_([row[4] for row in found])))
         samples = {record.id: record for record in latest}
         return [
-            ErrorGroup(group, count, first / _MICROSECONDS, last / _MICROSECONDS, samples[sample])
+            ErrorGroup(group, count, first / MICROSECONDS, last / MICROSECONDS, samples[sample])
             for group, count, first, last, sample in found
             if sample in samples
         ]
@@ -178,7 +177,7 @@ class JournalReader:
         standing: dict[str, dict[State, tuple[int, float]]] = {}
         for row in self._rows(grouped):
             system, state, count, first = tuple(row)
-            standing.setdefault(system or "", {})[State(state)] = (count, first / _MICROSECONDS)
+            standing.setdefault(system or "", {})[State(state)] = (count, first / MICROSECONDS)
         return standing
 
     def occurrences(
@@ -192,7 +191,7 @@ class JournalReader:
             chosen = chosen.where(OCCURRENCE.c.code == code)
         return [
             OccurrenceRecord(
-                *(row.id, row.at / _MICROSECONDS, row.code, row.level, row.system, row.queue, row.line),
+                *(row.id, row.at / MICROSECONDS, row.code, row.level, row.system, row.queue, row.line),
                 json.loads(row.fields) if row.fields else {},
             )
             for row in self._rows(chosen)
@@ -236,13 +235,13 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     if wanted.states:
         yield column.state.in_([int(state) for state in wanted.states])
         if set(wanted.states) <= set(OPEN_STATES):
-            yield column.state != State.DONE  # the words of the partial index
+            yield column.state != int(State.DONE)  # the words of the partial index
     if wanted.since is not None:
-        yield column.first >= int(wanted.since * _MICROSECONDS)
+        yield column.first >= int(wanted.since * MICROSECONDS)
     if wanted.until is not None:
-        yield column.first < int(wanted.until * _MICROSECONDS)
+        yield column.first < int(wanted.until * MICROSECONDS)
     if wanted.older_than is not None:
-        moment = int(wanted.older_than * _MICROSECONDS)
+        moment = int(wanted.older_than * MICROSECONDS)
         yield and_(column.last < moment, column.first < moment)  # what has an index
     if wanted.before is not None:
         yield column.first < wanted.before
@@ -258,6 +257,6 @@ def _record(row: Row[Any]) -> MessageRecord:
     values["cursor"] = row.first
     for name in ("first", "last", "due"):
         if values[name] is not None:
-            values[name] /= _MICROSECONDS
+            values[name] /= MICROSECONDS
     values["state"] = None if values["state"] is None else State(values["state"])
     return MessageRecord(**values)

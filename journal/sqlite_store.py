@@ -21,13 +21,12 @@ from core.texts import Text
 from journal.columns import LATEST, OF_A_MESSAGE, ONCE, WITH_STATE
 from journal.entries import Batch, MessageRow
 from journal.migrations import VERSION, steps
-from journal.states import State
+from journal.states import FINISHED_STATES
 from journal.store import BrokenStoreError, NewerStoreError, StoreError
 
 _PATIENCE = 5.0  # seconds that another writer of the same file is waited for
 _PORTIONS = (128, 32, 8, 2, 1)  # rows in one statement
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_FINISHED = (State.DONE, State.DROPPED, State.FAILED, State.REJECTED)
 
 _IS_NEWS = "excluded.state is not null and excluded.last >= message.last"
 _NEWS = ", ".join(
@@ -111,8 +110,7 @@ class SqliteStore:
             gone = self._finished_before(connection, before, most)
             if len(gone) < most and max_bytes is not None and _size(connection) > max_bytes:
                 gone += _oldest_finished(connection, most - len(gone), set(gone))
-            for start in range(0, len(gone), 500):
-                some = gone[start : start + 500]
+            for some in _portions(gone):
                 marks = ",".join("?" * len(some))
                 connection.execute(f"delete from event where message in ({marks})", some)  # noqa: S608 - marks only
                 connection.execute(f"delete from message where id in ({marks})", some)  # noqa: S608 - marks only
@@ -146,7 +144,7 @@ class SqliteStore:
         ).fetchall()
         old = [(id_, state, last) for id_, state, first, last in found if first < before]
         self._pruned_to = old[-1][0] if old and len(old) == most else 0
-        return [id_ for id_, state, last in old if last < before and state in _FINISHED]
+        return [id_ for id_, state, last in old if last < before and state in FINISHED_STATES]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -187,12 +185,7 @@ def _make_private(path: Path) -> None:
 def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("pragma user_version").fetchone()
     if version > VERSION:
-        raise NewerStoreError(
-            Text(
-                f"the journal has version {version}, this program knows {VERSION}",
-                f"версия журнала {version}, а программа знает {VERSION}",
-            )
-        )
+        raise NewerStoreError(version)
     if version == VERSION:
         return
     connection.execute("begin immediate")
@@ -267,7 +260,7 @@ def _size(connection: sqlite3.Connection) -> int:
 
 
 def _oldest_finished(connection: sqlite3.Connection, most: int, taken: set[int]) -> list[int]:
-    marks = ",".join(str(int(state)) for state in _FINISHED)
+    marks = ",".join(str(int(state)) for state in FINISHED_STATES)
     found = connection.execute(
         f"select id from message where state in ({marks}) order by id limit ?",  # noqa: S608 - numbers of ours
         (most + len(taken),),

@@ -39,6 +39,7 @@ class State(IntEnum):
     DROPPED = 10  # by a person, into the archive
 
 
+FINISHED_STATES = (State.DONE, State.DROPPED, State.FAILED, State.REJECTED)  # nothing more happens by itself
 OPEN_STATES = (State.WAITING, State.PROCESSING, State.RETRY_WAIT, State.TRACKING, State.COMPLETING, State.STUCK)
 
 # A number is never used for something else: old journals hold it.

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from core.texts import Text
 from journal.entries import Batch
+from journal.migrations import VERSION
 
 
 class StoreError(Exception):
@@ -26,6 +27,14 @@ class BrokenStoreError(StoreError):
 
 class NewerStoreError(StoreError):
     """A later version of the program has written the journal; this one must not touch it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            Text(
+                f"the journal has version {version}, this program knows {VERSION}",
+                f"версия журнала {version}, а программа знает {VERSION}",
+            )
+        )
 
 
 class Store(Protocol):

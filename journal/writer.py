@@ -15,7 +15,7 @@ from contextlib import suppress
 from broker.backoff import Backoff
 from core.events.base import Event, EventStream
 from core.events.journal import JournalGap, JournalReplaced, JournalUnusable
-from journal.entries import Batch, wants
+from journal.entries import MICROSECONDS, Batch, wants
 from journal.store import BrokenStoreError, Store, StoreError
 
 LINGER = 0.5  # seconds that a first note waits for others, so that one transaction serves many messages
@@ -214,7 +214,7 @@ class Journal:
     def _prune(self) -> None:
         self._tidied = time.monotonic()
         self._store.check()
-        before = int((self._clock() - self._keep) * 1_000_000) if self._keep is not None else 0
+        before = int((self._clock() - self._keep) * MICROSECONDS) if self._keep is not None else 0
         while self._store.prune(before, self._max_bytes, PRUNED) == PRUNED:
             if time.monotonic() - self._tidied > TIDYING:
                 return
