@@ -7,30 +7,23 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
 from core.texts import Language
-from core.version import VERSION
 from settings.errors import SettingsError
 
-if TYPE_CHECKING:
-    from cli.parser import Parser
-
 ENV_FILE = Path(".env")
-MOST_TASKS = 5000  # that the demo sends
-DEMO_SYSTEMS = ("bitrix24", "openproject", "1c", "python-services", "email", "telegram", "all")
 
 
 def main(arguments: Sequence[str]) -> int:
+    from cli.grammar import MOST_TASKS, make_parser
     from cli.texts import TEXTS, language, make_streams_forgiving
 
     make_streams_forgiving()
     lang = language(os.environ)
     texts = TEXTS[lang]
-    parser = _parser(lang)
+    parser = make_parser(lang)
     options = parser.parse_args(arguments)
     if options.command == "help":
         parser.print_help()
@@ -52,6 +45,10 @@ def main(arguments: Sequence[str]) -> int:
         from cli.config_check import check_configuration
 
         return check_configuration(os.environ, ENV_FILE, lang, probe=options.probe)
+    if runs := getattr(options, "runs", None):
+        from cli.running import command_named, run_command
+
+        return run_command(command_named(runs), options, os.environ, ENV_FILE, lang)
     return run_worker(lang)
 
 
@@ -82,34 +79,6 @@ def run_worker(lang: Language) -> int:
         print(error.text.say(lang), file=sys.stderr)
         return EXIT_BAD_CONFIGURATION
     return EXIT_OK if orderly else EXIT_INTERRUPTED
-
-
-def _parser(lang: Language) -> Parser:
-    from cli.parser import Parser, number
-    from cli.texts import TEXTS
-
-    texts = TEXTS[lang]
-    of_command: Any = partial(Parser, lang)  # argparse calls it; the stub wants a class
-    called = Path(sys.argv[0]).name
-    prog = called if called == "task-creator" else "main.py"
-    parser = Parser(lang, prog=prog, description=texts["about"])
-    parser.add_argument("--version", action="version", version=f"Task Creator {VERSION}", help=texts["version"])
-    commands = parser.add_subparsers(dest="command", metavar=texts["command"], parser_class=of_command)
-    commands.add_parser("run", help=texts["run"])
-    demo = commands.add_parser("demo", help=texts["demo"])
-    demo.add_argument("--system", choices=DEMO_SYSTEMS, default="bitrix24", help=texts["system"])
-    demo.add_argument("--keep", action="store_true", help=texts["keep"])
-    demo.add_argument("--tasks", type=number, default=30, metavar="N", help=texts["tasks"])
-    demo.add_argument("--json", metavar="FILE", help=texts["json"])
-    for name, action in (("bitrix", "init-fields"), ("config", "check")):
-        actions = commands.add_parser(name, help=texts[name]).add_subparsers(
-            dest="action", required=True, metavar=texts["command"], parser_class=of_command
-        )
-        parser_of_action = actions.add_parser(action, help=texts[action])
-        if action == "check":
-            parser_of_action.add_argument("--probe", action="store_true", help=texts["probe"])
-    commands.add_parser("help", help=texts["help"])
-    return parser
 
 
 def entry(arguments: Sequence[str]) -> int:

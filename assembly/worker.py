@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from assembly.alerting import make_alerting
+from assembly.answers import Worked
+from assembly.door import make_door, make_holding, served_by
 from assembly.journaling import make_journal
 from assembly.queue_remarks import tell_remarks
 from base_handler import BaseMessageHandler
@@ -59,9 +61,11 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._mask = mask
+        self._started_at = time.time()
+        self._unused: dict[str, Text] = {}  # input queue -> why it is not read
         self._stop = threading.Event()
         self.pauses = Pauses(time.monotonic, settings.for_system(AlertSettings).delay)
-        self._statistics = Statistics(time.time(), self.pauses)
+        self._statistics = Statistics(self._started_at, self.pauses)
         self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
         self.journal = make_journal(settings, mask)
         sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting]
@@ -100,6 +104,22 @@ class Worker:
         self.tracker_threads = self._make_trackers()
         self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
         self.processors = self._make_processors(made)
+        gates = {each.consumed.system: each.gate for each in self.processors.values()}
+        threads = {queue.removesuffix(".sent.queue"): each for queue, each in self.tracker_threads.items()}
+        self._holding = make_holding(settings.worker, gates, threads, self._events, self._stop)
+        self._door = make_door(
+            settings.worker,
+            Worked(
+                started_at=self._started_at,
+                served=served_by(settings.worker, handlers, self.tracker_threads, self._unused),
+                pauses=self.pauses,
+                holding=self._holding,
+                trackers=threads,
+                is_ready=self._is_ready,
+                stats=self.get_stats,
+                events=self._events,
+            ),
+        )
 
     def get_stats(self) -> dict[str, Any]:
         """Return the specification's statistics, with each system's own figures."""
@@ -122,7 +142,10 @@ class Worker:
             *self.tracker_threads.values(),
             self._alerting,
             *([] if self.journal is None else [self.journal]),
+            self._holding,
+            self._door,
         ]
+        self._holding.restore()
         self._inspect()
         stop_steps = (self._stop_intake, self._finish_running, self._stop_trackers, self._flush, self._disconnect)
         lifecycle = Lifecycle(
@@ -139,6 +162,7 @@ class Worker:
         try:
             return lifecycle.run()
         finally:
+            self._door.close()
             self._starts.close()
             if self.journal is not None:
                 self.journal.finish(CLOSE_TIMEOUT)
@@ -244,6 +268,7 @@ class Worker:
         try:
             return make()
         except NotConfiguredError as error:
+            self._unused.setdefault(queue, error.text)
             self._events.emit(QueueSkipped(queue, what, str(error)))
             return None
 

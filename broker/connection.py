@@ -15,6 +15,8 @@ from broker.resolving import Resolver
 from broker.settings import RabbitMQSettings
 from broker.unreachable import UnreachableError
 
+Connection = pika.BlockingConnection  # that of a thread which may wait
+
 
 def connection_parameters(settings: RabbitMQSettings, role: str) -> list[pika.ConnectionParameters]:
     """Return one entry per configured host; `role` appears as the connection's name in RabbitMQ's own tools.

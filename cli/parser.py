@@ -30,6 +30,8 @@ _MESSAGES = (
     (re.compile(r"the following arguments are required: (?P<what>.+)"), "не хватает: {what}"),
     (re.compile(r"expected one argument"), "нужно значение"),
     (re.compile(r"(?P<value>.+) is no number"), "{value} – не число"),
+    (re.compile(r"(?P<value>.+) is no duration: (?P<as_in>.+)"), "{value} – не промежуток времени: {as_in}"),
+    (re.compile(r"(?P<value>.+) is no moment: (?P<as_in>.+)"), "{value} – не момент времени: {as_in}"),
     (re.compile(r"ambiguous option: (?P<what>.+?) could match (?P<names>.+)"), "{what} – это {names}?"),
     (re.compile(r"ignored explicit argument (?P<what>.+)"), "значение {what} не нужно"),
 )
@@ -91,7 +93,7 @@ def _nearest(message: str) -> str | None:
 
 
 def _formatter(lang: Language) -> type[argparse.HelpFormatter]:
-    class Formatter(argparse.HelpFormatter):
+    class Formatter(argparse.RawDescriptionHelpFormatter):
         def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
             super().add_usage(usage, actions, groups, _USAGE.say(lang) if prefix is None else prefix)
 

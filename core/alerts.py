@@ -123,6 +123,8 @@ class AlertBook:
         told += self._pauses_due(now)
         told += self._parts_due(now)
         for system, tracker in self._trackers.items():
+            if (hold := self.pauses.hold_of(system)) is not None and hold.covers("track"):
+                tracker.last_success = now  # it rests because a person wants it to
             if not tracker.told and now - tracker.last_success >= self.policy.stale_after:
                 tracker.told = True
                 told.append(_is_stale(system, tracker, now))

@@ -11,19 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from core.events.base import Event
-from core.events.systems import ProbeFailed, SystemPaused, SystemResumed
+from core.events.systems import ProbeFailed, SystemHeld, SystemPaused, SystemReleased, SystemResumed
+from core.holds import Hold
 from core.texts import Text
 
 
 @dataclass(frozen=True, slots=True)
 class SystemPause:
-    """The pause of a system.
-
-    `by` is who has paused it: the worker itself, or a person. `ended` is None while it goes on.
-    """
+    """The pause that a worker has put on a system which cannot be used. `ended` is None while it goes on."""
 
     system: str
-    by: str
     reason: Text
     outcome: str
     error_code: str
@@ -44,9 +41,10 @@ class Pauses:
         self._steady = steady
         self._lock = threading.Lock()
         self._latest: dict[str, SystemPause] = {}
+        self._holds: dict[str, Hold] = {}
 
     def wants(self, kind: type[Event]) -> bool:
-        return kind in {SystemPaused, ProbeFailed, SystemResumed}
+        return kind in {SystemPaused, ProbeFailed, SystemResumed, SystemHeld, SystemReleased}
 
     def __call__(self, event: Event) -> None:
         self.note(event, self._clock())
@@ -61,6 +59,10 @@ class Pauses:
                     self._latest[event.system] = replace(pause, reason=event.reason, next_probe=now + event.probe_in)
                 case SystemResumed() if (pause := self._latest.get(event.system)) is not None:
                     self._latest[event.system] = replace(pause, ended=now)
+                case SystemHeld():
+                    self._holds[event.system] = event.hold
+                case SystemReleased():
+                    self._holds.pop(event.system, None)
 
     def latest(self) -> list[SystemPause]:
         """Return the last pause of each system that had one, also those that are over; sorted by system."""
@@ -73,6 +75,16 @@ class Pauses:
             pause = self._latest.get(system)
         return pause if pause is not None and pause.ended is None else None
 
+    def hold_of(self, system: str) -> Hold | None:
+        """Return the pause that a person has put on the system, if any."""
+        with self._lock:
+            return self._holds.get(system)
+
+    def holds(self) -> list[Hold]:
+        """Return what persons have paused, sorted by system."""
+        with self._lock:
+            return [self._holds[system] for system in sorted(self._holds)]
+
     def age(self, moment: float) -> float:
         """Return the seconds since `moment`; negative when it is still to come."""
         return self._clock() - moment
@@ -83,7 +95,6 @@ class Pauses:
             since = before.since
         return SystemPause(
             event.system,
-            event.by,
             event.reason,
             event.outcome,
             event.error_code,

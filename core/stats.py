@@ -23,6 +23,7 @@ from core.events.publishing import Published, PublishFailed
 from core.events.systems import Swept
 from core.outcomes import OUTCOMES
 from core.pauses import Pauses
+from core.texts import Text
 
 
 class Statistics:
@@ -36,6 +37,7 @@ class Statistics:
         self._publisher: Counter[str] = Counter()
         self._trackers: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._last_check: dict[str, float] = {}
+        self._trouble: dict[str, Text | None] = {}  # why a tracker's last sweep did not get through
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -95,26 +97,37 @@ class Statistics:
                     checked=event.checked, completed=event.completed, moved=event.moved, errors=event.errors
                 )
                 self._last_check[event.system] = event.at
+                self._trouble[event.system] = event.reason
 
     def _names(self) -> list[str]:
-        return sorted({*self._systems, *(pause.system for pause in self._pauses.latest())})
+        held = (hold.system for hold in self._pauses.holds())
+        return sorted({*self._systems, *(pause.system for pause in self._pauses.latest()), *held})
 
     def _system(self, name: str, now: float) -> dict[str, Any]:
         counts = self._systems.get(name, Counter())  # a paused one may have had no message yet
         names = ("total", "processed", "failed", "postponed", "sent_to_success_queue", "success_queue_failures")
         figures: dict[str, Any] = {key: counts[key] for key in (*names, "duplicates", "retries", "parked", "rerouted")}
-        pause = self._pauses.of(name)
-        figures["paused"] = None if pause is None else pause.reason.en
+        pause, hold = self._pauses.of(name), self._pauses.hold_of(name)
+        figures["paused"] = None
         if pause is not None:
+            figures["paused"] = pause.reason.en
             figures["paused_since"] = _iso(now - self._pauses.age(pause.since))
-            figures["paused_by"] = pause.by
+            figures["paused_by"] = "worker"
             figures["next_probe"] = _iso(now - self._pauses.age(pause.next_probe))
+        if hold is not None:  # whether it is usable or not: it is the person who decides
+            figures["paused"] = hold.reason or f"paused by {hold.by}"
+            figures["paused_since"] = _iso(hold.since)
+            figures["paused_by"] = hold.by
+            figures["paused_scope"] = hold.scope
+            figures["paused_until"] = None if hold.until is None else _iso(hold.until)
         return figures
 
     def _tracker(self, name: str) -> dict[str, Any]:
         counts = self._trackers[name]
         figures: dict[str, Any] = {key: counts[key] for key in ("checked", "completed", "moved", "errors")}
         figures["last_check"] = _iso(self._last_check[name])
+        trouble = self._trouble.get(name)
+        figures["trouble"] = None if trouble is None else trouble.en
         return figures
 
 

@@ -9,9 +9,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, select
 from sqlalchemy.exc import DBAPIError
 
 from core.texts import Text
@@ -179,6 +180,18 @@ class JournalReader:
             system, state, count, first = tuple(row)
             standing.setdefault(system or "", {})[State(state)] = (count, first / MICROSECONDS)
         return standing
+
+    def open_by_age(self, now: float, ages: Sequence[float]) -> dict[str, list[int]]:
+        """Return for each system how many tasks are open, by their age: younger than each of `ages`, and the rest.
+
+        `ages` in seconds, rising.
+        """
+        moments = [int((now - age) * MICROSECONDS) for age in ages]
+        younger = [func.sum(case((MESSAGE.c.first > moment, 1), else_=0)) for moment in moments]
+        tracked = and_(MESSAGE.c.state == int(State.TRACKING), MESSAGE.c.state != int(State.DONE))
+        grouped = select(MESSAGE.c.system, *younger, func.count()).where(tracked).group_by(MESSAGE.c.system)
+        counted = ((row[0], [0, *map(int, row[1:])]) for row in map(tuple, self._rows(grouped)))
+        return {system or "": [upper - lower for lower, upper in pairwise(counts)] for system, counts in counted}
 
     def occurrences(
         self, *, before: int | None = None, code: str | None = None, most: int = 50

@@ -1,4 +1,7 @@
-"""One system's gate: closed while the system is down or wrongly set up, opened again when a probe succeeds."""
+"""One system's gate: closed while the system is down or wrongly set up, opened again when a probe succeeds.
+
+A person may hold it as well. Messages come through when neither keeps it closed.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +47,25 @@ class SystemGate:
         self._mask = mask
         self._lock = threading.Lock()
         self._closed = False
+        self._held = False
         self._suspects = LoneFailures()
 
     def is_open(self) -> bool:
-        return not self._closed
+        return not self._closed and not self._held
+
+    def hold(self) -> None:
+        """Stop the intake until `release`. Does nothing when it is held already."""
+        with self._lock:
+            if not self._held and not self._closed:
+                self._on_close()
+            self._held = True
+
+    def release(self) -> None:
+        """Let messages through again, unless the system is down."""
+        with self._lock:
+            if self._held and not self._closed:
+                self._on_open()
+            self._held = False
 
     def succeeded(self, task_id: str) -> None:
         with self._lock:
@@ -67,7 +85,8 @@ class SystemGate:
             if self._closed:
                 return
             self._closed = True
-            self._on_close()
+            if not self._held:
+                self._on_close()
         wait = self._wait_before_probe(pause.retry_after)
         self._events.emit(SystemPaused(self._system, error.text, error.outcome, error.code, pause.alert, wait))
         threading.Thread(
@@ -90,7 +109,8 @@ class SystemGate:
             return
         with self._lock:  # a failure at this very moment must find the intake open, or its pause would be undone
             self._closed = False
-            self._on_open()
+            if not self._held:
+                self._on_open()
         self._events.emit(SystemResumed(self._system))
 
     def _wait_before_probe(self, retry_after: float | None) -> float:

@@ -28,6 +28,8 @@ LAYERS = (
     {"processing"},
     {"message_processor"},
     {"journal"},
+    {"control"},
+    {"operation"},
     {"api"},
     {"web"},
     {"bridge"},

@@ -69,6 +69,11 @@ class ChangedTasks:
     def is_full_sweep_due(self) -> bool:
         return self.mark is None or self._full_at is None or self._clock() - self._full_at >= self._full_interval
 
+    def look_for(self, task: ChangedTask) -> None:
+        """Note a task that somebody wants to be asked about: it is ours, whatever is known of its key."""
+        if all(each.task != task for each in self._sought):
+            self._sought.append(_Sought(task))
+
     def wanted(self, told: Iterable[ChangedTask], answered: Container[str]) -> SoughtTasks:
         """Return the tasks that are sought still, and those that were named now and have no response yet."""
         fresh = (task for task in told if task.task_id not in answered and self._is_ours(task))

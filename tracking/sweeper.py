@@ -15,14 +15,14 @@ before anything else. A message is acked only after its copy, response or error 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from base_tracker import Changes
+from base_tracker import ChangedTask, Changes
 from broker.nodes import Parameters
 from broker.queue_types import CLASSIC
 from broker.returns import times_returned
@@ -93,6 +93,11 @@ class Sweeper:
         self._returns_are_counted: bool | None = None  # None: not asked yet
         self._asking = Asking(self._tracker, tracked.system)
         self._done_is_expected = False
+        self._asked_for: deque[ChangedTask] = deque()
+
+    def look_for(self, task: ChangedTask) -> None:
+        """Have the next sweep ask about this task, whether the system has told a change of it or not. Thread-safe."""
+        self._asked_for.append(task)
 
     def sweep(self, result: SweepResult, *, woken: bool = False) -> None:
         """Sweep once and count into `result`.
@@ -137,6 +142,8 @@ class Sweeper:
         if changes is None:
             is_full = True
             changes = self._asking.changes(queue, None) or Changes((), None)
+        while self._asked_for:
+            self._watch.look_for(self._asked_for.popleft())
         wanted = self._watch.wanted(changes.tasks, self._answered)
         if is_full or wanted or self._done_is_expected:
             self._keyless = set()

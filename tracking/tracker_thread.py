@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
+from base_tracker import ChangedTask
 from broker.backoff import Backoff
 from broker.errors import BROKER_ERRORS, describe_in_both
 from core.errors import OutcomeError, StoppingError
@@ -42,6 +43,7 @@ class TrackerThread:
         self._interval = interval
         self._stop = stop
         self._due = threading.Event()
+        self._is_held = False
         self._cut_short = Backoff(min(1.0, interval), interval)
         self._thread: threading.Thread | None = None
 
@@ -56,6 +58,19 @@ class TrackerThread:
         """Ask for a sweep now; also the way to end the wait after `stop` is set."""
         self._due.set()
 
+    def look_for(self, task: ChangedTask) -> None:
+        """Ask about this task now, also when the system has told no change of it."""
+        self._sweeper.look_for(task)
+        self.wake()
+
+    def hold(self) -> None:
+        """Begin no sweep until `release`; one that is running is finished."""
+        self._is_held = True
+
+    def release(self) -> None:
+        self._is_held = False
+        self.wake()
+
     def join(self, timeout: float) -> bool:
         """Wait for the thread, after `stop` is set and wake(); return True when it ended within `timeout` seconds."""
         if self._thread is not None:
@@ -64,9 +79,17 @@ class TrackerThread:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            if self._is_held:
+                self._rest()
+                continue
             pause = self._sweep_once()
             self._stop.wait(pause)
             self._due.wait(self._interval - pause)
+
+    def _rest(self) -> None:
+        self._due.clear()
+        if self._is_held and not self._stop.is_set():  # nobody has woken us in between
+            self._due.wait(self._interval)
 
     def _sweep_once(self) -> float:
         """Sweep and return the seconds in which no other sweep may begin."""

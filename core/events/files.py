@@ -180,3 +180,22 @@ class RecordUnprintable(Event):
 
     def fields(self) -> Mapping[str, Any]:
         return {"error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class HoldsUnreadable(Event):
+    file: str
+    reason: str
+
+    code = "holds.unreadable"
+    level = logging.ERROR
+    meaning = Text(
+        "start-up: the file with the pauses that persons have set cannot be read; these systems work",
+        "запуск: файл пауз, поставленных людьми, не читается; эти системы работают",
+    )
+
+    def line(self) -> str:
+        return f"{self.file} cannot be read, what persons have paused works: {self.reason}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"file": self.file}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from core.events.base import Event, QueueEvent
+from core.holds import Hold
 from core.texts import Text
 
 
@@ -21,7 +23,6 @@ class SystemPaused(Event):
     error_code: str
     is_alert: bool
     probe_in: float
-    by: str = "worker"  # or the person who has paused it
 
     code = "system.paused"
     levels = Text.of("warning, error")
@@ -86,6 +87,53 @@ class SystemResumed(Event):
 
     def fields(self) -> Mapping[str, Any]:
         return {"system": self.system}
+
+
+@dataclass(frozen=True, slots=True)
+class SystemHeld(Event):
+    """A person has paused a system, or a worker has found such a pause at its start."""
+
+    hold: Hold
+
+    code = "system.held"
+    level = logging.WARNING
+    meaning = Text(
+        "a person has paused a system; its messages wait until he resumes it or the time is over",
+        "человек приостановил систему; её сообщения ждут, пока он не возобновит её или не выйдет время",
+    )
+
+    @property
+    def system(self) -> str:
+        return self.hold.system
+
+    def line(self) -> str:
+        end = "" if self.hold.until is None else f", until {_iso(self.hold.until)}"
+        why = f": {self.hold.reason}" if self.hold.reason else ""
+        return f"{self.system} is paused by {self.hold.by} ({self.hold.scope}){end}{why}"
+
+    def fields(self) -> Mapping[str, Any]:
+        until = None if self.hold.until is None else _iso(self.hold.until)
+        return {"system": self.system, "by": self.hold.by, "scope": self.hold.scope, "until": until}
+
+
+@dataclass(frozen=True, slots=True)
+class SystemReleased(Event):
+    """The pause of a person is over; `by` is None when its time was over."""
+
+    system: str
+    by: str | None
+
+    code = "system.released"
+    meaning = Text(
+        "a person's pause is over",
+        "пауза, поставленная человеком, окончена",
+    )
+
+    def line(self) -> str:
+        return f"{self.system} is resumed " + ("by " + self.by if self.by is not None else "because its time is over")
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"system": self.system, "by": self.by}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +233,7 @@ class TrackingFailed(Event):
 
     def fields(self) -> Mapping[str, Any]:
         return {"system": self.system, "queue": self.queue}
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

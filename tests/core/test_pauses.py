@@ -6,7 +6,8 @@ from pathlib import Path
 
 from assembly.startup import read_configuration
 from assembly.worker import Worker
-from core.events.systems import ProbeFailed, SystemPaused, SystemResumed
+from core.events.systems import ProbeFailed, SystemHeld, SystemReleased, SystemResumed
+from core.holds import Hold
 from core.pauses import Pauses
 from core.stats import Statistics
 from core.texts import Text
@@ -25,7 +26,7 @@ def test_a_pause_says_since_when_why_by_whom_and_when_it_is_probed() -> None:
     pauses.note(paused("1c", "connection refused"), 4000)
     pause = pauses.of("1c")
     assert pause is not None
-    assert (pause.since, pause.by, pause.reason.en, pause.next_probe) == (4000, "worker", "connection refused", 4015)
+    assert (pause.since, pause.reason.en, pause.next_probe) == (4000, "connection refused", 4015)
     assert pauses.of("bitrix24") is None
     pauses.note(ProbeFailed("1c", Text.of("503"), "outage", probe_in=60.0), 4015)
     pause = pauses.of("1c")
@@ -35,10 +36,12 @@ def test_a_pause_says_since_when_why_by_whom_and_when_it_is_probed() -> None:
 
 def test_a_person_who_paused_a_system_is_named() -> None:
     pauses = a_model()
-    event = SystemPaused("1c", Text.of("moving house"), "pause", "pause", is_alert=False, probe_in=0.0, by="Ирина")
-    pauses.note(event, 4000)
-    [pause] = pauses.latest()
-    assert pause.by == "Ирина"
+    hold = Hold("1c", "Ирина", since=1795158900.0, reason="moving house")
+    pauses.note(SystemHeld(hold), 4000)
+    assert pauses.hold_of("1c") == hold
+    assert pauses.of("1c") is None, "a person's pause is taken for a system that is down"
+    pauses.note(SystemReleased("1c", "Пётр"), 4100)
+    assert pauses.hold_of("1c") is None
 
 
 def test_what_is_over_is_no_pause_and_its_end_is_known() -> None:

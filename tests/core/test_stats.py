@@ -118,13 +118,21 @@ def test_every_figure_of_the_specification_is_there() -> None:
         },
         "publisher": {"published": 5, "failed": 1},
         "trackers": {
-            "1c": {"checked": 0, "completed": 0, "moved": 0, "errors": 0, "last_check": "2026-11-23T06:40:00+00:00"},
+            "1c": {
+                "checked": 0,
+                "completed": 0,
+                "moved": 0,
+                "errors": 0,
+                "last_check": "2026-11-23T06:40:00+00:00",
+                "trouble": None,
+            },
             "bitrix24": {
                 "checked": 193,
                 "completed": 10,
                 "moved": 9,
                 "errors": 1,
                 "last_check": "2026-11-23T06:41:00+00:00",
+                "trouble": None,
             },
         },
     }

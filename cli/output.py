@@ -1,0 +1,132 @@
+"""What a command prints: data on stdout, as tables or as JSON; remarks and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text as Rich
+
+from cli.durations import say_duration, say_moment
+from core.texts import Language, Text, escape
+
+WIDE = 200  # columns where there is no terminal: nothing is cut for a file
+PROGRESS_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
+_TONES = {"good": "green", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of a table; its `tone` (good, bad, warn, dim) only adds to what the words say."""
+
+    text: str
+    tone: str = ""
+
+
+class Advance(Protocol):
+    def __call__(self, done: int) -> None: ...
+
+
+class Output:
+    """The two streams of a command in the reader's language. What is unprintable in a text is written out."""
+
+    def __init__(self, lang: Language, *, as_json: bool = False, color: bool = True) -> None:
+        self.lang = lang
+        self.as_json = as_json
+        self.now = time.time()
+        self._out = _console(sys.stdout, color)
+        self._err = _console(sys.stderr, color)
+
+    # -- data -----------------------------------------------------------------------------------------------------
+
+    def data(self, value: Mapping[str, Any]) -> None:
+        """Print the answer as one JSON object."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+    def lines(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Print one JSON object a line."""
+        for value in values:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+    def print(self, text: str | Text, tone: str = "") -> None:
+        """Print a line of the answer for people."""
+        self._out.print(Rich(escape(Text.of(text).say(self.lang)), style=_TONES[tone]), soft_wrap=True)
+
+    def table(self, columns: Sequence[str | Text], rows: Iterable[Sequence[str | Text | Cell]]) -> None:
+        """Print a table. A column whose name ends with `#` holds numbers."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+        for column in columns:
+            name = Text.of(column).say(self.lang)
+            table.add_column(name.removesuffix("#"), justify="right" if name.endswith("#") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(self._cell(each) for each in row))
+        self._out.print(table)
+
+    # -- remarks and progress ---------------------------------------------------------------------------------------
+
+    def note(self, text: str | Text, tone: str = "") -> None:
+        """Print a remark on stderr."""
+        self._err.print(Rich(escape(Text.of(text).say(self.lang)), style=_TONES[tone]), soft_wrap=True)
+
+    @contextmanager
+    def progress(self, what: Text, total: int) -> Iterator[Advance]:
+        """Show how far something long is: a bar on a terminal, else a line each ten seconds."""
+        told = what.say(self.lang)
+        if not self._err.is_terminal:
+            yield _Lines(self, told, total)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._err, transient=True) as bar:
+            task = bar.add_task(told, total=total)
+            yield lambda done: bar.update(task, completed=done)
+
+    # -- words ------------------------------------------------------------------------------------------------------
+
+    def say(self, text: Text) -> str:
+        return text.say(self.lang)
+
+    def age(self, since: float | None) -> str:
+        """Return how long ago a moment (unix seconds) was; a dash for None."""
+        return "–" if since is None else say_duration(self.now - since, self.lang)
+
+    def ahead(self, moment: float) -> str:
+        """Return in how much time a moment comes."""
+        return say_duration(moment - time.time(), self.lang)
+
+    def moment(self, unix: float | None) -> str:
+        return "–" if unix is None else say_moment(unix, self.now)
+
+    def _cell(self, value: str | Text | Cell) -> Rich:
+        if isinstance(value, Cell):
+            return Rich(escape(value.text), style=_TONES[value.tone])
+        return Rich(escape(Text.of(value).say(self.lang)))
+
+
+class _Lines:
+    def __init__(self, output: Output, what: str, total: int) -> None:
+        self._output = output
+        self._what = what
+        self._total = total
+        self._told = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        if time.monotonic() - self._told >= PROGRESS_EVERY:
+            self._told = time.monotonic()
+            self._output.note(f"{self._what}: {done}/{self._total}")
+
+
+def _console(stream: Any, color: bool) -> Console:
+    """Return a console; NO_COLOR (no-color.org) is rich's own affair."""
+    console = Console(file=stream, highlight=False, markup=False, emoji=False, no_color=None if color else True)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
