@@ -41,7 +41,7 @@ LAYERS = (
 BESIDE_THE_LAYERS = ("sandbox", "testbench", "tools", "benchmarks", "tests")
 
 PIKA_USERS = {
-    *("broker", "rabbitmq_publisher", "rabbitmq_consumer", "tracking.sent_queue", "tracking.sweeper"),
+    *("broker", "rabbitmq_publisher", "rabbitmq_consumer"),
     *("simple_test", "test_bitrix_worker", *BESIDE_THE_LAYERS),
 }
 SANDBOX_USERS = {"main", "cli", *BESIDE_THE_LAYERS}

@@ -172,7 +172,7 @@ TO_CAMUNDA: Sequence[Hop] = (
         named_by="tracking.tracker_thread:TrackerThread._try_to_sweep",
     ),
     Hop(
-        "tracking.sent_queue:SentQueue.opened",
+        "broker.taken_queue:TakenQueue.opened",
         TRACKER,
         Text("on a connection of its own", "на своём соединении"),
         named_by="tracking.sweeper:Sweeper.__init__",
@@ -190,7 +190,7 @@ TO_CAMUNDA: Sequence[Hop] = (
         named_by="tracking.sweeper:Sweeper._sweep_large",
     ),
     Hop(
-        "tracking.sent_queue:SentQueue.take",
+        "broker.taken_queue:TakenQueue.take",
         TRACKER,
         Text("takes a portion", "берёт порцию"),
         named_by="tracking.sweeper:Sweeper._go_through",
@@ -231,7 +231,7 @@ TO_CAMUNDA: Sequence[Hop] = (
         named_by="tracking.sweeper:Sweeper._wait",
     ),
     Hop(
-        "tracking.sent_queue:SentQueue.ack",
+        "broker.taken_queue:TakenQueue.ack",
         TRACKER,
         Text("only now", "только теперь"),
         named_by="tracking.sweeper:Sweeper._settle",

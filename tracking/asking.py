@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from base_tracker import BaseTracker, Changes
+from broker.taken_queue import TakenQueue
 from core.messages import TrackedTask
 from core.results import Verdict
-from tracking.sent_queue import Held, SentQueue
+from tracking.held import Held
 
 _Answer = TypeVar("_Answer")
 
@@ -32,7 +33,7 @@ class Asking:
         self._system = system
         self.system_answers = True
 
-    def verdicts(self, queue: SentQueue, held: Sequence[Held]) -> Sequence[Verdict]:
+    def verdicts(self, queue: TakenQueue, held: Sequence[Held]) -> Sequence[Verdict]:
         """Return one verdict for each message, at most `chunk_size` of them. Raises UnansweredError."""
         tasks = [TrackedTask(each.header.task_id, each.header.external_id) for each in held]
         told = self._aside(queue, partial(self._tracker.check, tasks))
@@ -41,7 +42,7 @@ class Asking:
             raise UnansweredError(ValueError(f"{tracker}.check gave {len(told)} verdicts for {len(tasks)} tasks"))
         return told
 
-    def changes(self, queue: SentQueue, since: Any) -> Changes | None:
+    def changes(self, queue: TakenQueue, since: Any) -> Changes | None:
         """Return what the tracker says has changed. Raises UnansweredError."""
         answered_before = self.system_answers
         changes = self._aside(queue, partial(self._tracker.changes, since))
@@ -49,7 +50,7 @@ class Asking:
             self.system_answers = answered_before
         return changes
 
-    def _aside(self, queue: SentQueue, question: Callable[[], _Answer]) -> _Answer:
+    def _aside(self, queue: TakenQueue, question: Callable[[], _Answer]) -> _Answer:
         told: Future[_Answer | UnansweredError] = Future()
         # A daemon thread, not an executor: a hanging request must not hold up the end of the process.
         name = f"ask-{self._system}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from broker.properties import ReceivedProperties
+from broker.taken_queue import Taken, copy_of
 from core.envelopes import (
     PROCESSING_COMPLETED,
     PROCESSING_COMPLETED_BY_TRACKER,
@@ -30,7 +31,7 @@ from core.messages import OutgoingMessage
 from core.results import Completed, Rejected
 from core.texts import Text
 from rabbitmq_publisher import RabbitMQPublisher
-from tracking.sent_queue import Held, Taken, copy_of
+from tracking.held import Held
 from tracking.tracked_queue import SweepResult, TrackedQueue
 
 
@@ -114,7 +115,7 @@ class Responses:
             task_id = decode_sent_header(body, properties.headers or {}).task_id
         except InvalidMessageError:  # told by the sweep that takes the copy
             task_id = "unreadable"
-        return self._publisher.publish(self._tracked.queue, copy_of(properties, body, task_id))
+        return self._publisher.publish(self._tracked.queue, copy_of(properties, body, f"{task_id}:sent"))
 
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
         message = encode_failed_tracking(sent, self._failure(error, time.time()))

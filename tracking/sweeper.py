@@ -26,6 +26,7 @@ from base_tracker import ChangedTask, Changes
 from broker.nodes import Parameters
 from broker.queue_types import CLASSIC
 from broker.returns import times_returned
+from broker.taken_queue import Taken, TakenQueue, TakingInterruptedError
 from broker.topology import Topology
 from broker.undeliverable import Undeliverable
 from core.envelopes import STATE_DONE, decode_sent_header
@@ -37,11 +38,11 @@ from core.results import Completed, Pending, Verdict
 from rabbitmq_publisher import RabbitMQPublisher
 from tracking.asking import Asking, UnansweredError
 from tracking.changed_tasks import ChangedTasks, SoughtTasks
+from tracking.held import Held
 from tracking.responses import Responses
-from tracking.sent_queue import Held, SentQueue, SweepInterruptedError, Taken
 from tracking.tracked_queue import SweepResult, TrackedQueue
 
-__all__ = ["SweepInterruptedError", "SweepResult", "Sweeper", "TrackedQueue"]
+__all__ = ["SweepResult", "Sweeper", "TrackedQueue"]
 
 SWEEP_LIMIT = 600.0  # seconds; RabbitMQ closes a channel that holds a message for 30 minutes
 # A crash between a confirmed result and its ack leaves a second sent message: for this many seconds after the
@@ -82,7 +83,7 @@ class Sweeper:
         self._tracked = tracked
         self._events = events
         self._tracker = tracked.tracker
-        self._open_queue = partial(SentQueue.opened, tracked.queue, topology, parameters, is_stopping)
+        self._open_queue = partial(TakenQueue.opened, tracked.queue, topology, parameters, is_stopping)
         self._undeliverable = Undeliverable(parameters, publisher.publish, tracked.errors_queue, events)
         self._responses = Responses(tracked, publisher, events)
         self._publisher = publisher
@@ -110,7 +111,7 @@ class Sweeper:
         # What is held until there is room for its copy or answer would be returned one day.
         while not self._publisher.wait_until_ready(READY_POLL):
             if self._is_stopping():
-                raise SweepInterruptedError
+                raise TakingInterruptedError
         found_out = self._undeliverable.taken_out(self._tracked.queue, self._tracker.chunk_size)
         with found_out, self._open_queue() as queue:
             self._ask_for_type(queue)
@@ -119,13 +120,13 @@ class Sweeper:
             except UnansweredError as unanswered:
                 raise unanswered.error from None
 
-    def _ask_for_type(self, queue: SentQueue) -> None:
+    def _ask_for_type(self, queue: TakenQueue) -> None:
         if queue.is_new:
             self._returns_are_counted = None
         elif self._returns_are_counted is None and queue.ready:
             self._returns_are_counted = queue.type() != CLASSIC
 
-    def _sweep(self, queue: SentQueue, result: SweepResult) -> None:
+    def _sweep(self, queue: TakenQueue, result: SweepResult) -> None:
         if queue.ready > self._tracker.chunk_size:
             self._sweep_large(queue, result)
         elif self._go_through(queue, None, result):
@@ -135,7 +136,7 @@ class Sweeper:
         """Return whether the sweep has cost so much that the next one must not follow at once."""
         return result.taken > self._tracker.chunk_size
 
-    def _sweep_large(self, queue: SentQueue, result: SweepResult) -> None:
+    def _sweep_large(self, queue: TakenQueue, result: SweepResult) -> None:
         began = time.monotonic()
         is_full = self._watch.is_full_sweep_due()
         changes = self._asking.changes(queue, self._watch.mark) if self._watch.mark is not None else None
@@ -158,7 +159,7 @@ class Sweeper:
             self._watch.full_sweep_succeeded(began, self._keyless)
 
     def _go_through(
-        self, queue: SentQueue, wanted: SoughtTasks | None, result: SweepResult, *, is_full: bool = True
+        self, queue: TakenQueue, wanted: SoughtTasks | None, result: SweepResult, *, is_full: bool = True
     ) -> bool:
         """Take every message once; return False when the sweep has ended before it was through."""
         deadline = time.monotonic() + SWEEP_LIMIT
@@ -196,7 +197,7 @@ class Sweeper:
             return 10 * portion  # nothing to ask about was among them
         return CAREFUL if renewed else self._tracker.chunk_size
 
-    def _renew(self, queue: SentQueue, messages: Sequence[Taken]) -> tuple[Sequence[Taken], int]:
+    def _renew(self, queue: TakenQueue, messages: Sequence[Taken]) -> tuple[Sequence[Taken], int]:
         """Return those that have never been returned, and how many others have been replaced by copies at the tail."""
         returned = [taken for taken in messages if times_returned(taken[1].headers) and taken[1].refusal() is None]
         if not returned:
@@ -210,7 +211,7 @@ class Sweeper:
 
     def _sort(
         self,
-        queue: SentQueue,
+        queue: TakenQueue,
         messages: Sequence[Taken],
         chunk: _Chunk,
         wanted: SoughtTasks | None,
@@ -238,7 +239,7 @@ class Sweeper:
             elif self._returns_are_counted:
                 chunk.passed.append(Held(tag, properties, body, header))
 
-    def _ask_and_settle(self, queue: SentQueue, chunk: _Chunk, result: SweepResult, *, rotate: bool) -> None:
+    def _ask_and_settle(self, queue: TakenQueue, chunk: _Chunk, result: SweepResult, *, rotate: bool) -> None:
         """Ask about the messages and settle them.
 
         Raises what the question raises, after all that needs no answer is settled.
@@ -256,7 +257,7 @@ class Sweeper:
         self._pass_by(queue, chunk, rotate=rotate)
 
     def _settle(
-        self, queue: SentQueue, chunk: _Chunk, verdicts: Sequence[Verdict], result: SweepResult, *, rotate: bool
+        self, queue: TakenQueue, chunk: _Chunk, verdicts: Sequence[Verdict], result: SweepResult, *, rotate: bool
     ) -> None:
         result.checked += len(chunk.open) + len(chunk.done)
         published: list[tuple[Held, Future[None]]] = []
@@ -283,7 +284,7 @@ class Sweeper:
         queue.ack([held.tag for held, _ in published])
         queue.ack([*chunk.answered, *(tag for copies in seen.values() for tag in copies)])
 
-    def _pass_by(self, queue: SentQueue, chunk: _Chunk, *, rotate: bool) -> None:
+    def _pass_by(self, queue: TakenQueue, chunk: _Chunk, *, rotate: bool) -> None:
         if rotate and chunk.passed:
             queue.ensure_ours()
             self._wait(queue, [self._responses.rotate(held) for held in chunk.passed])
@@ -294,7 +295,7 @@ class Sweeper:
         if held.header.external_id is not None and HEADER_TASK_ID not in (held.properties.headers or {}):
             self._keyless.add(held.header.external_id)
 
-    def _wait(self, queue: SentQueue, futures: Sequence[Future[Any]]) -> None:
+    def _wait(self, queue: TakenQueue, futures: Sequence[Future[Any]]) -> None:
         try:
             queue.wait(futures)
         finally:

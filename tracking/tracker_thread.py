@@ -13,11 +13,12 @@ import time
 from base_tracker import ChangedTask
 from broker.backoff import Backoff
 from broker.errors import BROKER_ERRORS, describe_in_both
+from broker.taken_queue import TakingInterruptedError
 from core.errors import OutcomeError, StoppingError
 from core.events.base import EventStream
 from core.events.systems import Swept, TrackingFailed
 from core.texts import Text
-from tracking.sweeper import Sweeper, SweepInterruptedError
+from tracking.sweeper import Sweeper
 from tracking.tracked_queue import SweepResult
 
 PAUSE_FACTOR = 4.0  # sweeps of a large queue take a fifth of the time at the most
@@ -109,7 +110,7 @@ class TrackerThread:
         failure: Text | None = None
         try:
             self._sweeper.sweep(result, woken=woken)
-        except (StoppingError, SweepInterruptedError):
+        except (StoppingError, TakingInterruptedError):
             return True
         except (OutcomeError, *BROKER_ERRORS) as error:
             result.errors += 1

@@ -32,7 +32,7 @@ from tests.support.wire import (
     text,
     timestamp,
 )
-from tracking.sent_queue import Held
+from tracking.held import Held
 
 OURS = "task-creator-"
 

@@ -13,6 +13,7 @@ from pika.exceptions import AMQPError
 from broker.connection import connection_parameters
 from broker.queue_types import queue_type
 from broker.returns import DEFAULT_LIMIT, NO_LIMIT, times_returned
+from broker.taken_queue import TakingInterruptedError
 from core.errors import OutageError
 from core.messages import OutgoingMessage, TrackedTask
 from core.results import Done, Verdict
@@ -22,7 +23,6 @@ from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from testbench.harness import ERRORS, RESPONSES, Bench, rabbitmq_settings, wait_until
 from tests.tracking.test_tracking import SENT, Tracker, ids, put_sent
-from tracking.sweeper import SweepInterruptedError
 from tracking.tracked_queue import SweepResult
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -362,7 +362,7 @@ def test_while_rabbitmq_takes_no_messages_a_sweep_takes_none(
         bench.publisher.publish(ERRORS, OutgoingMessage(b"{}", "any"))
         wait_until(lambda: not bench.publisher.is_ready(), what="the alarm")
         bench.stop.set()
-        with pytest.raises(SweepInterruptedError):
+        with pytest.raises(TakingInterruptedError):
             bench.sweeper(SENT, tracker).sweep(SweepResult())
         destructive_node.set_memory_alarm(False)
     assert tracker.asked == []

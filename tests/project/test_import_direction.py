@@ -16,7 +16,7 @@ ALLOWED = [
         "import message_processor\nfrom consumers.mail import client",
     ),
     ("message_processor.py", "import rabbitmq_publisher\nfrom processing import gate"),
-    ("tracking/sent_queue.py", "import pika\nimport rabbitmq_publisher"),
+    ("broker/taken_queue.py", "import pika\nfrom core.copies import carried"),
     (
         "rabbitmq_consumer.py",
         "import pika\nfrom broker import connection\nfrom core.errors import OutcomeError",

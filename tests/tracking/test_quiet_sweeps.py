@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from base_tracker import ChangedTask, Changes
+from broker.taken_queue import TakenQueue
 from consumers.bitrix.tracker import BitrixTaskTracker
 from core.envelopes import encode_sent
 from core.errors import OutageError
@@ -26,7 +27,6 @@ from tests.support.queue_types import ON_CLASSIC
 from tests.systems.bitrix.support import client_for, settings_for
 from tests.tracking.test_tracking import SENT, Tracker, ids, put_sent
 from tracking.changed_tasks import LOOKS
-from tracking.sent_queue import SentQueue
 from tracking.sweeper import Sweeper
 from tracking.tracked_queue import SweepResult, TrackedQueue
 from tracking.tracker_thread import TrackerThread
@@ -306,7 +306,7 @@ def test_on_a_quorum_queue_a_skimmed_message_is_not_returned_but_rotated(bench: 
 def test_messages_given_back_are_there_for_whoever_looks_next(bench: Bench, sent: Broker) -> None:
     store(bench, [f"task-{number}" for number in range(20_000)])
     for _ in range(3):
-        with SentQueue.opened(SENT, bench.topology, bench.parameters, bench.stop.is_set) as queue:
+        with TakenQueue.opened(SENT, bench.topology, bench.parameters, bench.stop.is_set) as queue:
             before = queue.ready
             tags = [tag for _ in range(4) for tag, _, _ in queue.take(2500)]
             queue.ack(tags[5000:6000:10])

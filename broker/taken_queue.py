@@ -1,4 +1,4 @@
-"""Gives one sweep a sent queue: messages out, acknowledgements in, everything else back at the end."""
+"""Gives one thread a queue to go through: messages out, acknowledgements in, everything else back at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
-from dataclasses import dataclass
 from typing import Any, cast
 
 import pika
@@ -22,7 +21,6 @@ from broker.properties import ReceivedProperties
 from broker.queue_types import queue_type
 from broker.topology import Topology, ensure_queues
 from core.copies import carried, kept_properties
-from core.envelopes import SentHeader
 from core.messages import OutgoingMessage
 
 PUMP = 0.1  # seconds between looks at the connection while the system is asked, so that heartbeats go on
@@ -32,29 +30,18 @@ PREFETCH_LIMIT = 65_535  # 16 bits in AMQP
 Taken = tuple[int, ReceivedProperties, bytes]  # delivery tag, properties, body
 
 
-class SweepInterruptedError(Exception):
-    """The daemon is stopping: everything that is not settled goes back."""
+class TakingInterruptedError(Exception):
+    """Whoever goes through the queue is told to stop: everything that is not settled goes back."""
 
 
-@dataclass(slots=True)
-class Held:
-    """A message taken from the queue and not settled yet."""
+def copy_of(properties: ReceivedProperties, body: bytes, unnamed: str) -> OutgoingMessage:
+    """Return the same message for the tail of a queue; what the broker has added stays behind.
 
-    tag: int
-    properties: ReceivedProperties
-    body: bytes
-    header: SentHeader
-
-    def copy(self) -> OutgoingMessage:
-        """Return the same message for the tail of its queue; what the broker has added stays behind."""
-        return copy_of(self.properties, self.body, self.header.task_id)
-
-
-def copy_of(properties: ReceivedProperties, body: bytes, task_id: str) -> OutgoingMessage:
-    """Return the copy of `Held.copy`; `task_id` names a message that has no id."""
+    `unnamed` is the id of a copy of a message that has none.
+    """
     return OutgoingMessage(
         body,
-        properties.message_id or f"{task_id}:sent",
+        properties.message_id or unnamed,
         carried(properties.wire_headers()),
         properties.content_type,
         properties.content_encoding,
@@ -62,8 +49,8 @@ def copy_of(properties: ReceivedProperties, body: bytes, task_id: str) -> Outgoi
     )
 
 
-class SentQueue:
-    """A sent queue in the hands of one sweep. Used by one thread, through `opened`.
+class TakenQueue:
+    """A queue in the hands of whoever goes through it. Used by one thread, through `opened`.
 
     `ready` is how many messages it held when it was opened, `is_new` whether it had to be created. All methods raise
     AMQPError when the connection is lost; what is not settled is back in the queue then.
@@ -93,7 +80,7 @@ class SentQueue:
         topology: Topology,
         parameters: Parameters,
         is_stopping: Callable[[], bool],
-    ) -> Iterator[SentQueue]:
+    ) -> Iterator[TakenQueue]:
         """Open the queue on a connection of its own, whose end returns what is not settled, in its place.
 
         A missing queue is created.
@@ -182,7 +169,7 @@ class SentQueue:
                 future.result()
             self._connection.process_data_events()
             if self._is_stopping() and pending:
-                raise SweepInterruptedError
+                raise TakingInterruptedError
 
 
 def _ready_messages(channel: BlockingChannel, name: str) -> int | None:
