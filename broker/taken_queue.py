@@ -160,6 +160,10 @@ class TakenQueue:
                 self._channel.basic_nack(method.delivery_tag or 0, requeue=True)
             self._unsettled.clear()
 
+    def pump(self) -> None:
+        """Give the connection its turn for a moment, as whoever waits for something else must."""
+        self._connection.process_data_events(time_limit=PUMP)
+
     def wait(self, futures: Sequence[Future[Any]]) -> None:
         """Wait until all are done, keeping the connection's heartbeats going. Raises the first failure."""
         pending = set(futures)

@@ -23,6 +23,7 @@ from core.events.queues import ExchangeCreated, QueueCreated
 from core.policy import next_wait_step
 
 ERRORS_QUEUE = "errors.camunda_tasks.queue"
+ARCHIVE_QUEUE = "errors.camunda_tasks.archive.queue"
 
 # Since RabbitMQ 4 a message is dropped at its 21st return unless the queue says otherwise (broker.returns).
 _QUORUM_QUEUE: Mapping[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": NO_LIMIT}
@@ -51,6 +52,7 @@ class Topology:
     def __init__(self, settings: RabbitMQSettings) -> None:
         self.responses_queue = settings.responses_queue
         self.errors_queue = ERRORS_QUEUE
+        self.archive_queue = ARCHIVE_QUEUE  # ours alone: what a person has dropped
         self._queue_arguments = dict(_QUORUM_QUEUE) if settings.queue_type == "quorum" else {}
         tasks, unrouted, responses = settings.tasks_exchange, settings.alternate_exchange, settings.responses_exchange
         self.exchanges = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
+EXIT_USAGE = 2
 EXIT_CHECK_FAILED = 3  # something outside refuses or does not answer
 EXIT_STILL_WAITING = 4
 EXIT_DEGRADED = 4  # the work goes on, but a person should look

@@ -77,6 +77,11 @@ class Output:
         """Print a remark on stderr."""
         self._err.print(Rich(escape(Text.of(text).say(self.lang)), style=_TONES[tone]), soft_wrap=True)
 
+    def confirm(self, question: Text) -> bool:
+        """Ask a person on the terminal; yes is y, yes, д, да."""
+        self._err.print(Rich(f"{escape(question.say(self.lang))} [y/N] "), end="")
+        return sys.stdin.readline().strip().lower() in {"y", "yes", "д", "да"}
+
     @contextmanager
     def progress(self, what: Text, total: int) -> Iterator[Advance]:
         """Show how far something long is: a bar on a terminal, else a line each ten seconds."""

@@ -14,6 +14,8 @@ from core.messages import (
     HEADER_AMBIGUOUS,
     HEADER_ATTEMPT,
     HEADER_COPY,
+    HEADER_DROPPED,
+    HEADER_DUE,
     HEADER_ERROR,
     HEADER_EXTERNAL_ID,
     HEADER_FIRST_SEEN,
@@ -36,11 +38,13 @@ _OURS = (
     HEADER_HOPS,
     HEADER_RETURNED,
     HEADER_COPY,
+    HEADER_DUE,
     HEADER_ATTEMPT,
     HEADER_AMBIGUOUS,
     HEADER_FIRST_SEEN,
     HEADER_LAST_ERROR,
     HEADER_ERROR,
+    HEADER_DROPPED,
 )
 # rabbit_basic.erl reads these two, spelled like this, as further queues to route to: one that exists makes a mandatory
 # message routable although the queue that was meant is missing. "x-" is RabbitMQ's own namespace: x-death, x-delay,

@@ -33,6 +33,8 @@ HEADER_HOPS = "task-creator-hops"
 HEADER_ORIGIN = "task-creator-origin"
 HEADER_STATE = "task-creator-state"
 HEADER_ERROR = "task-creator-error"
+HEADER_DROPPED = "task-creator-dropped"
+HEADER_DUE = "task-creator-due"
 
 # message_id is an AMQP short string (255 bytes) made of the task id and a suffix; Camunda's own ids have 36 characters.
 TASK_ID_LIMIT = 200

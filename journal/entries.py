@@ -27,6 +27,7 @@ from core.events.messages import (
     TaskCompleted,
     TaskRejected,
 )
+from core.events.operator import MessageDropped, MessageRetried, MessageSeen
 from core.events.worker import Heartbeat
 from core.texts import Text
 from journal.groups import group_of
@@ -34,6 +35,7 @@ from journal.states import NUMBERS, State
 
 MICROSECONDS = 1_000_000  # in a second
 _TOGETHER = 100  # texts that are looked at as one
+_PLACES = {"sent": State.TRACKING, "done": State.COMPLETING, "retry": State.RETRY_WAIT, "errors": State.FAILED}
 _WRITTEN_BY_OTHERS = ("title", "business", "reason", "reason_ru")
 Detail = Mapping[str, Any]
 
@@ -160,6 +162,8 @@ class Batch:
             case MessageRerouted() | DeliveryLost() | MessageRenewed() | PartDown():
                 _move(row, State.WAITING)
                 detail = self._back_in_a_queue(row, event)
+            case MessageRetried() | MessageDropped() | MessageSeen():
+                detail = self._moved(row, event)
         return detail
 
     def _back_in_a_queue(
@@ -176,6 +180,27 @@ class Batch:
             case PartDown():
                 self._blame(row, None, event.reason)
                 return {**_error(row), "part": event.part.en, "part_ru": event.part.ru}
+
+    def _moved(self, row: MessageRow, event: MessageRetried | MessageDropped | MessageSeen) -> Detail:
+        row.queue = event.identity.queue
+        match event:
+            case MessageRetried():
+                _move(row, State.DONE if event.is_response else State.WAITING)
+                return {"by": event.by}
+            case MessageDropped():
+                _move(row, State.DROPPED)
+                return {"by": event.by, "reason": event.reason}
+            case MessageSeen():
+                _move(row, _PLACES[event.place])
+                row.title = None if event.title is None else self._kept(event.title)
+                row.business = None if event.business_key is None else self._kept(event.business_key)
+                row.due = None if event.due is None else int(event.due * MICROSECONDS)
+                if event.error_code is not None or event.reason.en:
+                    self._blame(row, event.error_code, event.reason)
+                    row.outcome = event.outcome
+                if event.place == "errors":
+                    row.error_group = group_of(row.system, event.error_code or "", row.reason or "")
+                return _error(row)
 
     def _received(self, row: MessageRow, event: MessageReceived) -> Detail | None:
         _move(row, State.PROCESSING)

@@ -12,19 +12,21 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from core.events.base import Event
 from core.texts import Text
 from journal.entries import MICROSECONDS, keepable, key_of
 from journal.search import Find, find_in_postgresql, find_in_sqlite
-from journal.states import KINDS, OPEN_STATES, State
+from journal.states import KINDS, NUMBERS, OPEN_STATES, State
 from journal.store import StoreError
 from journal.tables import EVENT, MESSAGE, OCCURRENCE
 
 MOST = 200  # rows of one page
 
 _LONGEST = 300  # characters of a question
+_TOGETHER = 500  # messages that are asked for at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,17 @@ class ErrorGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """How much a journal holds: rows, and the times (unix seconds) of the oldest and of the latest news."""
+
+    messages: int
+    events: int
+    occurrences: int
+    first: float | None
+    last: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Which messages are wanted; None leaves a choice open.
 
@@ -123,6 +136,28 @@ class JournalReader:
         """Return the message with this task id, or with what stands for one."""
         found = self._records(select(MESSAGE).where(MESSAGE.c.key == key_of(name), MESSAGE.c.name == name))
         return found[0] if found else None
+
+    def named(self, names: Sequence[str]) -> dict[str, MessageRecord]:
+        """Return the messages of these names that the journal knows."""
+        found: dict[str, MessageRecord] = {}
+        for start in range(0, len(names), _TOGETHER):
+            keys = [key_of(name) for name in names[start : start + _TOGETHER]]
+            found.update((each.name, each) for each in self._records(select(MESSAGE).where(MESSAGE.c.key.in_(keys))))
+        wanted = set(names)
+        return {name: each for name, each in found.items() if name in wanted}
+
+    def happened_since(self, ids: Sequence[int], kinds: Sequence[type[Event]], since: float) -> dict[int, str]:
+        """Return for the messages with these ids the code of the latest of such events, since a moment."""
+        numbers = [NUMBERS[kind] for kind in kinds]
+        found: dict[int, str] = {}
+        for start in range(0, len(ids), _TOGETHER):
+            chosen = select(EVENT.c.message, EVENT.c.kind).where(
+                EVENT.c.message.in_(ids[start : start + _TOGETHER]),
+                EVENT.c.at >= int(since * MICROSECONDS),
+                EVENT.c.kind.in_(numbers),
+            )
+            found.update((row.message, _code(row.kind)) for row in self._rows(chosen.order_by(EVENT.c.at)))
+        return found
 
     def search(self, words: str, most: int = 20) -> list[MessageRecord]:
         """Return the messages that somebody may mean, the exact ones first, then the latest.
@@ -209,6 +244,27 @@ class JournalReader:
             )
             for row in self._rows(chosen)
         ]
+
+    def figures(self) -> Figures:
+        """Return how much the journal holds. Counts every row: seconds, where there are millions."""
+        (messages, first, last), (events,), (occurrences,) = (
+            tuple(self._rows(query)[0])
+            for query in (
+                select(func.count(), func.min(MESSAGE.c.first), func.max(MESSAGE.c.last)).select_from(MESSAGE),
+                select(func.count()).select_from(EVENT),
+                select(func.count()).select_from(OCCURRENCE),
+            )
+        )
+        moments = (None if each is None else each / MICROSECONDS for each in (first, last))
+        return Figures(messages, events, occurrences, *moments)
+
+    def size(self) -> int:
+        """Return the bytes that the journal takes."""
+        query = "select page_count * page_size from pragma_page_count, pragma_page_size"
+        if self._engine.dialect.name != "sqlite":
+            query = "select pg_database_size(current_database())"
+        with self._connection() as connection:
+            return int(connection.scalar(text(query)) or 0)
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from core.events.messages import (
     TaskFound,
     TaskRejected,
 )
+from core.events.operator import MessageDropped, MessageRetried, MessageSeen
 
 
 class State(IntEnum):
@@ -58,5 +59,8 @@ KINDS: Mapping[int, type[Event]] = {
     12: MessageRenewed,
     13: PartDown,
     14: SentMessageUnreadable,
+    15: MessageRetried,
+    16: MessageDropped,
+    17: MessageSeen,
 }
 NUMBERS: Mapping[type[Event], int] = {kind: number for number, kind in KINDS.items()}

@@ -12,7 +12,7 @@ from broker.deliveries import Delivery
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
 from core.envelopes import unreadable_name
 from core.events.base import Identity
-from core.messages import HEADER_COPY, HEADER_RETURNED, CamundaTask, OutgoingMessage
+from core.messages import HEADER_COPY, HEADER_DUE, HEADER_RETURNED, CamundaTask, OutgoingMessage
 from core.policy import Tries
 
 
@@ -55,12 +55,16 @@ class InFlight:
             raise ValueError("only a decoded message has a result")
         return self.task
 
-    def copy(self, tries: Tries, error: str) -> OutgoingMessage:
+    def copy(self, tries: Tries, error: str, due: float | None = None) -> OutgoingMessage:
+        """Return the message for another try; `due` (unix seconds) is when it comes, where it waits until then."""
         headers = dict(self.delivery.properties.wire_headers())
         headers.pop(HEADER_RETURNED, None)
+        headers.pop(HEADER_DUE, None)
         body, first_seen = self.delivery.body, self.first_seen
         copy = encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
         ours: dict[str, Any] = {HEADER_COPY: uuid.uuid4().hex}
+        if due is not None:
+            ours[HEADER_DUE] = f"{due:.3f}"
         if self.may_be_begun and tries == self.tries:
             # An attempt or a doubt that is counted says it as well. Where none is, nothing has been looked for yet.
             ours[HEADER_RETURNED] = True

@@ -188,7 +188,7 @@ class Settler:
                 self._park(work, error)
 
     def _retry_later(self, work: InFlight, error: OutcomeError, retry: RetryLater) -> None:
-        copy = work.copy(retry.tries, str(error))
+        copy = work.copy(retry.tries, str(error), due=time.time() + retry.delay)
         told = RetryScheduled(work.identity(), error.text, error.code, retry.delay)
         self._send_and_ack(wait_queue_name(self._consumed.queue, retry.delay), copy, work, told)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from cli.durations import duration
+from cli.durations import duration, moment
+from cli.parser import Parser
 from core.holds import SCOPES
 from core.texts import Language, Text
 
@@ -18,6 +20,17 @@ def add_commands(commands: Any, lang: Language, program: str) -> None:
     _Grammar(commands, lang, program).add_all()
 
 
+def rate_of(text: str) -> float:
+    """Read an option's messages a second. Raises ArgumentTypeError."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 100_000:
+        raise ArgumentTypeError(f"{text!r} is no number")
+    return rate
+
+
 class _Grammar:
     def __init__(self, commands: Any, lang: Language, program: str) -> None:
         self._commands = commands
@@ -27,6 +40,8 @@ class _Grammar:
     def add_all(self) -> None:
         self._status()
         self._pausing()
+        self._errors()
+        self._journal()
 
     def _say(self, en: str, ru: str) -> str:
         return Text(en, ru).say(self._lang)
@@ -75,3 +90,126 @@ class _Grammar:
         about = self._say("end the pause of a system", "закончить паузу системы")
         parser = self._command("resume", "pausing.resume", about, examples="resume bitrix24")
         parser.add_argument("system", metavar=self._say("SYSTEM", "СИСТЕМА"), help=system)
+
+    # -- the error queue ----------------------------------------------------------------------------------------------
+
+    def _errors(self) -> None:
+        about = self._say("the messages that wait for a person", "сообщения, которые ждут человека")
+        errors = self._group("errors", about)
+        parser = self._command(
+            "list",
+            "errors.list_groups",
+            self._say("the groups of one cause each", "группы, каждая с одной причиной"),
+            examples="errors list --system bitrix24 --since 1d\nerrors list --text уволен --messages",
+            among=errors,
+        )
+        self._choice(parser)
+        singly = self._say("the messages one by one", "сообщения по одному")
+        parser.add_argument("--messages", action="store_true", help=singly)
+        parser = self._command(
+            "show",
+            "errors.show",
+            self._say("one message, or one group, with everything known of it", "сообщение или группа целиком"),
+            among=errors,
+        )
+        parser.add_argument("id", metavar="ID", help=self._ids())
+        about = self._say(
+            "put messages back into their queues, and tell what becomes of them",
+            "вернуть в очереди и сказать, что вышло",
+        )
+        parser = self._command(
+            "retry",
+            "error_moves.retry",
+            about,
+            examples="errors retry --group 4f1c9a0b2e --dry-run\nerrors retry ORD-118 --edit\n"
+            "errors retry --system 1c --rate 5",
+            among=errors,
+        )
+        self._choice(parser, acts=True)
+        edit = self._say(
+            "change the message in $EDITOR first; the original goes into the archive",
+            "сначала изменить сообщение в $EDITOR; исходное уйдёт в архив",
+        )
+        parser.add_argument("--edit", action="store_true", help=edit)
+        rate = self._say("messages a second at the most", "не больше стольких сообщений в секунду")
+        parser.add_argument("--rate", type=rate_of, metavar="N", help=rate)
+        wait = self._say(
+            "how long to follow them (default 1m); 0: not at all",
+            "сколько следить за ними (по умолчанию 1m); 0: не следить",
+        )
+        parser.add_argument("--wait", type=duration, default=60.0, metavar=self._say("TIME", "ВРЕМЯ"), help=wait)
+        about = self._say("move messages into the archive", "убрать сообщения в архив")
+        parser = self._command(
+            "drop", "error_moves.drop", about, examples="errors drop --group 4f1c9a0b2e -m test", among=errors
+        )
+        self._choice(parser, acts=True)
+        why = self._say("why, for whoever looks into the archive", "почему: для тех, кто заглянет в архив")
+        parser.add_argument("-m", "--reason", default="", metavar=self._say("TEXT", "ТЕКСТ"), help=why)
+        about = self._say("bring messages back from the archive", "вернуть сообщения из архива")
+        parser = self._command("restore", "error_moves.restore", about, among=errors)
+        self._choice(parser, acts=True)
+        about = self._say("write messages into a file, for whoever mends it", "выгрузить в файл, для того, кто чинит")
+        parser = self._command(
+            "export", "errors.export", about, examples="errors export --format csv --output errors.csv", among=errors
+        )
+        self._choice(parser)
+        parser.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+        parser.add_argument("--archive", action="store_true", help=self._say("of the archive", "из архива"))
+        parser.add_argument("--output", metavar=self._say("FILE", "ФАЙЛ"))
+
+    def _journal(self) -> None:
+        about = self._say("the journal of what happened to each message", "журнал того, что было с каждым сообщением")
+        journal = self._group("journal", about)
+        about = self._say(
+            "tell the journal what is in the sent, wait and error queues; nothing in them changes",
+            "рассказать журналу, что лежит в очередях; в них ничего не меняется",
+        )
+        self._command("rebuild", "journal.rebuild", about, among=journal)
+        about = self._say("where it is and how much it holds", "где он и сколько в нём всего")
+        self._command("info", "journal.info", about, among=journal)
+        about = self._say("delete what is finished and old", "удалить старое и законченное")
+        parser = self._command(
+            "prune", "journal.prune", about, examples="journal prune --older-than 90d", among=journal
+        )
+        older = self._say(
+            "finished so long ago (default JOURNAL_KEEP_DAYS)", "закончено столько назад (иначе JOURNAL_KEEP_DAYS)"
+        )
+        parser.add_argument("--older-than", type=duration, metavar=self._say("TIME", "ВРЕМЯ"), help=older)
+
+    def _group(self, name: str, help: str) -> Any:
+        parser = self._commands.add_parser(name, help=help, description=help)
+        return parser.add_subparsers(
+            dest="action",
+            required=True,
+            metavar=self._say("COMMAND", "КОМАНДА"),
+            parser_class=partial(Parser, self._lang),
+        )
+
+    def _ids(self) -> str:
+        return self._say(
+            "id of the task, process instance, message, group, business key, or the number in the system",
+            "id задачи, экземпляра процесса, сообщения, группы, business key или номер в системе",
+        )
+
+    def _choice(self, parser: ArgumentParser, *, acts: bool = False) -> None:
+        parser.add_argument("ids", nargs="*", metavar="ID", help=self._ids())
+        for name, metavar, about in (
+            ("group", "ID", self._say("of this group", "из этой группы")),
+            ("system", self._say("SYSTEM", "СИСТЕМА"), self._say("of this system", "этой системы")),
+            ("code", self._say("CODE", "КОД"), self._say("with this code", "с этим кодом")),
+            ("topic", "TOPIC", self._say("of this topic", "с этим topic")),
+            (
+                "text",
+                self._say("TEXT", "ТЕКСТ"),
+                self._say("with this in reason or title", "с этим в причине или названии"),
+            ),
+        ):
+            parser.add_argument(f"--{name}", metavar=metavar, help=about)
+        since = self._say("since then: 2h, 3d, 2026-11-23", "с этого времени: 2h, 3d, 2026-11-23")
+        parser.add_argument("--since", type=moment, metavar=self._say("TIME", "ВРЕМЯ"), help=since)
+        if acts:
+            parser.add_argument("--all", action="store_true", help=self._say("all of them", "все"))
+            dry = self._say("only say what would be done", "только сказать, что было бы сделано")
+            parser.add_argument("--dry-run", action="store_true", help=dry)
+            yes = self._say("ask nothing", "ни о чём не спрашивать")
+            parser.add_argument("-y", "--yes", action="store_true", help=yes)

@@ -1,0 +1,67 @@
+"""Which failed messages a command means, and how they are told as JSON."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cli.exit_codes import EXIT_NOT_FOUND, EXIT_USAGE
+from cli.operator.error_texts import NOTHING_CHOSEN, NOTHING_FOUND
+from cli.output import Output
+from cli.running import CommandError
+from core.texts import Text
+from operation.choosing import Choice
+from operation.desk import Desk
+from operation.error_queue import ErrorQueue
+from operation.reports import Report
+
+
+def choice_of(options: Namespace, before: float | None = None) -> Choice:
+    return Choice(
+        ids=options.ids,
+        group=options.group,
+        system=options.system,
+        code=options.code,
+        topic=options.topic,
+        since=options.since,
+        text=options.text,
+        before=before,
+    )
+
+
+def wanted_by(options: Namespace, before: float | None) -> Choice:
+    choice = choice_of(options, before)
+    if not options.all and choice == Choice(ids=options.ids, before=before) and not options.ids:
+        raise CommandError(EXIT_USAGE, NOTHING_CHOSEN)
+    return choice
+
+
+def chosen_by(errors: ErrorQueue, output: Output, choice: Choice) -> list[Report]:
+    with output.progress(
+        Text("looking through the error queue", "просматриваю очередь ошибок"), errors.depth()
+    ) as advance:
+        chosen = list(errors.look(choice, advance=advance))
+    if not chosen:
+        raise CommandError(EXIT_NOT_FOUND, NOTHING_FOUND)
+    return chosen
+
+
+def plain(desk: Desk, report: Report, *, whole: bool = False) -> dict[str, Any]:
+    told = {**asdict(report), "reason": both(desk, report.reason)}
+    told["not_retried"] = None if report.not_retried is None else both(desk, report.not_retried)
+    del told["original"]
+    if whole:
+        original = b"" if report.original is None else report.original
+        told["original"] = desk.mask(original.decode("utf-8", "backslashreplace"))
+    return {name: masked(desk, value) if isinstance(value, str) else value for name, value in told.items()}
+
+
+def both(desk: Desk, text: Text | Mapping[str, str]) -> dict[str, str]:
+    told = text if isinstance(text, Text) else Text(text["en"], text["ru"])
+    return told.map(desk.mask)._asdict()
+
+
+def masked(desk: Desk, text: str | None) -> str | None:
+    return None if text is None else desk.mask(text)

@@ -1,0 +1,273 @@
+"""What a person does with the error queue: looks through it, puts messages back, moves them into the archive and back.
+
+What is moved is published with a confirm and `mandatory` first and taken out afterwards: a process that is killed in
+between leaves the message in both places, never in none. A task that is put back twice is found by its id and not
+created a second time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from broker.depths import depths_of
+from broker.errors import MessageTooLargeError
+from broker.taken_queue import Taken
+from core.events.base import Event, Identity
+from core.events.operator import MessageDropped, MessageRetried, MessageSeen
+from core.messages import HEADER_DROPPED, OutgoingMessage
+from core.texts import Text
+from operation.choosing import Choice
+from operation.desk import Desk
+from operation.noting import acted, note
+from operation.reports import Report, report_of
+from operation.walking import PORTION, QueueWalk, walk_through, whole_copy
+
+_MISSING = Text("there is no queue {queue}", "очереди {queue} нет")
+_TOO_LARGE = Text("RabbitMQ refuses messages of this size", "RabbitMQ не берёт сообщения такого размера")
+
+Advance = Callable[[int], None]  # told how many messages have been looked at
+Edit = Callable[[Report], bytes]  # returns what is put back instead of the original
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A message that was moved. `at` is unix seconds before it was published: what happens to it comes later."""
+
+    report: Report
+    at: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What has become of a request. `left` are those that fit and were left where they are, with the reason."""
+
+    looked_at: int = 0
+    moved: list[Moved] = field(default_factory=list)
+    left: list[tuple[Report, Text]] = field(default_factory=list)
+    remarks: list[Text] = field(default_factory=list)
+
+
+# Where a message goes and as what – an edited one also into the archive, as it was –, or why it stays.
+_Decision = Sequence[tuple[str, OutgoingMessage]] | Text
+_Action = Callable[[Taken, Report], _Decision]
+
+
+class ErrorQueue:
+    """The error queue and its archive. Every method may raise BROKER_ERRORS. `by` is who does it."""
+
+    def __init__(self, desk: Desk, by: str) -> None:
+        self._desk = desk
+        self._by = by
+        self._queue = desk.topology.errors_queue
+        self._archive = desk.topology.archive_queue
+        self._input_queue_of = {desk.sent_queue_of(queue): queue for queue in desk.settings.worker.queue_handlers}
+
+    def depth(self) -> int:
+        """Return how many messages are in the error queue."""
+        return self._depth_of(self._queue)
+
+    def look(self, choice: Choice, *, archive: bool = False, advance: Advance = lambda _done: None) -> Iterator[Report]:
+        """Yield what fits, in the order of the queue; everything stays where it is."""
+        queue = self._archive if archive else self._queue
+        if not self._depth_of(queue):
+            return
+        looked_at = 0
+        with walk_through(self._desk, queue) as walk:
+            for portion in walk.portions():
+                walk.keep(portion)
+                for taken in portion:
+                    if choice.fits(report := self._report_of(taken)):
+                        yield report
+                looked_at += len(portion)
+                advance(looked_at)
+
+    def retry(
+        self,
+        choice: Choice,
+        *,
+        rate: float | None = None,
+        edit: Edit | None = None,
+        advance: Advance = lambda _done: None,
+    ) -> Outcome:
+        """Put what fits back into its queue; `rate` is messages a second at the most."""
+        there = self._existing_targets()
+
+        def retried(taken: Taken, report: Report) -> _Decision:
+            if report.target is None or report.original is None:
+                return report.not_retried or Text("", "")
+            if report.target not in there:
+                return _MISSING.map(lambda text: text.format(queue=report.target))
+            if edit is None:
+                return [(report.target, _put_back(report, report.original))]
+            told = f"{int(time.time())} {self._by}: edited"
+            edited = _put_back(report, edit(report))
+            return [(self._archive, _with_header(whole_copy(taken), told)), (report.target, edited)]
+
+        outcome = self._move(self._queue, choice, retried, rate, advance)
+        events = [(each.at, _retried(each.report, self._by)) for each in outcome.moved]
+        self._keep(outcome, "errors retry", events)
+        return outcome
+
+    def drop(self, choice: Choice, reason: str, *, advance: Advance = lambda _done: None) -> Outcome:
+        """Move what fits into the archive."""
+        told = f"{int(time.time())} {self._by}: {reason}"
+
+        def dropped(taken: Taken, _report: Report) -> _Decision:
+            return [(self._archive, _with_header(whole_copy(taken), told))]
+
+        outcome = self._move(self._queue, choice, dropped, None, advance)
+        events = [
+            (each.at, MessageDropped(_identity(each.report, self._archive), self._by, reason)) for each in outcome.moved
+        ]
+        self._keep(outcome, "errors drop", events)
+        return outcome
+
+    def restore(self, choice: Choice, *, advance: Advance = lambda _done: None) -> Outcome:
+        """Bring what fits back from the archive into the error queue."""
+
+        def restored(taken: Taken, _report: Report) -> _Decision:
+            return [(self._queue, _with_header(whole_copy(taken), None))]
+
+        outcome = self._move(self._archive, choice, restored, None, advance)
+        self._keep(outcome, "errors restore", [(each.at, seen(each.report, self._queue)) for each in outcome.moved])
+        return outcome
+
+    # -- the walk -----------------------------------------------------------------------------------------------------
+
+    def _move(self, queue: str, choice: Choice, action: _Action, rate: float | None, advance: Advance) -> Outcome:
+        outcome = Outcome()
+        is_through = not self._depth_of(queue)
+        while not is_through:
+            with walk_through(self._desk, queue) as walk:
+                pace = _Pace(rate, walk)
+                size = PORTION if rate is None else max(1, min(PORTION, int(rate)))
+                for portion in walk.portions(size):
+                    self._move_portion(walk, portion, choice, action, outcome)
+                    outcome.looked_at += len(portion)
+                    advance(outcome.looked_at)
+                    pace.wait(len(outcome.moved))
+                is_through = not walk.is_late
+        return outcome
+
+    def _move_portion(
+        self, walk: QueueWalk, portion: Sequence[Taken], choice: Choice, action: _Action, outcome: Outcome
+    ) -> None:
+        kept: list[Taken] = []
+        moved: list[tuple[Taken, Moved, list[Future[None]]]] = []
+        for taken in portion:
+            report = self._report_of(taken)
+            if not choice.fits(report):
+                kept.append(taken)
+                continue
+            decided = action(taken, report)
+            if isinstance(decided, Text):
+                outcome.left.append((report, decided))
+                kept.append(taken)
+                continue
+            moved.append((taken, Moved(report, time.time()), [walk.publish(*each) for each in decided]))
+        walk.wait([future for _, _, futures in moved for future in futures])
+        settled: list[Taken] = []
+        for taken, each, futures in moved:
+            if any(isinstance(future.exception(), MessageTooLargeError) for future in futures):
+                outcome.left.append((each.report, _TOO_LARGE))
+                kept.append(taken)
+                continue
+            for future in futures:
+                future.result()
+            settled.append(taken)
+            outcome.moved.append(Moved(replace(each.report, original=None), each.at))  # ten thousand of them are much
+        walk.settle(settled)
+        walk.keep(kept)
+
+    def _report_of(self, taken: Taken) -> Report:
+        return report_of(taken[2], taken[1], self._input_queue_of)
+
+    def _depth_of(self, queue: str) -> int:
+        with self._desk.broker("operator") as connection:
+            depth = depths_of(connection, [queue])[queue]
+        return 0 if depth is None else depth.messages
+
+    def _existing_targets(self) -> set[str]:
+        topology = self._desk.topology
+        known = {*self._input_queue_of, *self._input_queue_of.values(), topology.responses_queue}
+        with self._desk.broker("operator") as connection:
+            return {queue for queue, depth in depths_of(connection, known).items() if depth is not None}
+
+    def _keep(self, outcome: Outcome, what: str, events: Sequence[tuple[float, Event]]) -> None:
+        if not outcome.moved:
+            return
+        systems = {each.report.system for each in outcome.moved}
+        system = systems.pop() if len(systems) == 1 else None
+        warnings = (
+            note(self._desk, events),
+            acted(self._desk, time.time(), what, by=self._by, system=system, count=len(outcome.moved)),
+        )
+        outcome.remarks += dict.fromkeys(warning for warning in warnings if warning is not None)
+
+
+class _Pace:
+    """Keeps to a rate, while the connection gets its turns."""
+
+    def __init__(self, rate: float | None, walk: QueueWalk) -> None:
+        self._rate = rate
+        self._walk = walk
+        self._began: float | None = None
+        self._first = 0
+
+    def wait(self, moved: int) -> None:
+        if self._rate is None:
+            return
+        if self._began is None:
+            self._began, self._first = time.monotonic(), moved
+        while (moved - self._first) / self._rate > time.monotonic() - self._began:
+            self._walk.pump()
+
+
+def seen(report: Report, queue: str) -> MessageSeen:
+    """Return the event of a report that lies in the error queue."""
+    return MessageSeen(
+        _identity(report, queue),
+        "errors",
+        report.title,
+        report.business_key,
+        error_code=report.code,
+        outcome=report.outcome,
+        reason=report.reason,
+    )
+
+
+def _retried(report: Report, by: str) -> MessageRetried:
+    return MessageRetried(_identity(report, report.target), by, is_response=report.kind == "camunda_response")
+
+
+def _identity(report: Report, queue: str | None) -> Identity:
+    return Identity(
+        queue or "",
+        report.system or "",
+        report.task_id,
+        report.process_instance_id,
+        report.topic,
+        report.attempts,
+        report.external_id,
+        None if report.task_id is not None else report.name,
+    )
+
+
+def _put_back(report: Report, body: bytes) -> OutgoingMessage:
+    if report.kind == "camunda_response":
+        return OutgoingMessage(body, f"{report.name}:response", {})
+    if report.task_id is not None:
+        return OutgoingMessage(body, f"{report.task_id}:task", {})
+    return OutgoingMessage(body, report.name, {}, "application/octet-stream", None)
+
+
+def _with_header(message: OutgoingMessage, told: str | None) -> OutgoingMessage:
+    headers = {name: value for name, value in message.headers.items() if name != HEADER_DROPPED}
+    if told is not None:
+        headers[HEADER_DROPPED] = told
+    return OutgoingMessage(
+        message.body, message.message_id, headers, message.content_type, message.content_encoding, message.properties
+    )
