@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 from broker.connection import Connection, connect, connection_parameters
 from broker.topology import Topology
 from config import Settings
 from control.client import Workers
 from journal.opening import open_reader
-from journal.reading import JournalReader
 from journal.settings import JournalSettings
+
+if TYPE_CHECKING:
+    from journal.reading import JournalReader
 
 
 class Desk:
@@ -23,11 +25,14 @@ class Desk:
         self.mask = mask
         self.workers = Workers(settings.worker.state_dir)
         self.topology = Topology(settings.rabbitmq)
+        self._journal: JournalReader | None = None
 
-    @cached_property
+    @property
     def journal(self) -> JournalReader | None:
         """The journal; None where none is kept, or none has been begun. Raises StoreError."""
-        return open_reader(self.settings.for_system(JournalSettings))
+        if self._journal is None:
+            self._journal = open_reader(self.settings.for_system(JournalSettings))
+        return self._journal
 
     @contextmanager
     def broker(self, role: str) -> Iterator[Connection]:
@@ -43,5 +48,5 @@ class Desk:
         return self.settings.worker.sent_queue_of(queue)
 
     def close(self) -> None:
-        if (journal := self.__dict__.get("journal")) is not None:
-            journal.close()
+        if self._journal is not None:
+            self._journal.close()

@@ -142,7 +142,7 @@ class ErrorQueue:
         is_through = not self._depth_of(queue)
         while not is_through:
             with walk_through(self._desk, queue) as walk:
-                pace = _Pace(rate, walk)
+                pace = _Pace(rate, walk, len(outcome.moved))
                 size = PORTION if rate is None else max(1, min(PORTION, int(rate)))
                 for portion in walk.portions(size):
                     self._move_portion(walk, portion, choice, action, outcome)
@@ -211,18 +211,14 @@ class ErrorQueue:
 class _Pace:
     """Keeps to a rate, while the connection gets its turns."""
 
-    def __init__(self, rate: float | None, walk: QueueWalk) -> None:
+    def __init__(self, rate: float | None, walk: QueueWalk, moved: int) -> None:
         self._rate = rate
         self._walk = walk
-        self._began: float | None = None
-        self._first = 0
+        self._first = moved
+        self._began = time.monotonic()
 
     def wait(self, moved: int) -> None:
-        if self._rate is None:
-            return
-        if self._began is None:
-            self._began, self._first = time.monotonic(), moved
-        while (moved - self._first) / self._rate > time.monotonic() - self._began:
+        while self._rate is not None and (moved - self._first) / self._rate > time.monotonic() - self._began:
             self._walk.pump()
 
 
