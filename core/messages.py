@@ -264,14 +264,20 @@ TITLE_LIMIT = 300
 
 
 def title_of(task: CamundaTask) -> str | None:
-    """Return what people call this task, as its message has it: a title among its variables, else its step's name."""
-    variables = task.fields.get("variables")
-    if isinstance(variables, Mapping):
-        for name in _TITLES:
-            given = variables.get(name)
-            if isinstance(given, Mapping):
-                given = given.get("value")
-            if isinstance(given, str) and given:
-                return given[:TITLE_LIMIT]
+    """Return what people call this task, as its message has it: a title among its parameters, else its step's name."""
+    metadata = task.metadata
+    for given in (metadata.get("inputParameters"), metadata.get("extensionProperties"), task.fields.get("variables")):
+        if isinstance(given, Mapping) and (title := _title_among(given)) is not None:
+            return title
     step = task.metadata_section("activityInfo").get("name")
     return step[:TITLE_LIMIT] if isinstance(step, str) and step else None
+
+
+def _title_among(given: Mapping[str, Any]) -> str | None:
+    for name in _TITLES:
+        value = given.get(name)
+        if isinstance(value, Mapping):
+            value = value.get("value")
+        if isinstance(value, str) and value:
+            return value[:TITLE_LIMIT]
+    return None

@@ -30,7 +30,7 @@ from tests.operation.support import INPUT, NO_ACCESS, SENT, desk_of, put, reject
 from tests.support.queue_types import CLASSIC_AND_QUORUM
 
 LIMITED = {"x-queue-type": "quorum", "x-delivery-limit": 3}
-LOOKS = 10  # more than the limit allows
+LOOKS = 5  # more than the limit allows
 COUNTED_NONE = ("x-delivery-count", 0)  # what a quorum queue of 3.10 tells of a message that was never returned
 
 
