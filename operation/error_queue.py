@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from broker.depths import depths_of
 from broker.errors import MessageTooLargeError
@@ -22,7 +22,7 @@ from core.texts import Text
 from operation.choosing import Choice
 from operation.desk import Desk
 from operation.noting import acted, note
-from operation.reports import Report, report_of
+from operation.reports import Kind, Report, report_of
 from operation.walking import PORTION, QueueWalk, walk_through, whole_copy
 
 _MISSING = Text("there is no queue {queue}", "очереди {queue} нет")
@@ -36,7 +36,9 @@ Edit = Callable[[Report], bytes]  # returns what is put back instead of the orig
 class Moved:
     """A message that was moved. `at` is unix seconds before it was published: what happens to it comes later."""
 
-    report: Report
+    name: str
+    kind: Kind
+    system: str | None
     at: float
 
 
@@ -49,10 +51,24 @@ class Outcome:
     left: list[tuple[Report, Text]] = field(default_factory=list)
     remarks: list[Text] = field(default_factory=list)
 
+    def remark(self, text: Text | None) -> None:
+        """Add what a person should know, once."""
+        if text is not None and text not in self.remarks:
+            self.remarks.append(text)
+
 
 # Where a message goes and as what – an edited one also into the archive, as it was –, or why it stays.
 _Decision = Sequence[tuple[str, OutgoingMessage]] | Text
 _Action = Callable[[Taken, Report], _Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is done with each message, what the journal is told of it, and how many it may be a second."""
+
+    action: _Action
+    told: Callable[[Report], Event]
+    rate: float | None = None
 
 
 class ErrorQueue:
@@ -65,9 +81,9 @@ class ErrorQueue:
         self._archive = desk.topology.archive_queue
         self._input_queue_of = {desk.sent_queue_of(queue): queue for queue in desk.settings.worker.queue_handlers}
 
-    def depth(self) -> int:
-        """Return how many messages are in the error queue."""
-        return self._depth_of(self._queue)
+    def depth(self, *, archive: bool = False) -> int:
+        """Return how many messages are in the error queue, or in the archive."""
+        return self._depth_of(self._archive if archive else self._queue)
 
     def look(self, choice: Choice, *, archive: bool = False, advance: Advance = lambda _done: None) -> Iterator[Report]:
         """Yield what fits, in the order of the queue; everything stays where it is."""
@@ -76,13 +92,19 @@ class ErrorQueue:
             return
         looked_at = 0
         with walk_through(self._desk, queue) as walk:
-            for portion in walk.portions():
-                walk.keep(portion)
-                for taken in portion:
-                    if choice.fits(report := self._report_of(taken)):
-                        yield report
-                looked_at += len(portion)
-                advance(looked_at)
+            portions = walk.portions()
+            try:
+                for portion in portions:
+                    walk.keep(portion)
+                    for taken in portion:
+                        if choice.fits(report := self._report_of(taken)):
+                            yield report
+                    looked_at += len(portion)
+                    advance(looked_at)
+            except GeneratorExit:  # who has seen enough must not leave the queue half turned round
+                for portion in portions:
+                    walk.keep(portion)
+                raise
 
     def retry(
         self,
@@ -102,27 +124,29 @@ class ErrorQueue:
                 return _MISSING.map(lambda text: text.format(queue=report.target))
             if edit is None:
                 return [(report.target, _put_back(report, report.original))]
-            told = f"{int(time.time())} {self._by}: edited"
-            edited = _put_back(report, edit(report))
-            return [(self._archive, _with_header(whole_copy(taken), told)), (report.target, edited)]
+            kept = _with_header(whole_copy(taken), f"{int(time.time())} {self._by}: edited")
+            return [(self._archive, kept), (report.target, _put_back(report, edit(report)))]
 
-        outcome = self._move(self._queue, choice, retried, rate, advance)
-        events = [(each.at, _retried(each.report, self._by)) for each in outcome.moved]
-        self._keep(outcome, "errors retry", events)
+        def told(report: Report) -> Event:
+            is_response = report.kind == "camunda_response"
+            return MessageRetried(_identity(report, report.target), self._by, is_response=is_response)
+
+        outcome = self._move(self._queue, choice, _Plan(retried, told, rate), advance)
+        self._keep(outcome, "errors retry")
         return outcome
 
     def drop(self, choice: Choice, reason: str, *, advance: Advance = lambda _done: None) -> Outcome:
         """Move what fits into the archive."""
-        told = f"{int(time.time())} {self._by}: {reason}"
+        words = f"{int(time.time())} {self._by}: {reason}"
 
         def dropped(taken: Taken, _report: Report) -> _Decision:
-            return [(self._archive, _with_header(whole_copy(taken), told))]
+            return [(self._archive, _with_header(whole_copy(taken), words))]
 
-        outcome = self._move(self._queue, choice, dropped, None, advance)
-        events = [
-            (each.at, MessageDropped(_identity(each.report, self._archive), self._by, reason)) for each in outcome.moved
-        ]
-        self._keep(outcome, "errors drop", events)
+        def told(report: Report) -> Event:
+            return MessageDropped(_identity(report, self._archive), self._by, reason)
+
+        outcome = self._move(self._queue, choice, _Plan(dropped, told), advance)
+        self._keep(outcome, "errors drop")
         return outcome
 
     def restore(self, choice: Choice, *, advance: Advance = lambda _done: None) -> Outcome:
@@ -131,21 +155,21 @@ class ErrorQueue:
         def restored(taken: Taken, _report: Report) -> _Decision:
             return [(self._queue, _with_header(whole_copy(taken), None))]
 
-        outcome = self._move(self._archive, choice, restored, None, advance)
-        self._keep(outcome, "errors restore", [(each.at, seen(each.report, self._queue)) for each in outcome.moved])
+        outcome = self._move(self._archive, choice, _Plan(restored, lambda report: seen(report, self._queue)), advance)
+        self._keep(outcome, "errors restore")
         return outcome
 
     # -- the walk -----------------------------------------------------------------------------------------------------
 
-    def _move(self, queue: str, choice: Choice, action: _Action, rate: float | None, advance: Advance) -> Outcome:
+    def _move(self, queue: str, choice: Choice, plan: _Plan, advance: Advance) -> Outcome:
         outcome = Outcome()
         is_through = not self._depth_of(queue)
         while not is_through:
             with walk_through(self._desk, queue) as walk:
-                pace = _Pace(rate, walk, len(outcome.moved))
-                size = PORTION if rate is None else max(1, min(PORTION, int(rate)))
+                pace = _Pace(plan.rate, walk, len(outcome.moved))
+                size = PORTION if plan.rate is None else max(1, min(PORTION, int(plan.rate)))
                 for portion in walk.portions(size):
-                    self._move_portion(walk, portion, choice, action, outcome)
+                    self._move_portion(walk, portion, choice, plan, outcome)
                     outcome.looked_at += len(portion)
                     advance(outcome.looked_at)
                     pace.wait(len(outcome.moved))
@@ -153,34 +177,37 @@ class ErrorQueue:
         return outcome
 
     def _move_portion(
-        self, walk: QueueWalk, portion: Sequence[Taken], choice: Choice, action: _Action, outcome: Outcome
+        self, walk: QueueWalk, portion: Sequence[Taken], choice: Choice, plan: _Plan, outcome: Outcome
     ) -> None:
         kept: list[Taken] = []
-        moved: list[tuple[Taken, Moved, list[Future[None]]]] = []
+        sent: list[tuple[Taken, Report, float, list[Future[None]]]] = []
         for taken in portion:
             report = self._report_of(taken)
             if not choice.fits(report):
                 kept.append(taken)
                 continue
-            decided = action(taken, report)
+            decided = plan.action(taken, report)
             if isinstance(decided, Text):
                 outcome.left.append((report, decided))
                 kept.append(taken)
                 continue
-            moved.append((taken, Moved(report, time.time()), [walk.publish(*each) for each in decided]))
-        walk.wait([future for _, _, futures in moved for future in futures])
+            sent.append((taken, report, time.time(), [walk.publish(*each) for each in decided]))
+        walk.wait([future for *_, futures in sent for future in futures])
         settled: list[Taken] = []
-        for taken, each, futures in moved:
+        events: list[tuple[float, Event]] = []
+        for taken, report, at, futures in sent:
             if any(isinstance(future.exception(), MessageTooLargeError) for future in futures):
-                outcome.left.append((each.report, _TOO_LARGE))
+                outcome.left.append((report, _TOO_LARGE))
                 kept.append(taken)
                 continue
             for future in futures:
                 future.result()
             settled.append(taken)
-            outcome.moved.append(Moved(replace(each.report, original=None), each.at))  # ten thousand of them are much
+            outcome.moved.append(Moved(report.name, report.kind, report.system, at))
+            events.append((at, plan.told(report)))
         walk.settle(settled)
         walk.keep(kept)
+        outcome.remark(note(self._desk, events))
 
     def _report_of(self, taken: Taken) -> Report:
         return report_of(taken[2], taken[1], self._input_queue_of)
@@ -196,16 +223,12 @@ class ErrorQueue:
         with self._desk.broker("operator") as connection:
             return {queue for queue, depth in depths_of(connection, known).items() if depth is not None}
 
-    def _keep(self, outcome: Outcome, what: str, events: Sequence[tuple[float, Event]]) -> None:
+    def _keep(self, outcome: Outcome, what: str) -> None:
         if not outcome.moved:
             return
-        systems = {each.report.system for each in outcome.moved}
+        systems = {each.system for each in outcome.moved}
         system = systems.pop() if len(systems) == 1 else None
-        warnings = (
-            note(self._desk, events),
-            acted(self._desk, time.time(), what, by=self._by, system=system, count=len(outcome.moved)),
-        )
-        outcome.remarks += dict.fromkeys(warning for warning in warnings if warning is not None)
+        outcome.remark(acted(self._desk, time.time(), what, by=self._by, system=system, count=len(outcome.moved)))
 
 
 class _Pace:
@@ -233,10 +256,6 @@ def seen(report: Report, queue: str) -> MessageSeen:
         outcome=report.outcome,
         reason=report.reason,
     )
-
-
-def _retried(report: Report, by: str) -> MessageRetried:
-    return MessageRetried(_identity(report, report.target), by, is_response=report.kind == "camunda_response")
 
 
 def _identity(report: Report, queue: str | None) -> Identity:

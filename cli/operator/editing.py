@@ -20,9 +20,9 @@ from operation.desk import Desk
 from operation.reports import Report
 
 
-def edited(desk: Desk, output: Output, report: Report, *, yes: bool) -> bytes:
+def edited(desk: Desk, output: Output, report: Report, original: bytes, *, yes: bool) -> bytes:
     """Return the changed message. Raises CommandError when it is not changed, or is no task any more."""
-    before = _pretty(report.original or b"")
+    before = _pretty(original)
     after = _asked_of_editor(before)
     if after.strip() == before.strip():
         raise CommandError(EXIT_CONFLICT, Text("nothing was changed", "ничего не изменено"))

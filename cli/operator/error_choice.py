@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cli.exit_codes import EXIT_NOT_FOUND, EXIT_USAGE
@@ -14,6 +14,7 @@ from cli.running import CommandError
 from core.texts import Text
 from operation.choosing import Choice
 from operation.desk import Desk
+from operation.error_groups import Group, grouped
 from operation.error_queue import ErrorQueue
 from operation.reports import Report
 
@@ -38,12 +39,31 @@ def wanted_by(options: Namespace, before: float | None) -> Choice:
     return choice
 
 
-def chosen_by(errors: ErrorQueue, output: Output, choice: Choice) -> list[Report]:
-    with output.progress(
-        Text("looking through the error queue", "просматриваю очередь ошибок"), errors.depth()
-    ) as advance:
-        chosen = list(errors.look(choice, advance=advance))
-    if not chosen:
+@dataclass(slots=True)
+class Chosen:
+    """What a choice comes to. `only` is the message where it is one, with its original."""
+
+    count: int = 0
+    usable: int = 0  # have a way back
+    groups: Sequence[Group] = ()
+    only: Report | None = None
+
+    def through(self, reports: Iterable[Report]) -> Iterator[Report]:
+        """Count what passes by: ten thousand reports are too many to be kept."""
+        for report in reports:
+            self.count += 1
+            self.usable += report.target is not None
+            self.only = report if self.count == 1 else None
+            yield report
+
+
+def chosen_by(errors: ErrorQueue, output: Output, choice: Choice, *, archive: bool = False) -> Chosen:
+    """Look through the queue and say what is chosen. Raises CommandError when that is nothing."""
+    chosen = Chosen()
+    depth = errors.depth(archive=archive)
+    with output.progress(Text("looking through the queue", "просматриваю очередь"), depth) as advance:
+        chosen.groups = grouped(chosen.through(errors.look(choice, archive=archive, advance=advance)))
+    if not chosen.count:
         raise CommandError(EXIT_NOT_FOUND, NOTHING_FOUND)
     return chosen
 

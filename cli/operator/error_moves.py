@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 
-from cli.exit_codes import EXIT_CONFLICT, EXIT_NOT_FOUND, EXIT_OK, EXIT_PARTLY, EXIT_USAGE
+from cli.exit_codes import EXIT_CONFLICT, EXIT_OK, EXIT_PARTLY, EXIT_USAGE
 from cli.operator.editing import edited
-from cli.operator.error_choice import both, chosen_by, masked, wanted_by
-from cli.operator.error_texts import GROUPS, NOTHING_FOUND, outcome_lines, row_of_group
+from cli.operator.error_choice import Chosen, both, chosen_by, masked, wanted_by
+from cli.operator.error_texts import GROUPS, outcome_lines, row_of_group
 from cli.output import Output
 from cli.running import CommandError
 from core.texts import Text
 from operation.desk import Desk
-from operation.error_groups import grouped
 from operation.error_queue import ErrorQueue, Outcome
 from operation.following import Fates, follow
 from operation.noting import this_user
@@ -24,22 +24,19 @@ ASK_ABOVE = 20  # messages that are put back without a question
 
 
 def retry(desk: Desk, output: Output, options: Namespace) -> int:
-    errors, began = ErrorQueue(desk, this_user()), time.time()
-    choice = wanted_by(options, began)
+    errors = ErrorQueue(desk, this_user())
+    choice = wanted_by(options, time.time())
     chosen = chosen_by(errors, output, choice)
-    usable = [each for each in chosen if each.target is not None]
     if options.dry_run:
-        return _dry_run(desk, output, chosen)
-    change = None
+        return _dry_run(desk, output, chosen, chosen.usable)
+    edit = None
     if options.edit:
-        [only] = _exactly_one(usable)
-        body = edited(desk, output, only, yes=options.yes)
-        change = lambda _report: body  # noqa: E731
-    elif len(usable) > ASK_ABOVE:
-        what = Text(f"put {len(usable)} messages back?", f"вернуть в очереди сообщений: {len(usable)}?")
+        edit = _edit(desk, output, chosen, yes=options.yes)
+    elif chosen.usable > ASK_ABOVE:
+        what = Text(f"put {chosen.usable} messages back?", f"вернуть в очереди сообщений: {chosen.usable}?")
         _ask(output, what, yes=options.yes)
-    with output.progress(Text("putting back", "возвращаю"), len(chosen)) as advance:
-        outcome = errors.retry(choice, rate=options.rate, edit=change, advance=advance)
+    with output.progress(Text("putting back", "возвращаю"), errors.depth()) as advance:
+        outcome = errors.retry(choice, rate=options.rate, edit=edit, advance=advance)
     fates = _followed(desk, output, outcome, options.wait)
     return _tell_retry(desk, output, chosen, outcome, fates)
 
@@ -49,12 +46,11 @@ def drop(desk: Desk, output: Output, options: Namespace) -> int:
     choice = wanted_by(options, time.time())
     chosen = chosen_by(errors, output, choice)
     if options.dry_run:
-        return _dry_run(desk, output, chosen, all_usable=True)
-    count = len(chosen)
-    _ask(
-        output, Text(f"move {count} messages into the archive?", f"убрать в архив сообщений: {count}?"), yes=options.yes
-    )
-    with output.progress(Text("archiving", "убираю"), count) as advance:
+        return _dry_run(desk, output, chosen, chosen.count)
+    count = chosen.count
+    what = Text(f"move {count} messages into the archive?", f"убрать в архив сообщений: {count}?")
+    _ask(output, what, yes=options.yes)
+    with output.progress(Text("archiving", "убираю"), errors.depth()) as advance:
         outcome = errors.drop(choice, options.reason, advance=advance)
     return _tell_move(desk, output, outcome, Text("moved into the archive", "убрано в архив"))
 
@@ -62,24 +58,23 @@ def drop(desk: Desk, output: Output, options: Namespace) -> int:
 def restore(desk: Desk, output: Output, options: Namespace) -> int:
     errors = ErrorQueue(desk, this_user())
     choice = wanted_by(options, None)
-    chosen = list(errors.look(choice, archive=True))
-    if not chosen:
-        raise CommandError(EXIT_NOT_FOUND, NOTHING_FOUND)
+    chosen = chosen_by(errors, output, choice, archive=True)
     if options.dry_run:
-        return _dry_run(desk, output, chosen, all_usable=True)
-    with output.progress(Text("bringing back", "возвращаю"), len(chosen)) as advance:
+        return _dry_run(desk, output, chosen, chosen.count)
+    with output.progress(Text("bringing back", "возвращаю"), errors.depth(archive=True)) as advance:
         outcome = errors.restore(choice, advance=advance)
     return _tell_move(desk, output, outcome, Text("brought back from the archive", "возвращено из архива"))
 
 
-def _exactly_one(chosen: list[Report]) -> list[Report]:
-    if len(chosen) != 1:
+def _edit(desk: Desk, output: Output, chosen: Chosen, *, yes: bool) -> Callable[[Report], bytes]:
+    if chosen.only is None or chosen.only.original is None:
         text = Text(
-            f"--edit changes one message, and {len(chosen)} are chosen",
-            f"--edit меняет одно сообщение, а выбрано: {len(chosen)}",
+            f"--edit changes one message that can be put back, and {chosen.count} are chosen",
+            f"--edit меняет одно сообщение, которое можно вернуть, а выбрано: {chosen.count}",
         )
         raise CommandError(EXIT_USAGE, text)
-    return chosen
+    body = edited(desk, output, chosen.only, chosen.only.original, yes=yes)
+    return lambda _report: body
 
 
 def _ask(output: Output, what: Text, *, yes: bool) -> None:
@@ -93,7 +88,7 @@ def _ask(output: Output, what: Text, *, yes: bool) -> None:
 
 
 def _followed(desk: Desk, output: Output, outcome: Outcome, patience: float) -> Fates:
-    since = {each.report.name: each.at for each in outcome.moved if each.report.kind != "camunda_response"}
+    since = {each.name: each.at for each in outcome.moved if each.kind != "camunda_response"}
     nobody = Fates(dict.fromkeys(since, "unknown"))
     if not since or not patience:
         return nobody
@@ -107,17 +102,17 @@ def _followed(desk: Desk, output: Output, outcome: Outcome, patience: float) -> 
         return follow(desk.journal, since, patience, advance)
 
 
-def _tell_retry(desk: Desk, output: Output, chosen: list[Report], outcome: Outcome, fates: Fates) -> int:
-    gone = len(chosen) - len(outcome.moved) - len(outcome.left)
+def _tell_retry(desk: Desk, output: Output, chosen: Chosen, outcome: Outcome, fates: Fates) -> int:
+    gone = chosen.count - len(outcome.moved) - len(outcome.left)
     failed = [fates.records[name] for name, fate in fates.fates.items() if fate == "failed_again"]
     told = {
-        "chosen": len(chosen),
+        "chosen": chosen.count,
         "put_back": len(outcome.moved),
         "done_anew": fates.count("done_anew"),
         "already_there": fates.count("already_there"),
         "failed_again": fates.count("failed_again"),
         "waiting": fates.count("waiting") + fates.count("unknown"),
-        "to_camunda": sum(each.report.kind == "camunda_response" for each in outcome.moved),
+        "to_camunda": sum(each.kind == "camunda_response" for each in outcome.moved),
         "left": len(outcome.left),
         "gone": max(0, gone),
     }
@@ -166,16 +161,11 @@ def _tell_move(desk: Desk, output: Output, outcome: Outcome, what: Text) -> int:
     return EXIT_PARTLY if outcome.left else EXIT_OK
 
 
-def _dry_run(desk: Desk, output: Output, chosen: list[Report], *, all_usable: bool = False) -> int:
-    usable = [each for each in chosen if all_usable or each.target is not None]
-    left = [each for each in chosen if each not in usable] if len(usable) < len(chosen) else []
+def _dry_run(desk: Desk, output: Output, chosen: Chosen, moved: int) -> int:
+    left = chosen.count - moved
     if output.as_json:
-        output.data({"chosen": len(chosen), "would_be_moved": len(usable), "would_be_left": len(left)})
+        output.data({"chosen": chosen.count, "would_be_moved": moved, "would_be_left": left})
         return EXIT_OK
-    output.table(GROUPS, (row_of_group(output, each, desk.mask) for each in grouped(chosen)))
-    told = Text(
-        f"would be moved: {len(usable)}, left: {len(left)}",
-        f"было бы перенесено: {len(usable)}, оставлено: {len(left)}",
-    )
-    output.print(told)
+    output.table(GROUPS, (row_of_group(output, each, desk.mask) for each in chosen.groups))
+    output.print(Text(f"would be moved: {moved}, left: {left}", f"было бы перенесено: {moved}, оставлено: {left}"))
     return EXIT_OK

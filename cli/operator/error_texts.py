@@ -84,7 +84,7 @@ def lines_of(output: Output, report: Report, mask: Mask, *, is_archived: bool) -
         (Text("group", "группа"), report.group),
         (Text("system, topic", "система, topic"), f"{report.system or '–'}, {report.topic or '–'}"),
         (Text("title", "название"), report.title),
-        (Text("business key", "business key"), report.business_key),
+        (Text("business key", "бизнес-ключ"), report.business_key),
         (Text("process instance", "экземпляр процесса"), report.process_instance_id),
         (Text("number in the system", "номер в системе"), report.external_id),
         (Text("attempts", "попыток"), report.attempts),

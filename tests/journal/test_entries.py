@@ -190,6 +190,9 @@ def test_a_number_of_a_kind_is_never_used_for_another() -> None:
         12: "MessageRenewed",
         13: "PartDown",
         14: "SentMessageUnreadable",
+        15: "MessageRetried",
+        16: "MessageDropped",
+        17: "MessageSeen",
     }
     assert [(state.value, state.name) for state in State] == [
         (1, "WAITING"),

@@ -102,6 +102,7 @@ def test_looking_changes_nothing_however_often_somebody_looks(errors: ErrorQueue
         assert [each.kind for each in errors.look(Choice())] == [
             *("task", "task", "unreadable", "task", "tracking", "foreign")
         ]
+    assert next(errors.look(Choice(code="no_access"))).name == "task-2", "and who has seen enough goes"
     assert lying_in(broker, ERRORS) == of(*messages)
 
 
@@ -110,7 +111,7 @@ def test_only_what_is_meant_is_put_back_and_the_rest_stays_in_its_place(errors: 
     messages = six()
     put(broker, ERRORS, *messages)
     outcome = errors.retry(Choice(code="unknown_user"))
-    assert [each.report.name for each in outcome.moved] == ["task-1", "task-3"]
+    assert [each.name for each in outcome.moved] == ["task-1", "task-3"]
     back = broker.get_all(INPUT)
     assert [body for _, body in back] == [camunda_message("task-1"), camunda_message("task-3")]
     assert [properties.message_id for properties, _ in back] == ["task-1:task", "task-3:task"]
@@ -148,6 +149,16 @@ def group_of_first(errors: ErrorQueue) -> str:
     return next(errors.look(Choice())).group
 
 
+@pytest.mark.parametrize("size", [0, 5 * 1024 * 1024], ids=["embedded", "beside its report"])
+def test_what_goes_back_is_a_first_try_of_the_same_message(errors: ErrorQueue, broker: Broker, size: int) -> None:
+    body = camunda_message("task-1", variables={"x": "я" * (size // 2)})
+    put(broker, ERRORS, report("task-1", variables={"x": "я" * (size // 2)}))
+    errors.retry(Choice(ids=["task-1"]))
+    [(properties, found)] = broker.get_all(INPUT)
+    assert found == body
+    assert (properties.content_type, properties.delivery_mode, properties.headers or {}) == ("application/json", 2, {})
+
+
 def test_a_message_whose_queue_is_missing_stays(vhost: BrokerAddress, broker: Broker, tmp_path: Path) -> None:
     broker.declare(ERRORS)
     put(broker, ERRORS, report("task-1"))
@@ -161,7 +172,7 @@ def test_what_fails_again_while_a_command_runs_is_not_taken_once_more(errors: Er
     put(broker, ERRORS, report("old"))
     began = time.time() - 3600
     put(broker, ERRORS, report("new"))
-    assert [each.report.name for each in errors.retry(Choice(before=began)).moved] == []
+    assert [each.name for each in errors.retry(Choice(before=began)).moved] == []
     assert len(errors.retry(Choice(before=time.time())).moved) == 2
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -28,10 +27,7 @@ from core.results import Accepted
 from core.texts import Language, Text
 from core.version import VERSION
 from sandbox import camunda
-from sandbox.address import BrokerAddress
-from sandbox.broker_view import Broker
 from sandbox.process import ROOT
-from testbench.harness import ERRORS, camunda_message
 from tests.support import documents
 from tools.documents import SECTIONS, event_classes, made
 
@@ -224,8 +220,7 @@ def test_every_variable_that_is_named_exists(name: str) -> None:
     known = documents.example_variables().keys()
     text = documents.prose(name) + "".join(text for kind, text in documents.blocks(name) if kind == "sh")
     names = set(re.findall(r"\b(?!UF_)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!\*)", text))
-    of_a_script = {"ERRORS_QUEUE"} if name in {MANUAL, MANUAL_RU} else set()
-    assert names - known - FOREIGN_NAMES == of_a_script, "a name of the script that puts a message back"
+    assert names - known - FOREIGN_NAMES == set()
 
 
 @both_manuals
@@ -342,30 +337,6 @@ def test_the_routing_keys_of_the_readme_are_those_of_the_daemon_and_the_topics_a
         span for row in (*bound, unrouted) for span in documents.code_spans(row[2]) if not span.endswith(".queue")
     }
     assert [topic for topic in topics if f"`{topic}`" not in explained] == []
-
-
-@pytest.mark.parametrize("size", [0, 5 * 1024 * 1024], ids=["embedded", "beside its report"])
-def test_a_message_is_put_back_by_the_script_of_the_manual(vhost: BrokerAddress, broker: Broker, size: int) -> None:
-    command = documents.block_with(MANUAL, "sh", "ERRORS_QUEUE")
-    [task_id] = set(re.findall(r"python - (\S+) <<", command))
-    task = decode_task(camunda_message(task_id, variables={"x": "я" * (size // 2)}), Limits())
-    failure = envelopes.Failure(errors.PermanentError("no"), "bitrix24.queue", "bitrix24", 1, 1.0, 2.0)
-    report = envelopes.encode_failed_task(task, failure)
-    for queue in ("bitrix24.queue", ERRORS):
-        broker.declare(queue)
-    broker.publish(ERRORS, b"{}")
-    broker.publish(ERRORS, report.body, headers=dict(report.headers), content_type=report.content_type)
-
-    environment = {**os.environ, **vhost.environment()}
-    for expected in (0, 1):  # the second time there is nothing to put back
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == expected, done.stderr
-    [(properties, body)] = broker.get_all("bitrix24.queue")
-    assert json.loads(body) == task.fields
-    assert (properties.content_type, properties.delivery_mode, properties.headers) == ("application/json", 2, None)
-    assert [body for _, body in broker.get_all(ERRORS)] == [b"{}"], "what is not ours stays"
 
 
 # -- the contract -------------------------------------------------------------------------------------------------
