@@ -24,7 +24,8 @@ _LOG_TAIL = 12  # lines
 class Worker:
     """One supervised daemon. `command()` is asked at every start for what is run.
 
-    `folder` holds its logs and its state, `surprises` names each end that nobody asked for. Usable from any thread.
+    `folder` holds its logs and its state, `variables` are its settings; `surprises` names each end that nobody asked
+    for. Usable from any thread.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Worker:
         self.folder = folder
         self._command = command
         own = {"LOG_DIR": str(folder / "logs"), "STATE_DIR": str(folder / "state"), "PYTHONPATH": str(ROOT)}
-        self._variables = {**own, **variables}
+        self.variables = {**own, **variables}
         self._process: Process | None = None
         self._expected: set[int] = set()  # exit codes that the stage has asked for
         self._starts = 0
@@ -134,7 +135,7 @@ class Worker:
             with self._changed:
                 if self._stopping.is_set():
                     return
-                self._process = Process(self._command(), self.folder, self._variables)
+                self._process = Process(self._command(), self.folder, self.variables)
                 self._process.start()
                 self._starts += 1
                 self._changed.notify_all()

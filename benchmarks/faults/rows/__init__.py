@@ -13,6 +13,7 @@ from benchmarks.faults.rows import (
     host,
     input,
     network,
+    operator,
     partition,
     people,
     portal,
@@ -23,7 +24,21 @@ from benchmarks.faults.rows import (
 )
 
 # Played with Bitrix24, and some of them with others.
-GROUPS = (worker, partition, broker, access, network, queues, returns, portal, people, input, properties, host)
+GROUPS = (
+    worker,
+    partition,
+    broker,
+    access,
+    network,
+    queues,
+    returns,
+    portal,
+    people,
+    operator,
+    input,
+    properties,
+    host,
+)
 
 
 def all_rows() -> list[Row]:
