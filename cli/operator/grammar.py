@@ -8,11 +8,17 @@ from functools import partial
 from typing import Any
 
 from cli.durations import duration, moment
-from cli.parser import Parser
+from cli.parser import Parser, number
 from core.holds import SCOPES
 from core.texts import Language, Text
 
 Say = Callable[[Text], str]
+
+# The words of journal.states.State, which would load all events for a help; a test compares.
+STATES = (
+    *("waiting", "processing", "retry_wait", "tracking", "completing"),
+    *("done", "failed", "rejected", "stuck", "dropped"),
+)
 
 
 def add_commands(commands: Any, lang: Language, program: str) -> None:
@@ -42,6 +48,7 @@ class _Grammar:
         self._pausing()
         self._errors()
         self._journal()
+        self._lists()
 
     def _say(self, en: str, ru: str) -> str:
         return Text(en, ru).say(self._lang)
@@ -175,6 +182,36 @@ class _Grammar:
             "finished so long ago (default JOURNAL_KEEP_DAYS)", "закончено столько назад (иначе JOURNAL_KEEP_DAYS)"
         )
         parser.add_argument("--older-than", type=duration, metavar=self._say("TIME", "ВРЕМЯ"), help=older)
+
+    def _lists(self) -> None:
+        system, since = self._say("of this system", "этой системы"), self._say("since then", "с этого времени")
+        a_system, a_time = self._say("SYSTEM", "СИСТЕМА"), self._say("TIME", "ВРЕМЯ")
+        limit = self._say("so many at the most (50)", "не больше стольких (50)")
+        about = self._say("messages and where they stand, the latest first", "сообщения и где они, последние сначала")
+        examples = "messages --state retry_wait --state stuck\nmessages --system 1c --state tracking --older-than 30d"
+        parser = self._command("messages", "listing.messages", about, examples=examples)
+        parser.add_argument("--state", action="append", default=[], choices=STATES)
+        parser.add_argument("--system", metavar=a_system, help=system)
+        parser.add_argument("--topic", metavar="TOPIC", help=self._say("of this topic", "с этим topic"))
+        parser.add_argument(
+            "--code", metavar=self._say("CODE", "КОД"), help=self._say("with this code", "с этим кодом")
+        )
+        parser.add_argument("--since", type=moment, metavar=a_time, help=since)
+        older = self._say("in their state for longer", "в своём состоянии дольше этого")
+        parser.add_argument("--older-than", type=duration, metavar=a_time, help=older)
+        parser.add_argument("--limit", type=number, default=50, metavar="N", help=limit)
+        about = self._say(
+            "what happened to systems, queues, the worker, and who did what; the latest first",
+            "что было с системами, очередями и воркером и кто что делал; последнее сначала",
+        )
+        parser = self._command("events", "listing.events", about, examples="events --audit\nevents --since 1d")
+        audit = self._say("only what people have done", "только действия людей")
+        parser.add_argument("--audit", action="store_true", help=audit)
+        code = self._say("of this kind, e.g. system.paused", "этого вида, например system.paused")
+        parser.add_argument("--code", metavar=self._say("EVENT", "СОБЫТИЕ"), help=code)
+        parser.add_argument("--system", metavar=a_system, help=system)
+        parser.add_argument("--since", type=moment, metavar=a_time, help=since)
+        parser.add_argument("--limit", type=number, default=50, metavar="N", help=limit)
 
     def _group(self, name: str, help: str) -> Any:
         parser = self._commands.add_parser(name, help=help, description=help)

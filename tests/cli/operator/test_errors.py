@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ from sandbox.bitrix24 import BitrixSandbox, User
 from sandbox.broker_view import Broker
 from testbench.daemon import Daemon
 from testbench.harness import ERRORS, camunda_message, wait_until
+from tests.cli.operator.conftest import Done, Typed
 from tests.daemon.test_bitrix import created_times
 from tests.operation.support import INPUT
-from tests.support.commands import run
 
 NEWCOMER = 77
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def worker(broker: Broker, vhost: BrokerAddress, portal: BitrixSandbox, tmp_path
 
 
 @pytest.fixture
-def command(vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Command:
+def command(typed: Typed, vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Typed:
     variables = {
         **vhost.environment(),
         "BITRIX_WEBHOOK_URL": portal.webhook_url,
@@ -47,14 +45,14 @@ def command(vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Comm
         "LOG_DIR": str(tmp_path / "logs"),
     }
 
-    def typed(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        done = run("main.py", list(words), {**variables, **more}, tmp_path)
+    def run(*words: str, **more: str) -> Done:
+        done = typed({**variables, **more}, *words)
         for secret in (portal.webhook_token, vhost.password):
             assert secret not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    return typed
+    return run
 
 
 def task(name: str, responsible: int) -> bytes:
@@ -74,14 +72,14 @@ def fail(broker: Broker, *names: str) -> None:
     broker.wait_for_count(ERRORS, before + len(names))
 
 
-def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def answer(done: Done) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_group_is_put_back_when_its_cause_is_mended_and_each_outcome_is_told(
-    broker: Broker, portal: BitrixSandbox, command: Command
+    broker: Broker, portal: BitrixSandbox, command: Typed
 ) -> None:
     fail(broker, "a", "b", "c")
     [group] = answer(command("errors", "list", "--json"))["groups"]
@@ -104,7 +102,7 @@ def test_a_group_is_put_back_when_its_cause_is_mended_and_each_outcome_is_told(
 
 
 def test_a_task_that_exists_already_is_told_as_such_and_not_created_twice(
-    broker: Broker, portal: BitrixSandbox, worker: Daemon, command: Command
+    broker: Broker, portal: BitrixSandbox, worker: Daemon, command: Typed
 ) -> None:
     fail(broker, "a")
     hire(portal)
@@ -117,7 +115,7 @@ def test_a_task_that_exists_already_is_told_as_such_and_not_created_twice(
 
 @pytest.mark.usefixtures("worker")
 def test_without_a_worker_the_same_is_done_and_the_rest_is_not_claimed(
-    broker: Broker, worker: Daemon, command: Command
+    broker: Broker, worker: Daemon, command: Typed
 ) -> None:
     fail(broker, "a", "b")
     worker.stop()
@@ -127,7 +125,7 @@ def test_without_a_worker_the_same_is_done_and_the_rest_is_not_claimed(
 
 
 @pytest.mark.usefixtures("worker")
-def test_every_command_says_what_it_did_in_both_languages(broker: Broker, command: Command) -> None:
+def test_every_command_says_what_it_did_in_both_languages(broker: Broker, command: Typed) -> None:
     fail(broker, "a", "b")
     russian = {"LANG": "ru_RU.UTF-8"}
     assert "Договор a" in command("errors", "list", "--messages").stdout
@@ -148,7 +146,7 @@ def test_every_command_says_what_it_did_in_both_languages(broker: Broker, comman
 
 
 @pytest.mark.usefixtures("worker")
-def test_what_is_not_meant_is_not_done(broker: Broker, command: Command) -> None:
+def test_what_is_not_meant_is_not_done(broker: Broker, command: Typed) -> None:
     fail(broker, "a", "b")
     refused = {
         ("errors", "retry"): 2,
@@ -170,7 +168,7 @@ def test_what_is_not_meant_is_not_done(broker: Broker, command: Command) -> None
 
 @pytest.mark.usefixtures("worker")
 def test_an_edited_message_is_checked_shown_and_done(
-    broker: Broker, portal: BitrixSandbox, command: Command, tmp_path: Path
+    broker: Broker, portal: BitrixSandbox, command: Typed, tmp_path: Path
 ) -> None:
     fail(broker, "a")
 
