@@ -15,6 +15,7 @@ from core.errors import OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.results import Accepted, Result
 from core.texts import Text
+from core.traces import trace_of, within
 from settings.base import EnvironmentSettings
 
 HandlerOutcome = Result | OutcomeError
@@ -71,9 +72,12 @@ class BaseMessageHandler:
         """
         for message in messages:
             try:
-                yield message, self.handle(message)
+                with within(trace_of(getattr(message.properties, "headers", None))):
+                    result = self.handle(message)
             except OutcomeError as error:
                 yield message, error
+            else:
+                yield message, result
 
     def handle_backlog(
         self, messages: Sequence[IncomingMessage], more: MoreMessages

@@ -26,6 +26,7 @@ from core.events.worker import HandlerFailed, ProcessorFailed
 from core.messages import IncomingMessage, decode_task, title_of
 from core.policy import suspect_group_size
 from core.texts import Text
+from core.traces import common_trace, leave_trace, within
 from processing.confirmations import Confirmations
 from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.crash_journal import CrashJournal, CrashSlot, key_of
@@ -239,6 +240,7 @@ class MessageProcessor:
         batch += further
         admitted = self._admit(further)
         messages.update(admitted)
+        leave_trace()  # from here on a request may be for several messages
         self._begin(admitted)
         slot.begin([self._key(work) for work in messages.values()])
         return list(admitted)
@@ -314,10 +316,11 @@ class MessageProcessor:
         slot.begin([self._key(work) for work in messages.values()])
         self._begin(messages)
         try:
-            for message, outcome in self.consumed.handler.handle_backlog(list(messages), more):
-                work = messages.pop(message)
-                self._settler.settle(work, outcome)
-                self._settler.late.end(work)
+            with within(common_trace(work.delivery.properties.headers for work in messages.values())):
+                for message, outcome in self.consumed.handler.handle_backlog(list(messages), more):
+                    work = messages.pop(message)
+                    self._settler.settle(work, outcome)
+                    self._settler.late.end(work)
         except StoppingError:
             raise
         except OutcomeError as error:

@@ -19,6 +19,7 @@ from core.events.base import Event, Identity
 from core.events.operator import MessageDropped, MessageRetried, MessageSeen
 from core.messages import HEADER_DROPPED, OutgoingMessage
 from core.texts import Text
+from core.traces import traced
 from operation.choosing import Choice
 from operation.desk import Desk
 from operation.noting import acted, note
@@ -123,9 +124,9 @@ class ErrorQueue:
             if report.target not in there:
                 return _MISSING.map(lambda text: text.format(queue=report.target))
             if edit is None:
-                return [(report.target, _put_back(report, report.original))]
+                return [(report.target, _put_back(report, report.original, taken))]
             kept = _with_header(whole_copy(taken), f"{int(time.time())} {self._by}: edited")
-            return [(self._archive, kept), (report.target, _put_back(report, edit(report)))]
+            return [(self._archive, kept), (report.target, _put_back(report, edit(report), taken))]
 
         def told(report: Report) -> Event:
             is_response = report.kind == "camunda_response"
@@ -271,12 +272,14 @@ def _identity(report: Report, queue: str | None) -> Identity:
     )
 
 
-def _put_back(report: Report, body: bytes) -> OutgoingMessage:
+def _put_back(report: Report, body: bytes, taken: Taken) -> OutgoingMessage:
     if report.kind == "camunda_response":
-        return OutgoingMessage(body, f"{report.name}:response", {})
-    if report.task_id is not None:
-        return OutgoingMessage(body, f"{report.task_id}:task", {})
-    return OutgoingMessage(body, report.name, {}, "application/octet-stream", None)
+        message = OutgoingMessage(body, f"{report.name}:response")
+    elif report.task_id is not None:
+        message = OutgoingMessage(body, f"{report.task_id}:task")
+    else:
+        message = OutgoingMessage(body, report.name, {}, "application/octet-stream", None)
+    return traced(message, taken[1].headers)
 
 
 def _with_header(message: OutgoingMessage, told: str | None) -> OutgoingMessage:

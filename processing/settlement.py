@@ -44,6 +44,7 @@ from core.messages import OutgoingMessage, decode_task
 from core.policy import Drop, Park, Pause, RetryLater, decide
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from core.texts import Text
+from core.traces import traced
 from processing.confirmations import Confirmations
 from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.gate import SystemGate
@@ -123,6 +124,7 @@ class Settler:
             self._on_handled(work, result)
             return
         message = encode_sent(work.require_task(), self._consumed.queue, result, time.time())
+        message = traced(message, work.delivery.properties.headers)
         self._publish(self._consumed.sent_queue, message, partial(self._on_stored, work, result))
 
     def _on_stored(self, work: InFlight, result: Accepted | Done, stored: Future[None]) -> None:
@@ -237,7 +239,7 @@ class Settler:
             message = encode_failed_task(work.task, failure)
         # Its words, not the error: a traceback would keep the handler's frames until the broker has confirmed.
         told = MessageParked(work.identity(), error.text, error.code, error.outcome)
-        self._send_and_ack(self._settings.errors_queue, message, work, told)
+        self._send_and_ack(self._settings.errors_queue, traced(message, work.delivery.properties.headers), work, told)
 
     def _send_and_ack(self, queue: str, message: OutgoingMessage, work: InFlight, told: Event | None = None) -> None:
         """Send, and ack when it is confirmed.

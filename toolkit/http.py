@@ -27,6 +27,7 @@ import urllib3
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError
 from core.texts import Text
+from core.traces import current_trace
 from toolkit.http_failures import DroppedError, Failures, may_be_sent
 
 ITS_CA_FILE = Text("its CA file", "файле её сертификата CA")
@@ -195,7 +196,7 @@ class HttpClient:
                 request.method,
                 request.url,
                 data=upload if body is not None else None,
-                headers={**self._credentials(), **request.headers},
+                headers={**self._credentials(), **request.headers, **_trace()},
                 timeout=self._timeouts,
                 allow_redirects=False,
                 stream=True,
@@ -280,6 +281,12 @@ class _Upload(io.BytesIO):
             self._guard()
         self.started = True
         return super().read()
+
+
+def _trace() -> Mapping[str, str]:
+    """Return what tells the other side to which trace this request belongs, with a span of its own."""
+    trace = current_trace()
+    return {} if trace is None else trace.child().headers()
 
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:

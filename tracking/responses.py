@@ -30,6 +30,7 @@ from core.events.messages import SentMessageUnreadable, TaskCompleted, TaskRejec
 from core.messages import OutgoingMessage
 from core.results import Completed, Rejected
 from core.texts import Text
+from core.traces import traced
 from rabbitmq_publisher import RabbitMQPublisher
 from tracking.held import Held
 from tracking.tracked_queue import SweepResult, TrackedQueue
@@ -79,7 +80,7 @@ class Responses:
         except PermanentError as error:
             return self._reject(held, sent, error, result)
         told = partial(self._on_answered, self._identity(held.header, sent), result)
-        return self._send(self._tracked.responses_queue, message, told)
+        return self._send(self._tracked.responses_queue, traced(message, held.properties.headers), told)
 
     def _on_answered(self, about: Identity, result: SweepResult) -> None:
         result.completed += 1
@@ -120,7 +121,7 @@ class Responses:
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
         message = encode_failed_tracking(sent, self._failure(error, time.time()))
         told = partial(self._on_rejected, self._identity(held.header, sent), error, result)
-        return self._send(self._tracked.errors_queue, message, told)
+        return self._send(self._tracked.errors_queue, traced(message, held.properties.headers), told)
 
     def _on_rejected(self, about: Identity, error: OutcomeError, result: SweepResult) -> None:
         result.errors += 1
