@@ -216,7 +216,7 @@ class MessageProcessor:
             if self._is_to_be_renewed(delivery):
                 self._settler.renew(work)
             elif is_readable and not self.gate.is_open():
-                self._settler.hand_back(work, "its system is paused")
+                self._settler.hand_back(work)
             elif (message := self._decode(work)) is not None and not self._settler.settle_late(work):
                 messages[message] = work
         return messages
@@ -308,7 +308,7 @@ class MessageProcessor:
                 self._handle(group, slot)
                 self._starts.forget(keys)
             for work in group.values():  # none are left if they were handled
-                self._settler.hand_back(work, "its system is paused")
+                self._settler.hand_back(work)
 
     def _handle(self, messages: _Messages, slot: CrashSlot, more: MoreMessages = _no_more) -> None:
         """Run the handler over the messages and settle each, out of the dict, as soon as its outcome is known."""

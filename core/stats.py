@@ -55,6 +55,7 @@ class Statistics:
                 "total_messages": totals["total"],
                 "processed_messages": totals["processed"],
                 "failed_messages": totals["failed"],
+                "postponed_messages": totals["postponed"],
                 "sent_to_success_queue": stored,
                 "success_queue_failures": not_stored,
                 "success_queue_rate": round(100.0 * stored / tries, 2) if tries else 100.0,
