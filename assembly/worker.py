@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,12 +25,14 @@ from broker.undeliverable import Undeliverable
 from config import Settings
 from core.errors import NotConfiguredError, OutcomeError, StoppingError
 from core.events.base import EventStream, Log, Sink
+from core.events.files import SettingsNotice
 from core.events.systems import SystemRemark
-from core.events.worker import Heartbeat, QueueConsumed, QueueSkipped, QueueTracked
+from core.events.worker import Heartbeat, QueueConsumed, QueueSkipped, QueueTracked, Started
 from core.pauses import Pauses
 from core.policy import RetryPolicy, lease_for
 from core.stats import Statistics
 from core.texts import Text
+from core.version import VERSION
 from message_processor import MessageProcessor
 from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.crash_journal import CrashJournal
@@ -37,6 +41,7 @@ from rabbitmq_publisher import RabbitMQPublisher
 from runtime.alert_settings import AlertSettings
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.loader import make_handler, make_tracker, settings_of
+from runtime.overhearing import overheard_by
 from runtime.systemd import Notifier
 from tracking.sweeper import Sweeper
 from tracking.tracked_queue import TrackedQueue
@@ -72,6 +77,9 @@ class Worker:
         self._events = EventStream(sinks if self.journal is None else [*sinks, self.journal])
         if self.journal is not None:
             self.journal.tell(self._events)
+        self._events.emit(Started(VERSION, platform.python_version()))
+        for warning in settings.warnings:
+            self._events.emit(SettingsNotice(warning.render("en")))
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
@@ -159,13 +167,13 @@ class Worker:
             heartbeat_interval=self._settings.worker.heartbeat_interval,
             shutdown_timeout=self._settings.worker.shutdown_timeout,
         )
-        try:
-            return lifecycle.run()
-        finally:
-            self._door.close()
-            self._starts.close()
+        with ExitStack() as at_the_end:
             if self.journal is not None:
-                self.journal.finish(CLOSE_TIMEOUT)
+                at_the_end.callback(self.journal.finish, CLOSE_TIMEOUT)
+                at_the_end.enter_context(overheard_by(self.journal))
+            at_the_end.callback(self._starts.close)
+            at_the_end.callback(self._door.close)
+            return lifecycle.run()
 
     def _inspect(self) -> None:
         """Look at each system in a thread of its own.

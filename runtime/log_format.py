@@ -14,6 +14,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from core.events.base import HAPPENED
 from core.secrets import Secrets
 from core.texts import escape
 
@@ -21,7 +22,7 @@ FIELD_LIMIT = 4 * 1024  # characters
 TRACEBACK_LIMIT = 16 * 1024
 THROTTLE_FIELD = "throttle"  # says how often the record may appear, not what happened
 
-_RESERVED = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", THROTTLE_FIELD})
+_RESERVED = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", THROTTLE_FIELD, HAPPENED})
 _LEVELS = {logging.WARNING: "WARN", logging.CRITICAL: "CRIT"}
 # At a fixed place and in this order; the short names keep a line readable.
 _CORRELATION = {

@@ -19,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import WorkerSettings
+from core.repeats import REPEAT_INTERVAL
 from core.secrets import Secrets
 from core.texts import escape
 from runtime.log_files import RETRY_INTERVAL, Failed, LogFile, Recovered
 from runtime.log_format import FIELD_LIMIT, TRACEBACK_LIMIT, JsonFormatter, TextFormatter
-from runtime.logs import REPEAT_INTERVAL, LoggingHandle, WorkerLogHandler, setup_logging
+from runtime.logs import LoggingHandle, WorkerLogHandler, setup_logging
 from sandbox.process import ROOT
 
 SECRET = "correct-horse-battery"
@@ -313,12 +314,6 @@ class TestRepeats:
         assert "suppressed" not in told[0]
         assert "suppressed=499" in told[3]
         assert len(logs.lines("worker_errors.log")) == len(logs.on_console) == 4
-
-    def test_keys_made_of_data_do_not_fill_the_memory(self, logs: Logs) -> None:
-        for number in range(3000):
-            log.debug("x", extra={"throttle": f"task {number}"})
-        (handler,) = [each for each in logging.getLogger().handlers if type(each).__name__ == "WorkerLogHandler"]
-        assert len(vars(vars(handler)["_repeats"])["_seen"]) <= 1000
 
 
 class TestRotation:
