@@ -250,12 +250,11 @@ class MessageProcessor:
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
         except InvalidMessageError as error:
-            self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
+            self._events.emit(MessageReceived(work.identity(), work.may_be_begun, sent_at=work.sent_at))
             self._settler.fail(work, refusal or error)
             return None
-        self._events.emit(
-            MessageReceived(work.identity(), work.may_be_begun, title_of(work.task), work.task.business_key)
-        )
+        title, key = title_of(work.task), work.task.business_key
+        self._events.emit(MessageReceived(work.identity(), work.may_be_begun, title, key, work.sent_at))
         if refusal is not None:
             self._settler.fail(work, refusal)
             return None

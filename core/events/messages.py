@@ -16,13 +16,15 @@ from core.texts import Text
 class MessageReceived(MessageEvent):
     """A delivery was taken from a queue; `redelivered` when a worker had held it before.
 
-    `title` and `business_key` are what people know the task by, where the message says it.
+    `title` and `business_key` are what people know the task by, where the message says it. `sent_at` is when it was
+    sent, as its sender says (unix seconds).
     """
 
     identity: Identity
     redelivered: bool
     title: str | None = None
     business_key: str | None = None
+    sent_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,14 @@ def _as(event: MessageProcessed) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MessageFailed(MessageEvent):
-    """A handler did not succeed."""
+    """A handler did not succeed.
+
+    `is_postponed`: that says nothing about the message, which comes again and has lost no attempt.
+    """
 
     identity: Identity
     outcome: Outcome
+    is_postponed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
