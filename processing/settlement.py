@@ -43,7 +43,7 @@ from core.events.messages import (
 )
 from core.lone_failures import met_alone
 from core.messages import OutgoingMessage, decode_task
-from core.policy import Drop, Park, Pause, RetryLater, decide
+from core.policy import Drop, Park, Pause, RetryLater, decide, is_postponed
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from core.texts import Text
 from core.traces import traced
@@ -182,7 +182,7 @@ class Settler:
         if isinstance(decision, Drop):
             self._drop(work, error)
             return
-        self._events.emit(MessageFailed(work.identity(), error.outcome))
+        self._events.emit(MessageFailed(work.identity(), error.outcome, is_postponed(decision, work.tries)))
         if isinstance(error, PartialOutageError) and error.part is not None:
             self._events.emit(PartDown(work.identity(), error.part, error.text))
         match decision:

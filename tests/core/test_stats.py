@@ -28,9 +28,9 @@ from core.events.systems import Swept, SystemResumed
 from core.outcomes import Outcome
 from core.pauses import Pauses
 from core.stats import Statistics
+from core.texts import Text
 from tests.support.made_events import about, parked, paused, put_off
 
-WAITING = (Outcome.OUTAGE, Outcome.CONFIGURATION, Outcome.PARTIAL_OUTAGE)
 STARTED = 1795416000.0
 
 
@@ -68,7 +68,7 @@ def test_every_figure_of_the_specification_is_there() -> None:
             TaskFound(about("bitrix24"), created=True, stored=True),
             *[MessageFailed(about("bitrix24"), Outcome.TRANSIENT)] * 2,
             MessageFailed(about("1c"), Outcome.PERMANENT),
-            *[MessageFailed(about("1c"), outcome) for outcome in WAITING],
+            *[MessageFailed(about("1c"), Outcome.OUTAGE, is_postponed=True)] * 3,
             *[ResultStored(about("bitrix24"))] * 4,
             *[ResultNotStored(about("bitrix24"))] * 2,
             put_off("bitrix24"),
@@ -77,8 +77,8 @@ def test_every_figure_of_the_specification_is_there() -> None:
             Published(3),
             PublishFailed("bitrix24.sent.queue"),
             Swept("bitrix24", checked=100, completed=8, moved=7, errors=1, at=STARTED + 30),
-            Swept("bitrix24", checked=93, completed=2, moved=2, errors=0, at=STARTED + 60),
-            Swept("1c", checked=0, completed=0, moved=0, errors=0, at=STARTED),
+            Swept("bitrix24", checked=93, completed=2, moved=2, errors=0, at=STARTED + 60, left=91),
+            Swept("1c", checked=0, completed=0, moved=0, errors=0, at=STARTED, reason=Text("refused", "отказано")),
         ]
     )
     assert stats == {
@@ -125,14 +125,16 @@ def test_every_figure_of_the_specification_is_there() -> None:
                 "completed": 0,
                 "moved": 0,
                 "errors": 0,
+                "open": None,
                 "last_check": "2026-11-23T06:40:00+00:00",
-                "trouble": None,
+                "trouble": "refused",
             },
             "bitrix24": {
                 "checked": 193,
                 "completed": 10,
                 "moved": 9,
                 "errors": 1,
+                "open": 91,
                 "last_check": "2026-11-23T06:41:00+00:00",
                 "trouble": None,
             },
