@@ -61,14 +61,15 @@ def run_worker(lang: Language) -> int:
     signals = StopSignals()
     signals.install()  # before everything that takes time: whoever stops a worker that starts gets an orderly end, too
 
-    from assembly.startup import read_configuration, settle_garbage_collector, start_logging
+    from assembly.startup import read_configuration, settle_garbage_collector
     from assembly.worker import Worker
     from runtime.loader import LoadError
+    from runtime.logs import setup_logging
     from runtime.systemd import Notifier
 
     try:
         startup = read_configuration(os.environ, ENV_FILE)
-        with start_logging(startup):
+        with setup_logging(startup.settings.worker, startup.secrets):
             worker = Worker(startup.settings, startup.handlers, startup.trackers, mask=startup.secrets.mask)
             settle_garbage_collector()
             orderly = worker.run(signals, Notifier.from_environment(os.environ))

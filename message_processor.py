@@ -216,7 +216,7 @@ class MessageProcessor:
             if self._is_to_be_renewed(delivery):
                 self._settler.renew(work)
             elif is_readable and not self.gate.is_open():
-                self._settler.hand_back(work, "its system is paused")
+                self._settler.hand_back(work)
             elif (message := self._decode(work)) is not None and not self._settler.settle_late(work):
                 messages[message] = work
         return messages
@@ -250,12 +250,11 @@ class MessageProcessor:
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
         except InvalidMessageError as error:
-            self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
+            self._events.emit(MessageReceived(work.identity(), work.may_be_begun, sent_at=work.sent_at))
             self._settler.fail(work, refusal or error)
             return None
-        self._events.emit(
-            MessageReceived(work.identity(), work.may_be_begun, title_of(work.task), work.task.business_key)
-        )
+        title, key = title_of(work.task), work.task.business_key
+        self._events.emit(MessageReceived(work.identity(), work.may_be_begun, title, key, work.sent_at))
         if refusal is not None:
             self._settler.fail(work, refusal)
             return None
@@ -308,7 +307,7 @@ class MessageProcessor:
                 self._handle(group, slot)
                 self._starts.forget(keys)
             for work in group.values():  # none are left if they were handled
-                self._settler.hand_back(work, "its system is paused")
+                self._settler.hand_back(work)
 
     def _handle(self, messages: _Messages, slot: CrashSlot, more: MoreMessages = _no_more) -> None:
         """Run the handler over the messages and settle each, out of the dict, as soon as its outcome is known."""

@@ -12,13 +12,10 @@ from assembly import alerting
 from config import Settings, WorkerSettings, load_settings
 from consumers.email.config import EmailSettings
 from consumers.telegram.config import TelegramSettings
-from core.events.base import write
-from core.events.files import SettingsNotice
 from core.secrets import Secrets
 from journal.settings import JournalSettings
 from runtime.alert_settings import AlertSettings
 from runtime.loader import HANDLERS, TRACKERS, load_classes, settings_classes
-from runtime.logs import LoggingHandle, setup_logging
 from settings.errors import Mistake
 from settings.secret_files import watch
 
@@ -74,11 +71,3 @@ def settle_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
-
-
-def start_logging(startup: Startup) -> LoggingHandle:
-    """Open the logs and write what the settings are worth a remark about."""
-    handle = setup_logging(startup.settings.worker, startup.secrets)
-    for warning in startup.settings.warnings:
-        write(SettingsNotice(warning.render("en")))
-    return handle

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
 from assembly.alerting import make_alerting
 from assembly.answers import Worked
 from assembly.door import make_door, make_holding, served_by
+from assembly.figures import Figures, Role
+from assembly.heartbeat import Pulse
+from assembly.inspection import inspect_all
 from assembly.journaling import make_journal
 from assembly.queue_remarks import tell_remarks
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
 from broker.connection import connection_parameters
 from broker.nodes import LastGood, Nodes
+from broker.queue_depths import QueueDepths
 from broker.resolving import Resolver
 from broker.topology import Topology
 from broker.undeliverable import Undeliverable
 from config import Settings
-from core.errors import NotConfiguredError, OutcomeError, StoppingError
+from core.errors import NotConfiguredError
 from core.events.base import EventStream, Log, Sink
-from core.events.systems import SystemRemark
-from core.events.worker import Heartbeat, QueueConsumed, QueueSkipped, QueueTracked
+from core.events.files import SettingsNotice
+from core.events.worker import QueueConsumed, QueueSkipped, QueueTracked, Started
 from core.pauses import Pauses
 from core.policy import RetryPolicy, lease_for
 from core.stats import Statistics
 from core.texts import Text
+from core.version import VERSION
 from message_processor import MessageProcessor
 from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.crash_journal import CrashJournal
@@ -37,6 +44,7 @@ from rabbitmq_publisher import RabbitMQPublisher
 from runtime.alert_settings import AlertSettings
 from runtime.lifecycle import Lifecycle, Service, StopSignals
 from runtime.loader import make_handler, make_tracker, settings_of
+from runtime.overhearing import overheard_by
 from runtime.systemd import Notifier
 from tracking.sweeper import Sweeper
 from tracking.tracked_queue import TrackedQueue
@@ -68,13 +76,18 @@ class Worker:
         self._statistics = Statistics(self._started_at, self.pauses)
         self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
         self.journal = make_journal(settings, mask)
-        sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting]
-        self._events = EventStream(sinks if self.journal is None else [*sinks, self.journal])
-        if self.journal is not None:
-            self.journal.tell(self._events)
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
+        interval = settings.worker.heartbeat_interval
+        self.depths = QueueDepths(self._nodes("depths"), interval=interval, is_ready=self._is_ready, stop=self._stop)
+        sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting, self.depths]
+        self._events = EventStream(sinks if self.journal is None else [*sinks, self.journal])
+        if self.journal is not None:
+            self.journal.tell(self._events)
+        self._events.emit(Started(VERSION, platform.python_version()))
+        for warning in settings.warnings:
+            self._events.emit(SettingsNotice(warning.render("en")))
         self._handlers = handlers
         self._trackers = trackers
         longest = settings.rabbitmq.reconnect_max_delay
@@ -104,6 +117,18 @@ class Worker:
         self.tracker_threads = self._make_trackers()
         self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
         self.processors = self._make_processors(made)
+        self._roles = self._roles_of_queues()
+        tracked = (queue for queue, role in self._roles.items() if role == "sent")
+        self.depths.watch(self._roles, tracked=tracked, events=self._events)
+        self._pulse = Pulse(self._roles)
+        self._figures = Figures(
+            *(self._statistics, self.depths),
+            roles=self._roles,
+            handlers={each.consumed.system: each.consumed.handler for each in self.processors.values()},
+            trackers=self._tracking,
+            is_connected=self.publisher.is_ready,
+            is_consuming=self.consumer.is_consuming,
+        )
         gates = {each.consumed.system: each.gate for each in self.processors.values()}
         threads = {queue.removesuffix(".sent.queue"): each for queue, each in self.tracker_threads.items()}
         self._holding = make_holding(settings.worker, gates, threads, self._events, self._stop)
@@ -122,16 +147,8 @@ class Worker:
         )
 
     def get_stats(self) -> dict[str, Any]:
-        """Return the specification's statistics, with each system's own figures."""
-        stats = self._statistics.snapshot(time.time())
-        parts: tuple[tuple[str, str, BaseMessageHandler | BaseTracker], ...] = (
-            *(("systems", each.consumed.system, each.consumed.handler) for each in self.processors.values()),
-            *(("trackers", system, tracker) for system, tracker in self._tracking.items()),
-        )
-        for kind, system, part in parts:
-            if own := part.get_stats():
-                stats[kind].setdefault(system, {})["api"] = own
-        return stats
+        """Return the specification's statistics, each system's own figures, the queues and the state of the whole."""
+        return self._figures.snapshot()
 
     def run(self, signals: StopSignals, notifier: Notifier) -> bool:
         """Run until a signal comes; return True after an orderly stop."""
@@ -141,6 +158,7 @@ class Worker:
             self.consumer,
             *self.tracker_threads.values(),
             self._alerting,
+            self.depths,
             *([] if self.journal is None else [self.journal]),
             self._holding,
             self._door,
@@ -159,26 +177,19 @@ class Worker:
             heartbeat_interval=self._settings.worker.heartbeat_interval,
             shutdown_timeout=self._settings.worker.shutdown_timeout,
         )
-        try:
-            return lifecycle.run()
-        finally:
-            self._door.close()
-            self._starts.close()
+        with ExitStack() as at_the_end:
             if self.journal is not None:
-                self.journal.finish(CLOSE_TIMEOUT)
+                at_the_end.callback(self.journal.finish, CLOSE_TIMEOUT)
+                at_the_end.enter_context(overheard_by(self.journal))
+            at_the_end.callback(self._starts.close)
+            at_the_end.callback(self._door.close)
+            return lifecycle.run()
 
     def _inspect(self) -> None:
-        """Look at each system in a thread of its own.
-
-        Nobody waits for it: one that hangs must not hold up the start.
-        """
-        for queue, processor in self.processors.items():
-            work = partial(self._look_at, queue, processor.consumed.handler)
-            threading.Thread(target=work, name=f"inspect-{queue}", daemon=True).start()
-        worker, topology = self._settings.worker, self._topology
-        sent = (worker.sent_queue_of(queue) for queue in self.processors)
-        queues = (*self.processors, *sent, *self.tracker_threads, topology.responses_queue, topology.errors_queue)
-        look = partial(tell_remarks, self._nodes("inspection"), queues, self._is_ready, self._stop.wait, self._events)
+        """Look at the systems and at the queues, in threads that nobody waits for."""
+        inspect_all({queue: each.consumed.handler for queue, each in self.processors.items()}, self._events)
+        nodes = self._nodes("inspection")
+        look = partial(tell_remarks, nodes, self._roles, self._is_ready, self._stop.wait, self._events)
         threading.Thread(target=look, name="inspect-queues", daemon=True).start()
 
     def _is_ready(self) -> bool:
@@ -186,6 +197,16 @@ class Worker:
 
     def _nodes(self, role: str) -> Nodes:
         return Nodes(partial(connection_parameters, self._settings.rabbitmq, role), self._last_good, self._resolver)
+
+    def _roles_of_queues(self) -> dict[str, Role]:
+        """Return what each queue is used for that the worker uses."""
+        sent = (self._settings.worker.sent_queue_of(queue) for queue in self.processors)
+        return {
+            **dict.fromkeys(self.processors, "input"),
+            **dict.fromkeys((*sent, *self.tracker_threads), "sent"),
+            self._topology.responses_queue: "responses",
+            self._topology.errors_queue: "errors",
+        }
 
     # -- building -------------------------------------------------------------------------------------------------
 
@@ -272,16 +293,6 @@ class Worker:
             self._events.emit(QueueSkipped(queue, what, str(error)))
             return None
 
-    def _look_at(self, queue: str, handler: BaseMessageHandler) -> None:
-        try:
-            for remark in handler.inspect():
-                self._events.emit(SystemRemark(queue, Text.of(remark), is_fault=True))
-        except (OutcomeError, StoppingError) as error:  # the first message will meet it, too
-            self._events.emit(SystemRemark(queue, Text.of(f"{queue} could not be inspected: {error}"), is_fault=False))
-        except Exception as error:  # noqa: BLE001 - one of the four borders: a handler is foreign code
-            text = Text.of(f"inspecting {queue} failed")
-            self._events.emit(SystemRemark(queue, text, is_fault=True, mistake=error))
-
     def _wake_tracker(self, sent_queue: str) -> None:
         if sent_queue in self.tracker_threads:
             self.tracker_threads[sent_queue].wake()
@@ -314,17 +325,13 @@ class Worker:
         for processor in self.processors.values():
             processor.confirmations.finish(CLOSE_TIMEOUT)
         self.consumer.close(CLOSE_TIMEOUT)
+        self.depths.finish(CLOSE_TIMEOUT)
         return True
 
     def _heartbeat(self) -> str:
-        stats = self.get_stats()
-        line = (
-            f"total={stats['total_messages']} processed={stats['processed_messages']} "
-            f"failed={stats['failed_messages']} sent={stats['sent_to_success_queue']} "
-            f"success_queue_rate={stats['success_queue_rate']}% uptime={stats['uptime_seconds']:.0f}s"
-        )
-        self._events.emit(Heartbeat(line, stats))
-        return line
+        heartbeat = self._pulse.beat(self.get_stats())
+        self._events.emit(heartbeat)
+        return heartbeat.line()
 
 
 def _until(deadline: float) -> float:

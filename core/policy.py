@@ -114,6 +114,14 @@ def decide(  # noqa: PLR0911 - one line for each outcome
             assert_never(outcome)
 
 
+def is_postponed(decision: Decision, tries: Tries) -> bool:
+    """Return whether the message, tried as often as `tries` says, comes again without an attempt spent.
+
+    Its system waits, or it is in doubt: nothing is known to be wrong with the message.
+    """
+    return isinstance(decision, Pause) or (isinstance(decision, RetryLater) and decision.tries.attempt == tries.attempt)
+
+
 def _try_again(error: OutcomeError, tries: Tries, policy: RetryPolicy, jitter: float) -> RetryLater | Park:
     if tries.attempt > policy.attempts:
         return Park()

@@ -21,9 +21,7 @@ from core.events.messages import (
 )
 from core.events.publishing import Published, PublishFailed
 from core.events.systems import Swept
-from core.outcomes import OUTCOMES
 from core.pauses import Pauses
-from core.texts import Text
 
 
 class Statistics:
@@ -36,8 +34,8 @@ class Statistics:
         self._systems: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._publisher: Counter[str] = Counter()
         self._trackers: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._last_check: dict[str, float] = {}
-        self._trouble: dict[str, Text | None] = {}  # why a tracker's last sweep did not get through
+        self._last_sweep: dict[str, Swept] = {}
+        self._open: dict[str, int] = {}  # tasks, by system; as far as the last sweep that got to them knows
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -55,6 +53,7 @@ class Statistics:
                 "total_messages": totals["total"],
                 "processed_messages": totals["processed"],
                 "failed_messages": totals["failed"],
+                "postponed_messages": totals["postponed"],
                 "sent_to_success_queue": stored,
                 "success_queue_failures": not_stored,
                 "success_queue_rate": round(100.0 * stored / tries, 2) if tries else 100.0,
@@ -76,7 +75,7 @@ class Statistics:
             case Published():
                 self._publisher["published"] += event.count
             case MessageFailed():
-                self._systems[event.system]["postponed" if OUTCOMES[event.outcome].only_waits else "failed"] += 1
+                self._systems[event.system]["postponed" if event.is_postponed else "failed"] += 1
             case ResultNotStored():
                 self._systems[event.system]["success_queue_failures"] += 1
             case RetryScheduled():
@@ -96,8 +95,9 @@ class Statistics:
                 self._trackers[event.system].update(
                     checked=event.checked, completed=event.completed, moved=event.moved, errors=event.errors
                 )
-                self._last_check[event.system] = event.at
-                self._trouble[event.system] = event.reason
+                self._last_sweep[event.system] = event
+                if event.left is not None:
+                    self._open[event.system] = event.left
 
     def _names(self) -> list[str]:
         held = (hold.system for hold in self._pauses.holds())
@@ -111,11 +111,13 @@ class Statistics:
         figures["paused"] = None
         if pause is not None:
             figures["paused"] = pause.reason.en
+            figures["paused_seconds"] = round(self._pauses.age(pause.since), 1)
             figures["paused_since"] = _iso(now - self._pauses.age(pause.since))
             figures["paused_by"] = "worker"
             figures["next_probe"] = _iso(now - self._pauses.age(pause.next_probe))
         if hold is not None:  # whether it is usable or not: it is the person who decides
             figures["paused"] = hold.reason or f"paused by {hold.by}"
+            figures["paused_seconds"] = round(max(0.0, now - hold.since), 1)
             figures["paused_since"] = _iso(hold.since)
             figures["paused_by"] = hold.by
             figures["paused_scope"] = hold.scope
@@ -125,9 +127,10 @@ class Statistics:
     def _tracker(self, name: str) -> dict[str, Any]:
         counts = self._trackers[name]
         figures: dict[str, Any] = {key: counts[key] for key in ("checked", "completed", "moved", "errors")}
-        figures["last_check"] = _iso(self._last_check[name])
-        trouble = self._trouble.get(name)
-        figures["trouble"] = None if trouble is None else trouble.en
+        last = self._last_sweep[name]
+        figures["open"] = self._open.get(name)
+        figures["last_check"] = _iso(last.at)
+        figures["trouble"] = None if last.reason is None else last.reason.en
         return figures
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from core.events.base import Event, MessageEvent
 from core.events.messages import (
     DeliveryLost,
+    MessageHandedBack,
     MessageParked,
     MessageProcessed,
     MessageReceived,
@@ -159,7 +160,7 @@ class Batch:
                 _move(row, State.STUCK)
                 self._blame(row, None, Text.of(event.reason))
                 detail = _error(row)
-            case MessageRerouted() | DeliveryLost() | MessageRenewed() | PartDown():
+            case MessageRerouted() | DeliveryLost() | MessageRenewed() | PartDown() | MessageHandedBack():
                 _move(row, State.WAITING)
                 detail = self._back_in_a_queue(row, event)
             case MessageRetried() | MessageDropped() | MessageSeen():
@@ -167,7 +168,7 @@ class Batch:
         return detail
 
     def _back_in_a_queue(
-        self, row: MessageRow, event: MessageRerouted | DeliveryLost | MessageRenewed | PartDown
+        self, row: MessageRow, event: MessageRerouted | DeliveryLost | MessageRenewed | PartDown | MessageHandedBack
     ) -> Detail:
         match event:
             case MessageRerouted():
@@ -177,6 +178,9 @@ class Batch:
                 return {"is_done": event.is_done}
             case MessageRenewed():
                 return {"reason": event.reason}
+            case MessageHandedBack():
+                self._blame(row, event.error_code, event.reason)
+                return _error(row)
             case PartDown():
                 self._blame(row, None, event.reason)
                 return {**_error(row), "part": event.part.en, "part_ru": event.part.ru}

@@ -9,6 +9,7 @@ from core.events.base import Event
 from core.events.messages import (
     DeliveryLost,
     LateOutcomeTold,
+    MessageHandedBack,
     MessageParked,
     MessageReceived,
     MessageRenewed,
@@ -19,6 +20,7 @@ from core.events.messages import (
     SentMessageUnreadable,
     TaskAccepted,
     TaskCompleted,
+    TaskDone,
     TaskFound,
     TaskRejected,
 )
@@ -62,5 +64,7 @@ KINDS: Mapping[int, type[Event]] = {
     15: MessageRetried,
     16: MessageDropped,
     17: MessageSeen,
+    18: TaskDone,
+    19: MessageHandedBack,
 }
 NUMBERS: Mapping[type[Event], int] = {kind: number for number, kind in KINDS.items()}

@@ -15,6 +15,7 @@ from contextlib import suppress
 from broker.backoff import Backoff
 from core.events.base import Event, EventStream
 from core.events.journal import JournalGap, JournalReplaced, JournalUnusable
+from core.repeats import REPEAT_INTERVAL, Repeats
 from journal.entries import MICROSECONDS, Batch, wants
 from journal.store import BrokenStoreError, Store, StoreError
 
@@ -64,6 +65,7 @@ class Journal:
         # The thread's own:
         self._taken: list[_Note] = []  # out of the notes, and not stored yet
         self._latest = 0.0  # when the latest of these came
+        self._repeats = Repeats(REPEAT_INTERVAL)
         self._is_open = False
         self._is_unusable = False
         self._unindexed = INDEX_AT  # what an earlier process has left
@@ -199,7 +201,9 @@ class Journal:
                 # What came later is later, also in the same microsecond and when somebody has set the clock back: else
                 # the journal would take it for old news.
                 self._latest = max(at, self._latest + 2e-6)
-                self._taken.append((self._latest, event))
+                key = event.throttle()
+                if key is None or self._repeats.admit(key, self._latest) is not None:
+                    self._taken.append((self._latest, event))
 
     def _tidy(self) -> None:
         if self._unindexed:

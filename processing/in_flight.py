@@ -38,6 +38,12 @@ class InFlight:
         return self.delivery.redelivered or bool((self.delivery.properties.headers or {}).get(HEADER_RETURNED))
 
     @property
+    def sent_at(self) -> float | None:
+        """When the message was sent, as AMQP's own property says (unix seconds); None without one that can be right."""
+        told = self.delivery.properties.timestamp
+        return float(told) if told is not None and 0 < told <= time.time() else None
+
+    @property
     def task_id(self) -> str:
         return self.task.task_id if self.task else ""
 

@@ -28,6 +28,7 @@ from core.events.messages import (
     DeliveryLost,
     LateOutcomeTold,
     MessageFailed,
+    MessageHandedBack,
     MessageParked,
     MessageRenewed,
     MessageRerouted,
@@ -37,11 +38,12 @@ from core.events.messages import (
     ResultStored,
     RetryScheduled,
     TaskAccepted,
+    TaskDone,
     TaskFound,
 )
 from core.lone_failures import met_alone
 from core.messages import OutgoingMessage, decode_task
-from core.policy import Drop, Park, Pause, RetryLater, decide
+from core.policy import Drop, Park, Pause, RetryLater, decide, is_postponed
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from core.texts import Text
 from core.traces import traced
@@ -53,6 +55,8 @@ from processing.late_results import LateResults
 from processing.renewals import Renewals
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
+
+PAUSED = Text("its system is paused", "её система на паузе")
 
 
 class Settler:
@@ -156,11 +160,12 @@ class Settler:
         self._consumer.ack(work.delivery)
         self._gate.succeeded(work.task_id)
         if isinstance(result, Acknowledged):
-            self._events.emit(TaskAccepted(work.identity(), created=False, stored=False))
+            self._events.emit(TaskDone(work.identity(), created=False, stored=False))
             return
-        kind = TaskFound if result.duplicate else TaskAccepted
+        is_open = isinstance(result, Accepted)
+        kind = TaskFound if result.duplicate else TaskAccepted if is_open else TaskDone
         about, is_stored = work.identity(result.external_id), self._consumed.sent_queue is not None
-        self._events.emit(kind(about, created=isinstance(result, Accepted), stored=is_stored))
+        self._events.emit(kind(about, created=is_open, stored=is_stored))
 
     def fail(self, work: InFlight, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := error.text.map(self._settings.mask)) != error.text:
@@ -177,7 +182,7 @@ class Settler:
         if isinstance(decision, Drop):
             self._drop(work, error)
             return
-        self._events.emit(MessageFailed(work.identity(), error.outcome))
+        self._events.emit(MessageFailed(work.identity(), error.outcome, is_postponed(decision, work.tries)))
         if isinstance(error, PartialOutageError) and error.part is not None:
             self._events.emit(PartDown(work.identity(), error.part, error.text))
         match decision:
@@ -185,7 +190,7 @@ class Settler:
                 self._retry_later(work, error, decision)
             case Pause():
                 self._gate.close(error, decision)
-                self.hand_back(work, str(error))
+                self.hand_back(work, error.text, error.code)
             case Park():
                 self._park(work, error)
 
@@ -202,10 +207,13 @@ class Settler:
         self._consumer.give_back(work.delivery)
         self._events.emit(DeliveryLost(work.identity(), kept))
 
-    def hand_back(self, work: InFlight, reason: str) -> None:
+    def hand_back(self, work: InFlight, reason: Text = PAUSED, code: str | None = None) -> None:
+        """Put the message back into its queue, whose system is paused. `code` is that of the error that it met."""
         # A confirmed copy to the tail, then ack: RabbitMQ 4 drops a quorum queue's message after 20 plain returns,
         # and a delivery that is merely held closes its channel after 30 minutes.
-        self._send_and_ack(self._consumed.queue, work.renewed(reason), work)
+        # What was not even decoded has been told of to nobody.
+        told = None if work.task is None else MessageHandedBack(work.identity(), reason, code)
+        self._send_and_ack(self._consumed.queue, work.renewed(reason.en), work, told)
 
     def renew(self, work: InFlight) -> None:
         """Replace a message that its queue drops one day if it is returned.

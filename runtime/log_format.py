@@ -14,14 +14,17 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from core.events.base import HAPPENED
 from core.secrets import Secrets
 from core.texts import escape
 
 FIELD_LIMIT = 4 * 1024  # characters
 TRACEBACK_LIMIT = 16 * 1024
 THROTTLE_FIELD = "throttle"  # says how often the record may appear, not what happened
+STATS_FIELD = "stats"  # an object for machines: to people the line says what they want of it
+STATS_LIMIT = 64 * 1024  # characters
 
-_RESERVED = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", THROTTLE_FIELD})
+_RESERVED = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", THROTTLE_FIELD, HAPPENED})
 _LEVELS = {logging.WARNING: "WARN", logging.CRITICAL: "CRIT"}
 # At a fixed place and in this order; the short names keep a line readable.
 _CORRELATION = {
@@ -64,8 +67,10 @@ class LineFormatter(logging.Formatter):
         return text if len(text) <= TRACEBACK_LIMIT else f"…{text[1 - TRACEBACK_LIMIT :]}"
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Return the fields in `extra`: numbers and booleans as they are, all else as text."""
+        """Return the fields in `extra`: numbers and booleans as they are, all else as text; not the object."""
         extra = {name: value for name, value in record.__dict__.items() if name not in _RESERVED}
+        if isinstance(extra.get(STATS_FIELD), dict):
+            del extra[STATS_FIELD]
         return {name: self._plain(value) for name, value in extra.items() if value is not None}
 
     def _plain(self, value: object) -> object:
@@ -79,7 +84,7 @@ class LineFormatter(logging.Formatter):
 
 
 class TextFormatter(LineFormatter):
-    """A log line for people, in local time.
+    """A log line for people, in local time, without the object that is for machines.
 
     `2026-11-23 11:02:16.020 INFO  bitrix24 task.created  task=… ext=48211 attempt=2  Created`.
     """
@@ -104,7 +109,7 @@ class TextFormatter(LineFormatter):
 
 
 class JsonFormatter(LineFormatter):
-    """One flat object per line; `ts` is UTC."""
+    """One object per line, flat but for `stats`; `ts` is UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = self.fields(record)
@@ -118,9 +123,26 @@ class JsonFormatter(LineFormatter):
             "system": fields.pop("system", None),
             "exc": self.traceback(record),
         }
+        if isinstance(stats := record.__dict__.get(STATS_FIELD), dict):
+            fields[STATS_FIELD] = self._whole(stats)
         for name, value in fields.items():
             # A field of this name must not replace what the line itself says.
             line[f"{name}_" if name in line else name] = value
         kept = {name: value for name, value in line.items() if value is not None}
         # json.dumps escapes C0; the rest stays the same data when it is written as a JSON escape.
         return escape(json.dumps(kept, ensure_ascii=False))
+
+    def _whole(self, stats: dict[str, Any]) -> object:
+        """Return the object as it is, or its beginning as text where it is far too large: others add to it."""
+        whole = self._masked(stats, ())
+        written = json.dumps(whole, ensure_ascii=False)
+        return whole if len(written) <= STATS_LIMIT else f"{written[: STATS_LIMIT - 1]}…"
+
+    def _masked(self, value: object, around: tuple[int, ...]) -> object:
+        if id(value) in around:
+            return "…"  # it holds itself
+        if isinstance(value, dict):
+            return {self.text(name): self._masked(inner, (*around, id(value))) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._masked(inner, (*around, id(value))) for inner in value]
+        return None if value is None else self._plain(value)

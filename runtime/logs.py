@@ -18,12 +18,12 @@ from typing import Self, TextIO
 from config import WorkerSettings
 from core.events.base import Event
 from core.events.files import LogFileFailed, LogFileRecovered, RecordUnprintable
+from core.repeats import REPEAT_INTERVAL, Repeats
 from core.secrets import Secrets
 from runtime.log_files import Failed, LogFile, Recovered
 from runtime.log_format import THROTTLE_FIELD, JsonFormatter, LineFormatter, TextFormatter
+from runtime.overhearing import pass_on
 
-REPEAT_INTERVAL = 60.0  # seconds between two records of one throttle key
-_KEYS_LIMIT = 1000
 # Their debug lines hold whole URLs and frames, their info lines repeat what ours say. pika writes a refused
 # connection as several errors with a traceback, which is one line of ours.
 _NOISY_LIBRARIES = {
@@ -39,26 +39,17 @@ class RepeatFilter(logging.Filter):
 
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
         super().__init__()
-        self._interval = interval
+        self._repeats = Repeats(interval)
         self._clock = clock
-        self._seen: dict[str, tuple[float, int]] = {}  # key -> (passes again at, suppressed since)
 
     def filter(self, record: logging.LogRecord) -> bool:
         key = getattr(record, THROTTLE_FIELD, None)
         if key is None:
             return True
-        now = self._clock()
-        passes_at, suppressed = self._seen.get(key, (now, 0))
-        if now < passes_at:
-            self._seen[key] = (passes_at, suppressed + 1)
-            return False
-        self._seen.pop(key, None)
-        while len(self._seen) >= _KEYS_LIMIT:  # the oldest first; keys made of data must not fill the memory
-            self._seen.pop(next(iter(self._seen)))
-        self._seen[key] = (now + self._interval, 0)
+        suppressed = self._repeats.admit(key, self._clock())
         if suppressed:
             record.suppressed = suppressed
-        return True
+        return suppressed is not None
 
 
 class WorkerLogHandler(logging.Handler):
@@ -80,7 +71,7 @@ class WorkerLogHandler(logging.Handler):
         try:
             line = self.format(record)
         except Exception as error:  # noqa: BLE001  # a value that cannot be printed must not stop the work it describes
-            line = self.format(_own_record(RecordUnprintable(record.name, type(error).__name__)))
+            line = self._line_of(RecordUnprintable(record.name, type(error).__name__))
         self._write_console(line)
         self._write_file(self._log_file, line)
         if record.levelno >= logging.ERROR:
@@ -98,11 +89,17 @@ class WorkerLogHandler(logging.Handler):
     def _write_file(self, file: LogFile, line: str) -> None:
         match file.write(line):
             case Failed(path, error):
-                self._write_console(self.format(_own_record(LogFileFailed(str(path), error.strerror))))
+                self._write_console(self._line_of(LogFileFailed(str(path), error.strerror)))
             case Recovered(path, dropped):
-                record = _own_record(LogFileRecovered(str(path), dropped))
-                self._write_console(self.format(record))
-                file.write(self.format(record))
+                told = self._line_of(LogFileRecovered(str(path), dropped))
+                self._write_console(told)
+                file.write(told)
+
+    def _line_of(self, event: Event) -> str:
+        """Return the line of an event of the log itself."""
+        pass_on(event)
+        told = {"name": __name__, "levelno": event.level, "levelname": logging.getLevelName(event.level)}
+        return self.format(logging.makeLogRecord({**told, "msg": event.line(), "event": event.code, **event.fields()}))
 
     def _write_console(self, line: str) -> None:
         try:
@@ -160,6 +157,7 @@ def setup_logging(
         RepeatFilter(REPEAT_INTERVAL, clock),
     )
     levels: dict[str | None, int] = {name: logging.getLogger(name).level for name in (None, *_NOISY_LIBRARIES)}
+    handler.setLevel(settings.log_level)  # its own as well: what is overheard below that is not for the log
     root = logging.getLogger()
     root.setLevel(settings.log_level)
     for name, level in _NOISY_LIBRARIES.items():
@@ -183,8 +181,3 @@ def _unbuffered_stderr() -> TextIO:
         return stderr  # somebody's own object in its place
     raw = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
     return io.TextIOWrapper(raw, encoding=stderr.encoding, errors="backslashreplace", write_through=True)
-
-
-def _own_record(event: Event) -> logging.LogRecord:
-    told = {"name": __name__, "levelno": event.level, "levelname": logging.getLevelName(event.level)}
-    return logging.makeLogRecord({**told, "msg": event.line(), "event": event.code, **event.fields()})

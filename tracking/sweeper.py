@@ -114,6 +114,7 @@ class Sweeper:
                 raise TakingInterruptedError
         found_out = self._undeliverable.taken_out(self._tracked.queue, self._tracker.chunk_size)
         with found_out, self._open_queue() as queue:
+            result.found = queue.ready
             self._ask_for_type(queue)
             try:
                 self._sweep(queue, result)

@@ -26,9 +26,11 @@ class TrackedQueue:
 class SweepResult:
     """The counts of a sweep.
 
-    `taken` counts every message that was looked at, `checked` those that the system was asked about.
+    `found` is how many messages the queue held at the beginning; None: that was not found out. `taken` counts every
+    message that was looked at, `checked` those that the system was asked about.
     """
 
+    found: int | None = None
     taken: int = 0
     checked: int = 0
     completed: int = 0

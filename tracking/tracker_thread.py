@@ -124,5 +124,6 @@ class TrackerThread:
             text = f"tracking of {self._system} failed"
             self._events.emit(TrackingFailed(self._system, text, self.queue, error))
         counts = (result.checked, result.completed, result.moved, result.errors)
-        self._events.emit(Swept(self._system, *counts, at=time.time(), reason=failure))
+        left = None if result.found is None else max(0, result.found - result.moved)
+        self._events.emit(Swept(self._system, *counts, at=time.time(), reason=failure, left=left))
         return is_connected

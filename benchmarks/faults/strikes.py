@@ -19,6 +19,7 @@ Params = Mapping[str, Any]
 FURTHER_TASKS = 20
 FURTHER_SPREAD = 0.5  # seconds
 PATIENCE = 20.0  # seconds in which every fault must have met its calls
+_CONNECTED = "rabbitmq.connected"  # the log's event
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,17 @@ def armed(stage: Stage, *blows: Blow) -> Iterator[list[Injection]]:
             doubtful = [each for each in injections if is_told or each.fault.after_execution or each.fault.delay]
             stage.in_doubt += sum(each.hits for each in doubtful)
         stage.target.server.clear_faults()
+
+
+def cut_and_come_back(stage: Stage, timeout: float) -> None:
+    """Reset all connections; end when the consumer and the publisher are back. Raises TimeoutError.
+
+    Those of trackers and of looks at queues come and go, so the proxy cannot tell.
+    """
+    connected = stage.worker.output().count(_CONNECTED)
+    stage.proxy.cut()
+    if not stage.wait_for(lambda: stage.worker.output().count(_CONNECTED) >= connected + 2, timeout):
+        raise TimeoutError("the worker did not come back")
 
 
 def wait_for_hits(stage: Stage, injection: Injection, hits: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from core.texts import Text
 
 log = logging.getLogger("events")
+HAPPENED = "happened"  # the attribute of a record that holds the event itself, if that was given to no stream
 
 
 class Identity(NamedTuple):
@@ -58,7 +59,7 @@ class Event:
         return {}
 
     def throttle(self) -> str | None:
-        """Return a key: the log shows one event a minute of those with the same one. None shows each."""
+        """Return a key: log and journal show one event a minute of those with the same one. None shows each."""
         return None
 
     @property
@@ -133,7 +134,7 @@ class EventStream:
         kind = type(event)
         sinks = self._of_kind.get(kind)
         if sinks is None:
-            sinks = self._of_kind[kind] = tuple(sink for sink in self._sinks if _wants(sink, kind))
+            sinks = self._of_kind[kind] = tuple(sink for sink in self._sinks if wants(sink, kind))
         for sink in sinks:
             try:
                 sink(event)
@@ -141,9 +142,10 @@ class EventStream:
                 write(SinkFailed(error))
 
 
-def _wants(sink: Sink, kind: type[Event]) -> bool:
-    wants = getattr(sink, "wants", None)
-    return wants is None or bool(wants(kind))
+def wants(sink: Sink, kind: type[Event]) -> bool:
+    """Return whether a sink is to be given events of this class."""
+    asked = getattr(sink, "wants", None)
+    return asked is None or bool(asked(kind))
 
 
 class Log:
@@ -153,15 +155,23 @@ class Log:
         return bool(kind.code)
 
     def __call__(self, event: Event) -> None:
-        write(event)
+        if logging.getLogger().isEnabledFor(event.severity()):  # the level of the log; somebody may overhear the rest
+            _write(event, {})
 
 
 def write(event: Event) -> None:
-    """Write the event's line to the log; code that is given no stream calls it. An event without a code makes none."""
+    """Write the event's line to the log; code that is given no stream calls it. An event without a code makes none.
+
+    Sinks hear of it by `runtime.overhearing`.
+    """
+    _write(event, {HAPPENED: event})
+
+
+def _write(event: Event, extra: dict[str, Any]) -> None:
     level = event.severity()
     if not event.code or not log.isEnabledFor(level):
         return
-    extra = {name: value for name, value in event.fields().items() if value is not None}
+    extra.update((name, value) for name, value in event.fields().items() if value is not None)
     extra["event"] = event.code
     if (key := event.throttle()) is not None:
         extra["throttle"] = key

@@ -16,13 +16,15 @@ from core.texts import Text
 class MessageReceived(MessageEvent):
     """A delivery was taken from a queue; `redelivered` when a worker had held it before.
 
-    `title` and `business_key` are what people know the task by, where the message says it.
+    `title` and `business_key` are what people know the task by, where the message says it. `sent_at` is when it was
+    sent, as its sender says (unix seconds).
     """
 
     identity: Identity
     redelivered: bool
     title: str | None = None
     business_key: str | None = None
+    sent_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +42,70 @@ class MessageProcessed(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskAccepted(MessageProcessed):
-    """A task was created or done."""
+    """A task was created; it is open."""
 
     code = "task.accepted"
     meaning = Text(
-        "created or done; its result is in the sent queue",
-        "создано или готово; результат в очереди отправленных",
+        "created (`ext` is its number in the system); a person will finish it, its result is in the sent queue",
+        "создана (`ext` – её номер в системе); завершит человек, результат в очереди отправленных",
     )
 
     def line(self) -> str:
-        return "task created" if self.created else "task done"
+        return f"task created{_as(self)}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone(MessageProcessed):
+    """A task was done at once, as a mail is sent; nothing stays open."""
+
+    code = "task.done"
+    meaning = Text(
+        "done at once (a mail is sent); its result is in the sent queue, the tracker answers Camunda",
+        "сделано сразу (письмо отправлено); результат в очереди отправленных, трекер ответит Camunda",
+    )
+
+    def line(self) -> str:
+        return "task done" if self.stored else "task done; its handler keeps no result"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFound(MessageProcessed):
-    """An earlier attempt had created the task."""
+    """An earlier attempt had created the task, or done it."""
 
     code = "task.found"
     meaning = Text(
-        "the same, but an earlier attempt had created it: a duplicate was avoided",
-        "то же, но задачу создала прежняя попытка: дубль предотвращён",
+        "an earlier attempt had created or done it: a duplicate was avoided",
+        "её создала или сделала прежняя попытка: дубль предотвращён",
     )
 
     def line(self) -> str:
-        return "task was there"
+        return f"task had been created{_as(self)}" if self.created else "task had been done"
+
+
+def _as(event: MessageProcessed) -> str:
+    external_id = event.identity.external_id
+    return "" if external_id is None else f" as {external_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFailed(MessageEvent):
-    """A handler did not succeed."""
+    """A handler did not succeed.
+
+    `is_postponed`: that says nothing about the message, which comes again and has lost no attempt.
+    """
 
     identity: Identity
     outcome: Outcome
+    is_postponed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHandedBack(MessageEvent):
+    """A message is in its queue again, because its system is paused: nothing was done for it, and nothing is spent."""
+
+    identity: Identity
+    reason: Text
+    error_code: str | None = None  # of the error that it met, if it met one itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,29 @@ class QueueRemark(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DepthsUnknown(Event):
+    """RabbitMQ could not be asked how many messages are in these queues; none: in any. Told once until it can."""
+
+    queues: Sequence[str]
+    reason: Text
+
+    code = "queue.unknown"
+    level = logging.WARNING
+    meaning = Text(
+        "RabbitMQ could not be asked how many messages are in queues: these figures are missing until it can, the work "
+        "does not need them",
+        "не удалось спросить RabbitMQ, сколько сообщений в очередях: этих цифр нет, пока не удастся, для работы они не "
+        "нужны",
+    )
+
+    def line(self) -> str:
+        return f"how many messages are there is not known: {self.reason.en}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"queue": ", ".join(self.queues) or None}
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStandby(QueueEvent):
     code = "queue.standby"
     meaning = Text(

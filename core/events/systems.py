@@ -163,7 +163,10 @@ class SystemRemark(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class Swept(Event):
-    """A tracker went once through its sent queue. `at` in unix seconds; `reason` says why it did not get through."""
+    """A tracker went once through its sent queue.
+
+    `at` in unix seconds; `reason` says why it did not get through. `left`: messages that stay in the queue, if known.
+    """
 
     system: str
     checked: int
@@ -172,6 +175,7 @@ class Swept(Event):
     errors: int
     at: float
     reason: Text | None = None
+    left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,21 @@ from core.texts import Text
 
 
 @dataclass(frozen=True, slots=True)
+class Started(Event):
+    version: str
+    python: str
+
+    code = "worker.started"
+    meaning = Text(
+        "start-up: which version this is",
+        "запуск: какая это версия",
+    )
+
+    def line(self) -> str:
+        return f"Task Creator {self.version} on Python {self.python}"
+
+
+@dataclass(frozen=True, slots=True)
 class QueueConsumed(QueueEvent):
     handler: str
 

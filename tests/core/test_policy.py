@@ -33,6 +33,7 @@ from core.policy import (
     RetryPolicy,
     Tries,
     decide,
+    is_postponed,
     next_wait_step,
     wait_step,
 )
@@ -84,6 +85,26 @@ class TestTable:
     )
     def test_every_outcome_has_one_settlement(self, error: OutcomeError, tries: Tries, settlement: Decision) -> None:
         assert decide(error, tries, POLICY, jitter=0.0) == settlement
+
+    @pytest.mark.parametrize(
+        ("error", "tries", "postponed"),
+        [
+            (OutageError("down"), LAST, True),
+            (PartialOutageError("one service"), LAST, True),
+            (ConfigurationError("revoked"), LAST, True),
+            (AmbiguousError("no answer"), LAST, True),
+            (AmbiguousError("no answer"), Tries(1, AMBIGUOUS_LIMIT), False),
+            (BusyError("in our hands"), Tries(2, 7), True),
+            (TransientError("locked"), Tries(2), False),
+            (TransientError("locked"), LAST, False),
+            (PermanentError("no such user"), Tries(), False),
+            (LostError("another worker's"), Tries(), False),
+        ],
+    )
+    def test_what_comes_again_and_has_lost_nothing_is_postponed(
+        self, error: OutcomeError, tries: Tries, postponed: bool
+    ) -> None:
+        assert is_postponed(decide(error, tries, POLICY, jitter=0.0), tries) is postponed
 
     def test_without_retries_the_first_transient_error_is_the_last(self) -> None:
         assert decide(TransientError("locked"), Tries(1), RetryPolicy(0, 5, 900), 0.0) == Park()

@@ -28,9 +28,9 @@ from core.events.systems import Swept, SystemResumed
 from core.outcomes import Outcome
 from core.pauses import Pauses
 from core.stats import Statistics
+from core.texts import Text
 from tests.support.made_events import about, parked, paused, put_off
 
-WAITING = (Outcome.OUTAGE, Outcome.CONFIGURATION, Outcome.PARTIAL_OUTAGE)
 STARTED = 1795416000.0
 
 
@@ -48,6 +48,7 @@ def test_a_worker_that_has_done_nothing_shows_zeros_and_full_marks() -> None:
         "total_messages": 0,
         "processed_messages": 0,
         "failed_messages": 0,
+        "postponed_messages": 0,
         "sent_to_success_queue": 0,
         "success_queue_failures": 0,
         "success_queue_rate": 100.0,
@@ -67,7 +68,7 @@ def test_every_figure_of_the_specification_is_there() -> None:
             TaskFound(about("bitrix24"), created=True, stored=True),
             *[MessageFailed(about("bitrix24"), Outcome.TRANSIENT)] * 2,
             MessageFailed(about("1c"), Outcome.PERMANENT),
-            *[MessageFailed(about("1c"), outcome) for outcome in WAITING],
+            *[MessageFailed(about("1c"), Outcome.OUTAGE, is_postponed=True)] * 3,
             *[ResultStored(about("bitrix24"))] * 4,
             *[ResultNotStored(about("bitrix24"))] * 2,
             put_off("bitrix24"),
@@ -76,14 +77,15 @@ def test_every_figure_of_the_specification_is_there() -> None:
             Published(3),
             PublishFailed("bitrix24.sent.queue"),
             Swept("bitrix24", checked=100, completed=8, moved=7, errors=1, at=STARTED + 30),
-            Swept("bitrix24", checked=93, completed=2, moved=2, errors=0, at=STARTED + 60),
-            Swept("1c", checked=0, completed=0, moved=0, errors=0, at=STARTED),
+            Swept("bitrix24", checked=93, completed=2, moved=2, errors=0, at=STARTED + 60, left=91),
+            Swept("1c", checked=0, completed=0, moved=0, errors=0, at=STARTED, reason=Text("refused", "отказано")),
         ]
     )
     assert stats == {
         "total_messages": 8,
         "processed_messages": 4,
         "failed_messages": 3,
+        "postponed_messages": 3,
         "sent_to_success_queue": 4,
         "success_queue_failures": 2,
         "success_queue_rate": 66.67,
@@ -123,14 +125,16 @@ def test_every_figure_of_the_specification_is_there() -> None:
                 "completed": 0,
                 "moved": 0,
                 "errors": 0,
+                "open": None,
                 "last_check": "2026-11-23T06:40:00+00:00",
-                "trouble": None,
+                "trouble": "refused",
             },
             "bitrix24": {
                 "checked": 193,
                 "completed": 10,
                 "moved": 9,
                 "errors": 1,
+                "open": 91,
                 "last_check": "2026-11-23T06:41:00+00:00",
                 "trouble": None,
             },

@@ -15,7 +15,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from journal.migrations import VERSION
+from core.version import VERSION
+from journal import migrations
+from journal.engines import engine_of_file
+from journal.reading import JournalReader, OccurrenceRecord
 from journal.settings import FILE
 from journal.states import State
 from sandbox.address import BrokerAddress
@@ -74,7 +77,7 @@ def damage(path: Path, _stack: ExitStack) -> None:
 
 def make_newer(path: Path, _stack: ExitStack) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"pragma user_version = {VERSION + 1}")
+        connection.execute(f"pragma user_version = {migrations.VERSION + 1}")
 
 
 def make_it_a_folder(path: Path, stack: ExitStack) -> None:
@@ -169,6 +172,66 @@ def test_two_workers_of_a_machine_write_one_journal(
         assert second.stop() == 0
     assert set(states(state / FILE)) == set(task_ids)
     assert set(states(state / FILE).values()) == {State.DONE}
+
+
+def told_in(journal: Path) -> list[OccurrenceRecord]:
+    with closing(JournalReader(engine_of_file(journal))) as reader:
+        return list(reversed(reader.occurrences(most=200)))
+
+
+def test_what_the_worker_itself_went_through_is_in_the_journal(
+    vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    log_file = tmp_path / "logs" / "worker.log"
+    with Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}) as daemon:
+        wait_until(lambda: "heartbeat" in daemon.output(), what="the end of the start")
+        log_file.unlink()
+        log_file.mkdir()
+        wait_until(lambda: "log.file_failed" in daemon.output(), what="a line that cannot be written")
+        assert daemon.stop() == 0
+    told = told_in(tmp_path / "state" / FILE)
+    codes = [each.code for each in told]
+    assert codes[0] == "worker.started"
+    assert f"Task Creator {VERSION} " in told[0].line
+    assert codes[-2:] == ["worker.stopping", "worker.stopped"]
+    assert "BITRIX_AMBIGUOUS_WAIT" in told[codes.index("settings.notice")].line
+    assert told[codes.index("log.file_failed")].fields["path"] == str(log_file)
+    assert {code: count for code, count in Counter(codes).items() if code.startswith("worker.")} == {
+        "worker.started": 1,
+        "worker.stopping": 1,
+        "worker.stopped": 1,
+    }
+
+
+def test_what_the_log_leaves_out_is_in_the_journal_all_the_same(
+    vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    journal = tmp_path / "state" / FILE
+    with Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url, "LOG_LEVEL": "ERROR"}) as daemon:
+        wait_until(journal.exists, what="the journal")
+        assert daemon.stop() == 0
+        assert daemon.output() == ""
+    codes = [each.code for each in told_in(journal)]
+    assert (codes[0], codes[-1]) == ("worker.started", "worker.stopped")
+
+
+def test_a_message_waits_while_its_system_is_down_and_the_journal_says_why(
+    vhost: BrokerAddress, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
+    journal = tmp_path / "state" / FILE
+    portal.revoke_webhook()
+    [task_id] = publish(broker, 1)
+    with Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}) as daemon:
+        wait_until(lambda: in_journal(journal, State.WAITING) == 1, what="the message in the journal")
+        with closing(JournalReader(engine_of_file(journal))) as reader:
+            waiting = reader.message(task_id)
+        portal.restore_webhook()
+        broker.wait_for_count(SENT, 1)
+        assert daemon.stop() == 0
+    assert waiting is not None
+    assert (waiting.code, waiting.queue) == ("NO_AUTH_FOUND", "bitrix24.queue")
+    assert "NO_AUTH_FOUND" in (waiting.reason_ru or "")
+    assert states(journal) == {task_id: State.TRACKING}
 
 
 def test_without_a_wish_for_a_journal_there_is_none(

@@ -12,6 +12,7 @@ from core.events.base import Event, Identity, MessageEvent
 from core.events.messages import (
     DeliveryLost,
     MessageFailed,
+    MessageHandedBack,
     MessageParked,
     MessageReceived,
     MessageRenewed,
@@ -21,7 +22,7 @@ from core.events.messages import (
     ResultNotStored,
     ResultStored,
     SentMessageUnreadable,
-    TaskAccepted,
+    TaskDone,
     TaskFound,
     TaskRejected,
 )
@@ -50,8 +51,8 @@ def row_after(*events: Event) -> MessageRow:
         ([received(1)], State.PROCESSING),
         ([received(1), created(1)], State.TRACKING),
         ([received(1), TaskFound(task(1), created=True, stored=True)], State.TRACKING),
-        ([received(1), TaskAccepted(task(1), created=False, stored=True)], State.COMPLETING),
-        ([received(1), TaskAccepted(task(1), created=False, stored=False)], State.DONE),
+        ([received(1), TaskDone(task(1), created=False, stored=True)], State.COMPLETING),
+        ([received(1), TaskDone(task(1), created=False, stored=False)], State.DONE),
         ([created(1), answered(1)], State.DONE),
         ([received(1), retried(1)], State.RETRY_WAIT),
         ([retried(1), received(1, attempt=2)], State.PROCESSING),
@@ -62,6 +63,7 @@ def row_after(*events: Event) -> MessageRow:
         ([received(1), DeliveryLost(task(1), is_done=True)], State.WAITING),
         ([received(1), MessageRenewed(task(1), "returned", "x")], State.WAITING),
         ([received(1), PartDown(task(1), Text.of("reports"), REASON)], State.WAITING),
+        ([received(1), MessageHandedBack(task(1), REASON, "http_503")], State.WAITING),
         ([received(1), MessageStuck(task(1), "unroutable")], State.STUCK),
     ],
 )
@@ -80,6 +82,11 @@ def test_a_retry_says_when_and_why_it_comes() -> None:
     row = row_after(received(1), retried(1))
     assert row.due == int((NOON + 1 + 5) * 1e6)
     assert (row.code, row.reason, row.reason_ru) == ("http_503", "busy", "занят")
+
+
+def test_a_message_of_a_paused_system_waits_and_says_why() -> None:
+    row = row_after(received(1), MessageHandedBack(task(1), Text("refused", "отказано"), "connection_refused"))
+    assert (row.code, row.reason, row.reason_ru) == ("connection_refused", "refused", "отказано")
 
 
 def test_an_error_is_over_when_the_message_goes_on() -> None:
@@ -193,6 +200,8 @@ def test_a_number_of_a_kind_is_never_used_for_another() -> None:
         15: "MessageRetried",
         16: "MessageDropped",
         17: "MessageSeen",
+        18: "TaskDone",
+        19: "MessageHandedBack",
     }
     assert [(state.value, state.name) for state in State] == [
         (1, "WAITING"),

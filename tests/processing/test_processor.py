@@ -24,7 +24,7 @@ from core.errors import (
     TransientError,
 )
 from core.messages import IncomingMessage, Limits, OutgoingMessage
-from core.results import Accepted, Done, Result
+from core.results import Accepted, Acknowledged, Done, Result
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.proxy import TcpProxy
@@ -265,6 +265,10 @@ def test_an_outage_of_any_length_spends_no_attempts(vhost: BrokerAddress, queues
     assert set(handler.created.values()) == {1}
     for properties, _ in queues.get_all(SENT):
         assert properties.message_id is not None
+    stats = bench.statistics.snapshot(0.0)
+    assert stats["failed_messages"] == stats["systems"]["bitrix24"]["failed"] == 0, "nothing is wrong with a message"
+    assert stats["postponed_messages"] == stats["systems"]["bitrix24"]["postponed"] == len(handler.seen) - 100
+    assert stats["total_messages"] == len(handler.seen)
 
 
 def test_a_message_that_only_looks_like_an_outage_does_not_hold_up_the_others(
@@ -327,6 +331,34 @@ def test_a_slow_system_does_not_delay_another(vhost: BrokerAddress, queues: Brok
         assert queues.count(SENT) == 0
         release.set()
         queues.wait_for_count(SENT, 30)
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "line"),
+    [
+        (Accepted({}, "48211"), "task.accepted", "task created as 48211"),
+        (Accepted({}), "task.accepted", "task created"),
+        (Done({}, "<1@example.com>"), "task.done", "task done"),
+        (Accepted({}, "48211", duplicate=True), "task.found", "task had been created as 48211"),
+        (Done({}, duplicate=True), "task.found", "task had been done"),
+        (Acknowledged(), "task.done", "task done; its handler keeps no result"),
+    ],
+)
+def test_the_log_says_created_of_what_is_open_and_done_of_what_is_done(
+    vhost: BrokerAddress, queues: Broker, caplog: pytest.LogCaptureFixture, result: Result, code: str, line: str
+) -> None:
+    caplog.set_level("INFO")
+    queues.publish(QUEUE, camunda_message("task-1"))
+    bench = Bench(vhost)
+    bench.add(QUEUE, Handler(lambda _message: result), sent_queue=SENT)
+
+    def told() -> list[tuple[str, str]]:
+        about = [record for record in caplog.records if getattr(record, "task_id", None) == "task-1"]
+        return [(vars(record)["event"], record.getMessage()) for record in about]
+
+    with bench.running():
+        wait_until(lambda: bool(told()), what="the line")
+    assert told() == [(code, line)]
 
 
 def test_done_wakes_the_tracker_after_the_result_is_stored(vhost: BrokerAddress, queues: Broker) -> None:

@@ -329,7 +329,8 @@ class TestSystemd:
             assert "STOPPING=1" not in manager.wait_for("READY=1")
             manager.wait_for("WATCHDOG=1")
             status = manager.wait_for("STATUS=")[-1]
-            assert status.startswith("STATUS=total=0 processed=0 failed=0 sent=0 success_queue_rate=100.0% uptime=")
+            assert status.startswith("STATUS=up=1s in=0/m out=0/m ")
+            assert status.endswith(" total=0 processed=0 failed=0 postponed=0 sent=0 success_queue_rate=100%")
             assert daemon.stop() == 0
         heard = manager.heard_so_far()
         assert heard.count("STOPPING=1") == 1

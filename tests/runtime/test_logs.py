@@ -19,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import WorkerSettings
+from core.repeats import REPEAT_INTERVAL
 from core.secrets import Secrets
 from core.texts import escape
 from runtime.log_files import RETRY_INTERVAL, Failed, LogFile, Recovered
-from runtime.log_format import FIELD_LIMIT, TRACEBACK_LIMIT, JsonFormatter, TextFormatter
-from runtime.logs import REPEAT_INTERVAL, LoggingHandle, WorkerLogHandler, setup_logging
+from runtime.log_format import FIELD_LIMIT, STATS_LIMIT, TRACEBACK_LIMIT, JsonFormatter, TextFormatter
+from runtime.logs import LoggingHandle, WorkerLogHandler, setup_logging
 from sandbox.process import ROOT
 
 SECRET = "correct-horse-battery"
@@ -191,8 +192,24 @@ class TestJson:
         assert line["value"] == str(value)[: FIELD_LIMIT - 1] or line["value"] == str(value)
 
     def test_an_object_or_a_list_is_written_as_json_in_its_field(self) -> None:
-        line = json.loads(JsonFormatter(Secrets()).format(record(stats={"total": 1, "systems": ["Битрикс24"]})))
-        assert line["stats"] == '{"total": 1, "systems": ["Битрикс24"]}'
+        line = json.loads(JsonFormatter(Secrets()).format(record(own={"total": 1, "systems": ["Битрикс24"]})))
+        assert line["own"] == '{"total": 1, "systems": ["Битрикс24"]}'
+
+    def test_the_statistics_are_an_object_for_machines_and_a_line_for_people(self) -> None:
+        stats = {"total": 1, "rate": 99.5, "systems": {"bitrix24": {"paused": None, "down": ["a", "b"], "ok": True}}}
+        line = json.loads(JsonFormatter(Secrets()).format(record("total=1", stats=stats, event="heartbeat")))
+        assert (line["stats"], line["msg"]) == (stats, "total=1")
+        assert re.search(r"INFO  - +test +total=1$", TextFormatter(Secrets()).format(record("total=1", stats=stats)))
+        assert TextFormatter(Secrets()).format(record("x", stats="a word of somebody's")).endswith('"  x')
+
+    def test_whatever_a_handler_counts_is_masked_bounded_json(self) -> None:
+        circle: dict[Any, Any] = {"nan": float("nan"), 7: object, "secret": {SECRET: [f"a {SECRET}"]}}
+        circle["again"] = circle
+        for stats in (circle, {"many": list(range(100_000))}, {"long": ["x" * FIELD_LIMIT] * 100}):
+            line = JsonFormatter(Secrets([SECRET])).format(record(stats=stats))
+            assert len(line) < 2 * STATS_LIMIT
+            assert SECRET not in line
+            json.loads(line, parse_constant=pytest.fail)
 
     def test_a_field_cannot_replace_what_the_line_itself_says(self) -> None:
         line = json.loads(JsonFormatter(Secrets()).format(record("real", ts="1970", level="debug", logger="other")))
@@ -313,12 +330,6 @@ class TestRepeats:
         assert "suppressed" not in told[0]
         assert "suppressed=499" in told[3]
         assert len(logs.lines("worker_errors.log")) == len(logs.on_console) == 4
-
-    def test_keys_made_of_data_do_not_fill_the_memory(self, logs: Logs) -> None:
-        for number in range(3000):
-            log.debug("x", extra={"throttle": f"task {number}"})
-        (handler,) = [each for each in logging.getLogger().handlers if type(each).__name__ == "WorkerLogHandler"]
-        assert len(vars(vars(handler)["_repeats"])["_seen"]) <= 1000
 
 
 class TestRotation:

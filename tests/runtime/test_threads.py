@@ -28,7 +28,7 @@ QUEUE = "bitrix24.queue"
 SENT = "bitrix24.sent.queue"
 RESPONSES = "camunda.responses.queue"
 NAMES = [
-    *(f"{QUEUE}-0", f"{QUEUE}-1", f"{QUEUE}-settling", "journal"),
+    *(f"{QUEUE}-0", f"{QUEUE}-1", f"{QUEUE}-settling", "journal", "queue-depths"),
     *("rabbitmq-consumer", "rabbitmq-publisher", f"tracker-{SENT}"),
 ]
 
@@ -67,7 +67,6 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     worker: Worker, broker: Broker, portal: BitrixSandbox, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    broker.declare(QUEUE)
     wait_until(lambda: worker.publisher.is_ready() and worker.consumer.is_consuming(), what="the start")
     expected = 1
     victim = next(thread for thread in threading.enumerate() if thread.name == name)
@@ -77,6 +76,8 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
         worker.publisher._thread.call(end_this_thread)
     elif name.startswith("tracker"):
         worker.tracker_threads[SENT].__dict__["_sweep_once"] = end_this_thread
+    elif name == "queue-depths":
+        worker.depths.__dict__["_look"] = end_this_thread
     elif name == "journal":
         worker.journal.__dict__["_gather"] = end_this_thread
         while victim.is_alive():  # it may be gathering already
@@ -102,6 +103,7 @@ def test_a_dead_thread_is_replaced_and_the_loop_still_closes(
     assert not victim.is_alive()
     worker.tracker_threads[SENT].__dict__.pop("_sweep_once", None)
     worker.journal.__dict__.pop("_gather", None)
+    worker.depths.__dict__.pop("_look", None)
     worker.processors[QUEUE].__dict__.pop("_process", None)
 
     broker.publish(QUEUE, camunda_message("task-1"))
@@ -122,6 +124,6 @@ def test_every_thread_of_the_worker_has_a_name(worker: Worker) -> None:
 
     def ours() -> list[str]:
         threads = threading.enumerate()
-        return sorted(each.name for each in threads if each.name.startswith(("rabbitmq", "tracker", "journal", QUEUE)))
+        return sorted(each.name for each in threads if each.name.startswith(tuple(NAMES)))
 
     wait_until(lambda: ours() == NAMES, what="all of them")  # the publisher may be ready before the last is started

@@ -10,6 +10,7 @@ from benchmarks.faults.account import Published
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows.worker import forget_earlier_deaths, on_quorum
 from benchmarks.faults.stage import Stage
+from benchmarks.faults.strikes import cut_and_come_back
 from benchmarks.faults.tasks import task
 
 GROUP = "network"
@@ -141,9 +142,7 @@ def cut_slow_link(stage: Stage, chance: random.Random) -> None:
 
 def cut_and_kill(stage: Stage, chance: random.Random) -> None:
     forget_earlier_deaths(stage)
-    accepted = stage.proxy.accepted
-    stage.proxy.cut()
-    stage.proxy.wait_for_accepted(accepted + 2, 10)
+    cut_and_come_back(stage, 10)
     stage.pause(chance.uniform(0, 0.6))
     stage.worker.kill()
 

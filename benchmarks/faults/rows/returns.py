@@ -11,7 +11,7 @@ from benchmarks.faults.row import Row
 from benchmarks.faults.rows.network import no_connection_was_lost
 from benchmarks.faults.rows.worker import on_quorum
 from benchmarks.faults.stage import Stage
-from benchmarks.faults.strikes import PATIENCE
+from benchmarks.faults.strikes import PATIENCE, cut_and_come_back
 from sandbox import faults
 
 GROUP = "returns"
@@ -116,10 +116,7 @@ def lose_connections(stage: Stage, _chance: random.Random) -> None:
         stage.feed(30, 0.5)
         stage.pause(1)
         for _ in range(LOSSES):
-            accepted = stage.proxy.accepted
-            stage.proxy.cut()
-            if not stage.proxy.wait_for_accepted(accepted + 2, 20):
-                raise TimeoutError("the worker did not come back")
+            cut_and_come_back(stage, 20)
             stage.pause(0.4)
     finally:
         stage.target.server.clear_faults()

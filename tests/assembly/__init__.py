@@ -1,0 +1,1 @@
+"""From a sent queue to the response."""
