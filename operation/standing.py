@@ -154,7 +154,7 @@ def _system(facts: _Facts, queue: str) -> SystemStatus:
         unused=told.get("unused"),
         waiting=None if depth is None else depth.messages,
         consumers=None if depth is None else depth.consumers,
-        oldest_waiting=_oldest(own, (State.WAITING, State.PROCESSING)),
+        oldest_waiting=_oldest_waiting(facts, queue, own),
         in_retry=_count(own, (State.RETRY_WAIT,)),
         open=_count(own, (State.TRACKING,)),
         oldest_open=_oldest(own, (State.TRACKING,)),
@@ -192,6 +192,18 @@ def _verdict(facts: _Facts, systems: Sequence[SystemStatus], errors: Depth | Non
     if any(each.waiting and not each.consumers and each.state != "paused" for each in systems):
         return "degraded"
     return "paused" if any(each.state == "paused" for each in systems) else "ok"
+
+
+def _oldest_waiting(facts: _Facts, queue: str, own: Mapping[State, tuple[int, float]]) -> float | None:
+    """Return since when the oldest message waits, at the most: by what the workers have seen, else by the journal."""
+    depth = facts.depths.get(queue)
+    if depth is not None and not depth.messages:
+        return None
+    seen = (worker["statistics"].get("queues", {}).get(queue, {}).get("oldest_seconds") for worker in facts.workers)
+    ages = [float(age) for age in seen if age is not None]
+    if ages:
+        return time.time() - max(ages)
+    return _oldest(own, (State.WAITING, State.PROCESSING))
 
 
 def _count(own: Mapping[State, tuple[int, float]], states: Sequence[State]) -> int:
