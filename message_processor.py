@@ -110,6 +110,10 @@ class MessageProcessor:
         complete = self.confirmations.is_alive() and len(threads) == len(self._slots)
         return complete and all(thread.is_alive() for thread in threads)
 
+    def in_progress(self) -> int:
+        """Return how many messages the handler has in hand. From any thread."""
+        return self._settler.late.running()
+
     def finish(self, deadline: float) -> bool:
         """Wait until running work is done; return False at the deadline (monotonic seconds).
 
@@ -248,11 +252,13 @@ class MessageProcessor:
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
         except InvalidMessageError as error:
-            self._events.emit(MessageReceived(work.identity(), work.may_be_begun))
+            self._events.emit(MessageReceived(work.identity(), work.may_be_begun, waited=work.waited))
             self._settler.fail(work, refusal or error)
             return None
         self._events.emit(
-            MessageReceived(work.identity(), work.may_be_begun, title_of(work.task), work.task.business_key)
+            MessageReceived(
+                work.identity(), work.may_be_begun, title_of(work.task), work.task.business_key, work.waited
+            )
         )
         if refusal is not None:
             self._settler.fail(work, refusal)

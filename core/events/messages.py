@@ -16,13 +16,15 @@ from core.texts import Text
 class MessageReceived(MessageEvent):
     """A delivery was taken from a queue; `redelivered` when a worker had held it before.
 
-    `title` and `business_key` are what people know the task by, where the message says it.
+    `title` and `business_key` are what people know the task by, where the message says it. `waited`: seconds since it
+    was published; None where nobody tells, or a worker has seen it before.
     """
 
     identity: Identity
     redelivered: bool
     title: str | None = None
     business_key: str | None = None
+    waited: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,13 @@ class MessageProcessed(MessageEvent):
     """A handler succeeded and its result is durable.
 
     `created`: something stays open and is tracked; otherwise it was done at once. `stored`: its result is in a sent
-    queue, and Camunda is answered from there.
+    queue, and Camunda is answered from there. `seconds` in all events here: since the delivery was taken.
     """
 
     identity: Identity
     created: bool
     stored: bool
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class MessageFailed(MessageEvent):
 
     identity: Identity
     outcome: Outcome
+    error_code: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class DeliveryLost(MessageEvent):
 
     identity: Identity
     is_done: bool
+    seconds: float = 0.0
 
     code = "delivery.lost"
     levels = Text.of("info, warning")
@@ -162,6 +168,8 @@ class RetryScheduled(MessageEvent):
     reason: Text
     error_code: str
     delay: float
+    outcome: Outcome = Outcome.TRANSIENT
+    seconds: float = 0.0
 
     code = "task.retry"
     level = logging.WARNING
@@ -185,6 +193,7 @@ class MessageParked(MessageEvent):
     reason: Text
     error_code: str
     outcome: Outcome
+    seconds: float = 0.0
 
     code = "task.parked"
     level = logging.ERROR
@@ -207,6 +216,7 @@ class MessageRerouted(MessageEvent):
     identity: Identity
     target: str
     is_consumed: bool
+    seconds: float = 0.0
 
     code = "task.rerouted"
     levels = Text.of("info, warning")
@@ -254,9 +264,10 @@ class PartDown(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskCompleted(MessageEvent):
-    """The response to Camunda was confirmed."""
+    """The response to Camunda was confirmed. `lifetime`: seconds since the task was created; None where unknown."""
 
     identity: Identity
+    lifetime: float | None = None
 
     code = "task.completed"
     meaning = Text(
@@ -270,11 +281,17 @@ class TaskCompleted(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskRejected(MessageEvent):
-    """The report on a tracked task that will never be finished was confirmed in the error queue."""
+    """The report on a tracked task that will never be finished was confirmed in the error queue.
+
+    `outcome`: BUSINESS is a person's verdict, PERMANENT a response that cannot be written. `lifetime` as in
+    TaskCompleted.
+    """
 
     identity: Identity
     reason: Text
     error_code: str
+    outcome: Outcome = Outcome.BUSINESS
+    lifetime: float | None = None
 
     code = "task.rejected"
     level = logging.ERROR

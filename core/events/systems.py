@@ -163,7 +163,11 @@ class SystemRemark(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class Swept(Event):
-    """A tracker went once through its sent queue. `at` in unix seconds; `reason` says why it did not get through."""
+    """A tracker went once through its sent queue. `at` in unix seconds; `reason` says why it did not get through.
+
+    `calls`: questions that the tracker was asked; `left`: messages that the queue still held, None where it could not
+    be opened.
+    """
 
     system: str
     checked: int
@@ -172,6 +176,9 @@ class Swept(Event):
     errors: int
     at: float
     reason: Text | None = None
+    calls: int = 0
+    left: int | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
