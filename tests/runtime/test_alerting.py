@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -130,6 +131,7 @@ class Way:
     name = "way"
 
     def __init__(self) -> None:
+        self.way: Literal["mail"] = "mail"
         self.error: Exception | None = None
         self.tries = 0
         self.texts: list[str] = []
