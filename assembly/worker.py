@@ -12,6 +12,7 @@ from assembly.alerting import make_alerting
 from assembly.answers import Worked
 from assembly.door import make_door, make_holding, served_by
 from assembly.journaling import make_journal
+from assembly.metering import make_counts, make_metrics
 from assembly.queue_remarks import tell_remarks
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
@@ -68,10 +69,12 @@ class Worker:
         self._statistics = Statistics(self._started_at, self.pauses)
         self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
         self.journal = make_journal(settings, mask)
-        sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting]
+        counts = make_counts(settings, self._statistics, self.pauses, self._started_at)
+        sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting, *counts]
         self._events = EventStream(sinks if self.journal is None else [*sinks, self.journal])
         if self.journal is not None:
             self.journal.tell(self._events)
+        self._alerting.tell(self._events)
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
@@ -104,6 +107,15 @@ class Worker:
         self.tracker_threads = self._make_trackers()
         self._alerting.watch(queue.removesuffix(".sent.queue") for queue in self.tracker_threads)
         self.processors = self._make_processors(made)
+        self.metrics = make_metrics(
+            counts,
+            settings,
+            self._started_at,
+            is_ready=self._is_ready,
+            journal=self.journal,
+            processors=tuple(self.processors.values()),
+            trackers=self._tracking,
+        )
         gates = {each.consumed.system: each.gate for each in self.processors.values()}
         threads = {queue.removesuffix(".sent.queue"): each for queue, each in self.tracker_threads.items()}
         self._holding = make_holding(settings.worker, gates, threads, self._events, self._stop)
