@@ -78,7 +78,7 @@ class Responses:
             message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
         except PermanentError as error:
             return self._reject(held, sent, error, result)
-        told = partial(self._on_answered, self._identity(held.header, sent), _age(sent, now), result)
+        told = partial(self._on_answered, self._identity(held.header, sent), age_of(sent, now), result)
         return self._send(self._tracked.responses_queue, message, told)
 
     def _on_answered(self, about: Identity, age: float | None, result: SweepResult) -> None:
@@ -120,7 +120,7 @@ class Responses:
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
         now = time.time()
         message = encode_failed_tracking(sent, self._failure(error, now))
-        told = partial(self._on_rejected, self._identity(held.header, sent), error, _age(sent, now), result)
+        told = partial(self._on_rejected, self._identity(held.header, sent), error, age_of(sent, now), result)
         return self._send(self._tracked.errors_queue, message, told)
 
     def _on_rejected(self, about: Identity, error: OutcomeError, age: float | None, result: SweepResult) -> None:
@@ -147,7 +147,7 @@ class Responses:
         return Failure(error, self._tracked.queue, self._tracked.system, attempts=1, first_seen=now, failed_at=now)
 
 
-def _age(sent: SentMessage, now: float) -> float | None:
+def age_of(sent: SentMessage, now: float) -> float | None:
     """Return the seconds since the result was stored; None where the message does not say when."""
     stored = sent.fields.get("processed_at")
     if isinstance(stored, int | float) and 0 <= stored <= now:
