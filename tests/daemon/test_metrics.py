@@ -23,6 +23,7 @@ from core.errors import (
 )
 from core.messages import IncomingMessage
 from core.results import Accepted, Done, Rerouted, Result
+from journal.settings import FILE
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox, faults
 from sandbox.broker_view import Broker
@@ -30,6 +31,7 @@ from sandbox.prometheus import Promtool
 from sandbox.proxy import TcpProxy
 from testbench.harness import ERRORS, RESPONSES, camunda_message, wait_until
 from tests.daemon.test_bitrix import QUEUE, SENT, finish_all
+from tests.journal.support import rows
 from tests.support.figures import Figures
 from tests.support.live_worker import running, startup
 
@@ -203,7 +205,9 @@ def test_an_outage_is_seen_while_it_lasts_and_spends_nothing(
     agrees_with_the_statistics(worker)
 
 
-def test_wrong_credentials_are_told_apart_from_an_outage(worker: Worker, broker: Broker, portal: BitrixSandbox) -> None:
+def test_wrong_credentials_are_told_apart_from_an_outage(
+    worker: Worker, broker: Broker, portal: BitrixSandbox, tmp_path: Path
+) -> None:
     portal.revoke_webhook()
     broker.publish(QUEUE, camunda_message("task-1"))
     figures = shows(
@@ -214,6 +218,9 @@ def test_wrong_credentials_are_told_apart_from_an_outage(worker: Worker, broker:
     assert figures.value("task_creator_system_state", system=SYSTEM, state="down") == 1
     assert figures.total("task_creator_external_requests_total", system=SYSTEM, status="4xx") > 0
     assert portal.webhook_token.encode() not in worker.metrics.exposition()
+    journal = tmp_path / "state" / FILE
+    told = "select system from occurrence where code = 'alert.raised'"
+    wait_until(lambda: rows(journal, told) == [(SYSTEM,)], 30, "the alert in the journal")
     portal.restore_webhook()
     broker.wait_for_count(SENT, 1)
 
