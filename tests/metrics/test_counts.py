@@ -25,8 +25,9 @@ from core.events.messages import (
     TaskRejected,
 )
 from core.events.publishing import Published, PublishFailed
-from core.events.systems import Swept, SystemPaused, SystemResumed
+from core.events.systems import Swept, SystemHeld, SystemReleased, SystemResumed
 from core.events.worker import QueueConsumed, QueueSkipped, QueueTracked
+from core.holds import Hold
 from core.outcomes import Outcome
 from core.pauses import Pauses
 from core.texts import Text
@@ -231,10 +232,6 @@ def breakers(bench: Bench) -> dict[str, float]:
     return bench.figures().told("task_creator_circuit_breaker_open", "class")
 
 
-def by_a_person() -> SystemPaused:
-    return SystemPaused("1c", REASON, "paused", "paused", is_alert=False, probe_in=3600.0, by="ivanov")
-
-
 def test_a_system_is_in_one_state_at_a_time(bench: Bench) -> None:
     assert state(bench) == "ok"
     bench.emit(paused("1c", "connection refused"))
@@ -243,8 +240,10 @@ def test_a_system_is_in_one_state_at_a_time(bench: Bench) -> None:
     assert (state(bench), breakers(bench)) == ("ok", {})
     bench.emit(paused("1c", "wrong password", alert=True))
     assert (state(bench), breakers(bench)) == ("down", {"configuration": 1})
-    bench.emit(SystemResumed("1c"), by_a_person())
-    assert (state(bench), breakers(bench)) == ("paused", {})
+    bench.emit(SystemHeld(Hold("1c", "ivanov", STARTED, None, "", "all")))
+    assert (state(bench), breakers(bench)) == ("paused", {"configuration": 1}), "it is the person who decides"
+    bench.emit(SystemReleased("1c", "ivanov"))
+    assert (state(bench), breakers(bench)) == ("down", {"configuration": 1})
 
 
 def test_a_system_whose_part_is_down_or_whose_tracker_fails_is_degraded(bench: Bench) -> None:
