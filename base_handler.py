@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from core.errors import OutcomeError, TransientError
 from core.messages import IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Accepted, Result
 from core.texts import Text
 from core.traces import trace_of, within
@@ -106,6 +107,10 @@ class BaseMessageHandler:
         Counters of messages are kept for you.
         """
         return {}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        """Return the figures of the HTTP clients that ask the system: `figures` of toolkit.http.HttpClient."""
+        return ()
 
     def _process_message_impl(self, message_data: dict[str, Any], properties: Any) -> dict[str, Any] | None:
         """Do one message, the JSON object that Camunda's side sent; return the system's answer, None = try again."""

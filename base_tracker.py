@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from core.messages import TrackedTask
+from core.request_figures import RequestFigures
 from core.results import Verdict
 from settings.base import EnvironmentSettings
 
@@ -77,3 +78,7 @@ class BaseTracker(ABC):
     def get_stats(self) -> dict[str, Any]:
         """Return the system's own figures for the heartbeat line."""
         return {}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        """Return the figures of the HTTP clients that ask the system: `figures` of toolkit.http.HttpClient."""
+        return ()

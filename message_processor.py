@@ -111,6 +111,10 @@ class MessageProcessor:
         complete = self.confirmations.is_alive() and len(threads) == len(self._slots)
         return complete and all(thread.is_alive() for thread in threads)
 
+    def in_progress(self) -> int:
+        """Return how many messages the handler has in hand. From any thread."""
+        return self._settler.late.running()
+
     def finish(self, deadline: float) -> bool:
         """Wait until running work is done; return False at the deadline (monotonic seconds).
 
@@ -250,11 +254,12 @@ class MessageProcessor:
         try:
             work.task = decode_task(work.delivery.body, self._settings.limits)
         except InvalidMessageError as error:
-            self._events.emit(MessageReceived(work.identity(), work.may_be_begun, sent_at=work.sent_at))
+            received = MessageReceived(work.identity(), work.may_be_begun, sent_at=work.sent_at, waited=work.waited)
+            self._events.emit(received)
             self._settler.fail(work, refusal or error)
             return None
-        title, key = title_of(work.task), work.task.business_key
-        self._events.emit(MessageReceived(work.identity(), work.may_be_begun, title, key, work.sent_at))
+        told = title_of(work.task), work.task.business_key, work.sent_at, work.waited
+        self._events.emit(MessageReceived(work.identity(), work.may_be_begun, *told))
         if refusal is not None:
             self._settler.fail(work, refusal)
             return None

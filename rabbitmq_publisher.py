@@ -9,6 +9,8 @@ A queue that does not take its messages holds up nobody else's (broker.outgoing_
 from __future__ import annotations
 
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -209,7 +211,11 @@ class RabbitMQPublisher:
 
     def _tell_stored(self) -> None:
         stored, self._stored = self._stored, []
-        if stored:
-            self._events.emit(Published(len(stored)))
+        by_queue: defaultdict[str, list[Publication]] = defaultdict(list)
+        for publication in stored:
+            by_queue[publication.queue].append(publication)
+        now = time.monotonic()
+        for queue, publications in by_queue.items():
+            self._events.emit(Published(len(publications), queue, now - publications[0].began))
         for publication in stored:
             publication.confirmed.set_result(None)

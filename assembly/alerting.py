@@ -14,6 +14,7 @@ from consumers.telegram.bot import TelegramBot
 from consumers.telegram.chats import chats_of
 from consumers.telegram.config import TelegramSettings
 from core.alerts import AlertBook, AlertPolicy
+from core.events.alerts import Way
 from core.pauses import Pauses
 from core.texts import Text
 from core.values import BadValueError
@@ -37,6 +38,7 @@ class _MailChannel:
     name: str
     mailer: Mailer
     address: str
+    way: Way = "mail"
 
     def send(self, subject: str, text: str) -> None:
         self.mailer.send(subject, text, [self.address])
@@ -47,6 +49,7 @@ class _TelegramChannel:
     name: str
     bot: TelegramBot
     chat: str
+    way: Way = "telegram"
 
     def send(self, subject: str, text: str) -> None:
         self.bot.send(text, [self.chat])

@@ -50,13 +50,21 @@ class Worked:
     trackers: Mapping[str, TrackerThread]  # by system
     is_ready: Callable[[], bool]
     stats: Callable[[], Mapping[str, Any]]
+    exposition: Callable[[], bytes]
     events: EventStream
 
 
 def answers_of(worked: Worked) -> dict[str, Answer]:
     """Return the answers by what is asked."""
     told = _Answers(worked)
-    return {"status": told.status, "hold": told.hold, "release": told.release, "track": told.track, "note": told.note}
+    return {
+        "status": told.status,
+        "hold": told.hold,
+        "release": told.release,
+        "track": told.track,
+        "note": told.note,
+        "metrics": told.metrics,
+    }
 
 
 class _Answers:
@@ -120,6 +128,10 @@ class _Answers:
         what = f"track {task.task_id or task.external_id}"
         self._worked.events.emit(OperatorActed(_who(told, caller), what, system))
         return {"asked": sorted(set(trackers) - set(held)), "held": sorted(held), "now": time.time()}
+
+    def metrics(self, _told: Mapping[str, Any], _caller: Caller) -> str:
+        """Return the metrics in the text format of Prometheus."""
+        return self._worked.exposition().decode()
 
     def note(self, told: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """Keep what a person has done without the worker: `what`, `system`, `count`."""

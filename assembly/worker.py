@@ -17,6 +17,7 @@ from assembly.figures import Figures, Role
 from assembly.heartbeat import Pulse
 from assembly.inspection import inspect_all
 from assembly.journaling import make_journal
+from assembly.metering import make_counts, make_metrics
 from assembly.queue_remarks import tell_remarks
 from base_handler import BaseMessageHandler
 from base_tracker import BaseTracker
@@ -76,15 +77,17 @@ class Worker:
         self._statistics = Statistics(self._started_at, self.pauses)
         self._alerting = make_alerting(settings, self.pauses, self._stop, mask)
         self.journal = make_journal(settings, mask)
+        counts = make_counts(settings, self._statistics, self.pauses, self._started_at)
         self._topology = Topology(settings.rabbitmq)
         self._last_good = LastGood()
         self._resolver = Resolver()
         interval = settings.worker.heartbeat_interval
         self.depths = QueueDepths(self._nodes("depths"), interval=interval, is_ready=self._is_ready, stop=self._stop)
-        sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting, self.depths]
+        sinks: list[Sink] = [Log(), self.pauses, self._statistics, self._alerting, self.depths, *counts]
         self._events = EventStream(sinks if self.journal is None else [*sinks, self.journal])
         if self.journal is not None:
             self.journal.tell(self._events)
+        self._alerting.tell(self._events)
         self._events.emit(Started(VERSION, platform.python_version()))
         for warning in settings.warnings:
             self._events.emit(SettingsNotice(warning.render("en")))
@@ -129,6 +132,16 @@ class Worker:
             is_connected=self.publisher.is_ready,
             is_consuming=self.consumer.is_consuming,
         )
+        self.metrics = make_metrics(
+            counts,
+            settings,
+            self._started_at,
+            is_ready=self._is_ready,
+            journal=self.journal,
+            processors=tuple(self.processors.values()),
+            trackers=self._tracking,
+            depths=self.depths,
+        )
         gates = {each.consumed.system: each.gate for each in self.processors.values()}
         threads = {queue.removesuffix(".sent.queue"): each for queue, each in self.tracker_threads.items()}
         self._holding = make_holding(settings.worker, gates, threads, self._events, self._stop)
@@ -142,6 +155,7 @@ class Worker:
                 trackers=threads,
                 is_ready=self._is_ready,
                 stats=self.get_stats,
+                exposition=self.metrics.exposition,
                 events=self._events,
             ),
         )

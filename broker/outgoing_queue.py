@@ -28,7 +28,7 @@ from broker.connection_thread import ConnectionThread
 from broker.declarations import Declared
 from broker.publishing_channel import Publication, PublishingChannel
 from core.events.base import EventStream
-from core.events.publishing import NotStoredYet, PublishFailed, QueueBypassed, QueueReplaced
+from core.events.publishing import NotStoredYet, PublishFailed, PublishFault, QueueBypassed, QueueReplaced
 from core.texts import Text
 
 # Unconfirmed publishes to one queue; bounds what is sent twice after a lost connection. RabbitMQ reads up to 400
@@ -213,15 +213,15 @@ class OutgoingQueue:
 
     def on_refused(self, publication: Publication) -> None:
         self._failed(_REFUSED)
-        self._put_back(publication)
+        self._put_back(publication, "nacked")
 
     def on_returned(self, publication: Publication) -> None:
         # Nothing to worry about: it is created when it is needed. If that is not possible, it is told.
         self._failed(_MISSING)
-        self._put_back(publication)
+        self._put_back(publication, "returned")
 
-    def _put_back(self, publication: Publication) -> None:
-        self._events.emit(PublishFailed(self.name))
+    def _put_back(self, publication: Publication, result: PublishFault) -> None:
+        self._events.emit(PublishFailed(self.name, result))
         hold = self._held()
         self._refused.append(publication)
         hold.portion = 1
@@ -232,7 +232,7 @@ class OutgoingQueue:
     def on_closed(self, unconfirmed: list[Publication]) -> None:
         self._oldest = None
         for _ in unconfirmed:
-            self._events.emit(PublishFailed(self.name))
+            self._events.emit(PublishFailed(self.name, "unconfirmed"))
         # They go out again, before everything newer.
         if self._hold is None:
             self._waiting.extendleft(reversed(unconfirmed))

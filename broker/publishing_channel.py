@@ -30,13 +30,14 @@ _TOO_LARGE = re.compile(r"message size \d+ (?:is larger than|larger than) (?:con
 class Publication:
     """A message on its way to a queue; `confirmed` is done when the broker has it."""
 
-    __slots__ = ("confirmed", "is_doubted", "message", "queue")
+    __slots__ = ("began", "confirmed", "is_doubted", "message", "queue")
 
     def __init__(self, queue: str, message: OutgoingMessage) -> None:
         self.queue = queue
         self.message = message
         self.is_doubted = False  # given up once when the broker said nothing: it may be stored already
         self.confirmed: Future[None] = Future()
+        self.began = time.monotonic()
 
 
 class Owner(Protocol):

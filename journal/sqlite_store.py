@@ -76,6 +76,13 @@ class SqliteStore:
     def is_there(self) -> bool:
         return self._connection is not None and self._file == _identity(self._path)
 
+    def size(self) -> int:
+        size = 0
+        for suffix in ("", "-wal"):
+            with suppress(OSError):
+                size += os.stat(f"{self._path}{suffix}").st_size
+        return size
+
     def check(self) -> None:
         # A connection of its own: the open one has in memory what may be damaged on the disk, and would not notice.
         with _told(), closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as connection:

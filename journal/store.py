@@ -50,6 +50,9 @@ class Store(Protocol):
     def is_there(self) -> bool:
         """Whether what was opened can still be found by others: a file that somebody has deleted cannot."""
 
+    def size(self) -> int | None:
+        """Return the bytes that it takes on the disk; None where others know that. From any thread, raises nothing."""
+
     def check(self) -> None:
         """Look whether others can read what is there. Raises BrokenStoreError."""
 

@@ -59,6 +59,7 @@ class Journal:
         self._events = EventStream([])
         self._notes: deque[_Note] = deque()
         self._left_out = 0
+        self.errors = 0  # tries that the store has failed
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -87,6 +88,10 @@ class Journal:
                 self._left_out += 1
         if not self._wake.is_set():
             self._wake.set()
+
+    def size(self) -> int | None:
+        """Return the bytes that the journal takes on the disk; None where only its server knows."""
+        return self._store.size()
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -128,8 +133,10 @@ class Journal:
             self._ensure_open()
             work()
         except BrokenStoreError as error:
+            self.errors += 1
             self._replace(error)
         except StoreError as error:
+            self.errors += 1
             self._put_off(error)
         else:
             self._is_unusable = False

@@ -12,8 +12,17 @@ from broker.deliveries import Delivery
 from core.copies import decode_history, encode_copy, encode_rerouted, hops, kept_properties
 from core.envelopes import unreadable_name
 from core.events.base import Identity
-from core.messages import HEADER_COPY, HEADER_DUE, HEADER_RETURNED, CamundaTask, OutgoingMessage
+from core.messages import (
+    HEADER_COPY,
+    HEADER_DUE,
+    HEADER_FIRST_SEEN,
+    HEADER_RETURNED,
+    CamundaTask,
+    OutgoingMessage,
+)
 from core.policy import Tries
+
+CLOCKS_DIFFER = 60.0  # seconds; what was published later than that from now was not published in seconds since 1970
 
 
 @dataclass(slots=True)
@@ -24,13 +33,14 @@ class InFlight:
     system: str
     tries: Tries
     first_seen: float
+    began: float  # of a clock that does not jump
     task: CamundaTask | None = None
     _identity: Identity | None = None  # once the task is known: several events of a message bear it
 
     @classmethod
     def begin(cls, delivery: Delivery, system: str) -> InFlight:
         tries, first_seen = decode_history(delivery.properties.headers or {}, time.time())
-        return cls(delivery, system, tries, first_seen)
+        return cls(delivery, system, tries, first_seen, time.monotonic())
 
     @property
     def may_be_begun(self) -> bool:
@@ -42,6 +52,19 @@ class InFlight:
         """When the message was sent, as AMQP's own property says (unix seconds); None without one that can be right."""
         told = self.delivery.properties.timestamp
         return float(told) if told is not None and 0 < told <= time.time() else None
+
+    @property
+    def waited(self) -> float | None:
+        """The seconds since it was published, if this is the first time that a worker sees it and somebody tells."""
+        properties = self.delivery.properties
+        if properties.timestamp is None or self.may_be_begun or HEADER_FIRST_SEEN in (properties.headers or {}):
+            return None
+        waited = self.first_seen - properties.timestamp
+        return max(0.0, waited) if waited > -CLOCKS_DIFFER else None
+
+    def seconds(self) -> float:
+        """Return how long it has been in our hands."""
+        return time.monotonic() - self.began
 
     @property
     def task_id(self) -> str:

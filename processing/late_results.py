@@ -59,6 +59,10 @@ class LateResults:
         with self._lock:
             self._running.pop(id(work), None)
 
+    def running(self) -> int:
+        """Return how many messages a handler has now."""
+        return len(self._running)
+
     def keep(self, work: InFlight, outcome: object) -> bool:
         """Keep the outcome for a delivery that is not ours any more; return False if there is nothing to keep."""
         if work.task is None or _nothing_done(outcome):

@@ -154,18 +154,18 @@ class Settler:
         if confirmed.exception() is None:
             is_consumed = self._consumer.consumes(queue)
             self._gate.succeeded(work.task_id)
-            self._events.emit(MessageRerouted(work.identity(), queue, is_consumed))
+            self._events.emit(MessageRerouted(work.identity(), queue, is_consumed, work.seconds()))
 
     def _on_handled(self, work: InFlight, result: Accepted | Done | Acknowledged) -> None:
         self._consumer.ack(work.delivery)
         self._gate.succeeded(work.task_id)
         if isinstance(result, Acknowledged):
-            self._events.emit(TaskDone(work.identity(), created=False, stored=False))
+            self._events.emit(TaskDone(work.identity(), created=False, stored=False, seconds=work.seconds()))
             return
         is_open = isinstance(result, Accepted)
         kind = TaskFound if result.duplicate else TaskAccepted if is_open else TaskDone
         about, is_stored = work.identity(result.external_id), self._consumed.sent_queue is not None
-        self._events.emit(kind(about, created=is_open, stored=is_stored))
+        self._events.emit(kind(about, is_open, is_stored, work.seconds()))
 
     def fail(self, work: InFlight, error: OutcomeError, *, blame: bool = True) -> None:
         if (masked := error.text.map(self._settings.mask)) != error.text:
@@ -182,7 +182,8 @@ class Settler:
         if isinstance(decision, Drop):
             self._drop(work, error)
             return
-        self._events.emit(MessageFailed(work.identity(), error.outcome, is_postponed(decision, work.tries)))
+        postponed = is_postponed(decision, work.tries)
+        self._events.emit(MessageFailed(work.identity(), error.outcome, postponed, error.code, work.seconds()))
         if isinstance(error, PartialOutageError) and error.part is not None:
             self._events.emit(PartDown(work.identity(), error.part, error.text))
         match decision:
@@ -196,7 +197,7 @@ class Settler:
 
     def _retry_later(self, work: InFlight, error: OutcomeError, retry: RetryLater) -> None:
         copy = work.copy(retry.tries, str(error), due=time.time() + retry.delay)
-        told = RetryScheduled(work.identity(), error.text, error.code, retry.delay)
+        told = RetryScheduled(work.identity(), error.text, error.code, retry.delay, error.outcome, work.seconds())
         self._send_and_ack(wait_queue_name(self._consumed.queue, retry.delay), copy, work, told)
 
     def _drop(self, work: InFlight, outcome: object) -> None:
@@ -205,7 +206,7 @@ class Settler:
         # was not begun for that reason, this is what brings the message back.
         kept = self.late.keep(work, outcome)
         self._consumer.give_back(work.delivery)
-        self._events.emit(DeliveryLost(work.identity(), kept))
+        self._events.emit(DeliveryLost(work.identity(), kept, work.seconds()))
 
     def hand_back(self, work: InFlight, reason: Text = PAUSED, code: str | None = None) -> None:
         """Put the message back into its queue, whose system is paused. `code` is that of the error that it met."""
@@ -246,7 +247,7 @@ class Settler:
         else:
             message = encode_failed_task(work.task, failure)
         # Its words, not the error: a traceback would keep the handler's frames until the broker has confirmed.
-        told = MessageParked(work.identity(), error.text, error.code, error.outcome)
+        told = MessageParked(work.identity(), error.text, error.code, error.outcome, work.seconds())
         self._send_and_ack(self._settings.errors_queue, traced(message, work.delivery.properties.headers), work, told)
 
     def _send_and_ack(self, queue: str, message: OutgoingMessage, work: InFlight, told: Event | None = None) -> None:

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from core.alerts import Alert, AlertBook
 from core.errors import OutcomeError, PermanentError, StoppingError
-from core.events.alerts import AlertRaised, AlertsDropped, AlertsUnsent
-from core.events.base import Event, write
+from core.events.alerts import AlertRaised, AlertsDropped, AlertsSent, AlertsUnsent, Way
+from core.events.base import Event, EventStream, Log
 from core.events.connections import ConnectionUnstable
 from core.events.messages import MessageParked, MessageRerouted, PartDown
 from core.events.queues import QueueUnusable
@@ -35,10 +35,13 @@ _MANY = Text("{name}: {count} alerts", "{name}: уведомлений: {count}"
 
 
 class Channel(Protocol):
-    """A way to one person or chat. `send` raises an OutcomeError when the message did not get through."""
+    """A way to one person or chat; `way` is its kind. `send` raises an OutcomeError when it did not get through."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def way(self) -> Way: ...
 
     def send(self, subject: str, text: str) -> None: ...
 
@@ -73,7 +76,12 @@ class Alerting:
         self._gather = gather
         self._first_pause = first_pause
         self._lock = threading.Lock()  # of the book
+        self._events = EventStream([Log()])
         self._thread: threading.Thread | None = None
+
+    def tell(self, events: EventStream) -> None:
+        """Name the stream that hears of the alerts themselves."""
+        self._events = events
 
     def watch(self, trackers: Iterable[str]) -> None:
         """Name the systems that are tracked, so that a tracker that never gets through is missed, too."""
@@ -112,36 +120,40 @@ class Alerting:
             self._raise(alert)
 
     def _raise(self, alert: Alert) -> None:
-        write(AlertRaised(alert.system, alert.kind, alert.text, is_good=alert.kind in _GOOD_NEWS))
+        self._events.emit(AlertRaised(alert.system, alert.kind, alert.text, is_good=alert.kind in _GOOD_NEWS))
         for outbox in self._outboxes:
             if not outbox.waiting:
                 outbox.next_try = max(outbox.next_try, time.monotonic() + self._gather)
             outbox.waiting.append(alert)
             if len(outbox.waiting) > KEPT:
                 outbox.waiting.popleft()
-                write(AlertsDropped(f"{outbox.channel.name} is too far behind: an alert is dropped"))
+                text = f"{outbox.channel.name} is too far behind: an alert is dropped"
+                self._events.emit(AlertsDropped(text, outbox.channel.way, 1))
 
     def _send(self, outbox: _Outbox) -> None:
-        alerts = list(outbox.waiting)
+        alerts, channel = list(outbox.waiting), outbox.channel
         texts = [alert.text.say(self._language) for alert in alerts]
         subject = f"{self._name}: {texts[0]}"
         if len(texts) > 1:
             subject = _MANY.say(self._language).format(name=self._name, count=len(texts))
         try:
-            outbox.channel.send(subject[:200], "\n\n".join([self._name, *texts]))
+            channel.send(subject[:200], "\n\n".join([self._name, *texts]))
         except PermanentError as error:  # a wrong address stays wrong
-            text = f"{len(alerts)} alerts cannot be sent by {outbox.channel.name}: {error}"
-            write(AlertsDropped(text, error.code))
+            text = f"{len(alerts)} alerts cannot be sent by {channel.name}: {error}"
+            self._events.emit(AlertsDropped(text, channel.way, len(alerts), error.code))
         except OutcomeError as error:
             outbox.next_try = time.monotonic() + outbox.pause
             outbox.pause = min(2 * outbox.pause, LONGEST_PAUSE)
-            write(AlertsUnsent(outbox.channel.name, str(error), error.code))
+            self._events.emit(AlertsUnsent(channel.name, str(error), error.code, channel.way, len(alerts)))
             return
         except StoppingError:
             return
         # One of the borders: a message that a channel cannot take must not end all telling.
         except Exception as error:  # noqa: BLE001
-            write(AlertsDropped(f"alerts cannot be sent by {outbox.channel.name}", mistake=error))
+            text = f"alerts cannot be sent by {channel.name}"
+            self._events.emit(AlertsDropped(text, channel.way, len(alerts), mistake=error))
+        else:
+            self._events.emit(AlertsSent(channel.way, len(alerts)))
         for _ in alerts:
             outbox.waiting.popleft()
         outbox.pause, outbox.next_try = self._first_pause, 0.0

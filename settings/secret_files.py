@@ -55,6 +55,12 @@ class FileSecret(SecretStr):
         self._stamp: Stamp | None = None  # of what was looked at last; none: the first look reads the file
         self._next_look = 0.0
         self._watchers: list[Callable[[str], None]] = []
+        self._is_stale = False
+
+    def is_stale(self) -> bool:
+        """Look whether the file cannot be used now, so that an earlier secret is."""
+        self.get_secret_value()
+        return self._is_stale
 
     def get_secret_value(self) -> str:
         if time.monotonic() >= self._next_look:
@@ -76,6 +82,7 @@ class FileSecret(SecretStr):
         try:
             stamp = stamp_of(self._path)
             if stamp == self._stamp:
+                self._is_stale = False
                 return
             value = self._accept(read_secret(self._path))
         except OSError as error:
@@ -88,6 +95,7 @@ class FileSecret(SecretStr):
             self._complain("holds nothing that could be used")
             return
         self._stamp = stamp
+        self._is_stale = False
         if value != self._current:
             for watcher in self._watchers:
                 watcher(value)
@@ -95,6 +103,7 @@ class FileSecret(SecretStr):
             write(SecretRenewed(self._variable))
 
     def _complain(self, reason: str) -> None:
+        self._is_stale = True
         write(SecretUnreadable(self._variable, f"{self._path} {reason}"))
 
 

@@ -17,6 +17,7 @@ from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.debian import UnpackError, cache_folder
 from sandbox.postgresql import PostgresServer, postgresql
+from sandbox.prometheus import Promtool, promtool
 from sandbox.proxy import TcpProxy
 from sandbox.rabbitmq import RabbitNode
 from sandbox.rabbitmq_install import find_server
@@ -64,7 +65,7 @@ def pytest_report_header() -> str:
 # What is `node` needs a RabbitMQ, and something about its version could change it. What is `slow` runs programs that
 # nobody here wrote or installs them, plays with thousands of tasks, or looks at hundreds of cases (hypothesis).
 NODE = {"server", "_vhosts"}
-SLOW = {"foreign_programs", "mail_programs", "installed", "ten_thousand", "postgres"}
+SLOW = {"foreign_programs", "mail_programs", "installed", "ten_thousand", "postgres", "judge"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -108,6 +109,15 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip(f"PostgreSQL cannot be unpacked here: {error}")
     with PostgresServer(tree) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def judge() -> Promtool:
+    """Prometheus' own judge of metrics and rules."""
+    try:
+        return promtool(cache_folder())
+    except UnpackError as error:
+        pytest.skip(f"promtool cannot be unpacked here: {error}")
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ import requests
 import urllib3
 
 from core.errors import AmbiguousError, ConfigurationError, OutageError
+from core.request_figures import Operation, RequestFigures
 from core.texts import Text
 from core.traces import current_trace
-from toolkit.http_failures import DroppedError, Failures, may_be_sent
+from toolkit.http_failures import DroppedError, Failures, may_be_sent, word_of_failure, word_of_status
 
 ITS_CA_FILE = Text("its CA file", "файле её сертификата CA")
 DEFAULT_MAX_BODY = 10 * 1024 * 1024  # bytes, after decompression
@@ -109,7 +110,7 @@ class HttpClient:
     what people call the setting of that path. `proxy` gives the address of a proxy for all requests (None: that of the
     environment). `redirects_are_answers` hands 3xx on as they are, for a protocol that gives them a meaning; they are
     never followed. Without `keep_cookies` no cookie is sent back, for a server that refuses those which it has
-    forgotten.
+    forgotten. `figures` count what was sent and what came of it.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class HttpClient:
         self._redirects_are_answers = redirects_are_answers
         self._keep_cookies = keep_cookies
         self._local = threading.local()
+        self.figures = RequestFigures()
 
     def post_json(self, url: str, payload: Any, *, write: bool, guard: Guard = unguarded) -> HttpAnswer:
         """POST `payload` as JSON; the rest is as in `send`."""
@@ -183,11 +185,21 @@ class HttpClient:
             session.close()
 
     def _attempt(self, request: _Request) -> HttpAnswer:
+        started = time.monotonic()
+        operation: Operation = "write" if request.write else "read"
+        try:
+            answer = self._exchange(request, started)
+        except (OutageError, AmbiguousError, ConfigurationError, DroppedError) as failure:
+            self.figures.note(operation, word_of_failure(failure), time.monotonic() - started)
+            raise
+        self.figures.note(operation, word_of_status(answer.status), answer.seconds)
+        return answer
+
+    def _exchange(self, request: _Request, started: float) -> HttpAnswer:
         body, write = request.body, request.write
         upload = _Upload(body or b"", request.guard)
         if body is None:
             request.guard()
-        started = time.monotonic()
         proxy = self._proxy()
         # In the session they would lose against those of the environment.
         proxies = {"http": proxy, "https": proxy} if proxy else {}

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import requests
 import urllib3
 
 from core import certificates
 from core.errors import AmbiguousError, ConfigurationError, OutageError
+from core.request_figures import RequestStatus
 from core.texts import BilingualError, Text
+
+_WORDS: Mapping[str, RequestStatus] = {
+    "timeout": "timeout",
+    **dict.fromkeys(("connect_timeout", "unreachable", "address", "proxy", "proxy_login"), "connect"),
+    **dict.fromkeys(("certificate", "ca_file"), "tls"),
+    "redirect": "3xx",
+}
+_CLASSES: Mapping[int, RequestStatus] = {2: "2xx", 3: "3xx", 4: "4xx"}
 
 
 class DroppedError(BilingualError):
@@ -125,6 +134,16 @@ def may_be_sent(error: Exception) -> bool:
         ssl.SSLCertVerificationError,
     )
     return not any(isinstance(cause, unsent) for cause in _causes(error))
+
+
+def word_of_failure(failure: Exception) -> RequestStatus:
+    """Return how a request is counted that ended in an outcome of this module, or in a redirect."""
+    return _WORDS.get(getattr(failure, "code", ""), "dropped")
+
+
+def word_of_status(status: int) -> RequestStatus:
+    """Return how an answer is counted."""
+    return _CLASSES.get(status // 100, "5xx")
 
 
 def _is_timeout(cause: BaseException) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core.errors import AmbiguousError, OutageError, OutcomeError, StoppingError
+from core.request_figures import RequestFigures
 from core.texts import Text
 from toolkit.http import Guard, HttpAnswer, HttpClient, unguarded
 from toolkit.http_outcomes import COMMON, Rule, refusal, refused, rule_of
@@ -72,6 +73,11 @@ class JsonClient:
             method, address, write=is_write, body=content, headers={**sent, **(headers or {})}, guard=guard
         )
         return self._read(answer, f"{method} {path.partition('?')[0]}".rstrip(), write=is_write)
+
+    @property
+    def figures(self) -> Sequence[RequestFigures]:
+        """What became of the requests."""
+        return (self._http.figures,)
 
     def stats(self) -> Json:
         with self._lock:

@@ -17,6 +17,8 @@ from pathlib import Path
 from core.events.base import Event
 from core.outcomes import OUTCOMES
 from core.texts import Language, Text
+from metrics.catalogue import METRICS
+from metrics.metric import Label
 from tools.house import drawn
 from tools.sections import with_sections
 from tools.walks import TO_CAMUNDA, TO_THE_SENT_QUEUE, diagram
@@ -57,6 +59,16 @@ def outcomes(lang: Language) -> str:
     return "\n".join([head.say(lang), "|---|---|---|---|", *rows])
 
 
+def metrics(lang: Language) -> str:
+    """What the worker tells Prometheus, with all values that a label can have."""
+    head = Text("| metric | type | labels | meaning |", "| метрика | тип | метки | значение |").say(lang)
+    rows = (
+        f"| `{each.name}` | {each.kind} | {'; '.join(map(_label, each.labels)) or '–'} | {each.meaning.say(lang)} |"
+        for each in METRICS
+    )
+    return "\n".join([head, "|---|---|---|---|", *rows])
+
+
 @cache
 def house() -> str:
     """The folders with their floors and their sentences."""
@@ -64,8 +76,8 @@ def house() -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "docs/operation.md": {"events": lambda: events("en")},
-    "docs/operation.ru.md": {"events": lambda: events("ru")},
+    "docs/operation.md": {"events": lambda: events("en"), "metrics": lambda: metrics("en")},
+    "docs/operation.ru.md": {"events": lambda: events("ru"), "metrics": lambda: metrics("ru")},
     "docs/messages.md": {"outcomes": lambda: outcomes("en")},
     "docs/messages.ru.md": {"outcomes": lambda: outcomes("ru")},
     "docs/architecture.md": {
@@ -90,6 +102,10 @@ def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:
     for each in cls.__subclasses__():
         yield each
         yield from _subclasses(each)
+
+
+def _label(label: Label) -> str:
+    return f"`{label.name}`" + (f": {', '.join(f'`{each}`' for each in label.values)}" if label.values else "")
 
 
 def _levels(event: type[Event]) -> Text:

@@ -27,7 +27,7 @@ LAYERS = (
     {"tracking"},
     {"processing"},
     {"message_processor"},
-    {"journal"},
+    {"journal", "metrics"},
     {"control"},
     {"operation"},
     {"api"},

@@ -26,12 +26,16 @@ class UnansweredError(Exception):
 
 
 class Asking:
-    """The questions of a sweep. Used by one thread. `system_answers` is whether the last question was answered."""
+    """The questions of a sweep. Used by one thread.
+
+    `system_answers` is whether the last question was answered, `calls` how many have been asked.
+    """
 
     def __init__(self, tracker: BaseTracker, system: str) -> None:
         self._tracker = tracker
         self._system = system
         self.system_answers = True
+        self.calls = 0
 
     def verdicts(self, queue: TakenQueue, held: Sequence[Held]) -> Sequence[Verdict]:
         """Return one verdict for each message, at most `chunk_size` of them. Raises UnansweredError."""
@@ -51,6 +55,7 @@ class Asking:
         return changes
 
     def _aside(self, queue: TakenQueue, question: Callable[[], _Answer]) -> _Answer:
+        self.calls += 1
         told: Future[_Answer | UnansweredError] = Future()
         # A daemon thread, not an executor: a hanging request must not hold up the end of the process.
         name = f"ask-{self._system}"

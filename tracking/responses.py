@@ -79,12 +79,12 @@ class Responses:
             message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
         except PermanentError as error:
             return self._reject(held, sent, error, result)
-        told = partial(self._on_answered, self._identity(held.header, sent), result)
+        told = partial(self._on_answered, self._identity(held.header, sent), age_of(sent, now), result)
         return self._send(self._tracked.responses_queue, traced(message, held.properties.headers), told)
 
-    def _on_answered(self, about: Identity, result: SweepResult) -> None:
+    def _on_answered(self, about: Identity, age: float | None, result: SweepResult) -> None:
         result.completed += 1
-        self._events.emit(TaskCompleted(about))
+        self._events.emit(TaskCompleted(about, age))
 
     def report_unreadable(self, taken: Taken, error: OutcomeError, result: SweepResult) -> Future[None]:
         """Send a message that is no sent message to the error queue."""
@@ -119,13 +119,14 @@ class Responses:
         return self._publisher.publish(self._tracked.queue, copy_of(properties, body, f"{task_id}:sent"))
 
     def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
-        message = encode_failed_tracking(sent, self._failure(error, time.time()))
-        told = partial(self._on_rejected, self._identity(held.header, sent), error, result)
+        now = time.time()
+        message = encode_failed_tracking(sent, self._failure(error, now))
+        told = partial(self._on_rejected, self._identity(held.header, sent), error, age_of(sent, now), result)
         return self._send(self._tracked.errors_queue, traced(message, held.properties.headers), told)
 
-    def _on_rejected(self, about: Identity, error: OutcomeError, result: SweepResult) -> None:
+    def _on_rejected(self, about: Identity, error: OutcomeError, age: float | None, result: SweepResult) -> None:
         result.errors += 1
-        self._events.emit(TaskRejected(about, error.text, error.code))
+        self._events.emit(TaskRejected(about, error.text, error.code, error.outcome, age))
 
     def _identity(self, header: SentHeader, sent: SentMessage) -> Identity:
         process, topic = sent.original.get("process_instance_id"), sent.original.get("topic")
@@ -145,3 +146,11 @@ class Responses:
 
     def _failure(self, error: OutcomeError, now: float) -> Failure:
         return Failure(error, self._tracked.queue, self._tracked.system, attempts=1, first_seen=now, failed_at=now)
+
+
+def age_of(sent: SentMessage, now: float) -> float | None:
+    """Return the seconds since the result was stored; None where the message does not say when."""
+    stored = sent.fields.get("processed_at")
+    if isinstance(stored, int | float) and 0 <= stored <= now:
+        return now - stored
+    return None

@@ -116,10 +116,13 @@ class Sweeper:
         with found_out, self._open_queue() as queue:
             result.found = queue.ready
             self._ask_for_type(queue)
+            asked_before = self._asking.calls
             try:
                 self._sweep(queue, result)
             except UnansweredError as unanswered:
                 raise unanswered.error from None
+            finally:
+                result.calls = self._asking.calls - asked_before
 
     def _ask_for_type(self, queue: TakenQueue) -> None:
         if queue.is_new:

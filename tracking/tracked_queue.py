@@ -26,13 +26,19 @@ class TrackedQueue:
 class SweepResult:
     """The counts of a sweep.
 
-    `found` is how many messages the queue held at the beginning; None: that was not found out. `taken` counts every
-    message that was looked at, `checked` those that the system was asked about.
+    `taken` counts every message that was looked at, `checked` those that the system was asked about, `calls` the
+    questions about them. `found` is how many messages the queue held; None: it could not be opened.
     """
 
     found: int | None = None
+    calls: int = 0
     taken: int = 0
     checked: int = 0
     completed: int = 0
     moved: int = 0
     errors: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """How many messages the queue still holds; None where it could not be opened."""
+        return None if self.found is None else max(0, self.found - self.moved)

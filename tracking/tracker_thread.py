@@ -98,13 +98,13 @@ class TrackerThread:
         self._due.clear()
         began = time.monotonic()
         result = SweepResult()
-        if not self._try_to_sweep(result, woken=woken):
+        if not self._try_to_sweep(result, woken=woken, began=began):
             return self._cut_short.delay()
         self._cut_short.reset()
         is_large = self._sweeper.is_large(result)
         return min(self._interval, PAUSE_FACTOR * (time.monotonic() - began)) if is_large else 0.0
 
-    def _try_to_sweep(self, result: SweepResult, *, woken: bool) -> bool:
+    def _try_to_sweep(self, result: SweepResult, *, woken: bool, began: float) -> bool:
         """Return False when the connection to RabbitMQ failed."""
         is_connected = True
         failure: Text | None = None
@@ -124,6 +124,6 @@ class TrackerThread:
             text = f"tracking of {self._system} failed"
             self._events.emit(TrackingFailed(self._system, text, self.queue, error))
         counts = (result.checked, result.completed, result.moved, result.errors)
-        left = None if result.found is None else max(0, result.found - result.moved)
-        self._events.emit(Swept(self._system, *counts, at=time.time(), reason=failure, left=left))
+        lasted = time.monotonic() - began
+        self._events.emit(Swept(self._system, *counts, time.time(), failure, result.calls, result.left, lasted))
         return is_connected

@@ -34,6 +34,7 @@ from core.errors import (
     StoppingError,
     TransientError,
 )
+from core.request_figures import RequestFigures
 from core.texts import Text
 from toolkit.http import Guard, HttpAnswer, unguarded
 
@@ -100,7 +101,7 @@ class BitrixClient:
         """
         with Turn() as turn:
             turn.enter_context(self.slots)
-            self.limiter.wait_for_place(self._stop)
+            self._http.figures.throttled(self.limiter.wait_for_place(self._stop))
             yield turn
 
     def batch(self, commands: Sequence[Command], *, turn: Turn | None = None) -> BatchReply:
@@ -126,6 +127,11 @@ class BitrixClient:
     def _base(self) -> str:
         """Return the webhook as it is now: the file that it stands in may hold a new one."""
         return self._webhook.get_secret_value().rstrip("/")
+
+    @property
+    def figures(self) -> Sequence[RequestFigures]:
+        """What became of the requests."""
+        return (self._http.figures,)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
@@ -197,7 +203,7 @@ class BitrixClient:
         """
         pause, gives_up_at = self._first_pause, time.monotonic() + self._patience
         while True:
-            self.limiter.acquire(gated, self._stop, has_place=turn is not None)
+            self._http.figures.throttled(self.limiter.acquire(gated, self._stop, has_place=turn is not None))
             with self._lock:
                 self._stats["requests"] += 1
             answer = self._http.post_json(f"{self._base()}/{method}", params, write=write, guard=guard)
@@ -219,8 +225,10 @@ class BitrixClient:
                     "программы",
                 )
                 raise OutageError(text, code=QUERY_LIMIT_EXCEEDED, retry_after=_LONGEST_PAUSE)
-            if self._stop.wait(pause * random.uniform(0.5, 1.0)):
+            wait = pause * random.uniform(0.5, 1.0)
+            if self._stop.wait(wait):
                 raise StoppingError
+            self._http.figures.throttled(wait)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _judged(self, answer: HttpAnswer, body: dict[str, Any], method: str, *, write: bool) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from consumers.bitrix.rows import id_of
 from consumers.bitrix.userfields import with_fresh_fields
 from core.errors import OutageError, OutcomeError, PermanentError
 from core.messages import CamundaTask, IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Done, Result, with_warnings
 from core.texts import Text
 from toolkit.claims import KeyClaims
@@ -139,6 +140,9 @@ class BitrixTaskHandler(BaseMessageHandler):
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return self._client.figures
 
     def _one(self, message: IncomingMessage) -> Result:
         topic = message.task.topic

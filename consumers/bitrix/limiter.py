@@ -48,15 +48,18 @@ class Limiter:
         self._lock = threading.Lock()
         self.waited = 0.0
 
-    def wait_for_place(self, stop: threading.Event) -> None:
-        """Take a place in the bucket and wait until it may be used. Raises StoppingError on stop.
+    def wait_for_place(self, stop: threading.Event) -> float:
+        """Take a place in the bucket and wait until it may be used; return the seconds. Raises StoppingError on stop.
 
         For a request that is better the later it is composed; it is then acquired with `has_place`.
         """
-        self._wait(self.reserve(), stop)
+        return self._wait(self.reserve(), stop)
 
-    def acquire(self, methods: set[str], stop: threading.Event, *, has_place: bool = False) -> None:
-        """Wait for this request's turn. Raises OutageError when a method is closed for long, StoppingError on stop."""
+    def acquire(self, methods: set[str], stop: threading.Event, *, has_place: bool = False) -> float:
+        """Wait for this request's turn; return the seconds.
+
+        Raises OutageError when a method is closed for long, StoppingError on stop.
+        """
         closed = max((self.closed_for(method), method) for method in methods) if methods else (0.0, "")
         if closed[0] > _SHORT_WAIT:
             text = Text(
@@ -64,9 +67,9 @@ class Limiter:
                 f"Bitrix24 ещё {closed[0]:.0f} с не даёт времени на {closed[1]}",
             )
             raise OutageError(text, code=OPERATION_TIME_LIMIT, retry_after=closed[0])
-        self._wait(closed[0] if has_place else max(closed[0], self.reserve()), stop)
+        return self._wait(closed[0] if has_place else max(closed[0], self.reserve()), stop)
 
-    def _wait(self, delay: float, stop: threading.Event) -> None:
+    def _wait(self, delay: float, stop: threading.Event) -> float:
         if delay > 0:
             with self._lock:
                 self.waited += delay
@@ -74,6 +77,7 @@ class Limiter:
                 raise StoppingError
         elif stop.is_set():
             raise StoppingError
+        return delay
 
     def reserve(self) -> float:
         """Take the next place in the bucket and return the seconds until it may be used."""

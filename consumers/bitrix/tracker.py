@@ -18,6 +18,7 @@ from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutageError, OutcomeError, PermanentError, TransientError
 from core.events.base import write
 from core.messages import TrackedTask
+from core.request_figures import RequestFigures
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
 from toolkit.missing_tasks import UnseenTasks
@@ -76,6 +77,9 @@ class BitrixTaskTracker(BaseTracker):
 
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), "unseen": len(self._unseen)}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return self._client.figures
 
     def _ids(self, tasks: Sequence[TrackedTask]) -> dict[str, str | None]:
         """Return Camunda task id -> Bitrix task id; a task whose id was never returned is looked up by its key."""

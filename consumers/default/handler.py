@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from base_handler import BaseMessageHandler
@@ -12,6 +13,7 @@ from consumers.default.webhook import Webhook
 from core.copies import hops
 from core.errors import PermanentError
 from core.messages import IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Done, Rerouted, Result
 from core.texts import Text
 
@@ -51,6 +53,9 @@ class DefaultHandler(BaseMessageHandler):
             "очередь в DEFAULT_QUEUE_ROUTES",
         )
         raise PermanentError(text, code="no_handler")
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return () if self._webhook is None else self._webhook.figures
 
 
 def _hops(message: IncomingMessage) -> int:

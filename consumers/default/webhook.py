@@ -7,7 +7,7 @@ without an answer may be sent again. A 2xx with a JSON object, or with no conten
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from core.errors import (
     TransientError,
 )
 from core.messages import CamundaTask
+from core.request_figures import RequestFigures
 from core.results import with_warnings
 from core.texts import Text
 from toolkit.http import Guard, HttpAnswer
@@ -59,6 +60,11 @@ class Webhook:
         credentials = partial(_credentials, settings.webhook_token)
         http = settings.http_client(_NAME, credentials=credentials, max_body=_MOST_BODY)
         self._api = _WebhookClient(_NAME, http, url.get_secret_value, stop, rules=_RULES)
+
+    @property
+    def figures(self) -> Sequence[RequestFigures]:
+        """What became of the requests."""
+        return self._api.figures
 
     def deliver(self, task: CamundaTask, guard: Guard) -> dict[str, Any]:
         """Return the result, a JSON object. Raises an outcome, but never one that would stop the whole queue.

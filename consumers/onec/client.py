@@ -10,7 +10,7 @@ import base64
 import json
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from consumers.onec.errors import NAME, RefusalError, SessionLostError, outcome_
 from consumers.onec.literals import entity_path, query_string
 from core import values
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
+from core.request_figures import RequestFigures
 from core.texts import Text
 from toolkit.http import Guard, HttpAnswer, HttpClient, unguarded
 from toolkit.json_answers import read_answer
@@ -122,6 +123,11 @@ class OneCClient:
         what = Text(f"the HTTP service {path}", f"к HTTP-сервису {path}")
         request = _Request("POST", url, what, body, headers, guard)
         return self._attempt(request, self._http)
+
+    @property
+    def figures(self) -> Sequence[RequestFigures]:
+        """What became of the requests."""
+        return (self._http.figures, self._metadata_http.figures)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:

@@ -21,6 +21,7 @@ from consumers.onec.view import task_view
 from core import values
 from core.errors import PermanentError
 from core.messages import CamundaTask, IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Accepted, Done, Result, with_warnings
 from core.texts import Text
 
@@ -73,6 +74,9 @@ class OneCHandler(BaseMessageHandler):
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return self._client.figures
 
     def _create(self, message: IncomingMessage, topic: ODataTopic) -> Result:
         task = message.task

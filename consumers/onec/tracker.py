@@ -26,6 +26,7 @@ from core.errors import ConfigurationError, PermanentError
 from core.events.base import write
 from core.events.systems import TrackingFailed
 from core.messages import TrackedTask
+from core.request_figures import RequestFigures
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
 from toolkit.missing_tasks import UnseenTasks
@@ -99,6 +100,9 @@ class OneCTracker(BaseTracker):
 
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), "unseen": len(self._unseen)}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return self._client.figures
 
     def _tell(self, mistakes: Mapping[str, ConfigurationError], asked: Collection[str]) -> None:
         """Report kinds of objects that cannot be asked about.

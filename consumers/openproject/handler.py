@@ -28,6 +28,7 @@ from consumers.openproject.workpackages import WorkPackages
 from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentError, TransientError
 from core.inputs import Inputs
 from core.messages import IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Accepted, Done, Result, with_warnings
 from core.texts import Text
 from toolkit.claims import KeyClaims, being_created, busy, come_back_later
@@ -103,6 +104,9 @@ class OpenProjectTaskHandler(BaseMessageHandler):
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return self._client.figures
 
     # -- work packages --------------------------------------------------------------------------------------------
 

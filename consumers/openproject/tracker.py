@@ -19,6 +19,7 @@ from consumers.openproject.view import task_view
 from consumers.openproject.workpackages import number_in
 from core.errors import OutageError, PermanentError
 from core.messages import TrackedTask
+from core.request_figures import RequestFigures
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import Text
 from toolkit.json_client import Json
@@ -88,6 +89,9 @@ class OpenProjectTaskTracker(BaseTracker):
 
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), "unseen": len(self._unseen), "unreadable": len(self._unreadable)}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return self._client.figures
 
     def _look(self, numbers: Sequence[int], look: _Look) -> None:
         """Find the closed ones and missing ones of `numbers`.

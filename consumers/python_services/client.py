@@ -17,6 +17,7 @@ from consumers.python_services.registry import Auth, HttpSpec
 from core import values
 from core.errors import AmbiguousError, OutageError, PermanentError
 from core.messages import CamundaTask
+from core.request_figures import RequestFigures
 from core.secrets import Secrets
 from core.texts import Text
 from settings.secret_files import watch
@@ -73,6 +74,11 @@ class ServiceClient:
             if error.code == "body_too_large":
                 raise PermanentError(error.text, code="result_too_large") from None
             raise
+
+    @property
+    def figures(self) -> RequestFigures:
+        """What became of the requests."""
+        return self._http.figures
 
     def close(self) -> None:
         """Close the calling thread's connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from base_handler import BaseMessageHandler
@@ -14,6 +15,7 @@ from consumers.python_services.http_service import HttpService
 from consumers.python_services.registry import HttpSpec, Spec
 from core.errors import PermanentError, StoppingError
 from core.messages import IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Result
 from core.secrets import Secrets
 from core.texts import Text
@@ -79,6 +81,9 @@ class PythonServicesHandler(BaseMessageHandler):
 
     def get_stats(self) -> dict[str, Any]:
         return {"down": sorted(name for name, health in self._health.items() if health.is_down())}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return [service.figures for service in self._services.values() if isinstance(service, HttpService)]
 
     def close(self) -> None:
         """End the processes of callables; a daemon that ends takes them along in any case."""

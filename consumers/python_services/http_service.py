@@ -18,6 +18,7 @@ from consumers.python_services.registry import HttpSpec
 from core.errors import AmbiguousError, PermanentError
 from core.inputs import Inputs
 from core.messages import CamundaTask, IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Accepted, Done, Result, with_warnings
 from core.texts import Text
 from toolkit.http import HttpAnswer
@@ -56,6 +57,11 @@ class HttpService:
             # Sent again with the same key, by which the service knows what it has done already.
             error.retry_after = error.retry_after or self._wait
             raise
+
+    @property
+    def figures(self) -> RequestFigures:
+        """What became of the requests."""
+        return self._client.figures
 
     def close(self) -> None:
         self._client.close()

@@ -21,6 +21,7 @@ from consumers.python_services.registry import HttpSpec, Poll
 from core.errors import BusinessError, ConfigurationError, OutageError, OutcomeError, PermanentError
 from core.events.base import write
 from core.messages import TrackedTask
+from core.request_figures import RequestFigures
 from core.results import Completed, Pending, Rejected, Verdict
 from core.texts import BilingualError, Text
 from toolkit.http import HttpAnswer
@@ -115,6 +116,9 @@ class PythonServicesTracker(BaseTracker):
     def get_stats(self) -> dict[str, Any]:
         with self._lock:
             return {"requests": self._requests, "remembered": len(self._schedule), "down": sorted(self._down)}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return [client.figures for client in self._clients.values()]
 
     def _ask_side_by_side(self, due: Mapping[str, Mapping[str, Job]]) -> list[_Round]:
         rounds = {name: _Round() for name in due}

@@ -6,11 +6,13 @@ core.telegram.org/bots/api#making-requests
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from consumers.telegram.config import TelegramSettings
 from consumers.telegram.errors import FloodError, outcome_of
 from core.errors import AmbiguousError, NotConfiguredError, OutageError, StoppingError
+from core.request_figures import RequestFigures
 from core.texts import Text
 from toolkit.http import Guard, HttpAnswer, unguarded
 
@@ -38,6 +40,10 @@ class TelegramClient:
         self._lock = threading.Lock()
         self._requests = 0
 
+    def throttled(self, seconds: float) -> None:
+        """Count seconds in which a chat's turn was waited for."""
+        self._http.figures.throttled(seconds)
+
     def get_me(self) -> Json:
         """Return the bot itself. Raises OutageError or ConfigurationError."""
         self._count()
@@ -54,6 +60,11 @@ class TelegramClient:
         self._count()
         answer = self._http.post_json(f"{self._root()}/sendMessage", parameters, write=True, guard=guard)
         return self._result("sendMessage", answer, write=True)
+
+    @property
+    def figures(self) -> Sequence[RequestFigures]:
+        """What became of the requests."""
+        return (self._http.figures,)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:

@@ -16,6 +16,7 @@ from consumers.telegram.limiter import FLOOD, Limiter
 from consumers.telegram.sender import Sender
 from core.errors import BusinessError, OutcomeError, PartialOutageError, PermanentError, TransientError
 from core.messages import IncomingMessage
+from core.request_figures import RequestFigures
 from core.results import Done, Result, with_warnings
 from core.texts import Text
 from toolkit.claims import KeyClaims, busy
@@ -74,6 +75,9 @@ class TelegramHandler(BaseMessageHandler):
 
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), **self._limiter.stats()}
+
+    def request_figures(self) -> Sequence[RequestFigures]:
+        return self._client.figures
 
     def close(self) -> None:
         """Close the journal's file."""

@@ -50,6 +50,7 @@ class Sender:
         wait = self._limiter.turn(self._moved.get(chat, chat), patience, key)
         if self._stop.wait(wait) if wait > 0 else self._stop.is_set():
             raise StoppingError
+        self._client.throttled(wait)
         return wait
 
     def send(self, chat: str, part: Rich, options: Mapping[str, Any], guard: Guard = unguarded) -> Sent:

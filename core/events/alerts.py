@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from core.events.base import Event
 from core.texts import Text
+
+Way = Literal["mail", "telegram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,20 @@ class AlertRaised(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AlertsSent(Event):
+    """A channel has taken `count` alerts; `way` is its kind."""
+
+    way: Way
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlertsUnsent(Event):
     channel: str
     reason: str
     error_code: str
+    way: Way
+    count: int
 
     code = "alert.unsent"
     level = logging.WARNING
@@ -60,6 +72,8 @@ class AlertsUnsent(Event):
 @dataclass(frozen=True, slots=True)
 class AlertsDropped(Event):
     text: str
+    way: Way
+    count: int
     error_code: str | None = None
     mistake: BaseException | None = field(default=None, compare=False)
 

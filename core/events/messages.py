@@ -17,7 +17,8 @@ class MessageReceived(MessageEvent):
     """A delivery was taken from a queue; `redelivered` when a worker had held it before.
 
     `title` and `business_key` are what people know the task by, where the message says it. `sent_at` is when it was
-    sent, as its sender says (unix seconds).
+    sent, as its sender says (unix seconds). `waited`: seconds since then; None where nobody tells, or a worker has seen
+    it before.
     """
 
     identity: Identity
@@ -25,6 +26,7 @@ class MessageReceived(MessageEvent):
     title: str | None = None
     business_key: str | None = None
     sent_at: float | None = None
+    waited: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,13 @@ class MessageProcessed(MessageEvent):
     """A handler succeeded and its result is durable.
 
     `created`: something stays open and is tracked; otherwise it was done at once. `stored`: its result is in a sent
-    queue, and Camunda is answered from there.
+    queue, and Camunda is answered from there. `seconds` in all events here: since the delivery was taken.
     """
 
     identity: Identity
     created: bool
     stored: bool
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class MessageFailed(MessageEvent):
     identity: Identity
     outcome: Outcome
     is_postponed: bool = False
+    error_code: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class DeliveryLost(MessageEvent):
 
     identity: Identity
     is_done: bool
+    seconds: float = 0.0
 
     code = "delivery.lost"
     levels = Text.of("info, warning")
@@ -196,6 +202,8 @@ class RetryScheduled(MessageEvent):
     reason: Text
     error_code: str
     delay: float
+    outcome: Outcome = Outcome.TRANSIENT
+    seconds: float = 0.0
 
     code = "task.retry"
     level = logging.WARNING
@@ -219,6 +227,7 @@ class MessageParked(MessageEvent):
     reason: Text
     error_code: str
     outcome: Outcome
+    seconds: float = 0.0
 
     code = "task.parked"
     level = logging.ERROR
@@ -241,6 +250,7 @@ class MessageRerouted(MessageEvent):
     identity: Identity
     target: str
     is_consumed: bool
+    seconds: float = 0.0
 
     code = "task.rerouted"
     levels = Text.of("info, warning")
@@ -288,9 +298,10 @@ class PartDown(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskCompleted(MessageEvent):
-    """The response to Camunda was confirmed."""
+    """The response to Camunda was confirmed. `lifetime`: seconds since the task was created; None where unknown."""
 
     identity: Identity
+    lifetime: float | None = None
 
     code = "task.completed"
     meaning = Text(
@@ -304,11 +315,17 @@ class TaskCompleted(MessageEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskRejected(MessageEvent):
-    """The report on a tracked task that will never be finished was confirmed in the error queue."""
+    """The report on a tracked task that will never be finished was confirmed in the error queue.
+
+    `outcome`: BUSINESS is a person's verdict, PERMANENT a response that cannot be written. `lifetime` as in
+    TaskCompleted.
+    """
 
     identity: Identity
     reason: Text
     error_code: str
+    outcome: Outcome = Outcome.BUSINESS
+    lifetime: float | None = None
 
     code = "task.rejected"
     level = logging.ERROR

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 from core.events.base import Event, QueueEvent
 from core.texts import Text
 
+PublishFault = Literal["nacked", "returned", "unconfirmed"]
+
 
 @dataclass(frozen=True, slots=True)
 class Published(Event):
-    """The broker confirmed `count` messages."""
+    """The broker confirmed `count` messages of one queue; `seconds`: that the one took which was longest on its way."""
 
     count: int
+    queue: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class PublishFailed(Event):
-    """One try to publish failed (returned, nacked, connection lost); the publisher tries again by itself."""
+    """One try to publish failed; the publisher tries again by itself.
+
+    `result`: RabbitMQ refused it, there was no such queue, or the channel was lost before the confirm.
+    """
 
     queue: str
+    result: PublishFault = "unconfirmed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,9 +163,10 @@ class SystemRemark(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class Swept(Event):
-    """A tracker went once through its sent queue.
+    """A tracker went once through its sent queue. `at` in unix seconds; `reason` says why it did not get through.
 
-    `at` in unix seconds; `reason` says why it did not get through. `left`: messages that stay in the queue, if known.
+    `calls`: questions that the tracker was asked; `left`: messages that stay in the queue, None where it could not be
+    opened.
     """
 
     system: str
@@ -175,7 +176,9 @@ class Swept(Event):
     errors: int
     at: float
     reason: Text | None = None
+    calls: int = 0
     left: int | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

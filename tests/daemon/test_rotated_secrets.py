@@ -321,20 +321,26 @@ class TestTheFile:
         self, file: Path, webhook: FileSecret, caplog: pytest.LogCaptureFixture, content: bytes, reason: str
     ) -> None:
         before = webhook.get_secret_value()
+        assert not webhook.is_stale()
         file.write_bytes(content)
         assert webhook.get_secret_value() == before
+        assert webhook.is_stale()
         assert f"BITRIX_WEBHOOK_URL_FILE: {file} {reason}" in caplog.text
         assert "no address at all" not in caplog.text
         file.write_text("https://portal.example.ru/rest/17/zyx9wvu8tsr7qpo6/")
         assert webhook.get_secret_value().endswith("zyx9wvu8tsr7qpo6")
+        assert not webhook.is_stale()
 
     def test_a_file_that_is_gone_for_a_moment_changes_nothing(
         self, file: Path, webhook: FileSecret, caplog: pytest.LogCaptureFixture
     ) -> None:
         before = webhook.get_secret_value()
-        file.unlink()
+        aside = file.rename(file.with_name("aside"))
         assert webhook.get_secret_value() == before
         assert "cannot be read: No such file" in caplog.text
+        assert webhook.is_stale()
+        aside.rename(file)
+        assert not webhook.is_stale()
 
     def test_a_file_that_is_replaced_by_a_link_to_another_is_noticed(self, file: Path, webhook: FileSecret) -> None:
         other = file.with_name("..data")  # as Kubernetes does it

@@ -12,7 +12,7 @@ from journal.migrations import VERSION
 from journal.reading import JournalReader
 from journal.states import State
 from journal.store import NewerStoreError, Store
-from tests.journal.places import Place, states
+from tests.journal.places import DatabasePlace, Place, states
 from tests.journal.support import LIFE, NOON, answered, batch, created, parked, received, task
 
 TABLES = ("message", "event", "occurrence")
@@ -37,6 +37,11 @@ def test_the_life_of_a_message_is_one_row_and_a_row_for_each_event(store: Store,
     told = place.rows(query.format(task(1).task_id))
     assert told == [(micro(NOON + at), kind) for at, kind in ((0, 1), (1, 5), (3, 1), (4, 2), (7, 4))]
     assert place.rows("select code, system, line from occurrence") == [("system.resumed", "1c", "1c is usable again")]
+
+
+def test_a_file_has_a_size_and_a_database_s_server_knows_its_own(store: Store, place: Place) -> None:
+    assert (store.size() is None) == isinstance(place, DatabasePlace)
+    assert store.size() != 0
 
 
 def test_a_batch_that_is_written_twice_is_there_once(store: Store, place: Place) -> None:

@@ -222,6 +222,8 @@ class TestWhateverBecomesOfItsFile:
         bench.journal.start()
         bench.emit(received(1))
         wait_until(lambda: JournalUnusable in bench.told.kinds(), 10, "a word about it")
+        wait_until(lambda: bench.journal.errors > 2, 10, "each try to be counted")
+        assert bench.journal.size() == 0
         assert bench.journal.finish(30)
 
     def test_too_much_that_cannot_be_stored_is_left_out_and_counted(

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from core.alerts import AlertBook, AlertPolicy
 from core.errors import OutageError, PermanentError
+from core.events.alerts import AlertRaised, AlertsSent, AlertsUnsent
 from core.events.base import Event, EventStream
 from core.events.messages import MessageParked
 from core.events.systems import SystemResumed
@@ -130,6 +132,7 @@ class Way:
     name = "way"
 
     def __init__(self) -> None:
+        self.way: Literal["mail"] = "mail"
         self.error: Exception | None = None
         self.tries = 0
         self.texts: list[str] = []
@@ -214,6 +217,26 @@ def test_a_way_that_breaks_takes_no_other_along_and_is_tried_with_the_next(
     way.error = None
     tell(parked(2))
     wait_until(lambda: len(way.texts) == 1, 10, "the next alert")
+
+
+def test_what_becomes_of_alerts_is_told_with_how_many_they_were(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.alerting.POLL", 0.02)
+    told: list[Event] = []
+    stop = threading.Event()
+    book = AlertBook(AlertPolicy(delay=0.0), Pauses(time.monotonic))
+    alerting = Alerting(book, [way], name="W", language="en", stop=stop, gather=0.1, first_pause=0.05)
+    alerting.tell(EventStream([told.append]))
+    way.error = OutageError("no connection")
+    for number in range(3):
+        alerting(parked(number))
+    alerting.start()
+    wait_until(lambda: any(isinstance(event, AlertsUnsent) for event in told), 10, "a failure")
+    way.error = None
+    wait_until(lambda: any(isinstance(event, AlertsSent) for event in told), 10, "the success")
+    stop.set()
+    counts = {(type(event), event.way, event.count) for event in told if isinstance(event, AlertsUnsent | AlertsSent)}
+    assert counts == {(AlertsUnsent, "mail", 3), (AlertsSent, "mail", 3)}
+    assert sum(isinstance(event, AlertRaised) for event in told) == 3
 
 
 def test_its_last_words_are_sent(way: Way) -> None:

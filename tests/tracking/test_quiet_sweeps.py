@@ -101,7 +101,7 @@ def test_a_quiet_cycle_moves_no_message(bench: Bench, sent: Broker) -> None:
     assert swept(sweeper).checked == len(OPEN), "at start everything is looked at"
     put_sent(sent, ["new-1", "new-2"])
     for _ in range(3):
-        assert swept(sweeper) == SweepResult()
+        assert swept(sweeper) == SweepResult(found=len(OPEN) + 2, calls=1)
     assert tracker.questions == [None, 0, 0, 0], "one question a cycle"
     assert deliveries(sent) == [True] * len(OPEN) + [False] * 2
 
@@ -325,7 +325,7 @@ def test_bitrix24_tells_what_people_finish_and_is_asked_once_a_cycle(bench: Benc
         sweeper = sweeper_for(bench, tracker)
         swept(sweeper)
         before = portal.requests.http
-        assert [swept(sweeper) for _ in range(3)] == [SweepResult()] * 3
+        assert [swept(sweeper) for _ in range(3)] == [SweepResult(found=len(external), calls=1)] * 3
         assert portal.requests.http == before + 3
 
         portal.finish(external["task-20"], answer="ДА")

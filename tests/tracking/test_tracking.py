@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import example, given
 from pika import BasicProperties
 from pika.exceptions import AMQPError
 
 from base_tracker import BaseTracker
-from core.envelopes import encode_sent
+from core.envelopes import SentMessage, encode_sent
 from core.errors import OutageError
 from core.messages import Limits, TrackedTask, decode_task
 from core.results import Accepted, Completed, Done, Pending, Rejected, Verdict
@@ -21,7 +22,9 @@ from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
 from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message
+from tests.support.any_json import ANY
 from tests.support.queue_types import ON_CLASSIC
+from tracking.responses import age_of
 from tracking.tracked_queue import SweepResult
 
 SENT = "bitrix24.sent.queue"
@@ -98,6 +101,7 @@ def test_what_is_finished_is_answered_and_the_rest_stays_in_its_order(vhost: Bro
     left = ids(sent, SENT)
     assert left == [f"task-{number}" for number in range(25) if f"task-{number}" not in tracker.finished]
     assert [len(tasks) for tasks in tracker.asked] == [10, 10, 5], "asked in bulk"
+    assert (result.found, result.left, result.calls) == (25, 22, 4), "what has changed is asked once"
 
 
 def test_every_open_task_is_looked_at_in_every_sweep(vhost: BrokerAddress, sent: Broker) -> None:
@@ -268,3 +272,14 @@ def test_a_broker_killed_during_a_sweep_loses_no_tracked_task(
     answered = Counter(ids(destructive_broker, RESPONSES))
     assert set(answered) == tracker.finished
     assert destructive_broker.count(SENT) == 0
+
+
+@given(ANY)
+@example(10**400)
+@example(-(10**400))
+@example(True)
+def test_a_sent_message_of_others_may_say_anything_about_its_time(stored: Any) -> None:
+    age = age_of(SentMessage({"processed_at": stored}, "task-1", None), 1000.0)
+    assert age is None or 0 <= age <= 1000
+    if type(stored) is float and 0 <= stored <= 1000:
+        assert age == 1000 - stored
