@@ -200,8 +200,9 @@ def test_an_outage_is_seen_while_it_lasts_and_spends_nothing(
     figures = shows(worker, lambda seen: results(seen).get("accepted") == 5, "all tasks")
     assert figures.value("task_creator_system_state", system=SYSTEM, state="ok") == 1
     assert figures.total("task_creator_circuit_breaker_open") == 0
-    assert results(figures).keys() == {"accepted", "paused"}
-    assert figures.total("task_creator_message_retries_total") == 0
+    # One that was delivered while the intake stopped comes back redelivered, and then waits as a doubt.
+    assert results(figures).keys() - {"retry"} == {"accepted", "paused"}
+    assert figures.total("task_creator_message_retries_total", class_="transient") == 0
     agrees_with_the_statistics(worker)
 
 
