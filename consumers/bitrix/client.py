@@ -127,6 +127,12 @@ class BitrixClient:
         """Return the webhook as it is now: the file that it stands in may hold a new one."""
         return self._webhook.get_secret_value().rstrip("/")
 
+    @property
+    def portal(self) -> str:
+        """The address of the portal for people, without the webhook."""
+        parts = urlsplit(self._base())
+        return f"{parts.scheme}://{parts.netloc}"
+
     def stats(self) -> dict[str, Any]:
         with self._lock:
             return {**self._stats, "limit_waits_seconds": round(self.limiter.waited, 1)}
