@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from core.errors import OutcomeError, TransientError
 from core.messages import IncomingMessage
 from core.request_figures import RequestFigures
-from core.results import Accepted, Result
+from core.results import Accepted, FoundTask, Result
 from core.texts import Text
 from core.traces import trace_of, within
 from settings.base import EnvironmentSettings
@@ -100,6 +100,17 @@ class BaseMessageHandler:
         raises.
         """
         return ()
+
+    def find_task(self, task_id: str) -> FoundTask | None:
+        """Return what the system has for this Camunda task, found by our key; None when it has nothing.
+
+        For a person who looks for a task. A system that keeps no key does not override it. Raises what `probe` raises.
+        """
+        return None
+
+    def task_address(self, external_id: str, topic: str | None) -> str | None:
+        """Return where people see in a browser what a message of this topic has become; None where nobody knows."""
+        return None
 
     def get_stats(self) -> dict[str, Any]:
         """Return the system's own figures for the heartbeat line (requests, waits).

@@ -7,7 +7,7 @@ in seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -19,6 +19,7 @@ from core.texts import Text
 from settings.base import Count, EnvironmentSettings, Pairs, PositiveCount, Seconds, StateDir
 from settings.errors import FieldProblem, Mistake, Notice
 from settings.loader import SettingsReader
+from settings.origins import NOWHERE, Origins
 from settings.values import parse_json_object
 
 QUEUE_HANDLERS: Mapping[str, Mapping[str, str]] = {
@@ -216,12 +217,13 @@ class WorkerSettings(EnvironmentSettings):
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of the program. `warnings` belong into the start-up log."""
+    """All settings of the program. `warnings` belong into the start-up log, `origins` say what stands where."""
 
     rabbitmq: RabbitMQSettings
     worker: WorkerSettings
     systems: Mapping[type[EnvironmentSettings], EnvironmentSettings]
     warnings: tuple[Notice, ...] = ()
+    origins: Origins = field(default=NOWHERE, compare=False)
 
     def for_system(self, settings_class: type[_SettingsT]) -> _SettingsT:
         """Return the validated settings of one system. Raises KeyError when its class was not given to the loader."""
@@ -234,11 +236,11 @@ class Settings:
     def secrets(self) -> Iterator[SecretStr]:
         """Yield every secret. A published default (`guest`) is none."""
         for settings in (self.rabbitmq, self.worker, *self.systems.values()):
-            for name, field in type(settings).model_fields.items():
+            for name, its_field in type(settings).model_fields.items():
                 value = getattr(settings, name)
                 named = value.values() if isinstance(value, Mapping) else ()
                 for secret in (value, *named):
-                    if isinstance(secret, SecretStr) and secret != field.default:
+                    if isinstance(secret, SecretStr) and secret != its_field.default:
                         yield secret
 
 
@@ -265,6 +267,6 @@ def load_settings(
     read = {each: reader.read(each) for each in dict.fromkeys(classes)}
     reader.judge_names([RabbitMQSettings, WorkerSettings, *read], NAMES_OF_OTHERS)
     systems = {cls: settings for cls, settings in read.items() if settings is not None}
-    settings = Settings(rabbitmq, worker, systems, reader.notices)
+    settings = Settings(rabbitmq, worker, systems, reader.notices, reader.origins)
     reader.conclude(judge(settings))
     return settings

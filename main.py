@@ -8,48 +8,66 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
 from core.texts import Language
 from settings.errors import SettingsError
 
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from cli.parser import Parser
+
 ENV_FILE = Path(".env")
 
 
 def main(arguments: Sequence[str]) -> int:
-    from cli.grammar import MOST_TASKS, make_parser
-    from cli.texts import TEXTS, language, make_streams_forgiving
+    from cli.grammar import make_parser
+    from cli.texts import language, make_streams_forgiving
 
     make_streams_forgiving()
     lang = language(os.environ)
-    texts = TEXTS[lang]
     parser = make_parser(lang)
     options = parser.parse_args(arguments)
     if options.command == "help":
         parser.print_help()
         return EXIT_OK
-    if options.command == "demo":
-        from cli.demo.program import DemoOptions, run_demo
-        from cli.demo.systems import make_scenario
-
-        fewest = make_scenario(options.system).fewest
-        if not fewest <= options.tasks <= MOST_TASKS:
-            given = {"given": options.tasks, "system": options.system, "fewest": fewest, "most": MOST_TASKS}
-            parser.error(texts["range"].format(**given))
-        return run_demo(DemoOptions(options.system, options.keep, options.tasks, options.json), os.environ, lang)
+    if options.command in ("demo", "sandbox"):
+        return play(parser, options, lang)
     if options.command == "bitrix":
         from cli.bitrix import init_fields
 
         return init_fields(os.environ, ENV_FILE, lang)
-    if options.command == "config":
-        from cli.config_check import check_configuration
-
-        return check_configuration(os.environ, ENV_FILE, lang, probe=options.probe)
     if runs := getattr(options, "runs", None):
         from cli.running import command_named, run_command
 
         return run_command(command_named(runs), options, os.environ, ENV_FILE, lang)
+    if options.command == "config":
+        from cli.config_check import check_configuration
+
+        return check_configuration(os.environ, ENV_FILE, lang, probe=options.probe)
     return run_worker(lang)
+
+
+def play(parser: Parser, options: Namespace, lang: Language) -> int:
+    """Run what plays the outside world: the demo, or the sandbox alone."""
+    if options.command == "sandbox":
+        from cli.demo.sandbox import SandboxOptions, run_sandbox
+
+        return run_sandbox(
+            SandboxOptions(options.system or ["all"], options.write_env, options.force), os.environ, lang
+        )
+    from cli.demo.program import DemoOptions, run_demo
+    from cli.demo.systems import make_scenario
+    from cli.grammar import MOST_TASKS
+    from cli.texts import TEXTS
+
+    fewest = make_scenario(options.system).fewest
+    if not fewest <= options.tasks <= MOST_TASKS:
+        given = {"given": options.tasks, "system": options.system, "fewest": fewest, "most": MOST_TASKS}
+        parser.error(TEXTS[lang]["range"].format(**given))
+    return run_demo(DemoOptions(options.system, options.keep, options.tasks, options.json), os.environ, lang)
 
 
 def run_worker(lang: Language) -> int:

@@ -111,7 +111,10 @@ class _Answers:
         return {"warning": _both(warning), "down": None if down is None else _both(down.reason)}
 
     def track(self, told: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-        """Ask about a task now: `task_id` or `external_id`, and `system` where it is known."""
+        """Ask about a task now: `task_id` or `external_id`, and `system` where it is known.
+
+        `sweeps` of the answer says for each tracker at the end of which sweep it has been asked; `status` counts them.
+        """
         task = ChangedTask(_text_or_none(told, "external_id"), _text_or_none(told, "task_id"))
         system = _text_or_none(told, "system")
         trackers = {name: each for name, each in self._worked.trackers.items() if system in (None, name)}
@@ -123,11 +126,10 @@ class _Answers:
                 Text(f"this worker tracks no {system}", f"этот воркер не отслеживает {system}"),
             )
         held = [name for name in trackers if (hold := self._worked.pauses.hold_of(name)) and hold.covers("track")]
-        for tracker in trackers.values():
-            tracker.look_for(task)
+        sweeps = {name: tracker.look_for(task) for name, tracker in sorted(trackers.items())}
         what = f"track {task.task_id or task.external_id}"
         self._worked.events.emit(OperatorActed(_who(told, caller), what, system))
-        return {"asked": sorted(set(trackers) - set(held)), "held": sorted(held), "now": time.time()}
+        return {"pid": os.getpid(), "sweeps": sweeps, "held": sorted(held), "now": time.time()}
 
     def metrics(self, _told: Mapping[str, Any], _caller: Caller) -> str:
         """Return the metrics in the text format of Prometheus."""
@@ -154,7 +156,10 @@ class _Answers:
             "hold": None if hold is None else asdict(hold),
             "down": None,
             "tracker": stats["trackers"].get(served.system),
+            "sweeps": None,
         }
+        if (thread := self._worked.trackers.get(served.system)) is not None:
+            told["sweeps"] = {"begun": thread.begun, "ended": thread.ended, "next": thread.next_sweep}
         if served.unused is not None:
             told["state"] = "unconfigured"
         if pause is not None:

@@ -17,6 +17,12 @@ _STEPS = (
     (60, Text("min", "мин"), 1, Text("s", "с")),
 )
 _SECONDS = Text("s", "с")
+_MINUTES = Text("m", "м")
+_SHORT_STEPS = (
+    (86400, Text("d", "д"), 3600, Text("h", "ч")),
+    (3600, Text("h", "ч"), 60, _MINUTES),
+    (60, _MINUTES, 1, _SECONDS),
+)
 
 
 def duration(text: str) -> float:
@@ -49,6 +55,17 @@ def say_duration(seconds: float, lang: Language) -> str:
             told = f"{whole // size} {name.say(lang)}"
             return f"{told} {rest} {smaller_name.say(lang)}" if rest else told
     return f"{whole} {_SECONDS.say(lang)}"
+
+
+def say_shortly(seconds: float, lang: Language) -> str:
+    """Return a duration for the cell of a table: `2h14m`."""
+    whole = max(0, int(seconds))
+    for size, name, smaller, smaller_name in _SHORT_STEPS:
+        if whole >= size:
+            rest = whole % size // smaller
+            told = f"{whole // size}{name.say(lang)}"
+            return f"{told}{rest}{smaller_name.say(lang)}" if rest and size > 60 else told
+    return f"{whole}{_SECONDS.say(lang)}"
 
 
 def say_moment(unix: float, now: float) -> str:

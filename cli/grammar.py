@@ -31,13 +31,19 @@ def make_parser(lang: Language) -> Parser:
     demo.add_argument("--keep", action="store_true", help=texts["keep"])
     demo.add_argument("--tasks", type=number, default=30, metavar="N", help=texts["tasks"])
     demo.add_argument("--json", metavar="FILE", help=texts["json"])
-    for name, action in (("bitrix", "init-fields"), ("config", "check")):
-        actions = commands.add_parser(name, help=texts[name]).add_subparsers(
+    sandbox = commands.add_parser("sandbox", help=texts["sandbox"], description=texts["sandbox"])
+    sandbox.add_argument("--system", choices=DEMO_SYSTEMS, action="append", help=texts["of_sandbox"])
+    sandbox.add_argument("--write-env", metavar="FILE", type=Path, help=texts["write-env"])
+    sandbox.add_argument("--force", action="store_true", help=texts["force"])
+    actions = {
+        name: commands.add_parser(name, help=texts[name]).add_subparsers(
             dest="action", required=True, metavar=texts["command"], parser_class=of_command
         )
-        parser_of_action = actions.add_parser(action, help=texts[action])
-        if action == "check":
-            parser_of_action.add_argument("--probe", action="store_true", help=texts["probe"])
-    add_commands(commands, lang, program)
+        for name in ("bitrix", "config")
+    }
+    actions["bitrix"].add_parser("init-fields", help=texts["init-fields"])
+    check = actions["config"].add_parser("check", help=texts["check"])
+    check.add_argument("--probe", action="store_true", help=texts["probe"])
+    add_commands(commands, actions["config"], lang, program)
     commands.add_parser("help", help=texts["help"])
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,10 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text as Rich
 
-from cli.durations import say_duration, say_moment
+from cli.durations import say_duration, say_moment, say_shortly
 from core.texts import Language, Text, escape
+from operation.plain import masked
 
 WIDE = 200  # columns where there is no terminal: nothing is cut for a file
+_ANY = 10_000  # columns, to measure what would be wide
 PROGRESS_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 _TONES = {"good": "green", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
 
@@ -37,11 +39,15 @@ class Advance(Protocol):
 
 
 class Output:
-    """The two streams of a command in the reader's language. What is unprintable in a text is written out."""
+    """The two streams of a command in the reader's language. What is unprintable in a text is written out.
+
+    `mask` hides secrets in all that is printed.
+    """
 
     def __init__(self, lang: Language, *, as_json: bool = False, color: bool = True) -> None:
         self.lang = lang
         self.as_json = as_json
+        self.mask: Callable[[str], str] = lambda text: text
         self.now = time.time()
         self._out = _console(sys.stdout, color)
         self._err = _console(sys.stderr, color)
@@ -50,32 +56,53 @@ class Output:
 
     def data(self, value: Mapping[str, Any]) -> None:
         """Print the answer as one JSON object."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+        sys.stdout.write(json.dumps(masked(value, self.mask), ensure_ascii=False, indent=2, default=str) + "\n")
 
     def lines(self, values: Iterable[Mapping[str, Any]]) -> None:
         """Print one JSON object a line."""
         for value in values:
-            sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+            sys.stdout.write(json.dumps(masked(value, self.mask), ensure_ascii=False, default=str) + "\n")
 
     def print(self, text: str | Text, tone: str = "") -> None:
         """Print a line of the answer for people."""
-        self._out.print(Rich(escape(Text.of(text).say(self.lang)), style=_TONES[tone]), soft_wrap=True)
+        self._out.print(self._cell(Cell(self.say(text), tone)), soft_wrap=True)
 
     def table(self, columns: Sequence[str | Text], rows: Iterable[Sequence[str | Text | Cell]]) -> None:
         """Print a table. A column whose name ends with `#` holds numbers."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0))
         for column in columns:
-            name = Text.of(column).say(self.lang)
+            name = self.say(column)
             table.add_column(name.removesuffix("#"), justify="right" if name.endswith("#") else "left", overflow="fold")
         for row in rows:
             table.add_row(*(self._cell(each) for each in row))
+        if self._out.measure(table, options=self._out.options.update(width=_ANY)).maximum > self._out.width:
+            table.padding = 0
         self._out.print(table)
+
+    def grid(self, rows: Iterable[Sequence[str | Text | Cell]]) -> None:
+        """Print lines whose parts stand below each other; the last part has the rest of the line."""
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for row in rows:
+            grid.add_row(*(self._cell(each) for each in row))
+        for column in grid.columns[:-1]:
+            column.no_wrap = True
+        for column in grid.columns:
+            column.overflow = "fold"
+        self._out.print(grid)
+
+    @contextmanager
+    def captured(self) -> Iterator[list[str]]:
+        """Keep what the block prints for people from the stream; it is in the list at the end, without colours."""
+        said: list[str] = []
+        with self._out.capture() as capture:
+            yield said
+        said.append(Rich.from_ansi(capture.get()).plain + "\n")
 
     # -- remarks and progress ---------------------------------------------------------------------------------------
 
     def note(self, text: str | Text, tone: str = "") -> None:
         """Print a remark on stderr."""
-        self._err.print(Rich(escape(Text.of(text).say(self.lang)), style=_TONES[tone]), soft_wrap=True)
+        self._err.print(self._cell(Cell(self.say(text), tone)), soft_wrap=True)
 
     def confirm(self, question: Text) -> bool:
         """Ask a person on the terminal; yes is y, yes, д, да."""
@@ -96,12 +123,16 @@ class Output:
 
     # -- words ------------------------------------------------------------------------------------------------------
 
-    def say(self, text: Text) -> str:
-        return text.say(self.lang)
+    def say(self, text: str | Text) -> str:
+        return Text.of(text).say(self.lang)
 
     def age(self, since: float | None) -> str:
         """Return how long ago a moment (unix seconds) was; a dash for None."""
         return "–" if since is None else say_duration(self.now - since, self.lang)
+
+    def short_age(self, since: float | None) -> str:
+        """Return the same for a cell of a table."""
+        return "–" if since is None else say_shortly(self.now - since, self.lang)
 
     def ahead(self, moment: float) -> str:
         """Return in how much time a moment comes."""
@@ -112,8 +143,8 @@ class Output:
 
     def _cell(self, value: str | Text | Cell) -> Rich:
         if isinstance(value, Cell):
-            return Rich(escape(value.text), style=_TONES[value.tone])
-        return Rich(escape(Text.of(value).say(self.lang)))
+            return Rich(escape(self.mask(value.text)), style=_TONES[value.tone])
+        return Rich(escape(self.mask(self.say(value))))
 
 
 class _Lines:

@@ -20,7 +20,7 @@ from cli.exit_codes import (
     EXIT_NOT_FOUND,
 )
 from cli.output import Output
-from control.client import ForbiddenError, NoWorkerError
+from control.client import ForbiddenError, NoWorkerError, SilentWorkerError
 from control.protocol import RefusedError
 from core.texts import BilingualError, Language, Text
 from journal.store import StoreError
@@ -59,7 +59,8 @@ def run_command(command: Command, options: Any, environ: Mapping[str, str], env_
     except LoadError as error:
         output.note(error.text, "bad")
         return EXIT_BAD_CONFIGURATION
-    desk = Desk(startup.settings, startup.secrets.mask)
+    output.mask = startup.secrets.mask
+    desk = Desk(startup.settings, startup.secrets.mask, startup.handlers)
     try:
         return command(desk, output, options)
     except KeyboardInterrupt:
@@ -70,13 +71,17 @@ def run_command(command: Command, options: Any, environ: Mapping[str, str], env_
         code, text = _REFUSALS.get(error.code, EXIT_CHECK_FAILED), error.text
     except NoWorkerError as error:
         code, text = EXIT_NO_WORKER, error.text
+    except SilentWorkerError as error:
+        code, text = EXIT_NO_WORKER, error.text
     except ForbiddenError as error:
         code, text = EXIT_NO_PERMISSION, error.text
     except StoreError as error:
         code, text = EXIT_CHECK_FAILED, error.text
+    except LoadError as error:
+        code, text = EXIT_BAD_CONFIGURATION, error.text
     except BROKER_ERRORS as error:
         code, text = EXIT_CHECK_FAILED, describe_in_both(error).led_by("RabbitMQ: ")
     finally:
         desk.close()
-    output.note(text.map(desk.mask), "bad")
+    output.note(text, "bad")
     return code

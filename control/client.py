@@ -11,7 +11,7 @@ from control.protocol import MOST_ANSWERED, RefusedError, folder_of, hear, say
 from control.sockets import SUFFIX, connect
 from core.texts import BilingualError, Text
 
-PATIENCE = 30.0  # seconds for an answer
+PATIENCE = 10.0  # seconds for an answer
 
 
 class NoWorkerError(BilingualError):
@@ -20,6 +20,10 @@ class NoWorkerError(BilingualError):
 
 class ForbiddenError(BilingualError):
     """A worker may run, but its socket belongs to another user."""
+
+
+class SilentWorkerError(BilingualError, OSError):
+    """A worker has a socket and does not answer: it stands still, or it is overwhelmed."""
 
 
 class Workers:
@@ -32,7 +36,7 @@ class Workers:
     def ask(self, question: str, **told: Any) -> list[Any]:
         """Return the answer of each worker.
 
-        Raises NoWorkerError, ForbiddenError, RefusedError when one refuses, OSError when one does not answer in time.
+        Raises NoWorkerError, ForbiddenError, RefusedError when one refuses, SilentWorkerError when one gives no answer.
         """
         answers = []
         for path in self._sockets():
@@ -51,7 +55,7 @@ class Workers:
         folder = folder_of(self._state_dir)
         try:
             return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.name.endswith(SUFFIX))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except PermissionError as error:
             raise _forbidden(folder) from error
@@ -61,12 +65,30 @@ class Workers:
             connection = connect(path, self._patience)
         except PermissionError as error:
             raise _forbidden(path) from error
+        except (FileNotFoundError, ConnectionError):
+            raise
+        except OSError as error:
+            raise self._silent(error) from error
         with connection:
-            say(connection, question)
-            told = hear(connection, MOST_ANSWERED)
+            try:
+                say(connection, question)
+                told = hear(connection, MOST_ANSWERED)
+            except ConnectionError:
+                raise
+            except OSError as error:
+                raise self._silent(error) from error
         if (refused := told.get("refused")) is not None:
             raise RefusedError(refused["code"], Text(refused["en"], refused["ru"]))
         return told["answer"]
+
+    def _silent(self, error: OSError) -> SilentWorkerError:
+        seconds = round(self._patience)
+        return SilentWorkerError(
+            Text(
+                f"a worker runs with STATE_DIR={self._state_dir} and does not answer within {seconds} s: {error}",
+                f"воркер с STATE_DIR={self._state_dir} запущен, но не отвечает за {seconds} с: {error}",
+            )
+        )
 
 
 def _forbidden(path: Path) -> ForbiddenError:

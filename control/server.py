@@ -16,19 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from control.protocol import MOST_ASKED, RefusedError, hear, say
+from control.protocol import MOST_ASKED, OTHER_VERSION, RefusedError, hear, say
 from control.sockets import SUFFIX, listen, remove_dead
 from core.events.base import EventStream
 from core.events.control import DoorUnusable, QuestionFailed
-from core.texts import Text
 
 AT_ONCE = 16  # who asks; more wait
 PATIENCE = 10.0  # seconds in which a question must have come, and its answer must have been read
 _PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
-_UNKNOWN = Text(
-    "this worker does not know the question: it is of another version",
-    "этот воркер не знает такого вопроса: он другой версии",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +52,8 @@ class Door:
 
     def start(self) -> None:
         """Open the door; where that cannot be done an event says why, and the worker works without."""
+        if self._listening is not None:  # the thread has died, and is replaced
+            self._listening.close()
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             remove_dead(self._path.parent)
@@ -107,7 +104,7 @@ class Door:
             question = hear(connection, MOST_ASKED)
             answer, told = self._answers.get(str(question.get("ask"))), question.get("with", {})
             if answer is None or not isinstance(told, dict):
-                raise RefusedError("unknown_question", _UNKNOWN)
+                raise RefusedError("unknown_question", OTHER_VERSION)
             return {"answer": answer(told, _caller(connection))}
         except RefusedError as error:
             return {"refused": {"code": error.code, "en": error.text.en, "ru": error.text.ru}}

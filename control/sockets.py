@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 SUFFIX = ".sock"
+_BETWEEN_TRIES = 0.02  # seconds
 _LONGEST = 100  # bytes of a name: sun_path of unix(7) holds 108 with its end
 
 
@@ -46,21 +48,29 @@ def connect(path: Path, timeout: float) -> socket.socket:
     """Return a connection; `timeout` in seconds counts for all that is done with it. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
+    deadline = time.monotonic() + timeout
     try:
         with reachable(path) as name:
-            connection.connect(name)
+            while True:
+                try:
+                    connection.connect(name)
+                except BlockingIOError:  # so many are waiting to be let in: unlike TCP this is told at once
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_BETWEEN_TRIES)
+                else:
+                    return connection
     except OSError:
         connection.close()
         raise
-    return connection
 
 
 def remove_dead(folder: Path) -> None:
     """Remove the sockets of processes that have been killed. Raises OSError."""
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in folder.glob(f"[!.]*{SUFFIX}"):  # at one with a dot somebody will listen in a moment
         try:
             connect(path, 1.0).close()
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
-        except (FileNotFoundError, PermissionError, TimeoutError):
-            pass  # has ended meanwhile, or is somebody else's
+        except OSError:
+            pass  # has ended meanwhile, is somebody else's, or gives no answer

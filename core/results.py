@@ -75,3 +75,13 @@ class Rejected:
 
 
 Verdict = Pending | Completed | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTask:
+    """What a system has for a Camunda task. `address`: where people see it in a browser."""
+
+    external_id: str
+    title: str | None = None
+    status: str | None = None  # in the system's own words
+    address: str | None = None

@@ -1,31 +1,43 @@
-"""What an operator's questions are answered from: the running workers, the journal, RabbitMQ."""
+"""What an operator's questions are answered from: the running workers, the journal, RabbitMQ, the outside systems."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from base_handler import BaseMessageHandler
 from broker.connection import Connection, connect, connection_parameters
+from broker.taken_queue import TakenQueue
 from broker.topology import Topology
 from config import Settings
 from control.client import Workers
+from core.errors import NotConfiguredError
 from journal.opening import open_reader
 from journal.settings import JournalSettings
+from runtime.loader import make_handler, settings_of
 
 if TYPE_CHECKING:
     from journal.reading import JournalReader
 
 
 class Desk:
-    """Nothing is connected to before it is needed. `mask` hides secrets in what others have written."""
+    """Nothing is connected to before it is needed. `mask` hides secrets in what others have written.
 
-    def __init__(self, settings: Settings, mask: Callable[[str], str]) -> None:
+    `handlers` are the classes of QUEUE_HANDLERS, by input queue.
+    """
+
+    def __init__(
+        self, settings: Settings, mask: Callable[[str], str], handlers: Mapping[str, type[Any]] | None = None
+    ) -> None:
         self.settings = settings
         self.mask = mask
         self.workers = Workers(settings.worker.state_dir)
         self.topology = Topology(settings.rabbitmq)
         self._journal: JournalReader | None = None
+        self._classes = handlers or {}
+        self._closed = threading.Event()
 
     @property
     def journal(self) -> JournalReader | None:
@@ -44,9 +56,30 @@ class Desk:
             if connection.is_open:
                 connection.close()
 
+    @contextmanager
+    def taken(self, queue: str, role: str) -> Iterator[TakenQueue]:
+        """A queue to go through; what is not acknowledged goes back into its place. Raises BROKER_ERRORS."""
+        parameters = connection_parameters(self.settings.rabbitmq, role)
+        with TakenQueue.opened(queue, self.topology, parameters, self._closed.is_set) as taken:
+            yield taken
+
     def sent_queue_of(self, queue: str) -> str:
         return self.settings.worker.sent_queue_of(queue)
 
+    def handler_of(self, queue: str) -> BaseMessageHandler | None:
+        """Return what a worker would ask the system of an input queue by; None for one that it cannot be asked by.
+
+        Raises LoadError.
+        """
+        cls = self._classes.get(queue)
+        if cls is None or not issubclass(cls, BaseMessageHandler) or cls.find_task is BaseMessageHandler.find_task:
+            return None
+        try:
+            return make_handler(cls, settings_of(cls, self.settings), self._closed)
+        except NotConfiguredError:
+            return None
+
     def close(self) -> None:
+        self._closed.set()
         if self._journal is not None:
             self._journal.close()

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from broker.depths import Depth, depths_of
 from broker.errors import BROKER_ERRORS, describe_in_both
-from control.client import ForbiddenError, NoWorkerError
-from control.protocol import RefusedError
+from control.client import NoWorkerError
 from core.texts import Text
 from journal.states import State
 from journal.store import StoreError
 from operation.desk import Desk
+from operation.workers import answers_of, system_among
 
 Verdict = Literal["ok", "degraded", "paused", "down", "no_worker"]
 _Kind = Literal["input", "sent", "responses", "errors"]
@@ -74,9 +74,10 @@ class StatusReport:
 
 @dataclass(slots=True)
 class _Facts:
-    """What was found out. `broken` says why RabbitMQ cannot be asked."""
+    """What was found out. `is_silent`: a worker does not answer; `broken` says why RabbitMQ cannot be asked."""
 
-    workers: list[Mapping[str, Any]] = field(default_factory=list)
+    workers: Sequence[Mapping[str, Any]] = ()
+    is_silent: bool = False
     depths: Mapping[str, Depth | None] = field(default_factory=dict)
     broken: Text | None = None
     known: Standing = field(default_factory=dict)
@@ -108,15 +109,10 @@ def standing_of(desk: Desk) -> StatusReport:
 
 
 def _ask_workers(desk: Desk, facts: _Facts) -> None:
-    try:
-        facts.workers = desk.workers.ask("status")
-    except NoWorkerError as error:
-        facts.remarks.append(error.text)
-    except ForbiddenError:
-        raise
-    except (RefusedError, OSError) as error:
-        reason = error.text if isinstance(error, RefusedError) else Text.of(str(error))
-        facts.remarks.append(Text(f"the worker does not answer: {reason.en}", f"воркер не отвечает: {reason.ru}"))
+    facts.workers, why_none = answers_of(desk.workers)
+    if why_none is not None:
+        facts.remarks.append(why_none.text)
+        facts.is_silent = not isinstance(why_none, NoWorkerError)
 
 
 def _ask_broker(desk: Desk, facts: _Facts) -> None:
@@ -143,8 +139,7 @@ def _ask_journal(desk: Desk, facts: _Facts) -> None:
 
 def _system(facts: _Facts, queue: str) -> SystemStatus:
     system = queue.removesuffix(".queue")
-    of_workers = (each for worker in facts.workers for each in worker["systems"] if each["queue"] == queue)
-    told: Mapping[str, Any] = next(of_workers, {})
+    told: Mapping[str, Any] = system_among(facts.workers, system) or {}
     own, depth, tracker = facts.known.get(system, {}), facts.depths.get(queue), told.get("tracker") or {}
     return SystemStatus(
         system=system,
@@ -181,7 +176,7 @@ def _queues(desk: Desk, facts: _Facts, systems: Sequence[SystemStatus]) -> list[
 
 
 def _verdict(facts: _Facts, systems: Sequence[SystemStatus], errors: Depth | None) -> Verdict:
-    if facts.broken is not None:
+    if facts.broken is not None or facts.is_silent:
         return "down"
     if not facts.workers:
         return "no_worker"

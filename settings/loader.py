@@ -17,6 +17,7 @@ from settings.base import EnvironmentSettings, NamedSecrets
 from settings.env_file import read_env_file
 from settings.errors import Mistake, Notice, SettingsError
 from settings.names import NamesOfOthers, closest_name, named_secrets, secret_fields, variables_of
+from settings.origins import Origins
 from settings.secret_files import FileSecret, SecretFileError, read_secret
 from settings.texts import default_text, explain
 
@@ -31,9 +32,11 @@ class SettingsReader:
     def __init__(self, environ: Mapping[str, str], env_file: Path | None) -> None:
         """Read the file, which may be missing; the environment wins over it."""
         file = read_env_file(env_file)
-        self._environ = {name: value for name, value in environ.items() if value.strip()}
+        environ = {name: value for name, value in environ.items() if value.strip()}
+        there = None if env_file is None or not env_file.exists() else env_file.absolute()
+        self.origins = Origins(there, frozenset(environ), frozenset(file.values))
         self._env_file = file.values
-        self._values = {**file.values, **self._environ}
+        self._values = {**file.values, **environ}
         self._mistakes = list(file.mistakes)
         self._notices = list(file.notices)
         self._named: set[str] = set()  # variables of secrets that other values name

@@ -47,8 +47,8 @@ class FileSecret(SecretStr):
 
     def __init__(self, value: str, variable: str, path: Path, accept: Callable[[str], str]) -> None:
         super().__init__(value)
+        self.path = path
         self._variable = variable
-        self._path = path
         self._accept = accept
         self._lock = threading.Lock()
         self._current = value
@@ -80,11 +80,11 @@ class FileSecret(SecretStr):
     def _look(self) -> None:
         self._next_look = time.monotonic() + LOOK
         try:
-            stamp = stamp_of(self._path)
+            stamp = stamp_of(self.path)
             if stamp == self._stamp:
                 self._is_stale = False
                 return
-            value = self._accept(read_secret(self._path))
+            value = self._accept(read_secret(self.path))
         except OSError as error:
             self._complain(f"cannot be read: {error.strerror}")
             return
@@ -104,7 +104,7 @@ class FileSecret(SecretStr):
 
     def _complain(self, reason: str) -> None:
         self._is_stale = True
-        write(SecretUnreadable(self._variable, f"{self._path} {reason}"))
+        write(SecretUnreadable(self._variable, f"{self.path} {reason}"))
 
 
 def watch(secret: SecretStr | None, watcher: Callable[[str], None]) -> None:

@@ -135,6 +135,7 @@ class Sweeper:
             self._sweep_large(queue, result)
         elif self._go_through(queue, None, result):
             self._done_is_expected = False
+            self._asked_for.clear()  # all have been asked about
 
     def is_large(self, result: SweepResult) -> bool:
         """Return whether the sweep has cost so much that the next one must not follow at once."""

@@ -38,6 +38,9 @@ class TrackerThread:
         stop: threading.Event,
     ) -> None:
         self.queue = queue
+        self.begun = 0  # sweeps
+        self.ended = 0
+        self.next_sweep: float | None = None  # unix seconds; None while it sweeps, and while a person has it rest
         self._system = system
         self._sweeper = sweeper
         self._events = events
@@ -59,10 +62,15 @@ class TrackerThread:
         """Ask for a sweep now; also the way to end the wait after `stop` is set."""
         self._due.set()
 
-    def look_for(self, task: ChangedTask) -> None:
-        """Ask about this task now, also when the system has told no change of it."""
+    def look_for(self, task: ChangedTask) -> int:
+        """Ask about this task now, also when the system has told no change of it.
+
+        Return the number of a sweep at whose end that has been done; it counts as `begun` and `ended` do.
+        """
         self._sweeper.look_for(task)
+        number = self.begun + 1  # the one that runs may have gone by already
         self.wake()
+        return number
 
     def hold(self) -> None:
         """Begin no sweep until `release`; one that is running is finished."""
@@ -80,10 +88,13 @@ class TrackerThread:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self.next_sweep = None
             if self._is_held:
                 self._rest()
                 continue
             pause = self._sweep_once()
+            self.ended += 1
+            self.next_sweep = time.time() + self._interval
             self._stop.wait(pause)
             self._due.wait(self._interval - pause)
 
@@ -96,6 +107,7 @@ class TrackerThread:
         """Sweep and return the seconds in which no other sweep may begin."""
         woken = self._due.is_set()
         self._due.clear()
+        self.begun += 1  # behind it: who asks for a sweep now gets another one
         began = time.monotonic()
         result = SweepResult()
         if not self._try_to_sweep(result, woken=woken, began=began):

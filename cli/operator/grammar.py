@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from cli.durations import duration, moment
-from cli.parser import Parser, number
+from cli.operator.message_grammar import MessageGrammar
+from cli.operator.words import Words
+from cli.parser import number
 from core.holds import SCOPES
 from core.texts import Language, Text
 
@@ -21,8 +22,12 @@ STATES = (
 )
 
 
-def add_commands(commands: Any, lang: Language, program: str) -> None:
-    """Add the commands to argparse's `commands`. Each names what runs it: `options.runs`, a module of cli.operator."""
+def add_commands(commands: Any, config: Any, lang: Language, program: str) -> None:
+    """Add the commands to argparse's `commands`, and one to those for the settings, `config`.
+
+    Each names what runs it: `options.runs`, a module of cli.operator.
+    """
+    MessageGrammar(commands, lang, program).add_all(config)
     _Grammar(commands, lang, program).add_all()
 
 
@@ -37,32 +42,13 @@ def rate_of(text: str) -> float:
     return rate
 
 
-class _Grammar:
-    def __init__(self, commands: Any, lang: Language, program: str) -> None:
-        self._commands = commands
-        self._lang = lang
-        self._program = program
-
+class _Grammar(Words):
     def add_all(self) -> None:
         self._status()
         self._pausing()
         self._errors()
         self._journal()
         self._lists()
-
-    def _say(self, en: str, ru: str) -> str:
-        return Text(en, ru).say(self._lang)
-
-    def _command(self, name: str, runs: str, help: str, *, examples: str = "", among: Any = None) -> ArgumentParser:
-        """Add a command; `runs` is `module.function` of cli.operator, `examples` are arguments of it, a line each."""
-        parser: ArgumentParser = (among or self._commands).add_parser(name, help=help, description=help)
-        if examples:
-            lines = "\n".join(f"  {self._program} {line}" for line in examples.splitlines())
-            parser.epilog = f"{self._say('examples', 'примеры')}:\n{lines}"
-        parser.set_defaults(runs=runs)
-        parser.add_argument("--json", action="store_true", help=self._say("print JSON", "вывести JSON"))
-        parser.add_argument("--no-color", action="store_true", help=self._say("print no colours", "без цветов"))
-        return parser
 
     def _status(self) -> None:
         about = self._say(
@@ -212,15 +198,6 @@ class _Grammar:
         parser.add_argument("--system", metavar=a_system, help=system)
         parser.add_argument("--since", type=moment, metavar=a_time, help=since)
         parser.add_argument("--limit", type=number, default=50, metavar="N", help=limit)
-
-    def _group(self, name: str, help: str) -> Any:
-        parser = self._commands.add_parser(name, help=help, description=help)
-        return parser.add_subparsers(
-            dest="action",
-            required=True,
-            metavar=self._say("COMMAND", "КОМАНДА"),
-            parser_class=partial(Parser, self._lang),
-        )
 
     def _ids(self) -> str:
         return self._say(

@@ -1,4 +1,4 @@
-"""`main.py pause`, `resume` and `track`: what a person has a running worker do."""
+"""`main.py pause` and `resume`: what a person has a running worker do."""
 
 from __future__ import annotations
 

@@ -29,25 +29,25 @@ _STATES: Mapping[str, tuple[Text, str]] = {
     "ok": (Text("● ok", "● работает"), "good"),
     "paused": (Text("‖ paused", "‖ пауза"), "warn"),
     "down": (Text("✖ down", "✖ недоступна"), "bad"),
-    "unconfigured": (Text("– not in use", "– не используется"), "dim"),
+    "unconfigured": (Text("– off", "– выключена"), "dim"),
     "unknown": (Text("? unknown", "? неизвестно"), "warn"),
 }
-_SYSTEMS = (
+_SYSTEMS = (  # 80 columns are enough for it
     Text("system", "система"),
     Text("state", "состояние"),
     Text("waiting#", "ждут#"),
-    Text("oldest", "старейшее"),
-    Text("retried#", "повторяются#"),
-    Text("open#", "в работе#"),
-    Text("oldest", "старейшая"),
+    Text("age", "возраст"),
+    Text("retry#", "повтор#"),
+    Text("open#", "открыто#"),
+    Text("age", "возраст"),
     Text("errors#", "ошибки#"),
-    Text("last check", "проверка"),
+    Text("check", "сверка"),
 )
 _QUEUES = (
     Text("queue", "очередь"),
     Text("messages#", "сообщений#"),
     Text("readers#", "читателей#"),
-    Text("oldest", "старейшее"),
+    Text("age", "возраст"),
 )
 _AGES = (
     Text("open tasks", "задачи в работе"),
@@ -67,7 +67,10 @@ def run(desk: Desk, output: Output, options: Namespace) -> int:
     output.print(text, tone)
     for sentence in _sentences(output, report):
         output.print(sentence, "warn")
-    output.table(_SYSTEMS, (_row(output, each) for each in report.systems))
+    used = [each for each in report.systems if options.all or _is_used(each)]
+    output.table(_SYSTEMS, (_row(output, each) for each in used))
+    if unused := ", ".join(each.system for each in report.systems if each not in used):
+        output.print(Text(f"not in use: {unused}", f"не используются: {unused}"), "dim")
     if any(sum(each.open_by_age) for each in report.systems):
         names = _AGES if output.lang == "en" else (_AGES[0], *map(Text.of, _AGES_RU))
         rows = ([each.system, *map(str, each.open_by_age)] for each in report.systems if sum(each.open_by_age))
@@ -75,7 +78,7 @@ def run(desk: Desk, output: Output, options: Namespace) -> int:
     output.table(
         _QUEUES,
         (
-            [each.queue, _number(each.messages), _number(each.consumers), output.age(each.oldest)]
+            [each.queue, _number(each.messages), _number(each.consumers), output.short_age(each.oldest)]
             for each in report.queues
             if each.messages or each.kind in ("responses", "errors") or options.all
         ),
@@ -119,10 +122,11 @@ def _sentences(output: Output, report: StatusReport) -> Sequence[Text]:
                 Text(f"tracking of {each.system}: {each.trouble}", f"отслеживание {each.system}: {each.trouble}")
             )
         if each.waiting and not each.consumers and each.state not in ("paused", "down"):
+            why = Text("", "") if each.unused is None else Text(f": {each.unused['en']}", f": {each.unused['ru']}")
             said.append(
                 Text(
-                    f"{each.system}: {each.waiting} messages wait and nobody takes them",
-                    f"{each.system}: ждут {each.waiting} сообщений, и никто их не берёт",
+                    f"{each.system}: messages wait and nobody takes them ({each.waiting}){why.en}",
+                    f"{each.system}: сообщения ждут, и никто их не берёт ({each.waiting}){why.ru}",
                 )
             )
     return said
@@ -140,20 +144,22 @@ def _paused(output: Output, system: str, hold: Mapping[str, Any]) -> Text:
 
 def _row(output: Output, each: SystemStatus) -> list[str | Text | Cell]:
     text, tone = _STATES[each.state]
-    began = (each.hold or each.down or {}).get("since")
-    since = f" {output.age(began)}" if began is not None else ""
     checked = None if each.last_check is None else datetime.fromisoformat(each.last_check).timestamp()
     return [
         each.system,
-        Cell(output.say(text) + since, tone),
+        Cell(output.say(text), tone),
         _number(each.waiting),
-        output.age(each.oldest_waiting),
+        output.short_age(each.oldest_waiting),
         str(each.in_retry),
         str(each.open),
-        output.age(each.oldest_open),
+        output.short_age(each.oldest_open),
         Cell(str(each.errors), "bad" if each.errors else ""),
-        Cell(output.age(checked), "" if each.trouble is None else "bad"),
+        Cell(output.short_age(checked), "" if each.trouble is None else "bad"),
     ]
+
+
+def _is_used(each: SystemStatus) -> bool:
+    return each.state != "unconfigured" or bool(each.waiting or each.open or each.in_retry or each.errors)
 
 
 def _number(value: int | None) -> str:

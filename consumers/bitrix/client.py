@@ -133,6 +133,12 @@ class BitrixClient:
         """What became of the requests."""
         return (self._http.figures,)
 
+    @property
+    def portal(self) -> str:
+        """The address of the portal for people, without the webhook."""
+        parts = urlsplit(self._base())
+        return f"{parts.scheme}://{parts.netloc}"
+
     def stats(self) -> dict[str, Any]:
         with self._lock:
             return {**self._stats, "limit_waits_seconds": round(self.limiter.waited, 1)}

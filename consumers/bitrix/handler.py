@@ -18,15 +18,15 @@ from consumers.bitrix.crm import CrmItems
 from consumers.bitrix.crm_fields import CRM_NAMES
 from consumers.bitrix.crm_kinds import CREATE_TOPICS, UPDATE_TOPICS
 from consumers.bitrix.fields import FieldRules, Translated
-from consumers.bitrix.lookup import TaskLookup, task_of
+from consumers.bitrix.lookup import TaskLookup, task_of, value_of
 from consumers.bitrix.portal_check import PortalCheck
 from consumers.bitrix.roles import Roles
-from consumers.bitrix.rows import id_of
+from consumers.bitrix.rows import id_of, number_of_status
 from consumers.bitrix.userfields import with_fresh_fields
 from core.errors import OutageError, OutcomeError, PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from core.request_figures import RequestFigures
-from core.results import Done, Result, with_warnings
+from core.results import Done, FoundTask, Result, with_warnings
 from core.texts import Text
 from toolkit.claims import KeyClaims
 
@@ -137,6 +137,20 @@ class BitrixTaskHandler(BaseMessageHandler):
                     f"Bitrix24 allows no more running time for {method}", f"Bitrix24 пока не даёт времени на {method}"
                 )
                 raise OutageError(text, retry_after=seconds)
+
+    def find_task(self, task_id: str) -> FoundTask | None:
+        row = self._lookup.one(task_id)
+        if row is None:
+            return None
+        number, status = id_of(row) or "", number_of_status(row)
+        title = None if value_of(row, "TITLE") is None else str(value_of(row, "TITLE"))
+        return FoundTask(number, title, None if status is None else str(status), self.task_address(number, CREATE_TASK))
+
+    def task_address(self, external_id: str, topic: str | None) -> str | None:
+        kind = CREATE_TOPICS.get(topic or "") or UPDATE_TOPICS.get(topic or "")
+        # User 0 stands for whoever looks.
+        page = f"crm/{kind.name}/details" if kind is not None else "company/personal/user/0/tasks/task/view"
+        return f"{self._client.portal}/{page}/{external_id}/"
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()

@@ -65,6 +65,12 @@ class InfobaseObjects:
             return self._compared(ref, body, row)
         return self._compared(ObjectRef(entity, as_guid(row.get("Ref_Key")) or ref.key), body, row)
 
+    def find(self, entity: str, task_id: str) -> StoredObject | None:
+        """Return the task's object, if there is one. Raises an outcome."""
+        ref = ObjectRef(entity, self.key_of(entity, task_id))
+        row = self._found(ref)
+        return None if row is None else StoredObject(ref, row, was_there=True)
+
     def act(self, made: StoredObject, action: str, *, guard: Guard, again: bool = False) -> StoredObject:
         """Post or start the object, unless that is done already; `again`: even then.
 

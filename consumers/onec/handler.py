@@ -22,7 +22,7 @@ from core import values
 from core.errors import PermanentError
 from core.messages import CamundaTask, IncomingMessage
 from core.request_figures import RequestFigures
-from core.results import Accepted, Done, Result, with_warnings
+from core.results import Accepted, Done, FoundTask, Result, with_warnings
 from core.texts import Text
 
 
@@ -71,6 +71,14 @@ class OneCHandler(BaseMessageHandler):
 
     def inspect(self) -> Sequence[Text]:
         return list(mistakes(self._mapping, self._publication.current()))
+
+    def find_task(self, task_id: str) -> FoundTask | None:
+        topics = (each for each in self._mapping.topics.values() if isinstance(each, ODataTopic))
+        for entity, topic in {each.entity: each for each in topics if each.operation == "create"}.items():
+            if (there := self._objects.find(entity, task_id)) is not None:
+                view = task_view(there.ref, there.row, topic.finishing)
+                return FoundTask(str(there.ref), view["title"], view["status"])
+        return None
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()

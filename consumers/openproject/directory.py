@@ -36,6 +36,9 @@ class Directory:
     def project(self, value: Any) -> Choice:
         return self._find("project", "projects", value)
 
+    def projects(self) -> Sequence[Choice]:
+        return self._choices("projects")
+
     def work_package_type(self, project: int, value: Any) -> Choice:
         """Return a type of the project; without a value the project's first one, as the server would take it."""
         path = f"projects/{project}/types"

@@ -8,7 +8,7 @@ docs/api/endpoints/work-packages.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ from consumers.openproject.choices import Choice
 from consumers.openproject.client import link
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.custom import CustomValues
-from consumers.openproject.directory import Directory
+from consumers.openproject.directory import Directory, UnknownNameError
 from consumers.openproject.errors import RIGHT_WAIT
 from consumers.openproject.reading import linked_number
 from consumers.openproject.schemas import CustomField, Fields, Schemas
@@ -133,6 +133,17 @@ class WorkPackageFields:
         if changed or own_links:
             body["_links"] = changed | own_links
         return Change(body, [*warnings, *own_warnings, *inputs.empty_dates()])
+
+    def keyed_projects(self) -> Iterator[tuple[int, str]]:
+        """Yield each project whose tasks can keep our key, and the custom field that keeps it. Raises an outcome."""
+        for project in self._directory.projects():
+            try:
+                kind = self._directory.work_package_type(project.id, None)
+            except UnknownNameError:
+                continue  # it has no types
+            found = self._schemas.find(self._schemas.of_new(project.id, kind.id), self._settings.key_field)
+            if len(found) == 1:
+                yield project.id, found[0].name
 
     def _project(self, inputs: Inputs) -> Choice:
         found = inputs.first(*names.PROJECT)

@@ -29,7 +29,7 @@ from core.errors import AmbiguousError, OutageError, OutcomeError, PermanentErro
 from core.inputs import Inputs
 from core.messages import IncomingMessage
 from core.request_figures import RequestFigures
-from core.results import Accepted, Done, Result, with_warnings
+from core.results import Accepted, Done, FoundTask, Result, with_warnings
 from core.texts import Text
 from toolkit.claims import KeyClaims, being_created, busy, come_back_later
 from toolkit.http import Guard
@@ -101,6 +101,16 @@ class OpenProjectTaskHandler(BaseMessageHandler):
     def probe(self) -> None:
         """Check with one request that the server answers and takes the token."""
         self._directory.statuses(max_age=0.0)
+
+    def find_task(self, task_id: str) -> FoundTask | None:
+        found = self._lookup.anywhere(self._fields.keyed_projects(), task_id)
+        if found is None:
+            return None
+        view = task_view(found, self._client)
+        return FoundTask(view["id"], view["title"], view["status"], view["url"])
+
+    def task_address(self, external_id: str, topic: str | None) -> str | None:
+        return None if topic == CREATE_PROJECT else self._client.address_of(external_id)
 
     def get_stats(self) -> dict[str, Any]:
         return self._client.stats()

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.errors import InvalidQueryError
@@ -34,12 +35,29 @@ class WorkPackageLookup:
             found |= self._looked(project, key_name, keys[start : start + KEYS_AT_ONCE])
         return found
 
+    def anywhere(self, projects: Iterator[tuple[int, str]], key: str) -> Json | None:
+        """Return the oldest work package with this key, in whichever project it is. Raises an outcome.
+
+        Each of `projects` comes with the field that keeps the key.
+        """
+        if (first := next(projects, None)) is None:
+            return None
+        try:
+            rows, _ = self._rows("work_packages", first[1], [key])
+        except ConfigurationError:  # the field is not one “for all projects”: then only a project filters by it
+            looks = (self.find(project, key_name, [key]).get(key) for project, key_name in chain([first], projects))
+            found = next((each for each in looks if each is not None), None)
+            if isinstance(found, OutcomeError):
+                raise found from None
+            return found
+        return next((row for row in rows if row.get(first[1]) == key), None)
+
     def _looked(self, project: int, key_name: str, keys: Sequence[str]) -> Found:
         """Look for keys.
 
         A row that cannot be read may have any of them: those that were not found are asked about by halves.
         """
-        rows, unreadable = self._rows(project, key_name, keys)
+        rows, unreadable = self._rows(f"projects/{project}/work_packages", key_name, keys)
         found: Found = {}
         for row in rows:
             if (key := str(row.get(key_name))) in keys:
@@ -58,13 +76,12 @@ class WorkPackageLookup:
             found |= self._looked(project, key_name, half) if half else {}
         return found
 
-    def _rows(self, project: int, key_name: str, keys: Sequence[str]) -> tuple[list[Json], int]:
+    def _rows(self, path: str, key_name: str, keys: Sequence[str]) -> tuple[list[Json], int]:
         rows: list[Json] = []
         unreadable = 0
         try:
             condition = filters(**{key_name: ("=", list(keys))})
-            path, order = f"projects/{project}/work_packages", [["id", "asc"]]
-            for page in self._client.pages(path, filters=condition, sortBy=order):
+            for page in self._client.pages(path, filters=condition, sortBy=[["id", "asc"]]):
                 readable = [row for row in page.rows if number_of(row) is not None and key_name in row]
                 rows += readable
                 unreadable += len(page) - len(readable)

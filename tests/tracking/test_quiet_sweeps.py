@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
+from functools import partial
 from typing import Any
 
 import pytest
@@ -119,6 +120,64 @@ def test_a_task_finished_by_a_person_is_answered_although_the_queue_is_only_skim
     assert asked(tracker) == ["task-17"]
     assert ids(sent, RESPONSES) == ["task-17"]
     assert ids(sent, SENT) == [task for task in OPEN if task != "task-17"], "the others in their order"
+
+
+@pytest.mark.parametrize(
+    "task", [ChangedTask(None, "task-17"), ChangedTask("ext-task-17"), ChangedTask("task-17", "task-17")]
+)
+def test_a_task_that_somebody_asks_about_is_asked_about_in_the_next_sweep(
+    bench: Bench, sent: Broker, task: ChangedTask
+) -> None:
+    tracker = WatchfulTracker()
+    put_sent(sent, OPEN)
+    sweeper = sweeper_for(bench, tracker)
+    swept(sweeper)
+    asked(tracker)
+    tracker.finished.add("task-17")  # and the system tells no change of it
+    assert swept(sweeper).taken == 0
+    sweeper.look_for(task)
+    result = swept(sweeper)
+    assert (result.checked, result.completed) == (1, 1)
+    assert asked(tracker) == ["task-17"]
+    assert ids(sent, RESPONSES) == ["task-17"]
+
+
+def test_a_question_survives_a_sweep_that_fails(bench: Bench, sent: Broker) -> None:
+    tracker = WatchfulTracker()
+    put_sent(sent, OPEN)
+    sweeper = sweeper_for(bench, tracker)
+    swept(sweeper)
+    asked(tracker)
+    tracker.finished.add("task-17")
+    sweeper.look_for(ChangedTask(None, "task-17"))
+    tracker.down = True
+    with pytest.raises(OutageError):
+        swept(sweeper)
+    tracker.down = False
+    assert swept(sweeper).completed == 1
+
+
+def test_a_tracker_says_at_the_end_of_which_sweep_a_task_has_been_asked_about(bench: Bench, sent: Broker) -> None:
+    tracker = WatchfulTracker()
+    put_sent(sent, OPEN)
+    stop = threading.Event()
+    thread = TrackerThread(
+        SENT, "bitrix24", sweeper_for(bench, tracker), events=bench.events, interval=3600.0, stop=stop
+    )
+    thread.start()
+    wait_until(lambda: thread.ended == 1, what="the first sweep")
+    assert thread.next_sweep is not None
+    assert 3500 < thread.next_sweep - time.time() < 3700
+    asked(tracker)
+    for number in range(5):
+        tracker.finished.add(OPEN[number])
+        due = thread.look_for(ChangedTask(None, OPEN[number]))
+        wait_until(partial(has_ended, thread, due), what="that sweep")
+        assert OPEN[number] in asked(tracker)
+    stop.set()
+    thread.wake()
+    assert thread.join(10)
+    assert sorted(ids(sent, RESPONSES)) == OPEN[:5]
 
 
 def test_what_was_answered_is_not_looked_for_again(bench: Bench, sent: Broker) -> None:
@@ -373,6 +432,10 @@ def test_sweeps_of_a_large_queue_do_not_follow_each_other_at_once() -> None:
     assert thread.join(10)
     assert [woken for _, woken in sweeper.begun] == [False, True]
     assert sweeper.begun[1][0] - sweeper.ended[0] >= 4 * (sweeper.ended[0] - sweeper.begun[0][0])
+
+
+def has_ended(thread: TrackerThread, number: int) -> bool:
+    return thread.ended >= number
 
 
 def store(bench: Bench, task_ids: Sequence[str]) -> None:

@@ -1,0 +1,1 @@
+"""The operator's commands, against real workers, RabbitMQ and sandboxes."""

@@ -1,15 +1,18 @@
-"""Commands within the test's own process: a process for each would cost a second of imports."""
+"""Where an operator works, and his commands in the test's own process: one of its own costs a second of imports."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import main
+from sandbox.address import BrokerAddress
+from sandbox.bitrix24 import BitrixSandbox
+from tests.cli.operator.support import Place
 from tests.support.commands import environment
 
 
@@ -46,3 +49,15 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
         return Done(code, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def portal() -> Iterator[BitrixSandbox]:
+    with BitrixSandbox() as portal:
+        yield portal
+
+
+@pytest.fixture
+def place(vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Place:
+    """A virtual host, a portal and a folder for a worker and the commands about it."""
+    return Place(vhost, tmp_path, portal)

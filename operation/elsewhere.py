@@ -1,0 +1,149 @@
+"""Looks for a message of which the journal knows nothing in the queues that can be looked through.
+
+An input queue cannot be looked through: whoever takes a message from it is its worker. The error queue and the sent
+queues can where they are classic: what is taken goes back into its place. A quorum queue counts that as a delivery, and
+drops a message after some of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from broker.depths import Depth, depths_of
+from broker.errors import BROKER_ERRORS, describe_in_both
+from broker.properties import ReceivedProperties
+from broker.queue_types import CLASSIC
+from broker.taken_queue import Taken
+from core.envelopes import STATE_DONE, decode_sent_header
+from core.errors import InvalidMessageError
+from core.texts import Text
+from operation.desk import Desk
+from operation.reports import report_of
+
+PORTION = 2500  # messages that are looked at together
+PATIENCE = 20.0  # seconds for one queue
+KEPT = 20  # findings of one queue that are told
+
+Progress = Callable[[Text], None]
+_Kind = Literal["input_queue", "error_queue", "sent_queue", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A message or a task that holds the words."""
+
+    task_id: str | None
+    external_id: str | None
+    said: Text
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place that may know a message. `said`: what it was asked, or why not. `messages`: how many it holds."""
+
+    kind: _Kind
+    name: str
+    was_asked: bool
+    said: Text
+    messages: int | None = None
+    found: Sequence[Finding] = ()
+
+
+def queues_of(desk: Desk, words: str, progress: Progress) -> list[Place]:
+    """Return what each queue says that may hold the message."""
+    inputs = list(desk.settings.worker.queue_handlers)
+    sent = dict.fromkeys(desk.sent_queue_of(queue) for queue in inputs)
+    errors = desk.topology.errors_queue
+    try:
+        with desk.broker("search") as connection:
+            depths = depths_of(connection, dict.fromkeys((*inputs, errors, *sent)))
+    except BROKER_ERRORS as error:
+        return [Place("error_queue", errors, False, describe_in_both(error))]
+    search = _Search(desk, words, progress)
+    places = [_input_queue(queue, depth) for queue in inputs if (depth := depths[queue]) is not None]
+    for kind, queue in (("error_queue", errors), *(("sent_queue", queue) for queue in sent)):
+        if (depth := depths[queue]) is not None:
+            places.append(search.through(cast(_Kind, kind), queue, depth))
+    return places
+
+
+def _input_queue(queue: str, depth: Depth) -> Place:
+    if not depth.messages:
+        return Place("input_queue", queue, True, _EMPTY, 0)
+    said = Text("wait and cannot be looked through", "ждут, просмотреть их нельзя")
+    return Place("input_queue", queue, False, said, depth.messages)
+
+
+class _Search:
+    def __init__(self, desk: Desk, words: str, progress: Progress) -> None:
+        self._desk = desk
+        self._wanted = _forms(words)
+        self._progress = progress
+
+    def through(self, kind: _Kind, queue: str, depth: Depth) -> Place:
+        if not depth.messages:
+            return Place(kind, queue, True, _EMPTY, 0)
+        count = depth.messages
+        self._progress(Text(f"looking through {queue}: {count}", f"просмотр {queue}: {count}"))
+        found: list[Finding] = []
+        deadline, seen = time.monotonic() + PATIENCE, 0
+        try:
+            with self._desk.taken(queue, "search") as taken:
+                if taken.type() != CLASSIC:
+                    return Place(kind, queue, False, _COUNTS, count)
+                while seen < taken.ready and time.monotonic() < deadline:
+                    messages = taken.take(min(PORTION, taken.ready - seen))
+                    if not messages:
+                        break
+                    seen += len(messages)
+                    wanted = [each for each in messages if self._is_wanted(each[1], each[2])]
+                    found += [self._found(kind, each) for each in wanted[: KEPT - len(found)]]
+        except BROKER_ERRORS as error:
+            return Place(kind, queue, False, describe_in_both(error), count)
+        return Place(kind, queue, True, Text(f"{seen} looked at", f"просмотрено {seen}"), count, found)
+
+    def _found(self, kind: _Kind, taken: Taken) -> Finding:
+        if kind == "sent_queue":
+            return _in_a_sent_queue(taken)
+        inputs = self._desk.settings.worker.queue_handlers
+        return _in_the_error_queue(taken, {self._desk.sent_queue_of(queue): queue for queue in inputs})
+
+    def _is_wanted(self, about: ReceivedProperties, body: bytes) -> bool:
+        if any(each in body for each in self._wanted):
+            return True
+        told = [str(value).encode("utf-8", "replace") for value in (about.message_id, *(about.headers or {}).values())]
+        return any(each in value for value in told for each in self._wanted)
+
+
+_EMPTY = Text("is empty", "пуста")
+_COUNTS = Text(
+    "not looked through: it is no classic queue and counts each look as a delivery",
+    "не просмотрено: очередь не классическая и считает каждый просмотр доставкой",
+)
+
+
+def _forms(words: str) -> tuple[bytes, ...]:
+    """Return the words as they stand in JSON, with letters written out and without."""
+    return tuple({json.dumps(words, ensure_ascii=ascii)[1:-1].encode("utf-8", "replace") for ascii in (False, True)})
+
+
+def _in_the_error_queue(taken: Taken, input_queue_of: Mapping[str, str]) -> Finding:
+    report = report_of(taken[2], taken[1], input_queue_of)
+    return Finding(report.name, report.external_id, report.reason)
+
+
+def _in_a_sent_queue(taken: Taken) -> Finding:
+    try:
+        header = decode_sent_header(taken[2], taken[1].headers or {})
+    except InvalidMessageError as error:
+        return Finding(None, None, error.text)
+    if header.state == STATE_DONE:
+        said = Text("is done, Camunda is answered next", "готово, дальше ответ Camunda")
+    else:
+        said = Text("people are at work on it", "над ней работают люди")
+    return Finding(header.task_id, header.external_id, said)

@@ -1,0 +1,1 @@
+"""The door of a running worker, and what comes in by it."""
