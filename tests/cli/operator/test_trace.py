@@ -99,7 +99,7 @@ def test_an_outage_says_why_the_system_is_down_and_when_it_is_tried_again(place:
         place.publish("task-1")
         wait_until(lambda: any(each["is_obstacle"] for each in trace(place, "task-1").data.get("next", ())), what="it")
         told = trace(place, "task-1").data
-        assert told["now"]["en"] == "is back in bitrix24.queue"
+        assert told["now"]["en"] == "waits in bitrix24.queue"
         [obstacle] = told["next"]
         assert obstacle["said"]["en"].startswith("bitrix24 is down: ")
         assert obstacle["at"] > time.time() + 3000
