@@ -10,7 +10,6 @@ from pathlib import Path
 
 from benchmarks.faults import standstill
 from benchmarks.faults.account import Account, Allowed, make_account
-from benchmarks.faults.leaks import leaks, metrics_of
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
 from sandbox.address import BrokerAddress
@@ -83,13 +82,10 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
             _complain(error, result, stage, orders)
             if unpublished := stage.driver.unpublished:
                 result.complaints.append(f"no queue takes the last {unpublished} tasks")
-        told = metrics_of(stage)
         result.complaints += stage.stop_workers()
         result.tracebacks = stage.tracebacks()
         result.complaints += [f"a traceback in the log: {error}" for error in result.tracebacks]
-        evidence = stage.evidence()
-        result.account = make_account(evidence)
-        result.complaints += dict.fromkeys(leaks(stage, [*evidence.messages], told))
+        result.account = make_account(stage.evidence())
         result.complaints += row.check(stage)
         result.in_flight = stage.in_flight()
         result.complaints += result.account.violations(
