@@ -173,9 +173,17 @@ class JournalReader:
         return list({record.id: record for record in (*first, *others)}.values())[:most]
 
     def messages(self, wanted: Wanted, most: int = 50) -> list[MessageRecord]:
-        """Return the latest messages that are wanted, by the time at which they came."""
-        chosen = select(MESSAGE).where(*_conditions(wanted))
-        return self._records(chosen.order_by(MESSAGE.c.first.desc()).limit(min(most, MOST)))
+        """Return the latest messages that are wanted, by the time at which they came.
+
+        Those of one microsecond come together, so that no cursor stands between them: a page may be longer by them.
+        """
+        chosen, most = select(MESSAGE).where(*_conditions(wanted)), min(most, MOST)
+        found = self._records(chosen.order_by(MESSAGE.c.first.desc()).limit(most))
+        if len(found) < most:
+            return found
+        beside = self._records(chosen.where(MESSAGE.c.first == found[-1].cursor))
+        known = {each.id for each in found}
+        return [*found, *(each for each in beside if each.id not in known)]
 
     def events(self, message: MessageRecord) -> list[EventRecord]:
         """Return what happened to a message, the first thing first."""

@@ -13,11 +13,12 @@ class Choice:
     """Messages of the error queue; what is None or empty leaves a choice open. Times in unix seconds.
 
     `ids` are any that a report holds: of the task, the message, the process instance, the task in the outside system,
-    a business key. `text` is looked for in the reason and in the title. `before` keeps what fails again while a command
-    runs from being taken once more.
+    a business key; `name` is the one that the journal calls so. `text` is looked for in the reason and in the title.
+    `before` keeps what fails again while a command runs from being taken once more.
     """
 
     ids: Sequence[str] = ()
+    name: str | None = None
     group: str | None = None
     system: str | None = None
     code: str | None = None
@@ -30,6 +31,7 @@ class Choice:
         if self.ids and not set(self.ids) & set(_ids_of(report)):
             return False
         wanted = (
+            (self.name, report.name),
             (self.group, report.group),
             (self.system, report.system),
             (self.code, report.code),

@@ -30,6 +30,7 @@ _MISSING = Text("there is no queue {queue}", "очереди {queue} нет")
 _TOO_LARGE = Text("RabbitMQ refuses messages of this size", "RabbitMQ не берёт сообщения такого размера")
 
 Advance = Callable[[int], None]  # told how many messages have been looked at
+IsStopping = Callable[[], bool]  # asked after each portion
 Edit = Callable[[Report], bytes]  # returns what is put back instead of the original
 
 
@@ -45,12 +46,16 @@ class Moved:
 
 @dataclass(slots=True)
 class Outcome:
-    """What has become of a request. `left` are those that fit and were left where they are, with the reason."""
+    """What has become of a request. `left` are those that fit and were left where they are, with the reason.
+
+    `is_stopped`: somebody has stopped it before it was through.
+    """
 
     looked_at: int = 0
     moved: list[Moved] = field(default_factory=list)
     left: list[tuple[Report, Text]] = field(default_factory=list)
     remarks: list[Text] = field(default_factory=list)
+    is_stopped: bool = False
 
     def remark(self, text: Text | None) -> None:
         """Add what a person should know, once."""
@@ -70,6 +75,7 @@ class _Plan:
     action: _Action
     told: Callable[[Report], Event]
     rate: float | None = None
+    is_stopping: IsStopping = lambda: False
 
 
 class ErrorQueue:
@@ -114,6 +120,7 @@ class ErrorQueue:
         rate: float | None = None,
         edit: Edit | None = None,
         advance: Advance = lambda _done: None,
+        is_stopping: IsStopping = lambda: False,
     ) -> Outcome:
         """Put what fits back into its queue; `rate` is messages a second at the most."""
         there = self._existing_targets()
@@ -132,11 +139,18 @@ class ErrorQueue:
             is_response = report.kind == "camunda_response"
             return MessageRetried(_identity(report, report.target), self._by, is_response=is_response)
 
-        outcome = self._move(self._queue, choice, _Plan(retried, told, rate), advance)
+        outcome = self._move(self._queue, choice, _Plan(retried, told, rate, is_stopping), advance)
         self._keep(outcome, "errors retry")
         return outcome
 
-    def drop(self, choice: Choice, reason: str, *, advance: Advance = lambda _done: None) -> Outcome:
+    def drop(
+        self,
+        choice: Choice,
+        reason: str,
+        *,
+        advance: Advance = lambda _done: None,
+        is_stopping: IsStopping = lambda: False,
+    ) -> Outcome:
         """Move what fits into the archive."""
         words = f"{int(time.time())} {self._by}: {reason}"
 
@@ -146,17 +160,26 @@ class ErrorQueue:
         def told(report: Report) -> Event:
             return MessageDropped(_identity(report, self._archive), self._by, reason)
 
-        outcome = self._move(self._queue, choice, _Plan(dropped, told), advance)
+        outcome = self._move(self._queue, choice, _Plan(dropped, told, is_stopping=is_stopping), advance)
         self._keep(outcome, "errors drop")
         return outcome
 
-    def restore(self, choice: Choice, *, advance: Advance = lambda _done: None) -> Outcome:
+    def restore(
+        self,
+        choice: Choice,
+        *,
+        advance: Advance = lambda _done: None,
+        is_stopping: IsStopping = lambda: False,
+    ) -> Outcome:
         """Bring what fits back from the archive into the error queue."""
 
         def restored(taken: Taken, _report: Report) -> _Decision:
             return [(self._queue, _with_header(whole_copy(taken), None))]
 
-        outcome = self._move(self._archive, choice, _Plan(restored, lambda report: seen(report, self._queue)), advance)
+        def told(report: Report) -> Event:
+            return seen(report, self._queue)
+
+        outcome = self._move(self._archive, choice, _Plan(restored, told, is_stopping=is_stopping), advance)
         self._keep(outcome, "errors restore")
         return outcome
 
@@ -167,14 +190,18 @@ class ErrorQueue:
         is_through = not self._depth_of(queue)
         while not is_through:
             with walk_through(self._desk, queue) as walk:
-                pace = _Pace(plan.rate, walk, len(outcome.moved))
+                pace = _Pace(plan, walk, len(outcome.moved))
                 size = PORTION if plan.rate is None else max(1, min(PORTION, int(plan.rate)))
                 for portion in walk.portions(size):
+                    if outcome.is_stopped or plan.is_stopping():
+                        outcome.is_stopped = True
+                        walk.keep(portion)  # to the end: a queue that counts returns must not be left half turned round
+                        continue
                     self._move_portion(walk, portion, choice, plan, outcome)
                     outcome.looked_at += len(portion)
                     advance(outcome.looked_at)
                     pace.wait(len(outcome.moved))
-                is_through = not walk.is_late
+                is_through = outcome.is_stopped or not walk.is_late
         return outcome
 
     def _move_portion(
@@ -235,14 +262,17 @@ class ErrorQueue:
 class _Pace:
     """Keeps to a rate, while the connection gets its turns."""
 
-    def __init__(self, rate: float | None, walk: QueueWalk, moved: int) -> None:
-        self._rate = rate
+    def __init__(self, plan: _Plan, walk: QueueWalk, moved: int) -> None:
+        self._rate = plan.rate
+        self._is_stopping = plan.is_stopping
         self._walk = walk
         self._first = moved
         self._began = time.monotonic()
 
     def wait(self, moved: int) -> None:
         while self._rate is not None and (moved - self._first) / self._rate > time.monotonic() - self._began:
+            if self._is_stopping():
+                return
             self._walk.pump()
 
 

@@ -8,17 +8,22 @@ The tests compare, so that neither can be changed without the other.
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from api.app import make_app
+from api.tokens import Tokens
+from config import load_settings
 from core.events.base import Event
 from core.outcomes import OUTCOMES
 from core.texts import Language, Text
 from metrics.catalogue import METRICS
 from metrics.metric import Label
+from operation.desk import Desk
 from tools.house import drawn
 from tools.sections import with_sections
 from tools.walks import TO_CAMUNDA, TO_THE_SENT_QUEUE, diagram
@@ -93,6 +98,15 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
 }
 
 
+OPENAPI = "docs/openapi.json"
+
+
+def openapi() -> str:
+    """The OpenAPI document of the REST API."""
+    app = make_app(Desk(load_settings({}, None), str), Tokens([]))
+    return json.dumps(app.openapi(), ensure_ascii=False, indent=2) + "\n"
+
+
 def made(document: str) -> str:
     """The document as it should be. Raises LookupError when a mark is missing."""
     return with_sections(ROOT / document, {name: make() for name, make in SECTIONS[document].items()})
@@ -115,6 +129,7 @@ def _levels(event: type[Event]) -> Text:
 def main() -> None:
     for document in SECTIONS:
         (ROOT / document).write_text(made(document), encoding="utf-8")
+    (ROOT / OPENAPI).write_text(openapi(), encoding="utf-8")
 
 
 if __name__ == "__main__":

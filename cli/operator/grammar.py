@@ -49,6 +49,7 @@ class _Grammar(Words):
         self._errors()
         self._journal()
         self._lists()
+        self._api()
 
     def _status(self) -> None:
         about = self._say(
@@ -149,6 +150,13 @@ class _Grammar(Words):
         parser.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
         parser.add_argument("--archive", action="store_true", help=self._say("of the archive", "из архива"))
         parser.add_argument("--output", metavar=self._say("FILE", "ФАЙЛ"))
+
+    def _api(self) -> None:
+        about = self._say(
+            "serve the REST API in this process, at API_HOST:API_PORT, until it is stopped",
+            "обслуживать REST API в этом процессе на API_HOST:API_PORT, пока не остановят",
+        )
+        self._command("api", "api.run", about)
 
     def _journal(self) -> None:
         about = self._say("the journal of what happened to each message", "журнал того, что было с каждым сообщением")

@@ -43,7 +43,7 @@ def messages(desk: Desk, output: Output, options: Namespace) -> int:
         since=options.since,
         older_than=None if options.older_than is None else now - options.older_than,
     )
-    found = list(_pages(_journal(desk), wanted, options.limit))
+    found = list(_pages(_journal(desk), wanted, options.limit))[: options.limit]
     if output.as_json:
         output.data({"messages": [_plain(each) for each in found]})
         return EXIT_OK

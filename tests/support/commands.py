@@ -14,7 +14,7 @@ from sandbox.rabbitmq_versions import VARIABLE
 TIMEOUT = 180.0  # seconds; a busy machine needs its time
 
 _SYSTEMS = ("BITRIX", "OPENPROJECT", "ONEC", "SERVICES", "EMAIL", "TELEGRAM", "DEFAULT")
-_OURS = (*(f"{name}_" for name in ("RABBITMQ", *_SYSTEMS, "NOTIFY", "LC")), "LANG")
+_OURS = (*(f"{name}_" for name in ("RABBITMQ", *_SYSTEMS, "NOTIFY", "API", "LC")), "LANG")
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

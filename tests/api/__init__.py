@@ -1,0 +1,1 @@
+"""The REST API over HTTP, as a client meets it."""

@@ -1,0 +1,94 @@
+"""The API served by a thread of the test, and a client of it."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import make_app
+from api.tokens import Holder, Role, Tokens
+from core.events.base import Event
+from journal.opening import open_store
+from journal.settings import JournalSettings
+from operation.desk import Desk
+from testbench.harness import wait_until
+from tests.journal.support import NOON, batch
+
+OPERATOR, VIEWER = "operator-0123456789", "viewer-0123456789"
+TIMEOUT = 60.0  # seconds
+
+
+def holder(name: str, role: Role, token: str) -> Holder:
+    return Holder(name, role, hashlib.sha256(token.encode()).digest())
+
+
+TOKENS = Tokens([holder("ops", "operator", OPERATOR), holder("guest", "viewer", VIEWER)])
+
+
+class Client:
+    """Speaks to an API; `client.get("/api/v1/status")`."""
+
+    def __init__(self, base: str, token: str | None = OPERATOR) -> None:
+        self.base = base
+        self._session = requests.Session()
+        self._session.trust_env = False
+        if token is not None:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def ask(self, method: str, path: str, **told: Any) -> requests.Response:
+        return self._session.request(method, self.base + path, timeout=TIMEOUT, **told)
+
+    def get(self, path: str, **told: Any) -> Any:
+        """The answer of what has to succeed."""
+        answer = self.ask("GET", path, **told)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def wait_for_job(self, place: str) -> Mapping[str, Any]:
+        """The job when it has ended."""
+        wait_until(lambda: self.get(place)["finished"] is not None, TIMEOUT, f"the end of {place}")
+        job: Mapping[str, Any] = self.get(place)
+        return job
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve the application; yield where."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", http="h11"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="api-of-a-test")
+        thread.start()
+        wait_until(lambda: server.started, TIMEOUT, "the API")
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
+
+
+@contextmanager
+def serving(desk: Desk, **options: Any) -> Iterator[Client]:
+    with served(make_app(desk, TOKENS, **options)) as base:
+        yield Client(base)
+
+
+def journalled(desk: Desk, events: Sequence[Event], start: float = NOON) -> None:
+    """Write into the journal what a worker would tell it."""
+    store = open_store(desk.settings.for_system(JournalSettings))
+    try:
+        store.open()
+        store.write(batch(*events, start=start))
+        while store.index(1000):
+            time.sleep(0)
+    finally:
+        store.close()

@@ -1,0 +1,55 @@
+"""Every operation is played with by its own document, with all the checks that schemathesis has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.address import BrokerAddress
+from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
+from sandbox.process import ROOT
+from testbench.daemon import Daemon
+from testbench.harness import ERRORS, wait_until
+from tests.api.support import OPERATOR, TIMEOUT, Client, journalled, serving
+from tests.journal.support import LIFE
+from tests.operation.support import desk_of, put, report
+
+EXAMPLES = 20  # of each operation, beside those that schemathesis always tries
+
+
+@pytest.fixture
+def client(vhost: BrokerAddress, broker: Broker, tmp_path: Path) -> Iterator[Client]:
+    with (
+        BitrixSandbox() as portal,
+        Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}),
+        desk_of(vhost, tmp_path) as desk,
+        serving(desk, unsafe_per_minute=1_000_000) as client,
+    ):
+        wait_until(lambda: client.ask("GET", "/readyz").status_code == 200, TIMEOUT, "the worker")
+        journalled(desk, LIFE)
+        broker.declare(ERRORS)
+        put(broker, ERRORS, *(report(f"task-{number}") for number in range(5)))
+        yield client
+
+
+def test_no_operation_breaks_a_promise_of_the_document(client: Client, tmp_path: Path, foreign_programs: None) -> None:
+    (tmp_path / "schemathesis.toml").write_text(f'[auth.openapi.bearer]\nbearer = "{OPERATOR}"\n')
+    command = (
+        *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{client.base}/openapi.json"),
+        *("--checks", "all", "--max-examples", str(EXAMPLES)),
+        *("--continue-on-failure", "--no-color", "--generation-database", "none", "--seed", "1"),
+    )
+    environ = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks",
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "200",
+    }
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-30_000:] + done.stderr
