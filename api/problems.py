@@ -26,12 +26,19 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5  # seconds, where something cannot be reached
 
 _TEXTS: Mapping[int, Text] = {
+    400: Text("the body is no JSON in UTF-8", "тело запроса – не JSON в UTF-8"),
     404: Text("there is nothing at this address", "по этому адресу ничего нет"),
     405: Text("this address has no such method", "у этого адреса нет такого метода"),
     422: Text("the request does not fit; see errors", "запрос не подходит, см. errors"),
     500: Text("a mistake in the program; the log says more", "ошибка в программе; подробности в журнале"),
 }
-_CODES: Mapping[int, str] = {404: "not-found", 405: "method-not-allowed", 422: "invalid-request", 500: "failed"}
+_CODES: Mapping[int, str] = {
+    400: "unreadable",
+    404: "not-found",
+    405: "method-not-allowed",
+    422: "invalid-request",
+    500: "failed",
+}
 _UNREACHABLE: Sequence[tuple[type[Exception], str]] = (
     (NoWorkerError, "no-worker"),
     (SilentWorkerError, "worker-silent"),

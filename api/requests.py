@@ -140,7 +140,7 @@ class Moving(_Body):
     )
     group: Words | SkipJsonSchema[None] = Field(None, examples=["4f1c9a0b2e"])
     filter: Filter | SkipJsonSchema[None] = None
-    expected_count: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**9)] | None = Field(
+    expected_count: Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_whole)] | None = Field(
         None, description="as many as were seen; more than 5 % off is refused with group-changed"
     )
     dry_run: bool = Field(False, description="only say what would be done")

@@ -36,7 +36,7 @@ Key = Annotated[
 ]
 _LOCATION: dict[str, Any] = {"Location": {"description": "of the job", "schema": {"type": "string"}}}
 _BEGUN: dict[int | str, dict[str, Any]] = {202: {"model": moves.JobAnswer, "headers": _LOCATION}}
-_ACTING = documented(401, 403, 408, 409, 413, 422, 429, 500, 503)
+_ACTING = documented(400, 401, 403, 408, 409, 413, 422, 429, 500, 503)
 _Family = tuple[str, str, tuple[Kind, ...]]
 _FAMILIES: tuple[_Family, ...] = (
     ("retries", "Retry", ("retry",)),

@@ -20,6 +20,9 @@ _SIGNS = {"ok": "[+]", "degraded": "[~]", "failed": "[-]"}
 _AS_TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "[+]worker ok\n[+]rabbitmq ok\n"}}
 _READY: dict[int | str, dict[str, Any]] = {200: {"content": _AS_TEXT}, **documented(422, 500, 503)}
 _READY[503]["content"] |= _AS_TEXT
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"  # prometheus.io/docs/instrumenting/exposition_formats
+_EXPOSED = {"text/plain": {"schema": {"type": "string"}, "example": "task_creator_ready 1.0\n"}}
+_METRICS: dict[int | str, dict[str, Any]] = {200: {"content": _EXPOSED}, **documented(422, 500, 503)}
 
 
 class Check(Answer):
@@ -65,6 +68,11 @@ def router(context: Context) -> APIRouter:
             raise Problem(503, "not-ready", Text(f"failed: {told}", f"не работает: {told}"), retry_after=RETRY_AFTER)
         is_ok = all(each.state == "ok" for each in checks)
         return Ready(ready=True, state="ok" if is_ok else "degraded", checks=checks)
+
+    @routes.get("/metrics", operation_id="getMetrics", response_class=PlainTextResponse, responses=_METRICS)
+    def metrics() -> PlainTextResponse:
+        """The metrics of the worker, in the text format of Prometheus; of two that share a state directory, of one."""
+        return PlainTextResponse(context.masked(context.desk.workers.ask("metrics")[0]), media_type=_PROMETHEUS)
 
     for path, name in (("/readyz", "isReady"), ("/healthz", "isHealthy")):
         routes.get(path, operation_id=name, response_model=Ready, responses=_READY)(readyz)

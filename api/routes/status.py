@@ -65,7 +65,9 @@ def router(context: Context) -> APIRouter:
         """Every queue with its depth, its consumers and the age of its oldest message."""
         return models.Queues(items=standing().queues)
 
-    @routes.put("/systems/{system}/pause", operation_id="pauseSystem", responses=documented(403, 404, 408, 413, 429))
+    @routes.put(
+        "/systems/{system}/pause", operation_id="pauseSystem", responses=documented(400, 403, 404, 408, 413, 429)
+    )
     def pause(system: SystemName, told: Pause, caller: Caller = operator) -> Paused:
         """Have the worker leave a system alone; its messages wait, the others go on. Repeating it begins it anew."""
         until = None if told.seconds is None else time.time() + told.seconds

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
@@ -53,3 +54,11 @@ def test_no_operation_breaks_a_promise_of_the_document(client: Client, tmp_path:
     }
     done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-30_000:] + done.stderr
+
+
+def test_prometheus_reads_the_worker_s_metrics_here(client: Client) -> None:
+    told = client.ask("GET", "/metrics")
+    assert told.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(told.text)}
+    assert [sample.value for sample in families["task_creator_ready"].samples] == [1.0]
+    assert "task_creator_messages_received" in families
