@@ -21,7 +21,7 @@ MOST = 10_000  # that are looked for
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class MessageTrace:
     """The way of one message. Times in unix seconds; `ahead` are the stages to come, as things stand.
 
     `remarks` say what could not be asked.
@@ -62,12 +62,12 @@ def look_up(desk: Desk, words: str) -> Hits:
     return Hits(one, others)
 
 
-def trace_of(desk: Desk, message: MessageRecord) -> Trace:
+def message_trace(desk: Desk, message: MessageRecord) -> MessageTrace:
     """Return the way of a message that the journal knows. Raises StoreError, ForbiddenError."""
     events = [] if desk.journal is None else desk.journal.events(message)
     around, remarks = _surroundings(desk, message)
     steps, stage = steps_of(message, events), _stage(message)
-    return Trace(
+    return MessageTrace(
         message=message,
         stage=stage,
         since=message.last,
