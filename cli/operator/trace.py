@@ -19,7 +19,7 @@ from operation.plain import plain
 from operation.prospects import Prospect
 from operation.stages import STAGE_OF, Stage, Step
 from operation.systems_asked import systems_of
-from operation.tracing import SHOWN, Hits, MessageTrace, look_up, message_trace
+from operation.tracing import FEW, MOST, SHOWN, Hits, MessageTrace, look_up, message_trace
 
 STAGES: Mapping[Stage, Text] = {
     Stage.RECEIVED: Text("received", "получена"),
@@ -62,7 +62,7 @@ def find(desk: Desk, output: Output, words: str) -> MessageRecord | None:
 
 def _hits(desk: Desk, output: Output, words: str) -> Hits:
     try:
-        return look_up(desk, words)
+        return look_up(desk, words, MOST if output.as_json else FEW)
     except StoreError as error:
         output.note(error.text, "warn")
         return Hits(None, ())
@@ -161,9 +161,9 @@ def _list(output: Output, words: str, found: Sequence[MessageRecord]) -> None:
         ]
         for each in found[:SHOWN]
     )
-    rest = len(found) - SHOWN
+    rest, many = len(found) - SHOWN, Text("at least ", "не меньше ") if len(found) == FEW else Text.of("")
     if rest > 0:
-        output.print(Text(f"… and {rest} older ones", f"… и ещё {rest} более ранних"), "dim")
+        output.print(Text(f"… and {many.en}{rest} older ones", f"… и ещё {many.ru}{rest} более ранних"), "dim")
     hint = Text("main.py trace ID shows one; --json all", "одно покажет main.py trace ID, все – --json")
     output.note(hint, "dim")
 
