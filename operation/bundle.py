@@ -19,7 +19,7 @@ from core.version import VERSION
 from operation.desk import Desk
 from operation.plain import masked, plain
 from operation.settings_shown import shown_settings
-from operation.tracing import Trace
+from operation.tracing import MessageTrace
 from operation.workers import answers_of, system_among
 
 LOG = "worker.log"
@@ -31,7 +31,7 @@ set-up.json    version, what the worker says of the system, the settings without
 """
 
 
-def bundle_of(desk: Desk, trace: Trace, said: str, mask: Callable[[str], str]) -> bytes:
+def bundle_of(desk: Desk, trace: MessageTrace, said: str, mask: Callable[[str], str]) -> bytes:
     """Return the zip file; `said` is the trace in words. Raises ForbiddenError."""
     lines, remarks = _log_of(desk.settings.worker.log_dir, trace.message.name)
     parts = {
@@ -48,7 +48,7 @@ def bundle_of(desk: Desk, trace: Trace, said: str, mask: Callable[[str], str]) -
     return file.getvalue()
 
 
-def _set_up(desk: Desk, trace: Trace, remarks: list[Text]) -> dict[str, Any]:
+def _set_up(desk: Desk, trace: MessageTrace, remarks: list[Text]) -> dict[str, Any]:
     answers, why_none = answers_of(desk.workers)
     system = trace.message.system
     return {

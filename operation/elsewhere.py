@@ -11,25 +11,26 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from broker.depths import Depth, depths_of
 from broker.errors import BROKER_ERRORS, describe_in_both
 from broker.properties import ReceivedProperties
 from broker.queue_types import CLASSIC
-from broker.taken_queue import Taken
+from broker.taken_queue import Taken, TakenQueue
 from core.envelopes import STATE_DONE, decode_sent_header
 from core.errors import InvalidMessageError
 from core.texts import Text
 from operation.desk import Desk
 from operation.reports import report_of
 
-PORTION = 2500  # messages that are looked at together
-PATIENCE = 20.0  # seconds for one queue
+PORTION = 5000  # messages that are looked at together
+PATIENCE = 60.0  # seconds for one queue; 100,000 messages take some 15
+TELL_EVERY = 10.0  # seconds between two words on how far it is
 KEPT = 20  # findings of one queue that are told
 
 Progress = Callable[[Text], None]
-_Kind = Literal["input_queue", "error_queue", "sent_queue", "system"]
+_Kind = Literal["input_queue", "error_queue", "archive_queue", "sent_queue", "system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,18 @@ def queues_of(desk: Desk, words: str, progress: Progress) -> list[Place]:
     """Return what each queue says that may hold the message."""
     inputs = list(desk.settings.worker.queue_handlers)
     sent = dict.fromkeys(desk.sent_queue_of(queue) for queue in inputs)
-    errors = desk.topology.errors_queue
+    errors, archive = desk.topology.errors_queue, desk.topology.archive_queue
     try:
         with desk.broker("search") as connection:
-            depths = depths_of(connection, dict.fromkeys((*inputs, errors, *sent)))
+            depths = depths_of(connection, dict.fromkeys((*inputs, errors, archive, *sent)))
     except BROKER_ERRORS as error:
         return [Place("error_queue", errors, False, describe_in_both(error))]
     search = _Search(desk, words, progress)
     places = [_input_queue(queue, depth) for queue in inputs if (depth := depths[queue]) is not None]
-    for kind, queue in (("error_queue", errors), *(("sent_queue", queue) for queue in sent)):
+    kinds: dict[str, _Kind] = {errors: "error_queue", archive: "archive_queue", **dict.fromkeys(sent, "sent_queue")}
+    for queue, kind in kinds.items():
         if (depth := depths[queue]) is not None:
-            places.append(search.through(cast(_Kind, kind), queue, depth))
+            places.append(search.through(kind, queue, depth))
     return places
 
 
@@ -88,24 +90,35 @@ class _Search:
     def through(self, kind: _Kind, queue: str, depth: Depth) -> Place:
         if not depth.messages:
             return Place(kind, queue, True, _EMPTY, 0)
-        count = depth.messages
-        self._progress(Text(f"looking through {queue}: {count}", f"просмотр {queue}: {count}"))
-        found: list[Finding] = []
-        deadline, seen = time.monotonic() + PATIENCE, 0
         try:
             with self._desk.taken(queue, "search") as taken:
                 if taken.type() != CLASSIC:
-                    return Place(kind, queue, False, _COUNTS, count)
-                while seen < taken.ready and time.monotonic() < deadline:
-                    messages = taken.take(min(PORTION, taken.ready - seen))
-                    if not messages:
-                        break
-                    seen += len(messages)
-                    wanted = [each for each in messages if self._is_wanted(each[1], each[2])]
-                    found += [self._found(kind, each) for each in wanted[: KEPT - len(found)]]
+                    return Place(kind, queue, False, _COUNTS, depth.messages)
+                seen, found = self._look(kind, taken)
         except BROKER_ERRORS as error:
-            return Place(kind, queue, False, describe_in_both(error), count)
-        return Place(kind, queue, True, Text(f"{seen} looked at", f"просмотрено {seen}"), count, found)
+            return Place(kind, queue, False, describe_in_both(error), depth.messages)
+        said = Text(f"{seen} looked at", f"просмотрено {seen}")
+        if seen < depth.messages:
+            said = Text(f"{seen} of {depth.messages} looked at", f"просмотрено {seen} из {depth.messages}")
+        return Place(kind, queue, seen >= depth.messages, said, depth.messages, found)
+
+    def _look(self, kind: _Kind, taken: TakenQueue) -> tuple[int, list[Finding]]:
+        """Return how many messages were looked at, and what was found."""
+        found: list[Finding] = []
+        began = told = time.monotonic()
+        seen, name = 0, taken.name
+        self._progress(Text(f"looking through {name}: {taken.ready}", f"просмотр {name}: {taken.ready}"))
+        while seen < taken.ready and time.monotonic() - began < PATIENCE:
+            messages = taken.take(min(PORTION, taken.ready - seen))
+            if not messages:
+                break
+            seen += len(messages)
+            wanted = [each for each in messages if self._is_wanted(each[1], each[2])]
+            found += [self._found(kind, each) for each in wanted[: KEPT - len(found)]]
+            if time.monotonic() - told > TELL_EVERY:
+                told = time.monotonic()
+                self._progress(Text.of(f"{name}: {seen}/{taken.ready}"))
+        return seen, found
 
     def _found(self, kind: _Kind, taken: Taken) -> Finding:
         if kind == "sent_queue":

@@ -17,11 +17,12 @@ from operation.stages import STAGE_OF, Stage, Step, ahead_of, steps_of
 from operation.workers import answers_of, system_among
 
 SHOWN = 20  # messages of a list for a person
-MOST = 10_000  # that are looked for
+FEW = 200  # that are looked for, to say how many more there are
+MOST = 10_000  # that are looked for where all are wanted
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class MessageTrace:
     """The way of one message. Times in unix seconds; `ahead` are the stages to come, as things stand.
 
     `remarks` say what could not be asked.
@@ -49,25 +50,26 @@ class Hits:
     others: Sequence[MessageRecord]
 
 
-def look_up(desk: Desk, words: str) -> Hits:
+def look_up(desk: Desk, words: str, most: int = FEW) -> Hits:
     """Return the messages that these words mean: an id of any kind, a number in a system, words of a title.
 
     One that is called exactly so is meant, however many others only hold the words. Raises StoreError.
     """
-    found = [] if desk.journal is None else desk.journal.search(words, MOST)
-    exact = [each for each in found if words.strip() in _names(each)]
-    named = [each for each in exact if each.name == words.strip()]
-    one = next((each for each in (named, exact, found) if len(each) == 1), [None])[0]
-    others = sorted((each for each in found if each != one), key=lambda each: (each in exact, each.first), reverse=True)
-    return Hits(one, others)
+    words = words.strip()
+    found = [] if desk.journal is None else desk.journal.search(words, most)
+    exact = {each.id: each for each in found if words in _names(each)}
+    named = [each for each in exact.values() if each.name == words]
+    one = next((each for each in (named, [*exact.values()], found) if len(each) == 1), [None])[0]
+    others = (each for each in found if one is None or each.id != one.id)
+    return Hits(one, sorted(others, key=lambda each: (each.id in exact, each.first), reverse=True))
 
 
-def trace_of(desk: Desk, message: MessageRecord) -> Trace:
+def message_trace(desk: Desk, message: MessageRecord) -> MessageTrace:
     """Return the way of a message that the journal knows. Raises StoreError, ForbiddenError."""
     events = [] if desk.journal is None else desk.journal.events(message)
     around, remarks = _surroundings(desk, message)
     steps, stage = steps_of(message, events), _stage(message)
-    return Trace(
+    return MessageTrace(
         message=message,
         stage=stage,
         since=message.last,

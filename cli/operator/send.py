@@ -39,7 +39,7 @@ from operation.noting import acted, this_user
 from operation.plain import plain
 from operation.sending import USUAL_TOPICS, Wish, checked, follow, nobody_takes, queue_named, send, task_of
 from operation.stages import STAGE_OF
-from operation.tracing import trace_of
+from operation.tracing import message_trace
 from operation.workers import answers_of, system_among
 
 MOST = 10_000  # messages of one command
@@ -249,7 +249,7 @@ def _conclude(desk: Desk, output: Output, sent: _Sent, exit_code: int) -> None:
         hint = Text("ended; main.py trace ID goes on", "прервано; дальше – main.py trace ID")
         output.note(hint, "warn")
     if len(sent.known) == 1:
-        trace = trace_of(desk, next(iter(sent.known.values())))
+        trace = message_trace(desk, next(iter(sent.known.values())))
         print_head(output, trace)
         print_now(output, trace)
     elif sent.known:

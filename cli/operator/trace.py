@@ -19,7 +19,7 @@ from operation.plain import plain
 from operation.prospects import Prospect
 from operation.stages import STAGE_OF, Stage, Step
 from operation.systems_asked import systems_of
-from operation.tracing import SHOWN, Hits, Trace, look_up, trace_of
+from operation.tracing import FEW, MOST, SHOWN, Hits, MessageTrace, look_up, message_trace
 
 STAGES: Mapping[Stage, Text] = {
     Stage.RECEIVED: Text("received", "получена"),
@@ -42,7 +42,7 @@ def run(desk: Desk, output: Output, options: Namespace) -> int:
     words = " ".join(options.words)
     hits = _hits(desk, output, words)
     if hits.one is not None:
-        return _show(desk, output, options, trace_of(desk, hits.one), len(hits.others))
+        return _show(desk, output, options, message_trace(desk, hits.one), len(hits.others))
     if options.bundle is not None and hits.others:
         raise CommandError(EXIT_CONFLICT, _SEVERAL)
     if hits.others:
@@ -62,7 +62,7 @@ def find(desk: Desk, output: Output, words: str) -> MessageRecord | None:
 
 def _hits(desk: Desk, output: Output, words: str) -> Hits:
     try:
-        return look_up(desk, words)
+        return look_up(desk, words, MOST if output.as_json else FEW)
     except StoreError as error:
         output.note(error.text, "warn")
         return Hits(None, ())
@@ -71,7 +71,7 @@ def _hits(desk: Desk, output: Output, words: str) -> Hits:
 # -- one message ------------------------------------------------------------------------------------------------------
 
 
-def _show(desk: Desk, output: Output, options: Namespace, trace: Trace, others: int) -> int:
+def _show(desk: Desk, output: Output, options: Namespace, trace: MessageTrace, others: int) -> int:
     if options.bundle is not None:
         with output.captured() as said:
             print_trace(output, trace)
@@ -88,7 +88,7 @@ def _show(desk: Desk, output: Output, options: Namespace, trace: Trace, others: 
     return EXIT_OK
 
 
-def print_trace(output: Output, trace: Trace) -> None:
+def print_trace(output: Output, trace: MessageTrace) -> None:
     """Print the way of a message for people."""
     print_head(output, trace)
     output.grid([*(_line(output, step) for step in trace.steps), *_now(output, trace), *_ahead(output, trace)])
@@ -96,7 +96,7 @@ def print_trace(output: Output, trace: Trace) -> None:
         output.note(remark, "warn")
 
 
-def print_head(output: Output, trace: Trace) -> None:
+def print_head(output: Output, trace: MessageTrace) -> None:
     """Print what the message is called."""
     message = trace.message
     output.print(f"{message.name} «{message.title}»" if message.title else message.name)
@@ -108,14 +108,14 @@ def print_head(output: Output, trace: Trace) -> None:
         output.print(f"  {trace.address}", "dim")
 
 
-def print_now(output: Output, trace: Trace) -> None:
+def print_now(output: Output, trace: MessageTrace) -> None:
     """Print where the message stands and what comes next."""
     output.grid(_now(output, trace))
     for remark in trace.remarks:
         output.note(remark, "warn")
 
 
-def _now(output: Output, trace: Trace) -> Iterator[Sequence[str | Text | Cell]]:
+def _now(output: Output, trace: MessageTrace) -> Iterator[Sequence[str | Text | Cell]]:
     age = output.age(trace.since)
     since = Text(f"{trace.now.en}, since {age}", f"{trace.now.ru}, уже {age}")
     now = Cell(output.say(Text("NOW", "СЕЙЧАС")), _TONES.get(trace.stage, "warn"))
@@ -125,7 +125,7 @@ def _now(output: Output, trace: Trace) -> Iterator[Sequence[str | Text | Cell]]:
         yield [sign, "", "", _prospect(output, each)]
 
 
-def _ahead(output: Output, trace: Trace) -> Iterator[Sequence[str | Text | Cell]]:
+def _ahead(output: Output, trace: MessageTrace) -> Iterator[Sequence[str | Text | Cell]]:
     for stage in trace.ahead:
         yield [Cell("○", "dim"), "", Cell(output.say(STAGES[stage]), "dim"), Cell(output.say(_NOT_YET), "dim")]
 
@@ -161,9 +161,9 @@ def _list(output: Output, words: str, found: Sequence[MessageRecord]) -> None:
         ]
         for each in found[:SHOWN]
     )
-    rest = len(found) - SHOWN
+    rest, many = len(found) - SHOWN, Text("at least ", "не меньше ") if len(found) == FEW else Text.of("")
     if rest > 0:
-        output.print(Text(f"… and {rest} older ones", f"… и ещё {rest} более ранних"), "dim")
+        output.print(Text(f"… and {many.en}{rest} older ones", f"… и ещё {many.ru}{rest} более ранних"), "dim")
     hint = Text("main.py trace ID shows one; --json all", "одно покажет main.py trace ID, все – --json")
     output.note(hint, "dim")
 

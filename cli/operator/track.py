@@ -15,7 +15,7 @@ from journal.states import State
 from operation.asking_now import Asked, ask_now, status_of
 from operation.desk import Desk
 from operation.plain import plain
-from operation.tracing import trace_of
+from operation.tracing import message_trace
 
 _EXITS = {
     State.DONE: EXIT_OK,
@@ -45,7 +45,7 @@ def run(desk: Desk, output: Output, options: Namespace) -> int:
 
 
 def _show(desk: Desk, output: Output, message: MessageRecord, asked: Asked | None, exit_code: int) -> int:
-    trace = trace_of(desk, message)
+    trace = message_trace(desk, message)
     is_open = message.state is State.TRACKING
     own = status_of(desk, message) if asked is not None and is_open else None
     if output.as_json:

@@ -47,7 +47,7 @@ EVERY_PAGE = sorted(path.as_posix() for path in documents.project_files() if pat
 FOREIGN_NAMES = {
     *("ERROR_CORE", "LC_ALL", "LC_MESSAGES", "LANG", "TICKETS_URL"),
     "INTERNAL_ERROR",  # what RabbitMQ calls a 541
-    *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"),  # of the environment
+    *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "NO_COLOR"),  # of the environment
     *("RABBITMQ_VERSION", "RABBITMQ_MANAGEMENT_PORT"),  # of the demo's and the tests' own server
 }
 LEAST_SETTINGS = {

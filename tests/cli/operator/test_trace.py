@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from broker.topology import ARCHIVE_QUEUE
 from core.envelopes import encode_sent
 from core.messages import Limits, decode_task
 from core.results import Accepted
@@ -216,8 +217,8 @@ def test_what_nobody_knows_says_who_was_asked(place: Place) -> None:
 
 
 def test_a_young_journal_is_helped_by_the_queues_which_stay_as_they_are(place: Place) -> None:
-    place.broker.declare(ERRORS)
-    place.broker.declare(SENT)
+    for queue in (ERRORS, ARCHIVE_QUEUE, SENT):
+        place.broker.declare(queue)
     put(place.broker, ERRORS, *(report(f"bad-{number}") for number in range(5)))
     for number in range(5):
         task = decode_task(camunda_message(f"open-{number}", variables={"title": f"Договор {number}"}), Limits())
@@ -233,6 +234,8 @@ def test_a_young_journal_is_helped_by_the_queues_which_stay_as_they_are(place: P
         [finding] = place_of(found, SENT)["found"]
         assert (finding["task_id"], finding["external_id"]) == ("open-2", "48002")
     assert "journal rebuild" in place.run("trace", "open-2").err
+    put(place.broker, ARCHIVE_QUEUE, report("dropped"))
+    assert place_of(place.run("trace", "dropped", "--json"), ARCHIVE_QUEUE)["found"]
     assert {queue: [body for _, body in place.broker.peek(queue)] for queue in (ERRORS, SENT)} == before
 
 
