@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 from core.events.base import Event, MessageEvent
@@ -35,6 +34,8 @@ from journal.states import NUMBERS, State
 MICROSECONDS = 1_000_000  # in a second
 _TOGETHER = 100  # texts that are looked at as one
 _WRITTEN_BY_OTHERS = ("title", "business", "reason", "reason_ru")
+# Of every message: to name a member of an enumeration takes Python 3.11 as long as five attributes.
+_PROCESSING, _TRACKING, _COMPLETING, _DONE = State.PROCESSING, State.TRACKING, State.COMPLETING, State.DONE
 Detail = Mapping[str, Any]
 
 
@@ -42,7 +43,6 @@ Detail = Mapping[str, Any]
 class MessageRow:
     """What is said of one message. None where nothing is said; `state` None leaves the error of the message as well."""
 
-    key: int
     name: str
     first: int
     last: int
@@ -114,24 +114,24 @@ class Batch:
             ]
 
     def _add_to_message(self, moment: int, event: MessageEvent) -> None:
-        about = event.identity
-        name = about.task_id or about.message_id or f"unknown:{about.queue}"
+        queue, system, task_id, process, topic, attempt, external, message_id = event.identity
+        name = task_id or keepable(message_id or f"unknown:{queue}")
         row = self.messages.get(name)
         if row is None:
-            row = MessageRow(key_of(name), name, moment, moment, about.process_instance_id, None, about.topic)
+            row = MessageRow(name, moment, moment, process, None, topic)
             self.messages[name] = row
         else:
             moment = max(moment, row.last + 1)  # what came later stands later
             row.last = moment
-            row.process = row.process or about.process_instance_id
-            row.topic = row.topic or about.topic
-        row.system = about.system
-        if about.external_id is not None:
-            row.external = about.external_id
-        if about.message_id is not None and not about.message_id.startswith(name):  # else it says nothing new
-            row.message_id = about.message_id
-        if about.attempt is not None:
-            row.attempts = about.attempt
+            row.process = row.process or process
+            row.topic = row.topic or topic
+        row.system = system
+        if external is not None:
+            row.external = external
+        if message_id is not None and not message_id.startswith(name):  # else it says nothing new
+            row.message_id = message_id
+        if attempt is not None:
+            row.attempts = attempt
         detail = self._note(row, event, moment)
         row.events.append((moment, NUMBERS[type(event)], None if detail is None else self._json(detail)))
 
@@ -142,10 +142,9 @@ class Batch:
             case MessageReceived():
                 detail = self._received(row, event)
             case MessageProcessed():
-                left = State.COMPLETING if event.stored else State.DONE
-                _move(row, State.TRACKING if event.created else left)
+                _move(row, _TRACKING if event.created else _COMPLETING if event.stored else _DONE)
             case TaskCompleted():
-                _move(row, State.DONE)
+                _move(row, _DONE)
             case RetryScheduled():
                 _move(row, State.RETRY_WAIT)
                 row.due = moment + int(event.delay * MICROSECONDS)
@@ -178,7 +177,7 @@ class Batch:
                 return {**_error(row), "part": event.part.en, "part_ru": event.part.ru}
 
     def _received(self, row: MessageRow, event: MessageReceived) -> Detail | None:
-        _move(row, State.PROCESSING)
+        _move(row, _PROCESSING)
         row.queue = event.identity.queue
         if event.title is not None:
             row.title = self._kept(event.title)
@@ -221,17 +220,13 @@ def wants(kind: type[Event]) -> bool:
     return bool(kind.code) and kind is not Heartbeat
 
 
-def key_of(name: str) -> int:
-    """Return the 64-bit key (signed) under which the message of this name is found."""
-    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
-
-
 def keepable(text: str) -> str:
     """Return the text as every database can keep it: without half characters and without NUL."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _hide(row: MessageRow, mask: Callable[[str], str]) -> None:

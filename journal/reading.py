@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, fun
 from sqlalchemy.exc import DBAPIError
 
 from core.texts import Text
-from journal.entries import MICROSECONDS, keepable, key_of
+from journal.entries import MICROSECONDS, keepable
 from journal.search import Find, find_in_postgresql, find_in_sqlite
 from journal.states import KINDS, OPEN_STATES, State
 from journal.store import StoreError
@@ -120,7 +120,7 @@ class JournalReader:
 
     def message(self, name: str) -> MessageRecord | None:
         """Return the message with this task id, or with what stands for one."""
-        found = self._records(select(MESSAGE).where(MESSAGE.c.key == key_of(name), MESSAGE.c.name == name))
+        found = self._records(select(MESSAGE).where(MESSAGE.c.name == name))
         return found[0] if found else None
 
     def search(self, words: str, most: int = 20) -> list[MessageRecord]:

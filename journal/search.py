@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 Readings = list[list[list[str]]]  # for each thing that was typed the ways to read it, each of which is several words
 Find = Callable[[Connection, str, int], list[int]]
 
 _WORD = re.compile(r"[^\W_]+")
+_ID = re.compile(r"[0-9a-f]{1,32}")
+_ID_PARTS = (8, 4, 4, 4, 12)
+_LAST = "\U0010ffff"  # stands behind all other characters
 _LOOKED_THROUGH = 2000  # of the latest messages; one by one, which takes some 10 ms
+_OF_ONE_BEGINNING = 500  # names that are looked through
 
 
 def find_in_sqlite(connection: Connection, typed: str, most: int) -> list[int]:
     """Return the ids of the latest messages that hold all of this, also those whose words are not indexed yet.
 
     FTS5 puts all messages of a beginning together before it gives the first one. A beginning that is frequent is found
-    among the latest messages without it; one that is not there is rare enough.
+    among the latest messages without it; one that is not there is rare enough. So are beginnings of task ids, which
+    are no words of FTS5: there they would cost twice what the index of names does.
     """
     readings = readings_of(typed)
     if not readings:
         return []
     latest = text(
-        "select id, words from message_words where id > min((select up_to from indexed), "
+        "select id, name, words from message_words where id > min((select up_to from indexed), "
         "(select coalesce(max(id), 0) from message) - :looked) order by id desc"
     )
-    rows = connection.execute(latest, {"looked": _LOOKED_THROUGH})
-    found = {row.id for row in rows if _says(row.words, readings)}
+    found = _saying(readings, connection.execute(latest, {"looked": _LOOKED_THROUGH}))
+    named = text("select id, name, words from message_words where name >= :begin and name < :end limit :most")
+    for begin in _beginnings(typed):
+        if len(found) < most:
+            values = {"begin": begin, "end": begin + _LAST, "most": _OF_ONE_BEGINNING}
+            found |= _saying(readings, connection.execute(named, values))
     matching = text(
         "select rowid from message_search where message_search match :match order by rowid desc limit :most"
     )
@@ -72,6 +83,24 @@ def _match(readings: Readings, begun: int) -> str:
 
 def _one(ways: Sequence[Sequence[str]], word: Callable[[str], str], all_of: str, any_of: str) -> str:
     return f"({any_of.join(f'({all_of.join(map(word, way))})' for way in ways)})"
+
+
+def _beginnings(typed: str) -> Iterator[str]:
+    """Yield what a name may begin with: what was typed, and an id as Camunda writes it."""
+    for each in typed.split():
+        yield each
+        digits = each.lower().replace("-", "")
+        if _ID.fullmatch(digits) and (written := _as_camunda_writes(digits)) != each:
+            yield written
+
+
+def _as_camunda_writes(digits: str) -> str:
+    ends = list(accumulate(_ID_PARTS))
+    return "-".join(filter(None, (digits[end - length : end] for end, length in zip(ends, _ID_PARTS, strict=True))))
+
+
+def _saying(readings: Readings, rows: Iterable[Row[Any]]) -> set[int]:
+    return {row.id for row in rows if _says(f"{row.name.replace('-', '')} {row.words}", readings)}
 
 
 def _says(said: str, readings: Readings) -> bool:

@@ -1,7 +1,6 @@
--- Times are microseconds since 1970 in UTC. `key` is a hash of `name`: eight bytes to look a message up by instead of 36.
+-- Times are microseconds since 1970 in UTC.
 create table message (
     id integer primary key,
-    key integer not null,
     name text not null,
     process text,
     business text,
@@ -22,7 +21,8 @@ create table message (
     reason_ru text,
     error_group text
 );
-create unique index message_key on message (key);
+-- Also the way to an id of which the beginning is known.
+create unique index message_name on message (name);
 create index message_external on message (external) where external is not null;
 -- Lists go by the time at which a message came.
 create index message_first on message (first);
@@ -52,12 +52,14 @@ create table occurrence (
 );
 create index occurrence_at on occurrence (at);
 
--- What people search by, as words. A task id and a process instance are one word each, without their dashes.
+-- What people search by beside the name, as words. A process instance is one word, without its dashes. A name that is not
+-- as long as Camunda's ids may have words as well.
 create view message_words as
 select
     id,
-    replace(name, '-', '') || ' ' || coalesce(replace(process, '-', ''), '') || ' ' || coalesce(business, '')
-    || ' ' || coalesce(title, '') || ' ' || coalesce(message_id, '') as words
+    name,
+    case when length(name) = 36 then '' else name || ' ' end || coalesce(replace(process, '-', ''), '') || ' '
+    || coalesce(business, '') || ' ' || coalesce(title, '') || ' ' || coalesce(message_id, '') as words
 from message;
 create virtual table message_search using fts5 (
     words, content = 'message_words', content_rowid = 'id', detail = none, columnsize = 0
