@@ -84,7 +84,7 @@ class Batch:
 
     messages: dict[str, MessageRow] = field(default_factory=dict)  # by name
     occurrences: list[Occurrence] = field(default_factory=list)
-    _written: list[str] = field(default_factory=list, repr=False)  # by others: what may hold a secret
+    _written: set[str] = field(default_factory=set, repr=False)  # by others: what may hold a secret
 
     def __len__(self) -> int:
         return len(self.messages) + len(self.occurrences)
@@ -102,9 +102,8 @@ class Batch:
 
         Many texts are looked at as one: nearly always there is nothing to be done.
         """
-        blocks = (
-            "\n".join(self._written[start : start + _TOGETHER]) for start in range(0, len(self._written), _TOGETHER)
-        )
+        written = list(self._written)
+        blocks = ("\n".join(written[start : start + _TOGETHER]) for start in range(0, len(written), _TOGETHER))
         if any(mask(block) != block for block in blocks):
             for row in self.messages.values():
                 _hide(row, mask)
@@ -209,7 +208,7 @@ class Batch:
 
     def _kept(self, text: str) -> str:
         text = keepable(text)
-        self._written.append(text)
+        self._written.add(text)
         return text
 
 

@@ -25,7 +25,7 @@ from journal.states import FINISHED_STATES
 from journal.store import BrokenStoreError, NewerStoreError, StoreError
 
 _PATIENCE = 5.0  # seconds that another writer of the same file is waited for
-_PORTIONS = (128, 32, 8, 2, 1)  # rows in one statement
+_PORTIONS = (512, 128, 32, 8, 2, 1)  # rows in one statement
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _IS_NEWS = "excluded.state is not null and excluded.last >= message.last"

@@ -19,7 +19,7 @@ from journal.entries import MICROSECONDS, Batch, wants
 from journal.store import BrokenStoreError, Store, StoreError
 
 LINGER = 0.5  # seconds that a first note waits for others, so that one transaction serves many messages
-BATCH = 2000  # notes in one transaction; as many end the wait
+BATCH = 4000  # notes in one transaction; as many end the wait
 KEPT = 20_000  # notes that wait for a store that cannot be used: some 10 MB
 FIRST_PAUSE = 1.0  # seconds between two tries of a store that cannot be used; doubled up to the longest
 LONGEST_PAUSE = 30.0
@@ -193,13 +193,16 @@ class Journal:
         return batch
 
     def _take_notes(self) -> None:
+        take, taken, latest = self._notes.popleft, self._taken, self._latest
         with suppress(IndexError):  # no more
-            while len(self._taken) < BATCH:
-                at, event = self._notes.popleft()
+            while len(taken) < BATCH:
+                at, event = take()
                 # What came later is later, also in the same microsecond and when somebody has set the clock back: else
                 # the journal would take it for old news.
-                self._latest = max(at, self._latest + 2e-6)
-                self._taken.append((self._latest, event))
+                latest += 2e-6
+                latest = max(latest, at)
+                taken.append((latest, event))
+        self._latest = latest
 
     def _tidy(self) -> None:
         if self._unindexed:
