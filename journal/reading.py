@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from core.texts import Text
 from journal.entries import MICROSECONDS, keepable
 from journal.search import Find, find_in_postgresql, find_in_sqlite
-from journal.states import KINDS, OPEN_STATES, State
+from journal.states import KINDS, State
 from journal.store import StoreError
 from journal.tables import EVENT, MESSAGE, OCCURRENCE
 
@@ -234,7 +234,7 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield from (each == value for each, value in equal if value is not None)
     if wanted.states:
         yield column.state.in_([int(state) for state in wanted.states])
-        if set(wanted.states) <= set(OPEN_STATES):
+        if State.DONE not in wanted.states:
             yield column.state != int(State.DONE)  # the words of the partial index
     if wanted.since is not None:
         yield column.first >= int(wanted.since * MICROSECONDS)

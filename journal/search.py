@@ -34,12 +34,12 @@ def find_in_sqlite(connection: Connection, typed: str, most: int) -> list[int]:
         "select id, name, words from message_words where id > min((select up_to from indexed), "
         "(select coalesce(max(id), 0) from message) - :looked) order by id desc"
     )
-    found = _saying(readings, connection.execute(latest, {"looked": _LOOKED_THROUGH}))
+    found = _saying(readings, connection.execute(latest, {"looked": _LOOKED_THROUGH}).all())
     named = text("select id, name, words from message_words where name >= :begin and name < :end limit :most")
     for begin in _beginnings(typed):
         if len(found) < most:
             values = {"begin": begin, "end": begin + _LAST, "most": _OF_ONE_BEGINNING}
-            found |= _saying(readings, connection.execute(named, values))
+            found |= _saying(readings, connection.execute(named, values).all())
     matching = text(
         "select rowid from message_search where message_search match :match order by rowid desc limit :most"
     )
