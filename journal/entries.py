@@ -136,14 +136,19 @@ class Batch:
 
     def _note(self, row: MessageRow, event: MessageEvent, moment: int) -> Detail | None:
         """Move the message to where the event has brought it; return what is kept beside the event."""
+        if isinstance(event, MessageReceived):  # those of every message first, and quickly
+            return self._received(row, event)
+        if isinstance(event, MessageProcessed):
+            _move(row, _TRACKING if event.created else _COMPLETING if event.stored else _DONE)
+            return None
+        if isinstance(event, TaskCompleted):
+            _move(row, _DONE)
+            return None
+        return self._note_what_is_rarer(row, event, moment)
+
+    def _note_what_is_rarer(self, row: MessageRow, event: MessageEvent, moment: int) -> Detail | None:
         detail: Detail | None = None
-        match event:  # those of every message first
-            case MessageReceived():
-                detail = self._received(row, event)
-            case MessageProcessed():
-                _move(row, _TRACKING if event.created else _COMPLETING if event.stored else _DONE)
-            case TaskCompleted():
-                _move(row, _DONE)
+        match event:
             case RetryScheduled():
                 _move(row, State.RETRY_WAIT)
                 row.due = moment + int(event.delay * MICROSECONDS)
@@ -207,8 +212,9 @@ class Batch:
         return self._kept(json.dumps(value, ensure_ascii=False, default=str))
 
     def _kept(self, text: str) -> str:
-        text = keepable(text)
-        self._written.add(text)
+        if text not in self._written:  # many tasks have the same title
+            text = keepable(text)
+            self._written.add(text)
         return text
 
 
@@ -237,7 +243,8 @@ def _hide(row: MessageRow, mask: Callable[[str], str]) -> None:
 
 def _move(row: MessageRow, state: State) -> None:
     row.state = state
-    row.due = row.code = row.outcome = row.reason = row.reason_ru = row.error_group = None
+    if row.reason is not None:  # without one there is nothing else
+        row.due = row.code = row.outcome = row.reason = row.reason_ru = row.error_group = None
 
 
 def _error(row: MessageRow) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +25,7 @@ from journal.store import BrokenStoreError, NewerStoreError, StoreError
 
 _PATIENCE = 5.0  # seconds that another writer of the same file is waited for
 _PORTIONS = (512, 128, 32, 8, 2, 1)  # rows in one statement
+_LOG_PAGES = 4000  # after which they are copied into the file: 16 MiB; what changes often is copied once
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _IS_NEWS = "excluded.state is not null and excluded.last >= message.last"
@@ -53,7 +53,7 @@ _OCCURRENCE = "insert into occurrence (at, code, level, system, queue, line, fie
 
 
 _with_state = attrgetter(*WITH_STATE)
-_Row = TypeVar("_Row")
+_Value = TypeVar("_Value")
 
 
 class SqliteStore:
@@ -77,6 +77,7 @@ class SqliteStore:
             self._connection = connection
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = normal")
+            connection.execute(f"pragma wal_autocheckpoint = {_LOG_PAGES}")
             _migrate(connection)
             self._file = _identity(self._path)
 
@@ -91,11 +92,10 @@ class SqliteStore:
     def write(self, batch: Batch) -> None:
         with _told(), self._transaction() as connection:
             _write_messages(connection, list(batch.messages.values()))
-            occurrences = [
-                (each.at, each.code, each.level, each.system, each.queue, each.line, each.fields)
-                for each in batch.occurrences
-            ]
-            _insert(connection, _OCCURRENCE, occurrences)
+            occurrences: list[Any] = []
+            for each in batch.occurrences:
+                occurrences += (each.at, each.code, each.level, each.system, each.queue, each.line, each.fields)
+            _insert(connection, _OCCURRENCE, occurrences, 7)
 
     def index(self, most: int) -> int:
         with _told(), self._transaction() as connection:
@@ -233,25 +233,28 @@ def _write_messages(connection: sqlite3.Connection, rows: Sequence[MessageRow]) 
     (last,) = connection.execute(
         "select max(up_to, (select coalesce(max(id), 0) from message)) from indexed"
     ).fetchone()
-    at_work, with_all, events, with_detail = [], [], [], []
+    at_work: list[Any] = []
+    with_all: list[Any] = []
+    events: list[Any] = []
+    with_detail: list[Any] = []
     for row in rows:
         id_ = ids.get(row.name)
         if id_ is None:
             last += 1
             id_ = last
         if row.reason is None and row.message_id is None:
-            at_work.append(_at_work(id_, row))
+            at_work += _at_work(id_, row)
         else:
-            with_all.append((*_at_work(id_, row), row.message_id, *_with_state(row)))
+            with_all += (*_at_work(id_, row), row.message_id, *_with_state(row))
         for at, kind, detail in row.events:
             if detail is None:
-                events.append((id_, at, kind))
+                events += (id_, at, kind)
             else:
-                with_detail.append((id_, at, kind, detail))
-    _insert(connection, _MESSAGE_AT_WORK, at_work)
-    _insert(connection, _MESSAGE_WITH_ALL, with_all)
-    _insert(connection, _EVENT, events)
-    _insert(connection, _EVENT_WITH_DETAIL, with_detail)
+                with_detail += (id_, at, kind, detail)
+    _insert(connection, _MESSAGE_AT_WORK, at_work, len(_AT_WORK))
+    _insert(connection, _MESSAGE_WITH_ALL, with_all, len(_WITH_ALL))
+    _insert(connection, _EVENT, events, 3)
+    _insert(connection, _EVENT_WITH_DETAIL, with_detail, 4)
 
 
 def _at_work(id_: int, row: MessageRow) -> tuple[Any, ...]:
@@ -273,19 +276,21 @@ def _at_work(id_: int, row: MessageRow) -> tuple[Any, ...]:
     )
 
 
-def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    for some in _portions(rows):
-        one = f"({','.join('?' * len(some[0]))})"
-        filled = statement.format(rows=",".join([one] * len(some)))
-        connection.execute(filled, tuple(chain.from_iterable(some)))
+def _insert(connection: sqlite3.Connection, statement: str, values: list[Any], columns: int) -> None:
+    """Insert rows of so many columns; their values stand one behind the other."""
+    one = f"({','.join('?' * columns)})"
+    for some in _portions(values, columns):
+        rows = ",".join([one] * (len(some) // columns))
+        connection.execute(statement.format(rows=rows), some)
 
 
-def _portions(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+def _portions(values: list[_Value], columns: int = 1) -> Iterator[list[_Value]]:
     """Yield all rows in portions of a few sizes: a statement of each other size would be compiled anew."""
     start = 0
-    for size in _PORTIONS:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
+    for rows in _PORTIONS:
+        size = rows * columns
+        while len(values) - start >= size:
+            yield values[start : start + size]
             start += size
 
 

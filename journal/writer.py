@@ -78,10 +78,11 @@ class Journal:
         return wants(kind)
 
     def __call__(self, event: Event) -> None:
-        self._notes.append((self._clock(), event))
-        if len(self._notes) > KEPT:
+        notes = self._notes
+        notes.append((self._clock(), event))
+        if len(notes) > KEPT:
             with suppress(IndexError):  # the thread was faster
-                self._notes.popleft()
+                notes.popleft()
                 self._left_out += 1
         if not self._wake.is_set():
             self._wake.set()
