@@ -15,6 +15,16 @@ Find = Callable[[Connection, str, int], list[int]]
 _WORD = re.compile(r"[^\W_]+")
 _ID = re.compile(r"[0-9a-f]{1,32}")
 _ID_PARTS = (8, 4, 4, 4, 12)
+_SAID = (
+    "select id, replace(name || ' ' || coalesce(process, ''), '-', '') || ' ' || coalesce(business, '') || ' ' "
+    "|| coalesce(title, '') || ' ' || coalesce(message_id, '') from message where "
+)
+_LATEST = text(
+    _SAID + "id > min((select up_to from indexed), (select coalesce(max(id), 0) from message) - :looked) "
+    "order by id desc"
+)
+_NAMED = text(_SAID + "name >= :begin and name < :end limit :most")
+_MATCHING = text("select rowid from message_search where message_search match :match order by rowid desc limit :most")
 _LAST = "\U0010ffff"  # stands behind all other characters
 _LOOKED_THROUGH = 2000  # of the latest messages; one by one, which takes some 10 ms
 _OF_ONE_BEGINNING = 500  # names that are looked through
@@ -30,23 +40,15 @@ def find_in_sqlite(connection: Connection, typed: str, most: int) -> list[int]:
     readings = readings_of(typed)
     if not readings:
         return []
-    latest = text(
-        "select id, name, words from message_words where id > min((select up_to from indexed), "
-        "(select coalesce(max(id), 0) from message) - :looked) order by id desc"
-    )
-    found = _saying(readings, connection.execute(latest, {"looked": _LOOKED_THROUGH}).all())
-    named = text("select id, name, words from message_words where name >= :begin and name < :end limit :most")
+    found = _saying(readings, connection.execute(_LATEST, {"looked": _LOOKED_THROUGH}).all())
     for begin in _beginnings(typed):
         if len(found) < most:
             values = {"begin": begin, "end": begin + _LAST, "most": _OF_ONE_BEGINNING}
-            found |= _saying(readings, connection.execute(named, values).all())
-    matching = text(
-        "select rowid from message_search where message_search match :match order by rowid desc limit :most"
-    )
+            found |= _saying(readings, connection.execute(_NAMED, values).all())
     for begun in sorted({0, 1, len(readings)}):
         if len(found) >= most or (begun > 1 and found):
             break
-        found.update(connection.scalars(matching, {"match": _match(readings, begun), "most": most}))
+        found.update(connection.scalars(_MATCHING, {"match": _match(readings, begun), "most": most}))
     return sorted(found, reverse=True)[:most]
 
 
@@ -102,7 +104,7 @@ def _as_camunda_writes(digits: str) -> str:
 
 
 def _saying(readings: Readings, rows: Iterable[Any]) -> set[int]:
-    return {id_ for id_, name, words in rows if _says(f"{name.replace('-', '')} {words}".lower(), readings)}
+    return {id_ for id_, said in rows if _says(said.lower(), readings)}
 
 
 def _says(said: str, readings: Readings) -> bool:

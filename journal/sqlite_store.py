@@ -104,8 +104,11 @@ class SqliteStore:
             end = min(end, start + most)
             if end <= start:
                 return 0
-            wanted = "select id, words from message_words where id between ? and ?"
-            connection.execute(f"insert into message_search (rowid, words) {wanted}", (start + 1, end))
+            connection.execute(
+                "insert into message_search (rowid, name, process, business, title, message_id) "
+                "select * from message_words where id between ? and ?",
+                (start + 1, end),
+            )
             connection.execute("update indexed set up_to = ?", (end,))
             return int(end - start)
 

@@ -18,7 +18,7 @@ from core.events.journal import JournalGap, JournalReplaced, JournalUnusable
 from journal.entries import MICROSECONDS, Batch, wants
 from journal.store import BrokenStoreError, Store, StoreError
 
-LINGER = 0.5  # seconds that a first note waits for others, so that one transaction serves many messages
+LINGER = 1.0  # seconds that a first note waits for others, so that one transaction serves many messages
 BATCH = 4000  # notes in one transaction; as many end the wait
 KEPT = 20_000  # notes that wait for a store that cannot be used: some 10 MB
 FIRST_PAUSE = 1.0  # seconds between two tries of a store that cannot be used; doubled up to the longest
@@ -28,7 +28,7 @@ IDLE = 5.0  # seconds without a note after which the rest is made findable; what
 PRUNED = 500  # messages that are deleted in one transaction
 SOUND = 60.0  # seconds that a new journal must have lasted before it is put aside as well
 TIDYING = 1.0  # seconds that deleting may take at a time
-GLANCE = 0.05  # seconds between looks at how many notes there are
+GLANCE = 0.1  # seconds between looks at how many notes there are
 
 _Note = tuple[float, Event]  # unix seconds
 

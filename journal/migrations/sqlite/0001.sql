@@ -57,14 +57,16 @@ create index occurrence_at on occurrence (at);
 create view message_words as
 select
     id,
-    name,
-    case when length(name) = 36 then '' else name || ' ' end || coalesce(replace(process, '-', ''), '') || ' '
-    || coalesce(business, '') || ' ' || coalesce(title, '') || ' ' || coalesce(message_id, '') as words
+    case when length(name) = 36 then null else name end as name,
+    replace(process, '-', '') as process,
+    business,
+    title,
+    message_id
 from message;
 create virtual table message_search using fts5 (
-    words, content = 'message_words', content_rowid = 'id', detail = none, columnsize = 0
+    name, process, business, title, message_id,
+    content = 'message_words', content_rowid = 'id', detail = none, columnsize = 0
 );
-
 -- Eight portions are merged at a time instead of four: what has been indexed is written anew a third less often.
 insert into message_search (message_search, rank) values ('automerge', 8);
 
@@ -77,7 +79,8 @@ when old.id <= (select up_to from indexed) and (
     or old.message_id is not new.message_id
 )
 begin
-    insert into message_search (message_search, rowid, words) select 'delete', id, words from message_words where id = old.id;
+    insert into message_search (message_search, rowid, name, process, business, title, message_id)
+    select 'delete', * from message_words where id = old.id;
 end;
 create trigger message_words_changed after update of process, business, title, message_id on message
 when old.id <= (select up_to from indexed) and (
@@ -85,9 +88,11 @@ when old.id <= (select up_to from indexed) and (
     or old.message_id is not new.message_id
 )
 begin
-    insert into message_search (rowid, words) select id, words from message_words where id = new.id;
+    insert into message_search (rowid, name, process, business, title, message_id)
+    select * from message_words where id = new.id;
 end;
 create trigger message_words_gone before delete on message when old.id <= (select up_to from indexed)
 begin
-    insert into message_search (message_search, rowid, words) select 'delete', id, words from message_words where id = old.id;
+    insert into message_search (message_search, rowid, name, process, business, title, message_id)
+    select 'delete', * from message_words where id = old.id;
 end;
