@@ -20,7 +20,7 @@ _SAID = (
     "|| coalesce(title, '') || ' ' || coalesce(message_id, '') from message where "
 )
 _LATEST = text(
-    _SAID + "id > min((select up_to from indexed), (select coalesce(max(id), 0) from message) - :looked) "
+    _SAID + "id > min((select up_to from indexed), (select coalesce(max(id), 0) from message) - :looked) "  # noqa: S608 - ours
     "order by id desc"
 )
 _NAMED = text(_SAID + "name >= :begin and name < :end limit :most")
