@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 from core.events.base import Event, MessageEvent
@@ -38,6 +37,8 @@ MICROSECONDS = 1_000_000  # in a second
 _TOGETHER = 100  # texts that are looked at as one
 _PLACES = {"sent": State.TRACKING, "done": State.COMPLETING, "retry": State.RETRY_WAIT, "errors": State.FAILED}
 _WRITTEN_BY_OTHERS = ("title", "business", "reason", "reason_ru")
+# Of every message: to name a member of an enumeration takes Python 3.11 as long as five attributes.
+_PROCESSING, _TRACKING, _COMPLETING, _DONE = State.PROCESSING, State.TRACKING, State.COMPLETING, State.DONE
 Detail = Mapping[str, Any]
 
 
@@ -45,7 +46,6 @@ Detail = Mapping[str, Any]
 class MessageRow:
     """What is said of one message. None where nothing is said; `state` None leaves the error of the message as well."""
 
-    key: int
     name: str
     first: int
     last: int
@@ -87,7 +87,7 @@ class Batch:
 
     messages: dict[str, MessageRow] = field(default_factory=dict)  # by name
     occurrences: list[Occurrence] = field(default_factory=list)
-    _written: list[str] = field(default_factory=list, repr=False)  # by others: what may hold a secret
+    _written: set[str] = field(default_factory=set, repr=False)  # by others: what may hold a secret
 
     def __len__(self) -> int:
         return len(self.messages) + len(self.occurrences)
@@ -105,9 +105,8 @@ class Batch:
 
         Many texts are looked at as one: nearly always there is nothing to be done.
         """
-        blocks = (
-            "\n".join(self._written[start : start + _TOGETHER]) for start in range(0, len(self._written), _TOGETHER)
-        )
+        written = list(self._written)
+        blocks = ("\n".join(written[start : start + _TOGETHER]) for start in range(0, len(written), _TOGETHER))
         if any(mask(block) != block for block in blocks):
             for row in self.messages.values():
                 _hide(row, mask)
@@ -117,38 +116,42 @@ class Batch:
             ]
 
     def _add_to_message(self, moment: int, event: MessageEvent) -> None:
-        about = event.identity
-        name = about.task_id or about.message_id or f"unknown:{about.queue}"
+        queue, system, task_id, process, topic, attempt, external, message_id = event.identity
+        name = task_id or keepable(message_id or f"unknown:{queue}")
         row = self.messages.get(name)
         if row is None:
-            row = MessageRow(key_of(name), name, moment, moment, about.process_instance_id, None, about.topic)
+            row = MessageRow(name, moment, moment, process, None, topic)
             self.messages[name] = row
         else:
             moment = max(moment, row.last + 1)  # what came later stands later
             row.last = moment
-            row.process = row.process or about.process_instance_id
-            row.topic = row.topic or about.topic
-        row.system = about.system
-        if about.external_id is not None:
-            row.external = about.external_id
-        if about.message_id is not None and not about.message_id.startswith(name):  # else it says nothing new
-            row.message_id = about.message_id
-        if about.attempt is not None:
-            row.attempts = about.attempt
+            row.process = row.process or process
+            row.topic = row.topic or topic
+        row.system = system
+        if external is not None:
+            row.external = external
+        if message_id is not None and not message_id.startswith(name):  # else it says nothing new
+            row.message_id = message_id
+        if attempt is not None:
+            row.attempts = attempt
         detail = self._note(row, event, moment)
         row.events.append((moment, NUMBERS[type(event)], None if detail is None else self._json(detail)))
 
     def _note(self, row: MessageRow, event: MessageEvent, moment: int) -> Detail | None:
         """Move the message to where the event has brought it; return what is kept beside the event."""
+        if isinstance(event, MessageReceived):  # those of every message first, and quickly
+            return self._received(row, event)
+        if isinstance(event, MessageProcessed):
+            _move(row, _TRACKING if event.created else _COMPLETING if event.stored else _DONE)
+            return None
+        if isinstance(event, TaskCompleted):
+            _move(row, _DONE)
+            return None
+        return self._note_what_is_rarer(row, event, moment)
+
+    def _note_what_is_rarer(self, row: MessageRow, event: MessageEvent, moment: int) -> Detail | None:
         detail: Detail | None = None
-        match event:  # those of every message first
-            case MessageReceived():
-                detail = self._received(row, event)
-            case MessageProcessed():
-                left = State.COMPLETING if event.stored else State.DONE
-                _move(row, State.TRACKING if event.created else left)
-            case TaskCompleted():
-                _move(row, State.DONE)
+        match event:
             case RetryScheduled():
                 _move(row, State.RETRY_WAIT)
                 row.due = moment + int(event.delay * MICROSECONDS)
@@ -198,16 +201,16 @@ class Batch:
                 _move(row, _PLACES[event.place])
                 row.title = None if event.title is None else self._kept(event.title)
                 row.business = None if event.business_key is None else self._kept(event.business_key)
-                row.due = None if event.due is None else int(event.due * MICROSECONDS)
-                if event.error_code is not None or event.reason.en:
+                if event.due is not None or event.error_code is not None or event.reason.en:
                     self._blame(row, event.error_code, event.reason)
                     row.outcome = event.outcome
+                row.due = None if event.due is None else int(event.due * MICROSECONDS)
                 if event.place == "errors":
                     row.error_group = group_of(row.system, event.error_code or "", row.reason or "")
                 return _error(row)
 
     def _received(self, row: MessageRow, event: MessageReceived) -> Detail | None:
-        _move(row, State.PROCESSING)
+        _move(row, _PROCESSING)
         row.queue = event.identity.queue
         if event.title is not None:
             row.title = self._kept(event.title)
@@ -238,8 +241,9 @@ class Batch:
         return self._kept(json.dumps(value, ensure_ascii=False, default=str))
 
     def _kept(self, text: str) -> str:
-        text = keepable(text)
-        self._written.append(text)
+        if text not in self._written:  # many tasks have the same title
+            text = keepable(text)
+            self._written.add(text)
         return text
 
 
@@ -250,17 +254,13 @@ def wants(kind: type[Event]) -> bool:
     return bool(kind.code) and kind is not Heartbeat
 
 
-def key_of(name: str) -> int:
-    """Return the 64-bit key (signed) under which the message of this name is found."""
-    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
-
-
 def keepable(text: str) -> str:
     """Return the text as every database can keep it: without half characters and without NUL."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _hide(row: MessageRow, mask: Callable[[str], str]) -> None:
@@ -272,7 +272,8 @@ def _hide(row: MessageRow, mask: Callable[[str], str]) -> None:
 
 def _move(row: MessageRow, state: State) -> None:
     row.state = state
-    row.due = row.code = row.outcome = row.reason = row.reason_ru = row.error_group = None
+    if row.reason is not None:  # without one there is nothing else
+        row.due = row.code = row.outcome = row.reason = row.reason_ru = row.error_group = None
 
 
 def _error(row: MessageRow) -> dict[str, Any]:

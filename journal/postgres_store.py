@@ -58,13 +58,13 @@ class PostgresStore:
         with _told(), self._engine.begin() as connection:
             rows = list(batch.messages.values())
             # In one order: two workers that write about the same messages would wait for each other for ever.
-            keys = select(MESSAGE.c.key).where(MESSAGE.c.key.in_([row.key for row in rows]))
-            connection.execute(keys.order_by(MESSAGE.c.key).with_for_update())
-            ids: dict[int, int] = {}
+            known = select(MESSAGE.c.name).where(MESSAGE.c.name.in_([row.name for row in rows]))
+            connection.execute(known.order_by(MESSAGE.c.name).with_for_update())
+            ids: dict[str, int] = {}
             for start in range(0, len(rows), _ROWS):
                 ids.update(_write_messages(connection, rows[start : start + _ROWS]))
             events = [
-                {"message": ids[row.key], "at": at, "kind": kind, "detail": detail}
+                {"message": ids[row.name], "at": at, "kind": kind, "detail": detail}
                 for row in rows
                 for at, kind, detail in row.events
             ]
@@ -140,12 +140,12 @@ def _migrate(connection: Connection) -> None:
         connection.execute(text("insert into journal_version values (:number)"), {"number": number})
 
 
-def _write_messages(connection: Connection, rows: list[MessageRow]) -> dict[int, int]:
+def _write_messages(connection: Connection, rows: list[MessageRow]) -> dict[str, int]:
     statement = insert(MESSAGE).values([{name: getattr(row, name) for name in OF_A_MESSAGE} for row in rows])
     new, old = statement.excluded, MESSAGE.c
     is_news = new.state.is_not(None) & (new.last >= old.last)
     statement = statement.on_conflict_do_update(
-        index_elements=[old.key],
+        index_elements=[old.name],
         set_={
             **{name: func.coalesce(old[name], new[name]) for name in ONCE},
             **{name: func.coalesce(new[name], old[name]) for name in LATEST},
@@ -155,8 +155,8 @@ def _write_messages(connection: Connection, rows: list[MessageRow]) -> dict[int,
             "last": func.greatest(old.last, new.last),
         },
     )
-    found = connection.execute(statement.returning(old.key, old.id))
-    return {row.key: row.id for row in found}
+    found = connection.execute(statement.returning(old.name, old.id))
+    return {row.name: row.id for row in found}
 
 
 def _as_dict(occurrence: Occurrence) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from core.events.base import Event
 from core.texts import Text
-from journal.entries import MICROSECONDS, keepable, key_of
+from journal.entries import MICROSECONDS, keepable
 from journal.search import Find, find_in_postgresql, find_in_sqlite
-from journal.states import KINDS, NUMBERS, OPEN_STATES, State
+from journal.states import KINDS, NUMBERS, State
 from journal.store import StoreError
 from journal.tables import EVENT, MESSAGE, OCCURRENCE
 
@@ -134,17 +134,16 @@ class JournalReader:
 
     def message(self, name: str) -> MessageRecord | None:
         """Return the message with this task id, or with what stands for one."""
-        found = self._records(select(MESSAGE).where(MESSAGE.c.key == key_of(name), MESSAGE.c.name == name))
+        found = self._records(select(MESSAGE).where(MESSAGE.c.name == name))
         return found[0] if found else None
 
     def named(self, names: Sequence[str]) -> dict[str, MessageRecord]:
         """Return the messages of these names that the journal knows."""
         found: dict[str, MessageRecord] = {}
         for start in range(0, len(names), _TOGETHER):
-            keys = [key_of(name) for name in names[start : start + _TOGETHER]]
-            found.update((each.name, each) for each in self._records(select(MESSAGE).where(MESSAGE.c.key.in_(keys))))
-        wanted = set(names)
-        return {name: each for name, each in found.items() if name in wanted}
+            wanted = select(MESSAGE).where(MESSAGE.c.name.in_(names[start : start + _TOGETHER]))
+            found.update((each.name, each) for each in self._records(wanted))
+        return found
 
     def happened_since(self, ids: Sequence[int], kinds: Sequence[type[Event]], since: float) -> dict[int, str]:
         """Return for the messages with these ids the code of the latest of such events, since a moment."""
@@ -311,7 +310,7 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield from (each == value for each, value in equal if value is not None)
     if wanted.states:
         yield column.state.in_([int(state) for state in wanted.states])
-        if set(wanted.states) <= set(OPEN_STATES):
+        if State.DONE not in wanted.states:
             yield column.state != int(State.DONE)  # the words of the partial index
     if wanted.since is not None:
         yield column.first >= int(wanted.since * MICROSECONDS)

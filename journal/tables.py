@@ -10,7 +10,6 @@ MESSAGE = Table(
     "message",
     METADATA,
     Column("id", BigInteger, primary_key=True),
-    Column("key", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
     Column("process", Text),
     Column("business", Text),

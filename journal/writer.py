@@ -19,8 +19,8 @@ from core.repeats import REPEAT_INTERVAL, Repeats
 from journal.entries import MICROSECONDS, Batch, wants
 from journal.store import BrokenStoreError, Store, StoreError
 
-LINGER = 0.5  # seconds that a first note waits for others, so that one transaction serves many messages
-BATCH = 2000  # notes in one transaction; as many end the wait
+LINGER = 1.0  # seconds that a first note waits for others, so that one transaction serves many messages
+BATCH = 4000  # notes in one transaction; as many end the wait
 KEPT = 20_000  # notes that wait for a store that cannot be used: some 10 MB
 FIRST_PAUSE = 1.0  # seconds between two tries of a store that cannot be used; doubled up to the longest
 LONGEST_PAUSE = 30.0
@@ -29,7 +29,7 @@ IDLE = 5.0  # seconds without a note after which the rest is made findable; what
 PRUNED = 500  # messages that are deleted in one transaction
 SOUND = 60.0  # seconds that a new journal must have lasted before it is put aside as well
 TIDYING = 1.0  # seconds that deleting may take at a time
-GLANCE = 0.05  # seconds between looks at how many notes there are
+GLANCE = 0.1  # seconds between looks at how many notes there are
 
 _Note = tuple[float, Event]  # unix seconds
 
@@ -81,10 +81,11 @@ class Journal:
         return wants(kind)
 
     def __call__(self, event: Event) -> None:
-        self._notes.append((self._clock(), event))
-        if len(self._notes) > KEPT:
+        notes = self._notes
+        notes.append((self._clock(), event))
+        if len(notes) > KEPT:
             with suppress(IndexError):  # the thread was faster
-                self._notes.popleft()
+                notes.popleft()
                 self._left_out += 1
         if not self._wake.is_set():
             self._wake.set()
@@ -202,15 +203,18 @@ class Journal:
         return batch
 
     def _take_notes(self) -> None:
+        take, taken, latest = self._notes.popleft, self._taken, self._latest
         with suppress(IndexError):  # no more
-            while len(self._taken) < BATCH:
-                at, event = self._notes.popleft()
+            while len(taken) < BATCH:
+                at, event = take()
                 # What came later is later, also in the same microsecond and when somebody has set the clock back: else
                 # the journal would take it for old news.
-                self._latest = max(at, self._latest + 2e-6)
+                latest += 2e-6
+                latest = max(latest, at)
                 key = event.throttle()
-                if key is None or self._repeats.admit(key, self._latest) is not None:
-                    self._taken.append((self._latest, event))
+                if key is None or self._repeats.admit(key, latest) is not None:
+                    taken.append((latest, event))
+        self._latest = latest
 
     def _tidy(self) -> None:
         if self._unindexed:

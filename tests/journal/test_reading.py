@@ -67,6 +67,28 @@ class TestSearch:
             monkeypatch.setattr(search, "_LOOKED_THROUGH", 0)
         assert [each.name for each in reader.search(words)] == [task(2).task_id]
 
+    @pytest.mark.parametrize("indexed", [False, True], ids=["just now", "indexed"])
+    @pytest.mark.parametrize(
+        "words",
+        ["b512fa46", "b512fa46-", "b512fa46-cece-1", "B512FA46-CECE", "b512fa46cece11f", "договор b512", "b512 ORD-2"],
+    )
+    def test_of_a_task_id_the_beginning_is_enough(
+        self, store: Store, reader: JournalReader, words: str, indexed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        about = task(2)._replace(task_id="b512fa46-cece-11f0-9207-00b436387543", message_id=None)
+        store.write(batch(received(1), MessageReceived(about, False, "Согласовать договор", "ORD-2"), received(3)))
+        if indexed:
+            store.index(100)
+            monkeypatch.setattr(search, "_LOOKED_THROUGH", 0)
+        assert [each.name for each in reader.search(words)] == [about.task_id]
+
+    @pytest.mark.parametrize("words", ["order-118", "ORDER-1", "order-118-of-tuesday"])
+    def test_of_any_other_name_as_well(self, store: Store, reader: JournalReader, words: str) -> None:
+        about = Identity("1c.queue", "1c", "order-118-of-tuesday", topic="onec_create", attempt=1)
+        store.write(batch(received(1), MessageReceived(about, redelivered=False), received(2)))
+        store.index(100)
+        assert [each.name for each in reader.search(words)] == [about.task_id]
+
     def test_the_latest_come_first_and_not_too_many(self, store: Store, reader: JournalReader) -> None:
         store.write(batch(*(received(number) for number in range(30))))
         store.index(20)

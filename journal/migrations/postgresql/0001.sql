@@ -1,7 +1,6 @@
--- Times are microseconds since 1970 in UTC. `key` is a hash of `name`: eight bytes to look a message up by instead of 36.
+-- Times are microseconds since 1970 in UTC.
 create table message (
     id bigint generated always as identity primary key,
-    key bigint not null,
     name text not null,
     process text,
     business text,
@@ -34,7 +33,7 @@ create table message (
         )
     ) stored
 );
-create unique index message_key on message (key);
+create unique index message_name on message (name);
 create index message_external on message (external) where external is not null;
 -- Lists go by the time at which a message came.
 create index message_first on message (first);
