@@ -137,8 +137,8 @@ class QueueDepths:
 
     def _look(self) -> None:
         asked = (*self._queues, *self._waits)
-        look = QueueLook(self._nodes, asked, is_stopping=self._stop.is_set, limit=self._limit)
         try:
+            look = QueueLook(self._nodes, asked, is_stopping=self._stop.is_set, limit=self._limit)
             look.run()
         except BROKER_ERRORS as error:
             if not self._stop.is_set():

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from core.events.base import EventStream
 from core.events.control import DoorUnusable, QuestionFailed
 
 AT_ONCE = 16  # who asks; more wait
+SHORTAGE = 0.2  # seconds between two tries to let somebody in
 PATIENCE = 10.0  # seconds in which a question must have come, and its answer must have been read
 _PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 
@@ -83,10 +85,9 @@ class Door:
             self._seats.acquire()
             try:
                 connection, _ = listening.accept()
-            except OSError:
+            except OSError:  # no descriptor is left for whoever asks: he waits
                 self._seats.release()
-                if not self._is_closing:
-                    raise
+                time.sleep(SHORTAGE)
             else:
                 answering = threading.Thread(target=self._serve, args=(connection,), name="control-answer", daemon=True)
                 answering.start()
