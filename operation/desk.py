@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Desk:
     """Nothing is connected to before it is needed. `mask` hides secrets in what others have written.
 
-    `handlers` are the classes of QUEUE_HANDLERS, by input queue.
+    `handlers` are the classes of QUEUE_HANDLERS, by input queue. `input_queue_of` names the input queue of a sent
+    queue.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Desk:
         self._journal: JournalReader | None = None
         self._classes = handlers or {}
         self._closed = threading.Event()
+        self.input_queue_of = {self.sent_queue_of(queue): queue for queue in settings.worker.queue_handlers}
 
     @property
     def journal(self) -> JournalReader | None:

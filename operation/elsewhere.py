@@ -123,8 +123,7 @@ class _Search:
     def _found(self, kind: _Kind, taken: Taken) -> Finding:
         if kind == "sent_queue":
             return _in_a_sent_queue(taken)
-        inputs = self._desk.settings.worker.queue_handlers
-        return _in_the_error_queue(taken, {self._desk.sent_queue_of(queue): queue for queue in inputs})
+        return _in_the_error_queue(taken, self._desk.input_queue_of)
 
     def _is_wanted(self, about: ReceivedProperties, body: bytes) -> bool:
         if any(each in body for each in self._wanted):

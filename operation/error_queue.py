@@ -86,7 +86,6 @@ class ErrorQueue:
         self._by = by
         self._queue = desk.topology.errors_queue
         self._archive = desk.topology.archive_queue
-        self._input_queue_of = {desk.sent_queue_of(queue): queue for queue in desk.settings.worker.queue_handlers}
 
     def depth(self, *, archive: bool = False) -> int:
         """Return how many messages are in the error queue, or in the archive."""
@@ -238,7 +237,7 @@ class ErrorQueue:
         outcome.remark(note(self._desk, events))
 
     def _report_of(self, taken: Taken) -> Report:
-        return report_of(taken[2], taken[1], self._input_queue_of)
+        return report_of(taken[2], taken[1], self._desk.input_queue_of)
 
     def _depth_of(self, queue: str) -> int:
         with self._desk.broker("operator") as connection:
@@ -247,7 +246,7 @@ class ErrorQueue:
 
     def _existing_targets(self) -> set[str]:
         topology = self._desk.topology
-        known = {*self._input_queue_of, *self._input_queue_of.values(), topology.responses_queue}
+        known = {*self._desk.input_queue_of, *self._desk.input_queue_of.values(), topology.responses_queue}
         with self._desk.broker("operator") as connection:
             return {queue for queue, depth in depths_of(connection, known).items() if depth is not None}
 

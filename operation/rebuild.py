@@ -99,8 +99,7 @@ def _depths(desk: Desk, queues: Sequence[str]) -> dict[str, int]:
 
 def _reader_of(desk: Desk, queue: str) -> _Reader:
     if queue == desk.topology.errors_queue:
-        input_queue_of = {desk.sent_queue_of(each): each for each in desk.settings.worker.queue_handlers}
-        return lambda taken, name: _of_errors(taken, name, input_queue_of)
+        return lambda taken, name: _of_errors(taken, name, desk.input_queue_of)
     return _of_waiting if ".retry." in queue else _of_sent
 
 
