@@ -58,11 +58,6 @@ class Output:
         """Print the answer as one JSON object."""
         sys.stdout.write(json.dumps(masked(value, self.mask), ensure_ascii=False, indent=2, default=str) + "\n")
 
-    def lines(self, values: Iterable[Mapping[str, Any]]) -> None:
-        """Print one JSON object a line."""
-        for value in values:
-            sys.stdout.write(json.dumps(masked(value, self.mask), ensure_ascii=False, default=str) + "\n")
-
     def print(self, text: str | Text, tone: str = "") -> None:
         """Print a line of the answer for people."""
         self._out.print(self._cell(Cell(self.say(text), tone)), soft_wrap=True)

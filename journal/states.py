@@ -43,7 +43,6 @@ class State(IntEnum):
 
 
 FINISHED_STATES = (State.DONE, State.DROPPED, State.FAILED, State.REJECTED)  # nothing more happens by itself
-OPEN_STATES = (State.WAITING, State.PROCESSING, State.RETRY_WAIT, State.TRACKING, State.COMPLETING, State.STUCK)
 
 # A number is never used for something else: old journals hold it.
 KINDS: Mapping[int, type[Event]] = {

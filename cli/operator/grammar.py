@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
 from typing import Any
 
 from cli.durations import duration, moment
@@ -11,9 +10,7 @@ from cli.operator.message_grammar import MessageGrammar
 from cli.operator.words import Words
 from cli.parser import number
 from core.holds import SCOPES
-from core.texts import Language, Text
-
-Say = Callable[[Text], str]
+from core.texts import Language
 
 # The words of journal.states.State, which would load all events for a help; a test compares.
 STATES = (
