@@ -2,8 +2,9 @@
 
 A connection that is lost again and again is lost between the copy and the ack, too. Then the message comes back beside
 its copy, and would be copied again, and both once more: so it is remembered which messages have their copy, on its way
-or stored. Each copy that we make has a mark of its own, so none is taken for what it was made of. Camunda's side has no
-such marks: the same bytes may be two messages. Two that one channel has delivered are two, and get a copy each.
+or stored. Each copy that we make has a mark of its own, so none is taken for what it was made of. Two with one mark are
+one that was published again when its confirm was lost: one copy takes the place of both. Camunda's side has no such
+marks: the same bytes may be two messages. Two that one channel has delivered are two, and get a copy each.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from processing.in_flight import InFlight
 
 KEEP = 900.0  # seconds after which a message that comes back is more likely another one with the same content
 
-_Instance = tuple[bytes, str]  # the body and our mark; without one, messages of the same body are as good as each other
+_Instance = tuple[bytes, str | None]  # the body and our mark; without one, messages of the same body are alike
 
 OnDone = Callable[[InFlight, Future[None]], None]
 Publish = Callable[[OutgoingMessage, Callable[[Future[None]], None]], None]
@@ -30,8 +31,8 @@ Publish = Callable[[OutgoingMessage, Callable[[Future[None]], None]], None]
 
 @dataclass(slots=True, eq=False)
 class _Copy:
-    generation: int  # of the channel that has delivered its original last
-    original: InFlight | None  # as it was delivered last; None when the copy is stored and it is acked
+    generation: int  # of the channel that has delivered its originals last
+    originals: list[InFlight]  # as they were delivered last; none when the copy is stored and they are acked
     is_stored: bool = False
 
 
@@ -58,18 +59,21 @@ class Renewals:
         `on_done` is called when the copy is stored and its original acked, or when it cannot be stored.
         """
         instance, generation = _instance(work), work.delivery.generation
+        is_ours = instance[1] is not None
         with self._lock:
             self._forget_old()
             copies = self._copies[instance]
-            copy = next((each for each in copies if each.generation != generation), None)
+            copy = next((each for each in copies if is_ours or each.generation != generation), None)
             is_new = copy is None
             if copy is None:
-                copy = _Copy(generation, work)
+                copy = _Copy(generation, [])
                 copies.append(copy)
-            copy.generation = generation
             is_stored = copy.is_stored
+            if copy.generation != generation:
+                copy.originals.clear()  # their channel is gone
+                copy.generation = generation
             if not is_stored:
-                copy.original = work
+                copy.originals.append(work)
         if is_new:
             self._publish(work.renewed(reason), partial(self._on_confirmed, instance, copy, on_done))
         elif is_stored:
@@ -77,17 +81,18 @@ class Renewals:
 
     def _on_confirmed(self, instance: _Instance, copy: _Copy, on_done: OnDone, confirmed: Future[None]) -> None:
         with self._lock:
-            original, copy.original = copy.original, None
+            originals, copy.originals = copy.originals, []
             copy.is_stored = confirmed.exception() is None
             if copy.is_stored:
                 self._stored.append((self._clock(), instance, copy))
             else:
                 self._forget(instance, copy)
-        if original is None:
+        if not originals:
             raise ValueError("a copy is confirmed once")
-        if copy.is_stored:
-            self._ack(original.delivery)
-        on_done(original, confirmed)
+        for original in originals:
+            if copy.is_stored:
+                self._ack(original.delivery)
+            on_done(original, confirmed)
 
     def _forget_old(self) -> None:
         while self._stored and self._clock() - self._stored[0][0] >= KEEP:
@@ -102,4 +107,4 @@ class Renewals:
 
 def _instance(work: InFlight) -> _Instance:
     mark = (work.delivery.properties.headers or {}).get(HEADER_COPY)
-    return work.fingerprint, str(mark)
+    return work.fingerprint, None if mark is None else str(mark)
