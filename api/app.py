@@ -13,7 +13,7 @@ from api.context import UNSAFE_PER_MINUTE, Context
 from api.front import Front
 from api.operations import Operations, refuse_unknown
 from api.problems import ProblemAnswer, add_handlers
-from api.routes import errors, health, messages, status
+from api.routes import errors, health, messages, sending, settings, status, tracing
 from api.tokens import Tokens
 from core.version import VERSION
 from operation.desk import Desk
@@ -45,7 +45,10 @@ def make_app(desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_
     )
     operations = Operations(app)
     app.include_router(health.router(context), dependencies=[refuse_unknown(operations)])
-    for router in (status.router, messages.router, errors.router, errors.acting_router):
+    for router in (
+        *(status.router, messages.router, tracing.router, errors.router, settings.router),
+        *(sending.acting_router, tracing.acting_router, errors.acting_router, settings.acting_router),
+    ):
         app.include_router(router(context), prefix=PREFIX, dependencies=[refuse_unknown(operations)])
     add_handlers(app, desk, operations)
     app.add_middleware(Front, tokens=tokens)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from api.idempotency import Answers
 from api.jobs import Jobs
 from api.models import masked
 from api.problems import Problem
@@ -106,6 +107,7 @@ class Context:
     standing: Recent[StatusReport]
     walks: Walks = field(default_factory=Walks)
     jobs: Jobs = field(default_factory=Jobs)
+    answers: Answers = field(default_factory=Answers)
 
     @classmethod
     def of(cls, desk: Desk, tokens: Tokens, unsafe_per_minute: int) -> Context:

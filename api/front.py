@@ -11,9 +11,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.guards import HOLDER
 from api.problems import Problem, answer_of
-from api.tokens import Tokens
+from api.tokens import HOLDER, Tokens
 from core.texts import Text
 
 PREFIX = "/api/"  # what needs a token

@@ -11,10 +11,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.context import Context
 from api.problems import Problem
-from api.tokens import Holder
+from api.tokens import HOLDER, Holder
 from core.texts import Text
-
-HOLDER = "holder"  # of the request's state, set by api.front
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", description="a token of API_TOKENS_FILE")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]

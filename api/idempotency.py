@@ -12,13 +12,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Header, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
-from api.guards import HOLDER
 from api.problems import Problem
+from api.tokens import HOLDER
 from core.texts import Text
 
 HEADER = "Idempotency-Key"
@@ -27,6 +29,14 @@ KEPT = 86_400.0  # seconds
 MOST = 10_000  # answers
 MOST_BYTES = 16 << 20
 
+Key = Annotated[
+    Annotated[str, Field(pattern=PATTERN)] | SkipJsonSchema[None],
+    Header(
+        alias=HEADER,
+        description="the same key with the same body gets the answer of the first time, for 24 hours",
+        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+    ),
+]
 _KEY = re.compile(PATTERN)
 _OTHER = Text("this Idempotency-Key was used for another request", "этот Idempotency-Key уже был у другого запроса")
 _RUNNING = Text(

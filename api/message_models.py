@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from api.models import Answer, Both, Moment, at, both, moment
 from core.texts import Text
 from journal.reading import EventRecord, MessageRecord, OccurrenceRecord
 from operation.error_groups import Group, Overview
+from operation.reports import Kind
 
 StateName = Literal[
     "waiting",
@@ -122,6 +124,53 @@ class FailureGroups(Answer):
     in_queue: int = Field(description="all messages in the error queue")
     source: Literal["journal", "queue"] = Field(description="what this was read from")
     remarks: list[Both]
+
+
+class Edited(Answer):
+    """The edited message would be put back."""
+
+    dry_run: Literal[True]
+    difference: list[str] = Field(description="lines of a unified diff")
+
+
+class FailedMessage(Answer):
+    """A message of the error queue, with the original that goes back into `target` when it is retried."""
+
+    name: str
+    kind: Kind
+    group: str
+    code: str
+    reason: Both
+    task_id: str | None
+    process_instance_id: str | None
+    business_key: str | None
+    title: str | None
+    topic: str | None
+    system: str | None
+    external_id: str | None
+    outcome: str | None
+    attempts: int | None
+    first_seen: Moment | None
+    at: Moment | None
+    source_queue: str | None
+    target: str | None = Field(description="null: it cannot be put back")
+    not_retried: Both | None = Field(description="why it cannot be put back")
+    original: str = Field(description="as it stands, most often JSON")
+
+
+class FailedMessages(Answer):
+    """More than one where a message failed more than once."""
+
+    items: list[FailedMessage]
+
+
+def failed(told: Sequence[Mapping[str, Any]]) -> FailedMessages:
+    return FailedMessages(
+        items=[
+            FailedMessage(**{**each, "first_seen": moment(each["first_seen"]), "at": moment(each["at"])})
+            for each in told
+        ]
+    )
 
 
 def message(record: MessageRecord) -> Message:

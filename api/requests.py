@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from api.message_models import StateName
@@ -15,6 +25,7 @@ from journal.entries import keepable
 from journal.reading import Wanted
 from journal.states import State
 from operation.choosing import Choice
+from operation.exporting import Format
 
 MOST_IDS = 1000  # in one request
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
@@ -38,7 +49,19 @@ def _without_choices_defaults(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": [name]} for name in _CHOICES]
 
 
+def _of_title_or_message(schema: dict[str, Any]) -> None:
+    for name in ("title", "message", "topic"):
+        schema["properties"][name].pop("default", None)
+    schema["oneOf"] = [
+        {"required": ["title"], "not": {"required": ["message"]}},
+        {"required": ["message"], "not": {"anyOf": [{"required": [name]} for name in ("title", "topic", "fields")]}},
+    ]
+
+
 When = Annotated[AwareDatetime, BeforeValidator(_rfc3339), Field(strict=False, examples=["2026-11-23T08:02:16Z"])]
+# Letters of Latin and Cyrillic, digits and signs, no space at either end: what a worker takes whatever it is.
+_SIGN = "!-~À-ÿЀ-ӿ"
+Identifier = Annotated[str, Field(min_length=1, max_length=120, pattern=rf"^[{_SIGN}]([ {_SIGN}]*[{_SIGN}])?$")]
 Words = Annotated[str, Field(min_length=1, max_length=300)]
 Cursor = Annotated[int, Field(ge=0, le=2**63 - 1, description="next_before of the page before")]
 Limit = Annotated[int, Field(ge=1, le=200, description="messages of a page")]
@@ -99,6 +122,10 @@ class SearchQuery(_Query):
     )
 
 
+class TraceQuery(SearchQuery):
+    elsewhere: bool = Field(True, description="ask the queues and the systems, too, where the journal knows nothing")
+
+
 class GroupsQuery(_Query):
     system: Words | None = None
     code: Words | None = None
@@ -108,6 +135,16 @@ class GroupsQuery(_Query):
     def choice(self) -> Choice:
         since = None if self.since is None else self.since.timestamp()
         return Choice(system=self.system, code=self.code, topic=self.topic, since=since)
+
+
+class ExportQuery(GroupsQuery):
+    group: Words | None = None
+    text: Words | None = Field(None, description="in the reason or in the title")
+    format: Format = "jsonl"
+    archive: bool = Field(False, description="what is in the archive instead")
+
+    def choice(self) -> Choice:
+        return replace(super().choice(), group=self.group, text=self.text)
 
 
 class Pause(_Body):
@@ -180,5 +217,62 @@ class Archive(Moving):
     reason: str = Field("", max_length=500, description="for whoever looks into the archive")
 
 
-class RetryOne(_Body):
+class _Task(BaseModel):
+    """A task as Camunda's side writes it; whatever else it has stays as it is."""
+
+    model_config = ConfigDict(extra="allow", strict=True, title="TaskMessage")
+
+    task_id: Identifier
+    topic: Identifier
+    variables: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+def _task(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the same, in the order in which it was said. Raises ValidationError."""
+    _Task.model_validate(value)
+    return value
+
+
+TaskMessage = Annotated[dict[str, Any], AfterValidator(_task), WithJsonSchema(_Task.model_json_schema())]
+
+
+class Nothing(_Body):
     """Nothing has to be said."""
+
+
+class RetryOne(_Body):
+    """Nothing has to be said; an edited message goes back instead of the original, which moves into the archive."""
+
+    message: TaskMessage | None = Field(None, description="the task as it is to be; its task_id must stay")
+    dry_run: bool = Field(False, description="only check it, and say what is changed")
+
+
+class Poll(_Body):
+    """How long to wait for the tracker."""
+
+    seconds: float = Field(10, ge=0, le=60, allow_inf_nan=False)
+
+
+class Send(_Body):
+    """A new task: of a title and fields, or a whole message."""
+
+    model_config = ConfigDict(json_schema_extra=_of_title_or_message)
+
+    queue: Words = Field(description="an input queue, or its system", examples=["bitrix24"])
+    title: Words | SkipJsonSchema[None] = Field(None, examples=["Согласовать договор"])
+    topic: Identifier | SkipJsonSchema[None] = Field(
+        None, description="what the system usually gets where it is left out", examples=["bitrix_create_task"]
+    )
+    fields: dict[str, str] = Field(default_factory=dict, description="become process variables")
+    message: TaskMessage | SkipJsonSchema[None] = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if any(getattr(self, name) is None for name in self.model_fields_set):
+            raise ValueError("leave out what is not wanted, null is no value")
+        if (self.title is None) == (self.message is None):
+            raise ValueError("either title or message is wanted")
+        if self.message is not None and (self.topic is not None or self.fields):
+            raise ValueError("a message is sent as it stands: topic and fields belong to a title")
+        return self

@@ -20,6 +20,7 @@ from api.settings import ApiSettings
 from core.texts import BilingualError, Text
 
 Role = Literal["viewer", "operator"]
+HOLDER = "holder"  # of the request's state, set by api.front
 
 _LINE = re.compile(r"(?P<name>[\w.@-]{1,64}):(?P<role>viewer|operator):(?P<digest>[0-9a-fA-F]{64})")
 _MADE = "api"  # the name of whoever uses the token that was made at the first start

@@ -33,17 +33,18 @@ class Asked:
     trouble: str | None
 
 
-def ask_now(desk: Desk, words: str, message: MessageRecord | None, timeout: float) -> Asked:
+def ask_now(desk: Desk, words: str, message: MessageRecord | None, timeout: float, *, by: str | None = None) -> Asked:
     """Ask about a message of the journal, or about the task or number that `words` are.
 
-    Raises NoWorkerError, ForbiddenError, RefusedError, OSError, StoreError.
+    `by` is who wants it; None: the user of this process. Raises NoWorkerError, ForbiddenError, RefusedError, OSError,
+    StoreError.
     """
     before = _moved(desk.workers.ask("status"))
     if message is None:
-        answers = desk.workers.ask("track", task_id=words, external_id=words)
+        answers = desk.workers.ask("track", task_id=words, external_id=words, by=by)
     else:
         known = {"task_id": message.name, "external_id": message.external, "system": message.system}
-        answers = desk.workers.ask("track", **known)
+        answers = desk.workers.ask("track", **known, by=by)
     if not all("sweeps" in each for each in answers):
         raise RefusedError("unknown_question", OTHER_VERSION)
     held = sorted({system for each in answers for system in each["held"]})

@@ -31,12 +31,12 @@ set-up.json    version, what the worker says of the system, the settings without
 """
 
 
-def bundle_of(desk: Desk, trace: MessageTrace, said: str, mask: Callable[[str], str]) -> bytes:
-    """Return the zip file; `said` is the trace in words. Raises ForbiddenError."""
+def bundle_of(desk: Desk, trace: MessageTrace, said: str | None, mask: Callable[[str], str]) -> bytes:
+    """Return the zip file; `said` is the trace in words, where there is one. Raises ForbiddenError."""
     lines, remarks = _log_of(desk.settings.worker.log_dir, trace.message.name)
     parts = {
-        "README.txt": _ABOUT,
-        "trace.txt": mask(said),
+        "README.txt": _ABOUT if said is not None else _ABOUT.partition("\n")[2],
+        **({} if said is None else {"trace.txt": mask(said)}),
         "trace.json": _json(masked(plain(trace), mask)),
         "log.txt": mask("".join(lines)),
         "set-up.json": _json(masked(_set_up(desk, trace, remarks), mask)),

@@ -14,6 +14,7 @@ from broker.topology import Topology
 from config import Settings
 from control.client import Workers
 from core.errors import NotConfiguredError
+from core.texts import Text
 from journal.opening import open_reader
 from journal.settings import JournalSettings
 from runtime.loader import make_handler, settings_of
@@ -76,10 +77,18 @@ class Desk:
         cls = self._classes.get(queue)
         if cls is None or not issubclass(cls, BaseMessageHandler) or cls.find_task is BaseMessageHandler.find_task:
             return None
+        made = self.any_handler_of(queue)
+        return None if isinstance(made, Text) else made
+
+    def any_handler_of(self, queue: str) -> BaseMessageHandler | Text:
+        """Return the handler of an input queue, or why there is none. Raises LoadError."""
+        cls = self._classes.get(queue)
+        if cls is None:
+            return Text(f"there is no input queue {queue}", f"входной очереди {queue} нет")
         try:
             return make_handler(cls, settings_of(cls, self.settings), self._closed)
-        except NotConfiguredError:
-            return None
+        except NotConfiguredError as error:
+            return error.text
 
     def close(self) -> None:
         self._closed.set()

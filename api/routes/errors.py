@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
-from fastapi.responses import JSONResponse
-from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.background import BackgroundTask
 
 from api import message_models as models
 from api import moves
 from api.context import Context
 from api.guards import Caller, operator_of, viewer
-from api.idempotency import HEADER, PATTERN, Answers, route_class
+from api.idempotency import Key, route_class
 from api.jobs import Job, Kind
 from api.problems import Problem, documented
-from api.requests import Archive, GroupsQuery, Moving, Retry, RetryOne
+from api.requests import Archive, ExportQuery, GroupsQuery, Moving, Retry, RetryOne
 from api.routes.messages import MessageName
 from core.texts import Text
 from journal.entries import keepable
 from operation.choosing import Choice
+from operation.editing import EditError, OtherTaskError, difference, edited_body, pretty, text_of
 from operation.error_groups import overview
 from operation.error_queue import ErrorQueue, Outcome
+from operation.exporting import Format, as_data, writer_of
+from operation.reports import Report
 
 JobName = Annotated[str, Path(min_length=1, max_length=64, description="the id of the job")]
-Key = Annotated[
-    Annotated[str, Field(pattern=PATTERN)] | SkipJsonSchema[None],
-    Header(
-        alias=HEADER,
-        description="the same key with the same body gets the answer of the first time, for 24 hours",
-        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
-    ),
-]
 _LOCATION: dict[str, Any] = {"Location": {"description": "of the job", "schema": {"type": "string"}}}
 _BEGUN: dict[int | str, dict[str, Any]] = {202: {"model": moves.JobAnswer, "headers": _LOCATION}}
+_MEDIA: Mapping[Format, str] = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+_EXPORTED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {each.partition(";")[0]: {"schema": {"type": "string"}} for each in _MEDIA.values()}}
+}
 _ACTING = documented(400, 401, 403, 408, 409, 413, 422, 429, 500, 503)
 _Family = tuple[str, str, tuple[Kind, ...]]
 _FAMILIES: tuple[_Family, ...] = (
     ("retries", "Retry", ("retry",)),
     ("archives", "Archive", ("archive", "restore")),
 )
+_NOT_EDITABLE = Text(
+    "only one message that can be put back can be edited", "изменить можно одно сообщение, которое можно вернуть"
+)
 _NOT_FAILED = Text("it is not in the error queue", "его нет в очереди ошибок")
 
 
 def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["errors"], dependencies=[Depends(viewer)], responses=documented(401, 422, 500, 503))
+    operator = Depends(operator_of(context))
 
     @routes.get("/errors/groups", operation_id="listErrorGroups")
     def groups(query: Annotated[GroupsQuery, Query()]) -> models.FailureGroups:
@@ -61,11 +67,29 @@ def router(context: Context) -> APIRouter:
             raise Problem(404, "unknown-group", Text("nothing in the error queue has this group", "такой группы нет"))
         return found[0]
 
+    @routes.get("/messages/{id}/failure", operation_id="getMessageFailure", responses=documented(403, 404, 409, 429))
+    def failure(id: MessageName, caller: Caller = operator) -> models.FailedMessages:
+        """Why a message is in the error queue, with the message itself: what there is to edit. For operators."""
+        found, _ = _in_the_error_queue(context, Choice(name=id), caller.by)
+        return models.failed([as_data(each, context.desk.mask, whole=True) for each in found])
+
+    @routes.get(
+        "/errors/export",
+        operation_id="exportErrors",
+        response_class=FileResponse,
+        responses={**_EXPORTED, **documented(403, 429)},
+    )
+    def export(query: Annotated[ExportQuery, Query()], caller: Caller = operator) -> FileResponse:
+        """What is in the error queue or in its archive, whole, as a file without secrets. For operators."""
+        path = _exported(context, query, caller.by)
+        name, remove = f"errors.{query.format}", BackgroundTask(os.unlink, path)
+        return FileResponse(path, media_type=_MEDIA[query.format], filename=name, background=remove)
+
     return routes
 
 
 def acting_router(context: Context) -> APIRouter:
-    routes = APIRouter(tags=["errors"], route_class=route_class(Answers()), responses=_ACTING)
+    routes = APIRouter(tags=["errors"], route_class=route_class(context.answers), responses=_ACTING)
     operator = Depends(operator_of(context))
 
     def moved(kind: Kind, place: str, told: Moving, action: moves.Action, caller: Caller) -> Response:
@@ -79,18 +103,21 @@ def acting_router(context: Context) -> APIRouter:
         operation_id="retryMessage",
         status_code=202,
         response_model=moves.JobAnswer,
-        responses={**_BEGUN, **documented(404)},
+        responses={200: {"model": models.Edited}, **_BEGUN, **documented(404)},
     )
-    def retry_one(id: MessageName, _told: RetryOne, caller: Caller = operator, _key: Key = None) -> Response:
-        """Put one message of the error queue back into its queue; 409 where it is not in the error queue."""
+    def retry_one(id: MessageName, told: RetryOne, caller: Caller = operator, _key: Key = None) -> Response:
+        """Put one message of the error queue back into its queue; 409 where it is not in the error queue.
+
+        An edited message goes back instead, and the original into the archive; a dry run says what is changed.
+        """
         choice = Choice(name=id, before=time.time())
-        errors = ErrorQueue(context.desk, caller.by)
-        with context.walks.one():
-            total, count = errors.depth(), sum(1 for _ in errors.look(choice))
-        if not count:
-            is_known = context.desk.journal is not None and context.desk.journal.message(keepable(id)) is not None
-            raise Problem(409 if is_known else 404, "not-failed" if is_known else "unknown-message", _NOT_FAILED)
-        job = moves.begin(context, Job("retry", caller.by, count, total), choice, _retry(None))
+        found, total = _in_the_error_queue(context, choice, caller.by)
+        edit = None if told.message is None else _edit(context, found, text_of(told.message))
+        if told.dry_run:
+            lines = [] if edit is None else edit.difference
+            return JSONResponse(context.masked(models.Edited(dry_run=True, difference=lines)).model_dump(mode="json"))
+        action = _retry(None, None if edit is None else edit.body)
+        job = moves.begin(context, Job("retry", caller.by, len(found), total), choice, action)
         return _begun(context, job, "retries")
 
     @routes.post(
@@ -156,9 +183,56 @@ def _add_jobs(context: Context, routes: APIRouter, family: _Family) -> None:
         return answer
 
 
-def _retry(rate: float | None) -> moves.Action:
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    body: bytes
+    difference: list[str]
+
+
+def _edit(context: Context, found: Sequence[Report], text: str) -> _Edit:
+    if len(found) != 1 or (original := found[0].original) is None:
+        raise Problem(409, "not-editable", _NOT_EDITABLE)
+    try:
+        body = edited_body(found[0], text, context.desk.settings.worker.message_limits)
+    except OtherTaskError as error:
+        raise Problem(409, "another-task", error.text) from None
+    except EditError as error:
+        raise Problem(422, "refused-message", error.text) from None
+    if not (changed := difference(pretty(original), text)):
+        raise Problem(409, "nothing-changed", Text("nothing was changed", "ничего не изменено"))
+    return _Edit(body, changed)
+
+
+def _in_the_error_queue(context: Context, choice: Choice, by: str) -> tuple[list[Report], int]:
+    """Return what is there of one message, and how many messages the queue holds. Raises Problem."""
+    errors, name = ErrorQueue(context.desk, by), choice.name or ""
+    with context.walks.one():
+        total, found = errors.depth(), list(errors.look(choice))
+    if not found:
+        is_known = context.desk.journal is not None and context.desk.journal.message(keepable(name)) is not None
+        raise Problem(409 if is_known else 404, "not-failed" if is_known else "unknown-message", _NOT_FAILED)
+    return found, total
+
+
+def _exported(context: Context, query: ExportQuery, by: str) -> str:
+    """Write the file and return its path: a client that reads slowly must not hold the queue."""
+    with NamedTemporaryFile("w", encoding="utf-8", newline="", suffix=f".{query.format}", delete=False) as file:
+        try:
+            write = writer_of(query.format, file, context.desk.mask)
+            with context.walks.one():
+                for report in ErrorQueue(context.desk, by).look(query.choice(), archive=query.archive):
+                    write(report)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    return file.name
+
+
+def _retry(rate: float | None, body: bytes | None = None) -> moves.Action:
+    edit = None if body is None else lambda _report: body
+
     def action(errors: ErrorQueue, choice: Choice, job: Job) -> Outcome:
-        return errors.retry(choice, rate=rate, advance=job.advance, is_stopping=job.stop.is_set)
+        return errors.retry(choice, rate=rate, edit=edit, advance=job.advance, is_stopping=job.stop.is_set)
 
     return action
 

@@ -21,7 +21,7 @@ MessageName = Annotated[
 ]
 _LINK: dict[str, Any] = {"Link": {"description": 'rel="next": the next page', "schema": {"type": "string"}}}
 _PAGED: dict[int | str, dict[str, Any]] = {200: {"headers": _LINK}}
-_UNKNOWN = Text(
+UNKNOWN = Text(
     "the journal does not know this message; one that nobody has taken yet waits in its queue",
     "журнал не знает такого сообщения; если его ещё не брали, оно ждёт в своей очереди",
 )
@@ -47,13 +47,13 @@ def router(context: Context) -> APIRouter:
     @routes.get("/messages/{id}", operation_id="getMessage", responses=documented(404))
     def one(id: MessageName) -> models.Message:
         """Where a message stands, and why it failed."""
-        answer: models.Message = context.masked(models.message(_record(context, id)))
+        answer: models.Message = context.masked(models.message(record_of(context, id)))
         return answer
 
     @routes.get("/messages/{id}/events", operation_id="listMessageEvents", responses=documented(404))
     def steps(id: MessageName) -> models.Steps:
         """What happened to a message, the first thing first."""
-        found = context.journal.events(_record(context, id))
+        found = context.journal.events(record_of(context, id))
         answer: models.Steps = context.masked(models.Steps(items=[models.step(each) for each in found]))
         return answer
 
@@ -79,10 +79,11 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-def _record(context: Context, name: str) -> MessageRecord:
+def record_of(context: Context, name: str) -> MessageRecord:
+    """Return a message of the journal. Raises Problem."""
     record = context.journal.message(keepable(name))
     if record is None:
-        raise Problem(404, "unknown-message", _UNKNOWN)
+        raise Problem(404, "unknown-message", UNKNOWN)
     return record
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import shlex
 import subprocess
@@ -13,42 +11,27 @@ from pathlib import Path
 from cli.exit_codes import EXIT_CONFLICT, EXIT_USAGE
 from cli.output import Output
 from cli.running import CommandError
-from core.errors import InvalidMessageError
-from core.messages import decode_task
 from core.texts import Text
 from operation.desk import Desk
+from operation.editing import EditError, difference, edited_body, pretty
 from operation.reports import Report
 
 
 def edited(desk: Desk, output: Output, report: Report, original: bytes, *, yes: bool) -> bytes:
     """Return the changed message. Raises CommandError when it is not changed, or is no task any more."""
-    before = _pretty(original)
+    before = pretty(original)
     after = _asked_of_editor(before)
     if after.strip() == before.strip():
         raise CommandError(EXIT_CONFLICT, Text("nothing was changed", "ничего не изменено"))
-    body = _task(desk, report, after)
-    for line in difflib.unified_diff(before.splitlines(), after.splitlines(), "-", "+", lineterm="", n=1):
+    try:
+        body = edited_body(report, after, desk.settings.worker.message_limits)
+    except EditError as error:
+        raise CommandError(EXIT_USAGE, error.text) from None
+    for line in difference(before, after):
         tone = "good" if line.startswith("+") else "bad" if line.startswith("-") else "dim"
         output.note(desk.mask(line), tone)
     if not yes and not output.confirm(Text("put it back like this?", "вернуть в таком виде?")):
         raise CommandError(EXIT_CONFLICT, Text("nothing was done", "ничего не сделано"))
-    return body
-
-
-def _task(desk: Desk, report: Report, text: str) -> bytes:
-    body = text.strip().encode("utf-8", "surrogatepass")
-    try:
-        task = decode_task(body, desk.settings.worker.message_limits)
-    except InvalidMessageError as error:
-        raise CommandError(EXIT_USAGE, error.text) from None
-    if report.task_id is not None and task.task_id != report.task_id:
-        raise CommandError(
-            EXIT_USAGE,
-            Text(
-                f"task_id must stay {report.task_id}: Camunda waits for an answer to this one",
-                f"task_id должен остаться {report.task_id}: Camunda ждёт ответа на эту задачу",
-            ),
-        )
     return body
 
 
@@ -67,10 +50,3 @@ def _asked_of_editor(text: str) -> str:
             told = Text(f"{editor} ended with {ended.returncode}", f"{editor} завершился с кодом {ended.returncode}")
             raise CommandError(EXIT_CONFLICT, told)
         return file.read_text(encoding="utf-8", errors="surrogateescape")
-
-
-def _pretty(original: bytes) -> str:
-    try:
-        return json.dumps(json.loads(original), ensure_ascii=False, indent=2) + "\n"
-    except (ValueError, RecursionError):
-        return original.decode("utf-8", "backslashreplace")

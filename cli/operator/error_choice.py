@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from cli.exit_codes import EXIT_NOT_FOUND, EXIT_USAGE
 from cli.operator.error_texts import NOTHING_CHOSEN, NOTHING_FOUND
@@ -66,16 +65,6 @@ def chosen_by(errors: ErrorQueue, output: Output, choice: Choice, *, archive: bo
     if not chosen.count:
         raise CommandError(EXIT_NOT_FOUND, NOTHING_FOUND)
     return chosen
-
-
-def plain(desk: Desk, report: Report, *, whole: bool = False) -> dict[str, Any]:
-    told = {**asdict(report), "reason": both(desk, report.reason)}
-    told["not_retried"] = None if report.not_retried is None else both(desk, report.not_retried)
-    del told["original"]
-    if whole:
-        original = b"" if report.original is None else report.original
-        told["original"] = desk.mask(original.decode("utf-8", "backslashreplace"))
-    return {name: masked(desk, value) if isinstance(value, str) else value for name, value in told.items()}
 
 
 def both(desk: Desk, text: Text | Mapping[str, str]) -> dict[str, str]:

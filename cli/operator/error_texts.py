@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 
 from cli.output import Cell, Output
 from core.texts import Text
+from operation.editing import pretty
 from operation.error_groups import Group
 from operation.reports import Kind, Report
 
@@ -29,11 +29,6 @@ MESSAGES = (
     Text("title", "название"),
     Text("reason", "причина"),
 )
-COLUMNS = (
-    "name", "group", "kind", "system", "topic", "code", "outcome", "reason", "reason_ru", "task_id",
-    "process_instance_id", "business_key", "title", "external_id", "attempts", "first_seen", "at", "source_queue",
-    "target",
-)  # fmt: skip
 NOTHING_CHOSEN = Text(
     "nothing is chosen: give ids, --group, --system, --code, --topic, --text, --since or --all",
     "ничего не выбрано: укажите id, --group, --system, --code, --topic, --text, --since или --all",
@@ -103,7 +98,7 @@ def lines_of(output: Output, report: Report, mask: Mask, *, is_archived: bool) -
             yield Text(f"  {name.en}: {mask(str(value))}", f"  {name.ru}: {mask(str(value))}")
     if report.original is not None:
         yield Text("  message:", "  сообщение:")
-        for line in _pretty(report.original).splitlines():
+        for line in pretty(report.original).splitlines():
             yield Text.of(f"    {mask(line)}")
     if is_archived:
         yield Text(
@@ -138,13 +133,6 @@ def outcome_lines(told: Mapping[str, int]) -> Iterator[tuple[Text, str]]:
     for key, name, tone in names:
         if told[key]:
             yield Text(f"  {name.en}: {told[key]}", f"  {name.ru}: {told[key]}"), tone
-
-
-def _pretty(original: bytes) -> str:
-    try:
-        return json.dumps(json.loads(original), ensure_ascii=False, indent=2)
-    except (ValueError, RecursionError):
-        return original.decode("utf-8", "backslashreplace")
 
 
 def _short(text: str) -> str:

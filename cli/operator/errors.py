@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import IO
 
 from cli.exit_codes import EXIT_NOT_FOUND, EXIT_OK
-from cli.operator.error_choice import both, choice_of, plain
-from cli.operator.error_texts import COLUMNS, GROUPS, MESSAGES, NOTHING_FOUND, lines_of, row_of_group, row_of_message
+from cli.operator.error_choice import both, choice_of
+from cli.operator.error_texts import GROUPS, MESSAGES, NOTHING_FOUND, lines_of, row_of_group, row_of_message
 from cli.output import Output
 from cli.running import CommandError
 from core.texts import Text
@@ -21,8 +19,8 @@ from operation.choosing import Choice
 from operation.desk import Desk
 from operation.error_groups import grouped, overview
 from operation.error_queue import ErrorQueue
+from operation.exporting import as_data, writer_of
 from operation.noting import this_user
-from operation.reports import Report
 
 
 def list_groups(desk: Desk, output: Output, options: Namespace) -> int:
@@ -30,7 +28,7 @@ def list_groups(desk: Desk, output: Output, options: Namespace) -> int:
     if options.messages:
         found = list(errors.look(choice))
         if output.as_json:
-            output.data({"messages": [plain(desk, each) for each in found]})
+            output.data({"messages": [as_data(each, desk.mask) for each in found]})
         else:
             output.table(MESSAGES, (row_of_message(output, each, desk.mask) for each in found))
         return EXIT_OK
@@ -64,7 +62,7 @@ def show(desk: Desk, output: Output, options: Namespace) -> int:
     if not found:
         raise CommandError(EXIT_NOT_FOUND, NOTHING_FOUND)
     if output.as_json:
-        output.data({"is_archived": is_archived, "messages": [plain(desk, each, whole=True) for each in found]})
+        output.data({"is_archived": is_archived, "messages": [as_data(each, desk.mask, whole=True) for each in found]})
         return EXIT_OK
     if len(found) > 1:
         output.table(GROUPS, (row_of_group(output, each, desk.mask) for each in grouped(found)))
@@ -78,7 +76,7 @@ def show(desk: Desk, output: Output, options: Namespace) -> int:
 def export(desk: Desk, output: Output, options: Namespace) -> int:
     errors, count = ErrorQueue(desk, this_user()), 0
     with _file(options.output) as stream:
-        write = _csv_writer(desk, stream) if options.format == "csv" else _json_writer(desk, stream)
+        write = writer_of(options.format, stream, desk.mask)
         for report in errors.look(choice_of(options), archive=options.archive):
             write(report)
             count += 1
@@ -93,22 +91,3 @@ def _file(path: str | None) -> Iterator[IO[str]]:
         return
     with open(path, "w", encoding="utf-8", newline="") as stream:
         yield stream
-
-
-def _json_writer(desk: Desk, stream: IO[str]) -> Callable[[Report], None]:
-    def write(report: Report) -> None:
-        stream.write(json.dumps(plain(desk, report, whole=True), ensure_ascii=False, default=str) + "\n")
-
-    return write
-
-
-def _csv_writer(desk: Desk, stream: IO[str]) -> Callable[[Report], None]:
-    writer = csv.writer(stream)
-    writer.writerow(COLUMNS)
-
-    def write(report: Report) -> None:
-        told = plain(desk, report)
-        told = {**told, "reason": told["reason"]["en"], "reason_ru": told["reason"]["ru"]}
-        writer.writerow(["" if told[name] is None else told[name] for name in COLUMNS])
-
-    return write

@@ -1,4 +1,4 @@
-"""A desk without RabbitMQ, and a client of the API that stands on it."""
+"""A desk without RabbitMQ and a client of the API that stands on it; a worker with a portal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,27 @@ import pytest
 
 from assembly.startup import read_configuration
 from operation.desk import Desk
+from sandbox.address import BrokerAddress
+from sandbox.bitrix24 import BitrixSandbox
+from sandbox.broker_view import Broker
+from testbench.daemon import Daemon
 from tests.api.support import Client, serving
+from tests.operation.support import INPUT
 
 PASSWORD = "s3cret-of-the-broker"
+
+
+@pytest.fixture
+def portal() -> Iterator[BitrixSandbox]:
+    with BitrixSandbox() as portal:
+        yield portal
+
+
+@pytest.fixture
+def worker(broker: Broker, vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Iterator[Daemon]:
+    broker.declare(INPUT)
+    with Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}) as worker:
+        yield worker
 
 
 @pytest.fixture

@@ -25,19 +25,6 @@ PAUSE = "/api/v1/systems/bitrix24/pause"
 
 
 @pytest.fixture
-def portal() -> Iterator[BitrixSandbox]:
-    with BitrixSandbox() as portal:
-        yield portal
-
-
-@pytest.fixture
-def worker(broker: Broker, vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Iterator[Daemon]:
-    broker.declare(INPUT)
-    with Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}) as worker:
-        yield worker
-
-
-@pytest.fixture
 def desk(vhost: BrokerAddress, tmp_path: Path) -> Iterator[Desk]:
     with desk_of(vhost, tmp_path) as desk:
         yield desk

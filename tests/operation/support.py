@@ -33,7 +33,7 @@ NO_ACCESS = PermanentError("the project is closed", code="no_access")
 def desk_of(address: BrokerAddress, folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[Desk]:
     environ = {**address.environment(), "STATE_DIR": str(folder / "state"), "LOG_DIR": str(folder / "logs")}
     startup = read_configuration({**environ, **(variables or {})}, folder / ".env")
-    desk = Desk(startup.settings, startup.secrets.mask)
+    desk = Desk(startup.settings, startup.secrets.mask, startup.handlers)
     try:
         yield desk
     finally:
