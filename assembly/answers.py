@@ -99,7 +99,8 @@ class _Answers:
         who = _who(told, caller)
         hold = Hold(system, who, now, until, reason, cast(Scope, scope))
         warning = self._worked.holding.hold(hold)
-        self._worked.events.emit(OperatorActed(who, f"pause {system}", system))
+        why = f": {reason}" if reason else ""
+        self._worked.events.emit(OperatorActed(who, f"pause {system}{why}", system))
         return {"hold": asdict(hold), "warning": _both(warning)}
 
     def release(self, told: Mapping[str, Any], caller: Caller) -> dict[str, Any]:

@@ -58,7 +58,8 @@ class OperatorActed(Event):
     )
 
     def line(self) -> str:
-        return f"{self.who}: {self.what}"
+        how_many = "" if self.count is None else f", {self.count} messages"
+        return f"{self.who}: {self.what}{how_many}"
 
     def fields(self) -> Mapping[str, Any]:
         return {"who": self.who, "what": self.what, "system": self.system, "count": self.count}
