@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ from core.texts import Text
 from operation.choosing import Choice
 from operation.error_groups import grouped
 from operation.error_queue import ErrorQueue, Outcome
+from operation.pacing import Watch
 from operation.reports import Report
 
 OFF = 0.05  # of what was expected: more means that the list has changed
@@ -122,17 +124,26 @@ def begin(context: Context, job: Job, choice: Choice, action: Action) -> Job:
     """Raises Problem."""
 
     def work(job: Job) -> None:
-        errors = ErrorQueue(context.desk, job.by)
-        with context.walks.turn(job.stop) as is_ours:
-            if is_ours:
-                job.state = "moving"
-                job.outcome = action(errors, choice, job)
+        job.outcome = action(ErrorQueue(context.desk, job.by), choice, job)
         if job.kind == "retry":
             job.state = "following"
             follow_job(job, context.desk.journal)
 
     context.jobs.start(job, work)
     return job
+
+
+def watch_of(context: Context, job: Job) -> Watch:
+    """Return what tells the job how far it is, and has the queue to itself in each of its turns."""
+
+    @contextmanager
+    def turn() -> Iterator[bool]:
+        with context.walks.turn(job.stop) as is_ours:
+            if is_ours:
+                job.state = "moving"
+            yield is_ours
+
+    return Watch(job.advance, job.stop.is_set, turn)
 
 
 def answer(job: Job) -> JobAnswer:

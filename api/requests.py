@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
@@ -46,16 +47,31 @@ def _whole(value: object) -> object:
 def _without_choices_defaults(schema: dict[str, Any]) -> None:
     for name in _CHOICES:
         schema["properties"][name].pop("default", None)
-    schema["oneOf"] = [{"required": [name]} for name in _CHOICES]
+    schema.update(_exactly_one_of(_CHOICES))
 
 
 def _of_title_or_message(schema: dict[str, Any]) -> None:
     for name in ("title", "message", "topic"):
         schema["properties"][name].pop("default", None)
-    schema["oneOf"] = [
-        {"required": ["title"], "not": {"required": ["message"]}},
-        {"required": ["message"], "not": {"anyOf": [{"required": [name]} for name in ("title", "topic", "fields")]}},
-    ]
+    schema.update(
+        {
+            "if": {"required": ["title"]},
+            "then": {"not": {"required": ["message"]}},
+            "else": {"required": ["message"], "not": _any_of(("topic", "fields"))},
+        }
+    )
+
+
+def _exactly_one_of(names: Sequence[str]) -> dict[str, Any]:
+    """Return what says so in a schema. `oneOf` would say it, too, and generated clients would know no names."""
+    first, *others = names
+    if not others:
+        return {"required": [first]}
+    return {"if": {"required": [first]}, "then": {"not": _any_of(others)}, "else": _exactly_one_of(others)}
+
+
+def _any_of(names: Sequence[str]) -> dict[str, Any]:
+    return {"anyOf": [{"required": [name]} for name in names]}
 
 
 When = Annotated[AwareDatetime, BeforeValidator(_rfc3339), Field(strict=False, examples=["2026-11-23T08:02:16Z"])]

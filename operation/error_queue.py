@@ -23,14 +23,14 @@ from core.traces import traced
 from operation.choosing import Choice
 from operation.desk import Desk
 from operation.noting import acted, note
+from operation.pacing import Pace, Watch
 from operation.reports import Kind, Report, report_of
-from operation.walking import PORTION, QueueWalk, walk_through, whole_copy
+from operation.walking import QueueWalk, walk_through, whole_copy
 
+ALONE = Watch()
 _MISSING = Text("there is no queue {queue}", "очереди {queue} нет")
 _TOO_LARGE = Text("RabbitMQ refuses messages of this size", "RabbitMQ не берёт сообщения такого размера")
 
-Advance = Callable[[int], None]  # told how many messages have been looked at
-IsStopping = Callable[[], bool]  # asked after each portion
 Edit = Callable[[Report], bytes]  # returns what is put back instead of the original
 
 
@@ -70,12 +70,12 @@ _Action = Callable[[Taken, Report], _Decision]
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is done with each message, what the journal is told of it, and how many it may be a second."""
+    """What is done with each message, what the journal is told of it, who watches, how many it may be a second."""
 
     action: _Action
     told: Callable[[Report], Event]
+    watch: Watch
     rate: float | None = None
-    is_stopping: IsStopping = lambda: False
 
 
 class ErrorQueue:
@@ -91,7 +91,7 @@ class ErrorQueue:
         """Return how many messages are in the error queue, or in the archive."""
         return self._depth_of(self._archive if archive else self._queue)
 
-    def look(self, choice: Choice, *, archive: bool = False, advance: Advance = lambda _done: None) -> Iterator[Report]:
+    def look(self, choice: Choice, *, archive: bool = False, watch: Watch = ALONE) -> Iterator[Report]:
         """Yield what fits, in the order of the queue; everything stays where it is."""
         queue = self._archive if archive else self._queue
         if not self._depth_of(queue):
@@ -106,10 +106,9 @@ class ErrorQueue:
                         if choice.fits(report := self._report_of(taken)):
                             yield report
                     looked_at += len(portion)
-                    advance(looked_at)
-            except GeneratorExit:  # who has seen enough must not leave the queue half turned round
-                for portion in portions:
-                    walk.keep(portion)
+                    watch.advance(looked_at)
+            except GeneratorExit:
+                walk.leave(portions)
                 raise
 
     def retry(
@@ -118,8 +117,7 @@ class ErrorQueue:
         *,
         rate: float | None = None,
         edit: Edit | None = None,
-        advance: Advance = lambda _done: None,
-        is_stopping: IsStopping = lambda: False,
+        watch: Watch = ALONE,
     ) -> Outcome:
         """Put what fits back into its queue; `rate` is messages a second at the most."""
         there = self._existing_targets()
@@ -138,18 +136,11 @@ class ErrorQueue:
             is_response = report.kind == "camunda_response"
             return MessageRetried(_identity(report, report.target), self._by, is_response=is_response)
 
-        outcome = self._move(self._queue, choice, _Plan(retried, told, rate, is_stopping), advance)
+        outcome = self._move(self._queue, choice, _Plan(retried, told, watch, rate))
         self._keep(outcome, "errors retry")
         return outcome
 
-    def drop(
-        self,
-        choice: Choice,
-        reason: str,
-        *,
-        advance: Advance = lambda _done: None,
-        is_stopping: IsStopping = lambda: False,
-    ) -> Outcome:
+    def drop(self, choice: Choice, reason: str, *, watch: Watch = ALONE) -> Outcome:
         """Move what fits into the archive."""
         words = f"{int(time.time())} {self._by}: {reason}"
 
@@ -159,17 +150,11 @@ class ErrorQueue:
         def told(report: Report) -> Event:
             return MessageDropped(_identity(report, self._archive), self._by, reason)
 
-        outcome = self._move(self._queue, choice, _Plan(dropped, told, is_stopping=is_stopping), advance)
+        outcome = self._move(self._queue, choice, _Plan(dropped, told, watch))
         self._keep(outcome, "errors drop")
         return outcome
 
-    def restore(
-        self,
-        choice: Choice,
-        *,
-        advance: Advance = lambda _done: None,
-        is_stopping: IsStopping = lambda: False,
-    ) -> Outcome:
+    def restore(self, choice: Choice, *, watch: Watch = ALONE) -> Outcome:
         """Bring what fits back from the archive into the error queue."""
 
         def restored(taken: Taken, _report: Report) -> _Decision:
@@ -178,39 +163,59 @@ class ErrorQueue:
         def told(report: Report) -> Event:
             return seen(report, self._queue)
 
-        outcome = self._move(self._archive, choice, _Plan(restored, told, is_stopping=is_stopping), advance)
+        outcome = self._move(self._archive, choice, _Plan(restored, told, watch))
         self._keep(outcome, "errors restore")
         return outcome
 
     # -- the walk -----------------------------------------------------------------------------------------------------
 
-    def _move(self, queue: str, choice: Choice, plan: _Plan, advance: Advance) -> Outcome:
-        outcome = Outcome()
-        is_through = not self._depth_of(queue)
-        while not is_through:
-            with walk_through(self._desk, queue) as walk:
-                pace = _Pace(plan, walk, len(outcome.moved))
-                size = PORTION if plan.rate is None else max(1, min(PORTION, int(plan.rate)))
-                for portion in walk.portions(size):
-                    if outcome.is_stopped or plan.is_stopping():
-                        outcome.is_stopped = True
-                        walk.keep(portion)  # to the end: a queue that counts returns must not be left half turned round
-                        continue
-                    self._move_portion(walk, portion, choice, plan, outcome)
-                    outcome.looked_at += len(portion)
-                    advance(outcome.looked_at)
-                    pace.wait(len(outcome.moved))
-                is_through = outcome.is_stopped or not walk.is_late
+    def _move(self, queue: str, choice: Choice, plan: _Plan) -> Outcome:
+        outcome, pace = Outcome(), Pace(plan.rate, plan.watch.is_stopping)
+        while not outcome.is_stopped and self._depth_of(queue):
+            with plan.watch.turn() as may_begin:
+                allowed = pace.begin_turn(len(outcome.moved))
+                if not may_begin or plan.watch.is_stopping():
+                    outcome.is_stopped = True
+                elif self._turn(queue, choice, plan, allowed, outcome):
+                    break
+            pace.rest(len(outcome.moved))
         return outcome
 
+    def _turn(self, queue: str, choice: Choice, plan: _Plan, allowed: int | None, outcome: Outcome) -> bool:
+        """Walk through the queue once and move up to so many; return False when something may be left to move."""
+        moved_before = len(outcome.moved)
+        most = None if allowed is None else moved_before + allowed
+        outcome.left.clear()  # they are met again
+        walked = 0
+        with walk_through(self._desk, queue) as walk:
+            portions = walk.portions()
+            for portion in portions:
+                outcome.is_stopped = plan.watch.is_stopping()
+                if outcome.is_stopped or len(outcome.moved) == most:
+                    walk.keep(portion)
+                    walk.leave(portions)
+                    return False
+                self._move_portion(walk, portion, choice, plan, outcome, most=most)
+                walked += len(portion)
+                outcome.looked_at = max(outcome.looked_at, moved_before + walked)
+                plan.watch.advance(outcome.looked_at)
+            return not walk.is_late and len(outcome.moved) != most
+
     def _move_portion(
-        self, walk: QueueWalk, portion: Sequence[Taken], choice: Choice, plan: _Plan, outcome: Outcome
+        self,
+        walk: QueueWalk,
+        portion: Sequence[Taken],
+        choice: Choice,
+        plan: _Plan,
+        outcome: Outcome,
+        *,
+        most: int | None,
     ) -> None:
         kept: list[Taken] = []
         sent: list[tuple[Taken, Report, float, list[Future[None]]]] = []
         for taken in portion:
             report = self._report_of(taken)
-            if not choice.fits(report):
+            if not choice.fits(report) or (most is not None and len(outcome.moved) + len(sent) >= most):
                 kept.append(taken)
                 continue
             decided = plan.action(taken, report)
@@ -256,23 +261,6 @@ class ErrorQueue:
         systems = {each.system for each in outcome.moved}
         system = systems.pop() if len(systems) == 1 else None
         outcome.remark(acted(self._desk, time.time(), what, by=self._by, system=system, count=len(outcome.moved)))
-
-
-class _Pace:
-    """Keeps to a rate, while the connection gets its turns."""
-
-    def __init__(self, plan: _Plan, walk: QueueWalk, moved: int) -> None:
-        self._rate = plan.rate
-        self._is_stopping = plan.is_stopping
-        self._walk = walk
-        self._first = moved
-        self._began = time.monotonic()
-
-    def wait(self, moved: int) -> None:
-        while self._rate is not None and (moved - self._first) / self._rate > time.monotonic() - self._began:
-            if self._is_stopping():
-                return
-            self._walk.pump()
 
 
 def seen(report: Report, queue: str) -> MessageSeen:

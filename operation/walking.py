@@ -72,6 +72,13 @@ class QueueWalk:
             future.result()
         self.settle(copied)
 
+    def leave(self, portions: Iterator[Sequence[Taken]]) -> None:
+        """End a walk early: a queue that counts returns must not be left half turned round."""
+        if self._is_classic:
+            return
+        for portion in portions:
+            self.keep(portion)
+
     def publish(self, queue: str, message: OutgoingMessage) -> Future[None]:
         """Send a message; the future is done when RabbitMQ has it (mandatory, confirmed)."""
         return self._publisher.publish(queue, message)
@@ -107,7 +114,7 @@ def whole_copy(taken: Taken) -> OutgoingMessage:
 
 
 @contextmanager
-def walk_through(desk: Desk, queue: str, is_stopping: Callable[[], bool] = lambda: False) -> Iterator[QueueWalk]:
+def walk_through(desk: Desk, queue: str) -> Iterator[QueueWalk]:
     """Open a walk; its end leaves everything that was not moved in its place. Raises BROKER_ERRORS."""
     rabbitmq = desk.settings.rabbitmq
     publisher = RabbitMQPublisher(
@@ -116,7 +123,7 @@ def walk_through(desk: Desk, queue: str, is_stopping: Callable[[], bool] = lambd
         EventStream([]),
         reconnect_max_delay=rabbitmq.reconnect_max_delay,
     )
-    with TakenQueue.opened(queue, desk.topology, connection_parameters(rabbitmq, "operator"), is_stopping) as taken:
+    with TakenQueue.opened(queue, desk.topology, connection_parameters(rabbitmq, "operator"), lambda: False) as taken:
         publisher.start()
         try:
             yield QueueWalk(queue, taken, publisher)

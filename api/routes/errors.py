@@ -116,7 +116,7 @@ def acting_router(context: Context) -> APIRouter:
         if told.dry_run:
             lines = [] if edit is None else edit.difference
             return JSONResponse(context.masked(models.Edited(dry_run=True, difference=lines)).model_dump(mode="json"))
-        action = _retry(None, None if edit is None else edit.body)
+        action = _retry(context, None, None if edit is None else edit.body)
         job = moves.begin(context, Job("retry", caller.by, len(found), total), choice, action)
         return _begun(context, job, "retries")
 
@@ -129,7 +129,7 @@ def acting_router(context: Context) -> APIRouter:
     )
     def retry(told: Retry, caller: Caller = operator, _key: Key = None) -> Response:
         """Put messages back into their queues, and follow them to what becomes of them."""
-        return moved("retry", "retries", told, _retry(told.rate), caller)
+        return moved("retry", "retries", told, _retry(context, told.rate), caller)
 
     @routes.post(
         "/archives",
@@ -142,7 +142,7 @@ def acting_router(context: Context) -> APIRouter:
         """Move messages into the archive, from which they can be brought back."""
 
         def action(errors: ErrorQueue, choice: Choice, job: Job) -> Outcome:
-            return errors.drop(choice, told.reason, advance=job.advance, is_stopping=job.stop.is_set)
+            return errors.drop(choice, told.reason, watch=moves.watch_of(context, job))
 
         return moved("archive", "archives", told, action, caller)
 
@@ -157,7 +157,7 @@ def acting_router(context: Context) -> APIRouter:
         """Bring messages back from the archive into the error queue."""
 
         def action(errors: ErrorQueue, choice: Choice, job: Job) -> Outcome:
-            return errors.restore(choice, advance=job.advance, is_stopping=job.stop.is_set)
+            return errors.restore(choice, watch=moves.watch_of(context, job))
 
         return moved("restore", "archives", told, action, caller)
 
@@ -228,11 +228,11 @@ def _exported(context: Context, query: ExportQuery, by: str) -> str:
     return file.name
 
 
-def _retry(rate: float | None, body: bytes | None = None) -> moves.Action:
+def _retry(context: Context, rate: float | None, body: bytes | None = None) -> moves.Action:
     edit = None if body is None else lambda _report: body
 
     def action(errors: ErrorQueue, choice: Choice, job: Job) -> Outcome:
-        return errors.retry(choice, rate=rate, edit=edit, advance=job.advance, is_stopping=job.stop.is_set)
+        return errors.retry(choice, rate=rate, edit=edit, watch=moves.watch_of(context, job))
 
     return action
 

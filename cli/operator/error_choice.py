@@ -15,6 +15,7 @@ from operation.choosing import Choice
 from operation.desk import Desk
 from operation.error_groups import Group, grouped
 from operation.error_queue import ErrorQueue
+from operation.pacing import Watch
 from operation.reports import Report
 
 
@@ -61,7 +62,7 @@ def chosen_by(errors: ErrorQueue, output: Output, choice: Choice, *, archive: bo
     chosen = Chosen()
     depth = errors.depth(archive=archive)
     with output.progress(Text("looking through the queue", "просматриваю очередь"), depth) as advance:
-        chosen.groups = grouped(chosen.through(errors.look(choice, archive=archive, advance=advance)))
+        chosen.groups = grouped(chosen.through(errors.look(choice, archive=archive, watch=Watch(advance))))
     if not chosen.count:
         raise CommandError(EXIT_NOT_FOUND, NOTHING_FOUND)
     return chosen

@@ -18,6 +18,7 @@ from operation.desk import Desk
 from operation.error_queue import ErrorQueue, Outcome
 from operation.following import Fates, follow
 from operation.noting import this_user
+from operation.pacing import Watch
 from operation.reports import Report
 
 ASK_ABOVE = 20  # messages that are put back without a question
@@ -36,7 +37,7 @@ def retry(desk: Desk, output: Output, options: Namespace) -> int:
         what = Text(f"put {chosen.usable} messages back?", f"вернуть в очереди сообщений: {chosen.usable}?")
         _ask(output, what, yes=options.yes)
     with output.progress(Text("putting back", "возвращаю"), errors.depth()) as advance:
-        outcome = errors.retry(choice, rate=options.rate, edit=edit, advance=advance)
+        outcome = errors.retry(choice, rate=options.rate, edit=edit, watch=Watch(advance))
     fates = _followed(desk, output, outcome, options.wait)
     return _tell_retry(desk, output, chosen, outcome, fates)
 
@@ -51,7 +52,7 @@ def drop(desk: Desk, output: Output, options: Namespace) -> int:
     what = Text(f"move {count} messages into the archive?", f"убрать в архив сообщений: {count}?")
     _ask(output, what, yes=options.yes)
     with output.progress(Text("archiving", "убираю"), errors.depth()) as advance:
-        outcome = errors.drop(choice, options.reason, advance=advance)
+        outcome = errors.drop(choice, options.reason, watch=Watch(advance))
     return _tell_move(desk, output, outcome, Text("moved into the archive", "убрано в архив"))
 
 
@@ -62,7 +63,7 @@ def restore(desk: Desk, output: Output, options: Namespace) -> int:
     if options.dry_run:
         return _dry_run(desk, output, chosen, chosen.count)
     with output.progress(Text("bringing back", "возвращаю"), errors.depth(archive=True)) as advance:
-        outcome = errors.restore(choice, advance=advance)
+        outcome = errors.restore(choice, watch=Watch(advance))
     return _tell_move(desk, output, outcome, Text("brought back from the archive", "возвращено из архива"))
 
 

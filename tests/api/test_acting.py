@@ -99,6 +99,21 @@ def test_one_message_is_put_back_once_however_often_it_is_asked_for(
     assert client.ask("POST", "/api/v1/messages/nobody/retry", json={}).status_code == 404
 
 
+def test_a_slow_retry_leaves_the_queue_to_others_between_its_turns(broker: Broker, client: Client) -> None:
+    # Seen: one message an hour, and the list of errors was refused for all that time.
+    broker.declare(INPUT)
+    broker.declare(ERRORS)
+    put(broker, ERRORS, *(report(f"task-{number}") for number in range(3)))
+    begun = client.ask("POST", RETRIES, json={"filter": {}, "rate": 0.0001})
+    place = begun.headers["Location"]
+    wait_until(lambda: broker.count(INPUT) == 1, TIMEOUT, "the first message")
+    for _ in range(5):
+        assert client.get(GROUPS)["items"][0]["count"] == 2
+    assert client.ask("POST", ARCHIVES, json={"ids": ["task-2"]}).status_code == 202
+    stopped = client.ask("DELETE", place).json()
+    assert (stopped["state"], stopped["moved"], stopped["chosen"]) == ("stopped", 1, 3)
+
+
 @pytest.mark.usefixtures("worker")
 def test_a_pause_counts_at_once_and_is_seen_everywhere(broker: Broker, client: Client) -> None:
     wait_until(lambda: client.ask("GET", "/readyz").status_code == 200, TIMEOUT, "readiness")
