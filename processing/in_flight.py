@@ -112,8 +112,6 @@ class InFlight:
         body, first_seen = self.delivery.body, self.first_seen
         copy = encode_copy(body, self.message_id, headers, tries=tries, first_seen=first_seen, error=error)
         ours: dict[str, Any] = {HEADER_COPY: uuid.uuid4().hex}
-        if self.span is not None and trace_of(self.delivery.properties.headers) is None:
-            ours.update(self.span.trace.headers())  # else each try would begin a trace of its own
         if due is not None:
             ours[HEADER_DUE] = f"{due:.3f}"
         if self.may_be_begun and tries == self.tries:
@@ -138,8 +136,10 @@ class InFlight:
 
     def _with_properties(self, copy: OutgoingMessage) -> OutgoingMessage:
         properties = self.delivery.properties
-        encoding, further = properties.content_encoding, kept_properties(properties)
-        return OutgoingMessage(copy.body, copy.message_id, copy.headers, properties.content_type, encoding, further)
+        encoding, further, headers = properties.content_encoding, kept_properties(properties), copy.headers
+        if self.span is not None and trace_of(properties.headers) is None:
+            headers = {**headers, **self.span.trace.headers()}  # else each try would begin a trace of its own
+        return OutgoingMessage(copy.body, copy.message_id, headers, properties.content_type, encoding, further)
 
     def identity(self, external_id: str | None = None) -> Identity:
         """Return what an event of this message is about."""

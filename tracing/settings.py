@@ -22,6 +22,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "OTEL_TRACES_EXPORTER": ("otlp", "none"),
     "OTEL_EXPORTER_OTLP_PROTOCOL": ("http/protobuf",),
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": ("http/protobuf",),
+    "OTEL_PROPAGATORS": ("tracecontext", "tracecontext,baggage"),  # the second is what the SDK takes by itself
 }
 
 

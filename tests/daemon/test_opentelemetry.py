@@ -5,13 +5,18 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
 from assembly.worker import Worker
+from base_handler import BaseMessageHandler
+from base_tracker import BaseTracker
+from core.envelopes import encode_sent
+from core.messages import IncomingMessage, Limits, TrackedTask, decode_task
+from core.results import Accepted, Completed, Rejected, Rerouted, Result, Verdict
 from core.traces import PARENT, STATE, trace_of
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
@@ -19,12 +24,13 @@ from sandbox.broker_view import Broker
 from sandbox.process import ROOT
 from sandbox.python_services import ServicesSandbox, faults
 from testbench.daemon import Daemon
-from testbench.harness import ERRORS, RESPONSES, camunda_message
+from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message
 from tests.daemon.test_services import QUEUE as SERVICES_QUEUE
 from tests.daemon.test_services import task, variables
 from tests.support.live_worker import running, startup
 from tests.support.spans import Recorded, ids, parent_of, told
 from tests.systems.python_services.support import http
+from tracking.tracked_queue import SweepResult
 
 QUEUE, SENT = "bitrix24.queue", "bitrix24.sent.queue"
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -37,6 +43,28 @@ threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
 main.run_worker("en")
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
+
+
+class Judge(BaseTracker):
+    """Gives every task the same verdict."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__("test")
+        self._verdict = verdict
+
+    def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+        return [self._verdict] * len(tasks)
+
+
+class Giving(BaseMessageHandler):
+    """Does every message with the same result."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__("test")
+        self._result = result
+
+    def handle(self, message: IncomingMessage) -> Result:
+        return self._result
 
 
 @pytest.fixture
@@ -130,6 +158,39 @@ def test_a_message_without_a_trace_begins_one_that_its_retries_stay_in(
     in_report = trace_of(report.headers)
     assert in_report is not None
     assert (in_report.trace_id, in_report.span_id) == ids(sent)
+
+
+@pytest.mark.parametrize("verdict", [Rejected("somebody has deleted the task", "task_deleted"), Completed({})])
+def test_a_tracked_task_ends_its_trace_as_it_ends(vhost: BrokerAddress, broker: Broker, verdict: Verdict) -> None:
+    recorded = Recorded()
+    sent = encode_sent(decode_task(camunda_message("tracked"), Limits()), QUEUE, Accepted({}, "7"), now=1.0)
+    broker.declare(SENT)
+    broker.publish(SENT, sent.body, headers={**sent.headers, **HEADERS}, message_id=sent.message_id)
+    bench = Bench(vhost, tracer=recorded.tracing.tracer)
+    with bench.running():
+        bench.sweeper(SENT, Judge(verdict)).sweep(SweepResult())
+
+    is_rejected = isinstance(verdict, Rejected)
+    track, told_on = recorded.one(f"track {SENT}"), recorded.one(f"send {ERRORS if is_rejected else RESPONSES}")
+    assert (ids(track)[0], parent_of(track), parent_of(told_on)) == (TRACE_ID, SPAN_ID, ids(track)[1])
+    status = (StatusCode.ERROR, "task_deleted") if is_rejected else (StatusCode.UNSET, None)
+    assert (track.status.status_code, track.status.description) == status
+    assert told(track).get("error.type") == status[1]
+    assert told_on.status.status_code is StatusCode.UNSET
+
+
+def test_a_message_that_finds_its_queue_by_another_stays_in_one_trace(vhost: BrokerAddress, broker: Broker) -> None:
+    recorded = Recorded()
+    broker.declare("default.queue")
+    bench = Bench(vhost, tracer=recorded.tracing.tracer)
+    bench.add("default.queue", Giving(Rerouted(QUEUE)))
+    bench.add(QUEUE, Giving(Accepted({}, "7")), sent_queue=SENT)
+    with bench.running():
+        broker.publish("default.queue", camunda_message("rerouted"))
+        broker.wait_for_count(SENT, 1)
+    first, second = recorded.one("process default.queue"), recorded.one(f"process {QUEUE}")
+    assert (parent_of(first), parent_of(second)) == (None, ids(first)[1])
+    assert {ids(span)[0] for span in recorded.all()} == {ids(first)[0]}
 
 
 def test_a_worker_without_it_loads_nothing_of_it(tmp_path: Path) -> None:

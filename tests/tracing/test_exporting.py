@@ -142,13 +142,22 @@ def test_a_misspelt_variable_of_the_sdk_is_told_where_it_was_written_for_this_wo
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_EXPORTER", "zipkin")]
+    ("variable", "value"),
+    [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_PROPAGATORS", "b3")],
 )
 def test_what_this_worker_cannot_do_is_refused_by_name(variable: str, value: str, tmp_path: Path) -> None:
     settings({variable: value}, tmp_path)  # nobody asked
     with pytest.raises(SettingsError) as caught:
         settings({"OPENTELEMETRY": "on", variable: value}, tmp_path)
     assert f"{variable}={value}" in str(caught.value)
+
+
+def test_what_the_sdk_cannot_use_is_a_mistake_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    environ = {"OPENTELEMETRY": "on", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+    with pytest.raises(SettingsError) as caught:
+        make_tracing(read_configuration(environ, tmp_path / ".env").settings)
+    assert "max_queue_size must be a positive integer" in str(caught.value)
 
 
 def test_without_the_packages_the_worker_says_how_to_get_them(tmp_path: Path) -> None:
