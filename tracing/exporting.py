@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,6 +24,7 @@ from core.version import VERSION
 from tracing.spans import OtelTracer
 
 SERVICE = "task-creator"
+_PATH = re.compile(r" with url: \S+")  # what requests says of an address; a path may hold a secret
 _EXPORTER_LOG = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
@@ -80,7 +82,7 @@ class ToldExporter(SpanExporter):
         result = self._exporter.export(spans)
         if result is not SpanExportResult.SUCCESS:
             reason = self._reasons[0] if self._reasons else "it was stopped"
-            write(SpansLost(len(spans), reason))
+            write(SpansLost(len(spans), _PATH.sub("", reason)))
         return result
 
     def shutdown(self) -> None:

@@ -30,7 +30,7 @@ LOG = "tests.collector"
 
 class Refusing(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        logging.getLogger(LOG).warning("Connection refused")
+        logging.getLogger(LOG).warning("Max retries exceeded with url: /s3cret/v1/traces (Connection refused)")
         logging.getLogger(LOG).error("Failed to export")
         return SpanExportResult.FAILURE
 
@@ -51,7 +51,9 @@ def test_a_refused_batch_is_told_once_with_its_reason(caplog: pytest.LogCaptureF
     tracing = Tracing([SimpleSpanProcessor(ToldExporter(Refusing(), LOG))])
     tracing.tracer.begin("process", TAKEN).end()
     tracing.finish(5)
-    assert [record.getMessage() for record in caplog.records] == ["1 spans are lost: Connection refused"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 spans are lost: Max retries exceeded (Connection refused)"
+    ]
     logging.getLogger(LOG).warning("heard again")
     assert caplog.records[-1].getMessage() == "heard again"
 
