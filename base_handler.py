@@ -16,7 +16,7 @@ from core.messages import IncomingMessage
 from core.request_figures import RequestFigures
 from core.results import Accepted, FoundTask, Result
 from core.texts import Text
-from core.traces import trace_of, within
+from core.traces import within
 from settings.base import EnvironmentSettings
 
 HandlerOutcome = Result | OutcomeError
@@ -73,7 +73,7 @@ class BaseMessageHandler:
         """
         for message in messages:
             try:
-                with within(trace_of(getattr(message.properties, "headers", None))):
+                with within(message.trace):
                     result = self.handle(message)
             except OutcomeError as error:
                 yield message, error

@@ -80,6 +80,7 @@ def run_worker(lang: Language) -> int:
     signals.install()  # before everything that takes time: whoever stops a worker that starts gets an orderly end, too
 
     from assembly.startup import read_configuration, settle_garbage_collector
+    from assembly.tracing import make_tracing
     from assembly.worker import Worker
     from runtime.loader import LoadError
     from runtime.logs import setup_logging
@@ -88,7 +89,13 @@ def run_worker(lang: Language) -> int:
     try:
         startup = read_configuration(os.environ, ENV_FILE)
         with setup_logging(startup.settings.worker, startup.secrets):
-            worker = Worker(startup.settings, startup.handlers, startup.trackers, mask=startup.secrets.mask)
+            worker = Worker(
+                startup.settings,
+                startup.handlers,
+                startup.trackers,
+                mask=startup.secrets.mask,
+                tracing=make_tracing(startup.settings),
+            )
             settle_garbage_collector()
             orderly = worker.run(signals, Notifier.from_environment(os.environ))
     except SettingsError as error:

@@ -26,7 +26,7 @@ from core.events.worker import HandlerFailed, ProcessorFailed
 from core.messages import IncomingMessage, decode_task, title_of
 from core.policy import suspect_group_size
 from core.texts import Text
-from core.traces import common_trace, leave_trace, within
+from core.traces import TakenUp, widen, within
 from processing.confirmations import Confirmations
 from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.crash_journal import CrashJournal, CrashSlot, key_of
@@ -244,7 +244,7 @@ class MessageProcessor:
         batch += further
         admitted = self._admit(further)
         messages.update(admitted)
-        leave_trace()  # from here on a request may be for several messages
+        widen(work.trace for work in messages.values())  # from here on a request may be for several messages
         self._begin(admitted)
         slot.begin([self._key(work) for work in messages.values()])
         return list(admitted)
@@ -256,10 +256,12 @@ class MessageProcessor:
         except InvalidMessageError as error:
             received = MessageReceived(work.identity(), work.may_be_begun, sent_at=work.sent_at, waited=work.waited)
             self._events.emit(received)
+            self._begin_span(work)
             self._settler.fail(work, refusal or error)
             return None
         told = title_of(work.task), work.task.business_key, work.sent_at, work.waited
         self._events.emit(MessageReceived(work.identity(), work.may_be_begun, *told))
+        self._begin_span(work)
         if refusal is not None:
             self._settler.fail(work, refusal)
             return None
@@ -271,7 +273,14 @@ class MessageProcessor:
             work.delivery.properties,
             work.tries.ambiguous,
             partial(self._consumer.owns, work.delivery),
+            work.trace,
         )
+
+    def _begin_span(self, work: InFlight) -> None:
+        if self._settings.tracer is not None:
+            delivery, process = work.delivery, work.task.process_instance_id if work.task else None
+            way = delivery.queue, delivery.exchange, delivery.routing_key
+            work.span = self._settings.tracer.begin("process", TakenUp(*way, work.message_id, process, work.trace))
 
     def _handle_suspects(self, messages: _Messages, batch: list[Delivery], slot: CrashSlot) -> None:
         """Take out of `messages` what a worker died with, and handle it in small groups, one at a time."""
@@ -320,12 +329,14 @@ class MessageProcessor:
         slot.begin([self._key(work) for work in messages.values()])
         self._begin(messages)
         try:
-            with within(common_trace(work.delivery.properties.headers for work in messages.values())):
+            with within(*(work.trace for work in messages.values())):
                 for message, outcome in self.consumed.handler.handle_backlog(list(messages), more):
                     work = messages.pop(message)
                     self._settler.settle(work, outcome)
                     self._settler.late.end(work)
         except StoppingError:
+            for work in messages.values():
+                work.end(StoppingError())
             raise
         except OutcomeError as error:
             failure = error

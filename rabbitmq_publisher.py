@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from broker.topology import Topology
 from core.events.base import EventStream
 from core.events.publishing import Published, PublisherBlocked, PublisherUnblocked, PublishGivenUp
 from core.messages import OutgoingMessage
+from core.traces import Span
 
 # Seconds that a quorum queue is left alone when it has been created. What RabbitMQ confirms in a younger one is gone if
 # its node is killed: with one node always within the first second, on 3.10.8, 4.0.5 and 4.3.6 (findings/).
@@ -103,6 +105,10 @@ class RabbitMQPublisher:
         if self._thread.is_closing():
             publication.confirmed.set_exception(PublisherClosedError())
             return publication.confirmed
+        if message.cause is not None:
+            span = message.cause.sending(queue, message.message_id)
+            publication.message = replace(message, headers={**message.headers, **span.trace.headers()}, cause=None)
+            publication.confirmed.add_done_callback(partial(_end, span))
         self._inbox.put(publication)
         return publication.confirmed
 
@@ -219,3 +225,9 @@ class RabbitMQPublisher:
             self._events.emit(Published(len(publications), queue, now - publications[0].began))
         for publication in stored:
             publication.confirmed.set_result(None)
+
+
+def _end(span: Span, confirmed: Future[None]) -> None:
+    if (error := confirmed.exception()) is not None:
+        span.fail(type(error).__name__)
+    span.end()

@@ -19,6 +19,8 @@ from runtime.alert_settings import AlertSettings
 from runtime.loader import HANDLERS, TRACKERS, load_classes, settings_classes
 from settings.errors import Mistake
 from settings.secret_files import watch
+from tracing.settings import TracingSettings
+from tracing.settings import mistakes as tracing_mistakes
 
 GARBAGE_THRESHOLD = 5000  # objects made and not freed since the last look; Python's own is 700
 
@@ -53,9 +55,16 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
             unusable.extend(mistakes)
         # Alerts go by mail and Telegram also where no queue of theirs is consumed.
         systems = settings_classes([*handlers.values(), *trackers.values()])
-        return [*systems, AlertSettings, EmailSettings, TelegramSettings, JournalSettings, ApiSettings]
+        return [*systems, AlertSettings, EmailSettings, TelegramSettings, JournalSettings, ApiSettings, TracingSettings]
 
-    settings = load_settings(environ, env_file, find_classes, lambda read: [*unusable, *alerting.mistakes(read)])
+    def judge(read: Settings) -> list[Mistake]:
+        return [
+            *unusable,
+            *alerting.mistakes(read),
+            *tracing_mistakes(read.for_system(TracingSettings), read.origins.in_file),
+        ]
+
+    settings = load_settings(environ, env_file, find_classes, judge)
     secrets = Secrets()
     for secret in settings.secrets():
         watch(secret, secrets.add)  # a new one is masked before it is used

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from assembly.alerting import make_alerting
 from assembly.answers import Worked
@@ -51,6 +51,9 @@ from tracking.sweeper import Sweeper
 from tracking.tracked_queue import TrackedQueue
 from tracking.tracker_thread import TrackerThread
 
+if TYPE_CHECKING:
+    from tracing.exporting import Tracing
+
 _Made = TypeVar("_Made")
 
 CLOSE_TIMEOUT = 5.0  # seconds that a connection may take to close after the work is done
@@ -67,9 +70,12 @@ class Worker:
         trackers: Mapping[str, type[Any]],
         *,
         mask: Callable[[str], str] = lambda text: text,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._mask = mask
+        self._tracing = tracing
+        self._tracer = None if tracing is None else tracing.tracer
         self._started_at = time.time()
         self._unused: dict[str, Text] = {}  # input queue -> why it is not read
         self._stop = threading.Event()
@@ -195,6 +201,8 @@ class Worker:
             if self.journal is not None:
                 at_the_end.callback(self.journal.finish, CLOSE_TIMEOUT)
                 at_the_end.enter_context(overheard_by(self.journal))
+            if self._tracing is not None:
+                at_the_end.callback(self._tracing.finish, CLOSE_TIMEOUT)
             at_the_end.callback(self._starts.close)
             at_the_end.callback(self._door.close)
             return lifecycle.run()
@@ -241,6 +249,7 @@ class Worker:
             retry=RetryPolicy(worker.retry_attempts, worker.retry_delay, worker.retry_max_delay),
             probe_interval=worker.probe_interval,
             mask=self._mask,
+            tracer=self._tracer,
         )
         processors = {}
         for queue, handler in handlers.items():
@@ -289,6 +298,7 @@ class Worker:
                 echo_variables=self._settings.worker.response_echo_variables,
                 full_sweep_interval=self._settings.worker.tracker_full_sweep_interval,
                 mask=self._mask,
+                tracer=self._tracer,
             )
             nodes = self._nodes(f"tracker {system}")
             sweeper = Sweeper(tracked, self._topology, nodes, self.publisher, self._stop.is_set, events=self._events)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.amqp10 import NoTextError, text_of
 from core.errors import InvalidMessageError, LostError
 from core.strict_json import decode_object
 from core.texts import Text
+from core.traces import Span, Trace
 from core.variables import Variables
 
 # Our own headers carry no "x-": RabbitMQ 4 rewrites or drops that namespace on a client's re-publish.
@@ -122,7 +123,8 @@ class IncomingMessage:
 
     `attempt` is 1 at the first try, `doubts` is how often a request for it was left without an answer; `redelivered` is
     true when a worker may have seen this delivery before and died with it. `properties` are the AMQP properties for
-    handlers of the old kind. `is_ours()` is false when another worker may have the message by now.
+    handlers of the old kind. `is_ours()` is false when another worker may have the message by now. `trace` is what
+    requests for it belong to.
     """
 
     task: CamundaTask
@@ -132,6 +134,7 @@ class IncomingMessage:
     properties: Any = None
     doubts: int = 0
     is_ours: Callable[[], bool] = _always
+    trace: Trace | None = None
 
     def ensure_ours(self) -> None:
         """Raise LostError if the delivery may not be ours any more.
@@ -165,7 +168,10 @@ class TrackedTask:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message for the publisher to send: persistent, `message_id` stays the same when it is sent again."""
+    """A message for the publisher to send: persistent, `message_id` stays the same when it is sent again.
+
+    `cause` is the step that it comes of, where one is recorded.
+    """
 
     body: bytes
     message_id: str
@@ -173,6 +179,13 @@ class OutgoingMessage:
     content_type: str | None = "application/json"
     content_encoding: str | None = "utf-8"
     properties: Mapping[str, Any] = field(default_factory=dict)  # further AMQP properties, by pika's names
+    cause: Span | None = field(default=None, compare=False, repr=False)
+
+    def in_trace(self, trace: Trace | None) -> OutgoingMessage:
+        """Return the message in the trace of its cause."""
+        if trace is None:
+            return self
+        return replace(self, headers={**self.headers, **trace.headers()}, cause=trace.span)
 
 
 def decode_task(body: bytes, limits: Limits) -> CamundaTask:

@@ -1,20 +1,19 @@
 """Keeps a message in the trace of whoever sent it: W3C trace context, version 00 (www.w3.org/TR/trace-context).
 
 A trace comes with the AMQP headers `traceparent` and `tracestate`, goes along with each request that is made for its
-message alone, and stands in the headers of the result, the response and the error report.
+message, and stands in the headers of the result, the response and the error report. Where OpenTelemetry is in use,
+the worker's own steps on the way are spans of it (`Tracer`, made by tracing/); else the trace is passed on as it came.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any
-
-from core.messages import OutgoingMessage
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 PARENT, STATE = "traceparent", "tracestate"
 STATE_LIMIT = 512  # characters that everybody must pass on; more may be dropped whole
@@ -26,14 +25,41 @@ _PARENT = re.compile(
 _INVALID_VERSION = "ff"
 
 
+class Span(Protocol):
+    """One step of the work on a message, told to OpenTelemetry when it ends. Usable from any thread."""
+
+    @property
+    def trace(self) -> Trace:
+        """What the steps that follow from this one belong to."""
+
+    def sending(self, queue: str, message_id: str) -> Span:
+        """Begin the sending of a message that comes of this step."""
+
+    def requesting(self, method: str, url: str, others: Sequence[Span]) -> Span:
+        """Begin a request that is made for this step, and for others as well. Nothing of the URL is told but where."""
+
+    def answered(self, status: int) -> None:
+        """Note the status of the answer to a request."""
+
+    def fail(self, code: str) -> None:
+        """Note that the step has failed; `code` is a short stable word, never a text with data in it."""
+
+    def end(self) -> None:
+        """End the step; nothing can be noted after."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """`trace_id` and `span_id` in hexadecimal digits, as the header has them; `state` is what vendors keep there."""
+    """`trace_id` and `span_id` in hexadecimal digits, as the header has them; `state` is what vendors keep there.
+
+    `span` is the step of ours that they name, where somebody records it.
+    """
 
     trace_id: str
     span_id: str
     flags: str
     state: str | None = None
+    span: Span | None = field(default=None, compare=False, repr=False)
 
     def headers(self) -> dict[str, str]:
         told = {PARENT: f"00-{self.trace_id}-{self.span_id}-{self.flags}"}
@@ -41,7 +67,26 @@ class Trace:
 
     def child(self) -> Trace:
         """Return the same trace with a span of its own."""
-        return replace(self, span_id=secrets.token_hex(8))
+        return replace(self, span_id=secrets.token_hex(8), span=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A message that is being worked on, as a span tells of it. `trace` is what it came with."""
+
+    queue: str
+    exchange: str
+    routing_key: str
+    message_id: str | None
+    process_instance_id: str | None
+    trace: Trace | None
+
+
+class Tracer(Protocol):
+    """Begins the spans that others follow from. Usable from any thread."""
+
+    def begin(self, operation: Literal["process", "track"], message: TakenUp) -> Span:
+        """Begin a step that goes on with the message's trace, or begins one where it has none."""
 
 
 def trace_of(headers: Mapping[str, Any] | None) -> Trace | None:
@@ -57,35 +102,34 @@ def trace_of(headers: Mapping[str, Any] | None) -> Trace | None:
     return Trace(found["trace"], found["span"], found["flags"], state if 0 < len(state) <= STATE_LIMIT else None)
 
 
-def traced(message: OutgoingMessage, headers: Mapping[str, Any] | None) -> OutgoingMessage:
-    """Return the message in the trace of the headers that its cause came with."""
-    trace = trace_of(headers)
-    return message if trace is None else replace(message, headers={**message.headers, **trace.headers()})
-
-
 @contextmanager
-def within(trace: Trace | None) -> Iterator[None]:
-    """Have the requests of this thread belong to a trace, or to none."""
-    token = _CURRENT.set(trace)
+def within(*traces: Trace | None) -> Iterator[None]:
+    """Have the requests of this thread be for messages of these traces, one for each message; None: it has none."""
+    token = _CURRENT.set(_told(traces))
     try:
         yield
     finally:
         _CURRENT.reset(token)
 
 
-def leave_trace() -> None:
-    """Have the requests of this thread belong to no trace until `within` ends."""
-    _CURRENT.set(None)
+def widen(traces: Iterable[Trace | None]) -> None:
+    """Have the requests of this thread be for these messages, until `within` ends."""
+    _CURRENT.set(_told(tuple(traces)))
 
 
-def common_trace(headers: Iterable[Mapping[str, Any] | None]) -> Trace | None:
-    """Return the trace that all of these name; None where they name several, or one of them none."""
-    traces = {trace_of(each) for each in headers}
-    return traces.pop() if len(traces) == 1 else None
-
-
-def current_trace() -> Trace | None:
+def current_traces() -> tuple[Trace | None, ...]:
+    """Return the trace of each message that this thread's requests are for; nothing where none of them has one."""
     return _CURRENT.get()
+
+
+def common_trace(traces: Iterable[Trace | None]) -> Trace | None:
+    """Return the trace that all of these name; None where they name several, or one of them none."""
+    found = set(traces)
+    return found.pop() if len(found) == 1 else None
+
+
+def _told(traces: tuple[Trace | None, ...]) -> tuple[Trace | None, ...]:
+    return traces if any(traces) else ()
 
 
 def _text(value: object) -> str:
@@ -94,4 +138,4 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-_CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)  # one for each thread, whose work is one message
+_CURRENT: ContextVar[tuple[Trace | None, ...]] = ContextVar("traces", default=())  # one for each thread

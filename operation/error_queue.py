@@ -19,7 +19,7 @@ from core.events.base import Event, Identity
 from core.events.operator import MessageDropped, MessageRetried, MessageSeen
 from core.messages import HEADER_DROPPED, OutgoingMessage
 from core.texts import Text
-from core.traces import traced
+from core.traces import trace_of
 from operation.choosing import Choice
 from operation.desk import Desk
 from operation.noting import acted, note
@@ -296,7 +296,7 @@ def _put_back(report: Report, body: bytes, taken: Taken) -> OutgoingMessage:
         message = OutgoingMessage(body, f"{report.task_id}:task")
     else:
         message = OutgoingMessage(body, report.name, {}, "application/octet-stream", None)
-    return traced(message, taken[1].headers)
+    return message.in_trace(trace_of(taken[1].headers))
 
 
 def _with_header(message: OutgoingMessage, told: str | None) -> OutgoingMessage:

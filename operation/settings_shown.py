@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from config import Settings
 from core.secrets import MASK, Secrets
 from settings.base import EnvironmentSettings
-from settings.names import named_secrets, secret_fields, variables_of
+from settings.names import named_secrets, prefixed, secret_fields, variables_of
 
 Source = Literal["environment", "env_file", "file", "default"]
 SHOWN_OF_A_SECRET = 3  # characters at most, and no more than a quarter
@@ -58,6 +58,13 @@ def _shown(settings: Settings, part: EnvironmentSettings) -> Iterator[ShownSetti
         named: Mapping[str, SecretStr] = getattr(part, field)
         for variable, value in named.items():
             yield _secret(settings, variable, value)
+    for field in prefixed(type(part)):
+        passed: Mapping[str, str | SecretStr] = getattr(part, field)
+        for variable, value in passed.items():
+            if isinstance(value, SecretStr):
+                yield _secret(settings, variable, value)
+            else:
+                yield ShownSetting(variable, Secrets().mask(value), settings.origins.of(variable), is_secret=False)
 
 
 def _secret(settings: Settings, variable: str, value: SecretStr | None) -> ShownSetting:

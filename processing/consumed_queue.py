@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from base_handler import BaseMessageHandler
 from core.messages import Limits
 from core.policy import RetryPolicy
+from core.traces import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,11 @@ class ConsumedQueue:
 
 @dataclass(frozen=True, slots=True)
 class ProcessingSettings:
-    """The settings that all queues share. `probe_interval` in seconds."""
+    """What all queues share. `probe_interval` in seconds; `tracer` None: no spans are recorded."""
 
     errors_queue: str
     limits: Limits
     retry: RetryPolicy
     probe_interval: float
     mask: Callable[[str], str] = lambda text: text  # of secrets that a server's own text may repeat
+    tracer: Tracer | None = None

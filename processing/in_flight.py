@@ -21,6 +21,7 @@ from core.messages import (
     OutgoingMessage,
 )
 from core.policy import Tries
+from core.traces import Span, Trace, trace_of
 
 CLOCKS_DIFFER = 60.0  # seconds; what was published later than that from now was not published in seconds since 1970
 
@@ -35,6 +36,7 @@ class InFlight:
     first_seen: float
     began: float  # of a clock that does not jump
     task: CamundaTask | None = None
+    span: Span | None = None  # of the work on it, where that is recorded
     _identity: Identity | None = None  # once the task is known: several events of a message bear it
 
     @classmethod
@@ -79,6 +81,24 @@ class InFlight:
         """A hash that is the same for every delivery and copy of a message; the task id is in the body."""
         return blake2b(self.delivery.body, digest_size=16).digest()
 
+    @property
+    def trace(self) -> Trace | None:
+        """What the requests and messages that come of it belong to."""
+        return trace_of(self.delivery.properties.headers) if self.span is None else self.span.trace
+
+    def failed(self, code: str) -> None:
+        """Note in its span what the work has come to."""
+        if self.span is not None:
+            self.span.fail(code)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End its span: nothing more comes of this delivery. `error`: what came between."""
+        if self.span is not None:
+            if error is not None:
+                self.span.fail(type(error).__name__)
+            self.span.end()
+            self.span = None
+
     def require_task(self) -> CamundaTask:
         if self.task is None:
             raise ValueError("only a decoded message has a result")
@@ -116,8 +136,10 @@ class InFlight:
 
     def _with_properties(self, copy: OutgoingMessage) -> OutgoingMessage:
         properties = self.delivery.properties
-        encoding, further = properties.content_encoding, kept_properties(properties)
-        return OutgoingMessage(copy.body, copy.message_id, copy.headers, properties.content_type, encoding, further)
+        encoding, further, headers = properties.content_encoding, kept_properties(properties), copy.headers
+        if self.span is not None and trace_of(properties.headers) is None:
+            headers = {**headers, **self.span.trace.headers()}  # else each try would begin a trace of its own
+        return OutgoingMessage(copy.body, copy.message_id, headers, properties.content_type, encoding, further)
 
     def identity(self, external_id: str | None = None) -> Identity:
         """Return what an event of this message is about."""

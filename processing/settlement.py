@@ -43,10 +43,10 @@ from core.events.messages import (
 )
 from core.lone_failures import met_alone
 from core.messages import OutgoingMessage, decode_task
+from core.outcomes import Outcome
 from core.policy import Drop, Park, Pause, RetryLater, decide, is_postponed
 from core.results import Accepted, Acknowledged, Done, Rerouted
 from core.texts import Text
-from core.traces import traced
 from processing.confirmations import Confirmations
 from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.gate import SystemGate
@@ -128,8 +128,7 @@ class Settler:
             self._on_handled(work, result)
             return
         message = encode_sent(work.require_task(), self._consumed.queue, result, time.time())
-        message = traced(message, work.delivery.properties.headers)
-        self._publish(self._consumed.sent_queue, message, partial(self._on_stored, work, result))
+        self._publish(self._consumed.sent_queue, message.in_trace(work.trace), partial(self._on_stored, work, result))
 
     def _on_stored(self, work: InFlight, result: Accepted | Done, stored: Future[None]) -> None:
         error = stored.exception()
@@ -145,6 +144,8 @@ class Settler:
         if isinstance(error, MessageTooLargeError):
             reason = Text(f"the result cannot be stored: {error}", f"результат нельзя сохранить: {error.text.ru}")
             self.fail(work, PermanentError(reason, code="result_too_large"))
+        else:
+            work.end(error)
 
     def _reroute(self, work: InFlight, queue: str) -> None:
         self._publish(queue, work.rerouted(), partial(self._on_rerouted, work, queue))
@@ -155,9 +156,11 @@ class Settler:
             is_consumed = self._consumer.consumes(queue)
             self._gate.succeeded(work.task_id)
             self._events.emit(MessageRerouted(work.identity(), queue, is_consumed, work.seconds()))
+        work.end(confirmed.exception())
 
     def _on_handled(self, work: InFlight, result: Accepted | Done | Acknowledged) -> None:
         self._consumer.ack(work.delivery)
+        work.end()
         self._gate.succeeded(work.task_id)
         if isinstance(result, Acknowledged):
             self._events.emit(TaskDone(work.identity(), created=False, stored=False, seconds=work.seconds()))
@@ -182,6 +185,7 @@ class Settler:
         if isinstance(decision, Drop):
             self._drop(work, error)
             return
+        work.failed(error.code)
         postponed = is_postponed(decision, work.tries)
         self._events.emit(MessageFailed(work.identity(), error.outcome, postponed, error.code, work.seconds()))
         if isinstance(error, PartialOutageError) and error.part is not None:
@@ -206,6 +210,8 @@ class Settler:
         # was not begun for that reason, this is what brings the message back.
         kept = self.late.keep(work, outcome)
         self._consumer.give_back(work.delivery)
+        work.failed(Outcome.LOST)
+        work.end()
         self._events.emit(DeliveryLost(work.identity(), kept, work.seconds()))
 
     def hand_back(self, work: InFlight, reason: Text = PAUSED, code: str | None = None) -> None:
@@ -248,7 +254,7 @@ class Settler:
             message = encode_failed_task(work.task, failure)
         # Its words, not the error: a traceback would keep the handler's frames until the broker has confirmed.
         told = MessageParked(work.identity(), error.text, error.code, error.outcome, work.seconds())
-        self._send_and_ack(self._settings.errors_queue, traced(message, work.delivery.properties.headers), work, told)
+        self._send_and_ack(self._settings.errors_queue, message.in_trace(work.trace), work, told)
 
     def _send_and_ack(self, queue: str, message: OutgoingMessage, work: InFlight, told: Event | None = None) -> None:
         """Send, and ack when it is confirmed.
@@ -261,6 +267,7 @@ class Settler:
         self._ack_if_confirmed(work, confirmed)
         if confirmed.exception() is None and told is not None:
             self._events.emit(told)
+        work.end(confirmed.exception())
 
     def _publish(self, queue: str, message: OutgoingMessage, follow_up: Callable[[Future[None]], None]) -> None:
         self._publisher.publish(queue, message).add_done_callback(partial(self._confirmations.put, follow_up))

@@ -51,6 +51,28 @@ class NamedSecrets:
     accepts: Callable[[Mapping[str, str], Mapping[str, str]], bool] = lambda values, secrets: True
 
 
+@dataclass(frozen=True, slots=True)
+class Prefixed:
+    """Marks a field `variable -> value` that takes every variable with this prefix: other software reads them.
+
+    One that ends in `hidden_suffix` is a secret, and may be given as `<VARIABLE>_FILE`, which is read once.
+    """
+
+    prefix: str
+    hidden_suffix: str
+
+    def names(self, given: Iterable[str]) -> set[str]:
+        """Return the variables among these, a file as the secret that it gives."""
+        return {self._given_by(name) for name in given if name.startswith(self.prefix)}
+
+    def is_secret(self, name: str) -> bool:
+        return name.endswith(self.hidden_suffix)
+
+    def _given_by(self, name: str) -> str:
+        secret = name.removesuffix("_FILE")
+        return secret if self.is_secret(secret) else name
+
+
 Timezone = Annotated[str, AfterValidator(_time_zone)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]

@@ -16,7 +16,7 @@ from core.values import cut_middle
 from settings.base import EnvironmentSettings, NamedSecrets
 from settings.env_file import read_env_file
 from settings.errors import Mistake, Notice, SettingsError
-from settings.names import NamesOfOthers, closest_name, named_secrets, secret_fields, variables_of
+from settings.names import NamesOfOthers, closest_name, named_secrets, prefixed, secret_fields, variables_of
 from settings.origins import Origins
 from settings.secret_files import FileSecret, SecretFileError, read_secret
 from settings.texts import default_text, explain
@@ -39,7 +39,7 @@ class SettingsReader:
         self._values = {**file.values, **environ}
         self._mistakes = list(file.mistakes)
         self._notices = list(file.notices)
-        self._named: set[str] = set()  # variables of secrets that other values name
+        self._named: set[str] = set()  # variables that other values, or their prefix, name
         self._mask = Secrets().mask
 
     @property
@@ -94,6 +94,13 @@ class SettingsReader:
             names = set(marked.names(values))
             self._named |= names
             values[field] = {name: secret for name in sorted(names) if (secret := self._secret(name))}
+        for field, mark in prefixed(cls).items():
+            names = mark.names(self._values)
+            self._named |= names
+            values[field] = {
+                name: SecretStr(self._secret(name)) if mark.is_secret(name) else self._values[name].strip()
+                for name in sorted(names)
+            }
         return values
 
     def _secret(self, variable: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
-from settings.base import EnvironmentSettings, NamedSecrets, Shared
+from settings.base import EnvironmentSettings, NamedSecrets, Prefixed, Shared
 
 # How like a known name an unknown one must be. Whatever stands in `.env` was written for this program; the
 # environment belongs to everybody.
@@ -35,12 +35,12 @@ class NamesOfOthers:
 def variables_of(settings_class: type[EnvironmentSettings]) -> dict[str, str]:
     """Return field -> variable: the class's `env_prefix` and the field's name in capitals, or the `Shared` one.
 
-    Named secrets are left out: their variables have any names.
+    Named secrets and what is marked by a prefix are left out: their variables have any names.
     """
     prefix = settings_class.env_prefix
     names = {}
     for field, info in settings_class.model_fields.items():
-        if field in named_secrets(settings_class):
+        if field in named_secrets(settings_class) or field in prefixed(settings_class):
             continue
         shared = next((each.variable for each in info.metadata if isinstance(each, Shared)), None)
         names[field] = shared or f"{prefix}{field}".upper()
@@ -61,6 +61,12 @@ def named_secrets(settings_class: type[EnvironmentSettings]) -> dict[str, NamedS
     """Return the fields whose variables are named by other values."""
     fields = settings_class.model_fields.items()
     return {name: mark for name, info in fields for mark in info.metadata if isinstance(mark, NamedSecrets)}
+
+
+def prefixed(settings_class: type[EnvironmentSettings]) -> dict[str, Prefixed]:
+    """Return the fields that take every variable with a prefix."""
+    fields = settings_class.model_fields.items()
+    return {name: mark for name, info in fields for mark in info.metadata if isinstance(mark, Prefixed)}
 
 
 def closest_name(name: str, known: Collection[str], synonyms: Mapping[str, str], *, in_file: bool) -> str | None:

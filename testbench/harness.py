@@ -22,6 +22,7 @@ from core.messages import Limits
 from core.pauses import Pauses
 from core.policy import LONGEST_LEASE, RetryPolicy
 from core.stats import Statistics
+from core.traces import Tracer
 from message_processor import MessageProcessor
 from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.crash_journal import CrashJournal
@@ -80,10 +81,12 @@ class Bench:
         starts: CrashJournal | None = None,
         lease: float = LONGEST_LEASE,
         growth: float = 0.0,
+        tracer: Tracer | None = None,
         **rabbitmq: Any,
     ) -> None:
         settings = rabbitmq_settings(address, **rabbitmq)
         self.stop = threading.Event()
+        self.tracer = tracer
         self.starts = starts or CrashJournal(None)
         self.pauses = Pauses(time.monotonic)
         self.statistics = Statistics(time.time(), self.pauses)
@@ -118,7 +121,11 @@ class Bench:
     ) -> MessageProcessor:
         consumed = ConsumedQueue(queue, queue.removesuffix(".queue"), handler, sent_queue, prefetch, threads)
         settings = ProcessingSettings(
-            ERRORS, limits or Limits(), RetryPolicy(attempts, delay, max_delay=10 * delay), probe_interval
+            ERRORS,
+            limits or Limits(),
+            RetryPolicy(attempts, delay, max_delay=10 * delay),
+            probe_interval,
+            tracer=self.tracer,
         )
         processor = MessageProcessor(
             consumed,
@@ -134,7 +141,15 @@ class Bench:
         return processor
 
     def sweeper(self, queue: str, tracker: BaseTracker, *, echo_variables: bool = True) -> Sweeper:
-        tracked = TrackedQueue(queue, queue.removesuffix(".sent.queue"), tracker, RESPONSES, ERRORS, echo_variables)
+        tracked = TrackedQueue(
+            queue,
+            queue.removesuffix(".sent.queue"),
+            tracker,
+            RESPONSES,
+            ERRORS,
+            echo_variables,
+            tracer=self.tracer,
+        )
         return Sweeper(tracked, self.topology, self.parameters, self.publisher, self.stop.is_set, events=self.events)
 
     @contextlib.contextmanager

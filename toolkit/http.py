@@ -28,7 +28,7 @@ import urllib3
 from core.errors import AmbiguousError, ConfigurationError, OutageError
 from core.request_figures import Operation, RequestFigures
 from core.texts import Text
-from core.traces import current_trace
+from toolkit.http_calls import traced_call
 from toolkit.http_failures import DroppedError, Failures, may_be_sent, word_of_failure, word_of_status
 
 ITS_CA_FILE = Text("its CA file", "файле её сертификата CA")
@@ -187,15 +187,19 @@ class HttpClient:
     def _attempt(self, request: _Request) -> HttpAnswer:
         started = time.monotonic()
         operation: Operation = "write" if request.write else "read"
-        try:
-            answer = self._exchange(request, started)
-        except (OutageError, AmbiguousError, ConfigurationError, DroppedError) as failure:
-            self.figures.note(operation, word_of_failure(failure), time.monotonic() - started)
-            raise
+        with traced_call(request.method, request.url) as call:
+            try:
+                answer = self._exchange(request, started, call.headers)
+            except (OutageError, AmbiguousError, ConfigurationError, DroppedError) as failure:
+                word = word_of_failure(failure)
+                call.fail(word)
+                self.figures.note(operation, word, time.monotonic() - started)
+                raise
+            call.answered(answer.status)
         self.figures.note(operation, word_of_status(answer.status), answer.seconds)
         return answer
 
-    def _exchange(self, request: _Request, started: float) -> HttpAnswer:
+    def _exchange(self, request: _Request, started: float, trace: Mapping[str, str]) -> HttpAnswer:
         body, write = request.body, request.write
         upload = _Upload(body or b"", request.guard)
         if body is None:
@@ -208,7 +212,7 @@ class HttpClient:
                 request.method,
                 request.url,
                 data=upload if body is not None else None,
-                headers={**self._credentials(), **request.headers, **_trace()},
+                headers={**self._credentials(), **request.headers, **trace},
                 timeout=self._timeouts,
                 allow_redirects=False,
                 stream=True,
@@ -293,12 +297,6 @@ class _Upload(io.BytesIO):
             self._guard()
         self.started = True
         return super().read()
-
-
-def _trace() -> Mapping[str, str]:
-    """Return what tells the other side to which trace this request belongs, with a span of its own."""
-    trace = current_trace()
-    return {} if trace is None else trace.child().headers()
 
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:

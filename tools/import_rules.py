@@ -27,7 +27,7 @@ LAYERS = (
     {"tracking"},
     {"processing"},
     {"message_processor"},
-    {"journal", "metrics"},
+    {"journal", "metrics", "tracing"},
     {"control"},
     {"operation"},
     {"api"},
@@ -44,6 +44,7 @@ PIKA_USERS = {
     *("broker", "rabbitmq_publisher", "rabbitmq_consumer"),
     *("simple_test", "test_bitrix_worker", *BESIDE_THE_LAYERS),
 }
+OPENTELEMETRY_USERS = {"tracing", *BESIDE_THE_LAYERS}  # an extra: whoever imports it is loaded when it is asked for
 SANDBOX_USERS = {"main", "cli", *BESIDE_THE_LAYERS}
 CONSUMERS_USERS = {"assembly", "cli", *BESIDE_THE_LAYERS}  # the daemon loads them by name
 # A list of what is open cannot fall behind new modules, as a list of what is closed did.
@@ -121,6 +122,8 @@ def _broken_rules(found: Import, project: set[str]) -> Iterator[str]:
         yield "the sandbox stands for the outside world and shares no code with the daemon"
     if target == "pika" and not _within(found.importer, PIKA_USERS):
         yield "pika is for the modules that own a connection"
+    if _part(target) == "opentelemetry" and part not in OPENTELEMETRY_USERS:
+        yield "OpenTelemetry is optional: its spans are made in tracing"
     if target == "sandbox" and part not in SANDBOX_USERS:
         yield "the sandbox is for demo and tests"
     if target == "tests" and part != "tests":

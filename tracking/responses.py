@@ -30,7 +30,7 @@ from core.events.messages import SentMessageUnreadable, TaskCompleted, TaskRejec
 from core.messages import OutgoingMessage
 from core.results import Completed, Rejected
 from core.texts import Text
-from core.traces import traced
+from core.traces import Span, TakenUp, trace_of
 from rabbitmq_publisher import RabbitMQPublisher
 from tracking.held import Held
 from tracking.tracked_queue import SweepResult, TrackedQueue
@@ -67,9 +67,10 @@ class Responses:
         except InvalidMessageError as error:
             return self.report_unreadable((held.tag, held.properties, held.body), error, result)
         sent = replace(sent, external_id=held.header.external_id or sent.external_id)
+        span = self._begin_span(held, sent)
         if isinstance(verdict, Rejected):
             reason = Text.of(verdict.reason).map(self._tracked.mask)
-            return self._reject(held, sent, BusinessError(reason, code=verdict.code), result)
+            return self._reject(held, sent, BusinessError(reason, code=verdict.code), result, span)
         if verdict is None:
             response, status = sent.fields.get("response_data") or {}, PROCESSING_COMPLETED
         else:
@@ -78,9 +79,9 @@ class Responses:
         try:
             message = encode_response(sent, response, status=status, echo_variables=echo, now=now)
         except PermanentError as error:
-            return self._reject(held, sent, error, result)
+            return self._reject(held, sent, error, result, span)
         told = partial(self._on_answered, self._identity(held.header, sent), age_of(sent, now), result)
-        return self._send(self._tracked.responses_queue, traced(message, held.properties.headers), told)
+        return self._send(self._tracked.responses_queue, _in_its_trace(message, held, span), told, span)
 
     def _on_answered(self, about: Identity, age: float | None, result: SweepResult) -> None:
         result.completed += 1
@@ -118,34 +119,59 @@ class Responses:
             task_id = "unreadable"
         return self._publisher.publish(self._tracked.queue, copy_of(properties, body, f"{task_id}:sent"))
 
-    def _reject(self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult) -> Future[None]:
+    def _reject(
+        self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult, span: Span | None
+    ) -> Future[None]:
+        if span is not None:
+            span.fail(error.code)
         now = time.time()
         message = encode_failed_tracking(sent, self._failure(error, now))
         told = partial(self._on_rejected, self._identity(held.header, sent), error, age_of(sent, now), result)
-        return self._send(self._tracked.errors_queue, traced(message, held.properties.headers), told)
+        return self._send(self._tracked.errors_queue, _in_its_trace(message, held, span), told, span)
 
     def _on_rejected(self, about: Identity, error: OutcomeError, age: float | None, result: SweepResult) -> None:
         result.errors += 1
         self._events.emit(TaskRejected(about, error.text, error.code, error.outcome, age))
 
     def _identity(self, header: SentHeader, sent: SentMessage) -> Identity:
-        process, topic = sent.original.get("process_instance_id"), sent.original.get("topic")
+        topic = sent.original.get("topic")
         return Identity(
             self._tracked.queue,
             self._tracked.system,
             header.task_id,
-            process if isinstance(process, str) else None,
+            _process_of(sent),
             topic if isinstance(topic, str) else None,
             external_id=header.external_id,
         )
 
-    def _send(self, queue: str, message: OutgoingMessage, told: Callable[[], None]) -> Future[None]:
+    def _begin_span(self, held: Held, sent: SentMessage) -> Span | None:
+        if self._tracked.tracer is None:
+            return None
+        queue, properties = self._tracked.queue, held.properties
+        # The worker stores by the default exchange, whose routing key is the queue's name.
+        taken = TakenUp(queue, "", queue, properties.message_id, _process_of(sent), trace_of(properties.headers))
+        return self._tracked.tracer.begin("track", taken)
+
+    def _send(
+        self, queue: str, message: OutgoingMessage, told: Callable[[], None], span: Span | None = None
+    ) -> Future[None]:
         confirmed = self._publisher.publish(queue, message)
+        if span is not None:
+            confirmed.add_done_callback(lambda _: span.end())
         self._untold.append((confirmed, told))
         return confirmed
 
     def _failure(self, error: OutcomeError, now: float) -> Failure:
         return Failure(error, self._tracked.queue, self._tracked.system, attempts=1, first_seen=now, failed_at=now)
+
+
+def _in_its_trace(message: OutgoingMessage, held: Held, span: Span | None) -> OutgoingMessage:
+    return message.in_trace(trace_of(held.properties.headers) if span is None else span.trace)
+
+
+def _process_of(sent: SentMessage) -> str | None:
+    process = sent.original.get("process_instance_id")
+    return process if isinstance(process, str) else None
 
 
 def age_of(sent: SentMessage, now: float) -> float | None:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from base_tracker import BaseTracker
+from core.traces import Tracer
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedQueue:
-    """One entry of TRACKER_CONFIG, made ready to run. `full_sweep_interval` in seconds."""
+    """One entry of TRACKER_CONFIG, made ready to run.
+
+    `full_sweep_interval` in seconds; `tracer` None: no spans are recorded.
+    """
 
     queue: str
     system: str
@@ -20,6 +24,7 @@ class TrackedQueue:
     echo_variables: bool
     full_sweep_interval: float = 900.0
     mask: Callable[[str], str] = lambda text: text
+    tracer: Tracer | None = None
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from core.messages import CamundaTask, IncomingMessage
 from core.request_figures import RequestFigures
 from core.results import Done, FoundTask, Result, with_warnings
 from core.texts import Text
+from core.traces import within
 from toolkit.claims import KeyClaims
 
 CREATE_TASK = "bitrix_create_task"
@@ -117,7 +118,7 @@ class BitrixTaskHandler(BaseMessageHandler):
             yield from self._creation.create(created, more_to_create, self._translate)
         for message in others:
             try:
-                with self._client.slots:
+                with self._client.slots, within(message.trace):
                     outcome: HandlerOutcome = self._one(message)
             except OutcomeError as error:
                 outcome = error

@@ -31,6 +31,7 @@ from core.messages import IncomingMessage
 from core.request_figures import RequestFigures
 from core.results import Accepted, Done, FoundTask, Result, with_warnings
 from core.texts import Text
+from core.traces import within
 from toolkit.claims import KeyClaims, being_created, busy, come_back_later
 from toolkit.http import Guard
 from toolkit.json_client import Json
@@ -93,7 +94,8 @@ class OpenProjectTaskHandler(BaseMessageHandler):
         for message in messages:
             if message not in created:
                 try:
-                    outcome: HandlerOutcome = self._one(message)
+                    with within(message.trace):
+                        outcome: HandlerOutcome = self._one(message)
                 except OutcomeError as error:
                     outcome = error
                 yield message, outcome
@@ -148,7 +150,8 @@ class OpenProjectTaskHandler(BaseMessageHandler):
                 if isinstance(existing, OutcomeError):
                     yield job.message, existing
                     continue
-                outcome = down or self._created(job, existing)
+                with within(job.message.trace):
+                    outcome = down or self._created(job, existing)
                 down = outcome if isinstance(outcome, OutageError) else None
                 yield job.message, outcome
 

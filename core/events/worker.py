@@ -164,6 +164,27 @@ class Unfinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SpansLost(Event):
+    """`count` None: nobody knows how many."""
+
+    count: int | None
+    reason: str
+
+    code = "spans.lost"
+    level = logging.WARNING
+    meaning = Text(
+        "OpenTelemetry's collector did not take spans; nothing else is held up (once a minute)",
+        "коллектор OpenTelemetry не взял спаны; больше ничего не задержано (раз в минуту)",
+    )
+
+    def line(self) -> str:
+        return f"{'some' if self.count is None else self.count} spans are lost: {self.reason}"
+
+    def throttle(self) -> str:
+        return self.code
+
+
+@dataclass(frozen=True, slots=True)
 class HangupIgnored(Event):
     code = "worker.hangup"
     meaning = Text(

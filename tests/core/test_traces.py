@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.messages import OutgoingMessage
-from core.traces import PARENT, STATE, Trace, current_trace, trace_of, traced, within
+from core.traces import PARENT, STATE, Trace, common_trace, current_traces, trace_of, widen, within
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADER = f"00-{TRACE_ID}-{SPAN_ID}-01"
@@ -62,21 +62,31 @@ def test_a_child_is_another_span_of_the_same_trace() -> None:
 
 def test_a_message_without_a_trace_stays_the_same_object() -> None:
     message = OutgoingMessage(b"{}", "1", {"a": 1})
-    assert traced(message, {"x": 1}) is message
-    assert traced(message, {PARENT: HEADER}).headers == {"a": 1, PARENT: HEADER}
+    assert message.in_trace(trace_of({"x": 1})) is message
+    assert message.in_trace(trace_of({PARENT: HEADER})).headers == {"a": 1, PARENT: HEADER}
 
 
 def test_threads_have_traces_of_their_own() -> None:
-    seen: list[Trace | None] = []
-    with within(Trace(TRACE_ID, SPAN_ID, "00")):
-        thread = threading.Thread(target=lambda: seen.append(current_trace()))
+    seen: list[tuple[Trace | None, ...]] = []
+    trace = Trace(TRACE_ID, SPAN_ID, "00")
+    with within(trace):
+        thread = threading.Thread(target=lambda: seen.append(current_traces()))
         thread.start()
         thread.join()
-        assert current_trace() is not None
-        with within(None):
-            assert current_trace() is None
-    assert seen == [None]
-    assert current_trace() is None
+        assert current_traces() == (trace,)
+        with within(None, None):
+            assert current_traces() == ()
+            widen([trace, None])
+            assert current_traces() == (trace, None)
+        assert current_traces() == (trace,)
+    assert seen == [()]
+    assert current_traces() == ()
+
+
+def test_several_messages_have_a_trace_when_all_have_the_same() -> None:
+    trace = Trace(TRACE_ID, SPAN_ID, "00")
+    assert common_trace([trace, Trace(TRACE_ID, SPAN_ID, "00")]) == trace
+    assert common_trace([trace, None]) is common_trace([trace, trace.child()]) is common_trace([]) is None
 
 
 @given(st.one_of(st.text(), st.binary(), st.builds("-".join, st.lists(hexadecimal, max_size=5))), st.text())

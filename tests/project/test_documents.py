@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import environment_variables as of_api
+from opentelemetry.sdk import environment_variables as of_sdk
 
 from assembly.startup import read_configuration
 from broker.settings import RabbitMQSettings
@@ -49,6 +51,7 @@ FOREIGN_NAMES = {
     "INTERNAL_ERROR",  # what RabbitMQ calls a 541
     *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "NO_COLOR"),  # of the environment
     *("RABBITMQ_VERSION", "RABBITMQ_MANAGEMENT_PORT"),  # of the demo's and the tests' own server
+    *(name for name in (*vars(of_api), *vars(of_sdk)) if name.startswith("OTEL_")),
 }
 LEAST_SETTINGS = {
     "RABBITMQ_HOST": "rmq.example.com",
@@ -187,7 +190,8 @@ def test_the_changelog_has_this_version() -> None:
 
 
 def test_every_dependency_is_accounted_for() -> None:
-    wanted = documents.read("requirements.txt") + documents.read("requirements-dev.txt")
+    files = ("requirements.txt", "requirements-otel.txt", "requirements-dev.txt")
+    wanted = "".join(map(documents.read, files))
     names = set(re.findall(r"^[A-Za-z][\w-]*", wanted, re.M))
     header = ("package", "licence", "why")
     explained = re.split(r"^Development", documents.prose("docs/decisions.md"), flags=re.M)

@@ -23,6 +23,7 @@ ALLOWED = [
     ),
     ("runtime/loader.py", "import importlib\nimportlib.import_module(name)"),
     ("toolkit/http.py", "import requests\nfrom core import errors"),
+    ("tracing/spans.py", "from opentelemetry import trace"),
     ("consumers/bitrix/handler.py", "from .client import Client\nfrom base_handler import BaseMessageHandler"),
     ("consumers/bitrix/client.py", "from toolkit.http import Session\nimport settings.base\nimport requests"),
     ("cli/bitrix.py", "from consumers.bitrix.client import Client"),
@@ -73,6 +74,12 @@ FORBIDDEN = [
     pytest.param("message_processor.py", "from pika.spec import Basic", "pika is for", id="processor-with-pika"),
     pytest.param("runtime/logs.py", "import pika", "pika is for", id="runtime-with-pika"),
     pytest.param("consumers/bitrix/client.py", "import pika", "pika is for", id="system-with-pika"),
+    pytest.param(
+        "assembly/worker.py",
+        "def make():\n    from opentelemetry.sdk import trace",
+        "OpenTelemetry is optional",
+        id="worker-with-opentelemetry",
+    ),
     pytest.param("consumers/bitrix/client.py", "import rabbitmq_publisher", "knows nothing", id="system-publishing"),
     pytest.param("consumers/bitrix/client.py", "from broker import connection", "knows nothing", id="system-with-amqp"),
     *(

@@ -1,0 +1,1 @@
+"""The worker's steps as spans of OpenTelemetry."""
