@@ -244,13 +244,20 @@ class JournalReader:
             chosen = chosen.where(OCCURRENCE.c.id < before)
         if code is not None:
             chosen = chosen.where(OCCURRENCE.c.code == code)
-        return [
-            OccurrenceRecord(
-                *(row.id, row.at / MICROSECONDS, row.code, row.level, row.system, row.queue, row.line),
-                json.loads(row.fields) if row.fields else {},
-            )
-            for row in self._rows(chosen)
-        ]
+        return self._occurrences(chosen)
+
+    def occurrences_after(self, id_: int, most: int = MOST) -> list[OccurrenceRecord]:
+        """Return the next ones behind an id, the first one first.
+
+        Both stores give ids in the order of commits, so that nothing appears later before what was read.
+        """
+        chosen = select(OCCURRENCE).where(OCCURRENCE.c.id > id_)
+        return self._occurrences(chosen.order_by(OCCURRENCE.c.id).limit(min(most, MOST)))
+
+    def last_occurrence(self) -> int:
+        """Return the id of the latest one; 0 where there is none."""
+        [(last,)] = self._rows(select(func.max(OCCURRENCE.c.id)))
+        return last or 0
 
     def figures(self) -> Figures:
         """Return how much the journal holds. Counts every row: seconds, where there are millions."""
@@ -281,6 +288,15 @@ class JournalReader:
     def _rows(self, query: Any) -> Sequence[Row[Any]]:
         with self._connection() as connection:
             return connection.execute(query).all()
+
+    def _occurrences(self, query: Select[Any]) -> list[OccurrenceRecord]:
+        return [
+            OccurrenceRecord(
+                *(row.id, row.at / MICROSECONDS, row.code, row.level, row.system, row.queue, row.line),
+                json.loads(row.fields) if row.fields else {},
+            )
+            for row in self._rows(query)
+        ]
 
     def _found(self, words: str, most: int) -> list[int]:
         with self._connection() as connection:

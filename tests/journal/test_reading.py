@@ -210,6 +210,34 @@ def test_what_happened_to_systems_is_told_the_latest_first(store: Store, reader:
     assert [each.code for each in reader.occurrences(code="system.resumed")] == ["system.resumed"]
 
 
+def test_what_happened_is_read_on_behind_an_id_in_the_order_in_which_it_came(
+    store: Store, reader: JournalReader
+) -> None:
+    assert (reader.last_occurrence(), reader.occurrences_after(0)) == (0, [])
+    store.write(batch(*(SystemResumed(str(number)) for number in range(5))))
+    first = reader.occurrences_after(0, 2)
+    rest = reader.occurrences_after(first[-1].id)
+    assert [each.system for each in (*first, *rest)] == ["0", "1", "2", "3", "4"]
+    assert reader.last_occurrence() == rest[-1].id
+    assert reader.occurrences_after(2**63 - 1) == []
+
+
+def test_a_file_that_was_put_aside_or_deleted_is_read_no_more(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "journal.sqlite")
+    store.open()
+    store.write(batch(SystemResumed("old"), SystemResumed("old")))
+    reader = FilePlace(tmp_path / "journal.sqlite").reader()
+    assert reader.last_occurrence() == 2
+    store.set_aside()
+    with pytest.raises(StoreError, match="unable to open"):
+        reader.last_occurrence()
+    store.open()
+    store.write(batch(SystemResumed("new")))
+    assert [each.system for each in reader.occurrences()] == ["new"]
+    reader.close()
+    store.close()
+
+
 def test_where_there_is_no_journal_that_is_said_and_none_is_made(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with pytest.raises(NoJournalError, match="there is no journal at"):
