@@ -13,7 +13,8 @@ from api.context import UNSAFE_PER_MINUTE, Context
 from api.front import Front
 from api.operations import Operations, refuse_unknown
 from api.problems import ProblemAnswer, add_handlers
-from api.routes import errors, health, messages, status
+from api.routes import errors, events, health, messages, status
+from api.streams import Pace
 from api.tokens import Tokens
 from core.version import VERSION
 from operation.desk import Desk
@@ -25,9 +26,11 @@ people read is in English and in Russian. Everything that goes wrong is `applica
 CLOSING = 10.0  # seconds for the jobs to end
 
 
-def make_app(desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_MINUTE) -> FastAPI:
-    """Return the application; `desk` is the caller's to close."""
-    context = Context.of(desk, tokens, unsafe_per_minute)
+def make_app(
+    desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_MINUTE, pace: Pace | None = None
+) -> FastAPI:
+    """Return the application; `desk` is the caller's to close. `state.streams` are the streams that are open."""
+    context = Context.of(desk, tokens, unsafe_per_minute, pace or Pace())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -43,9 +46,10 @@ def make_app(desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    app.state.streams = context.streams
     operations = Operations(app)
     app.include_router(health.router(context), dependencies=[refuse_unknown(operations)])
-    for router in (status.router, messages.router, errors.router, errors.acting_router):
+    for router in (status.router, messages.router, events.router, errors.router, errors.acting_router):
         app.include_router(router(context), prefix=PREFIX, dependencies=[refuse_unknown(operations)])
     add_handlers(app, desk, operations)
     app.add_middleware(Front, tokens=tokens)

@@ -41,6 +41,7 @@ def _without_choices_defaults(schema: dict[str, Any]) -> None:
 When = Annotated[AwareDatetime, BeforeValidator(_rfc3339), Field(strict=False, examples=["2026-11-23T08:02:16Z"])]
 Words = Annotated[str, Field(min_length=1, max_length=300)]
 Cursor = Annotated[int, Field(ge=0, le=2**63 - 1, description="next_before of the page before")]
+EventId = Annotated[int, Field(ge=0, le=2**63 - 1, examples=[4711])]
 Limit = Annotated[int, Field(ge=1, le=200, description="messages of a page")]
 
 
@@ -89,6 +90,11 @@ class EventsQuery(_Query):
     code: Words | None = Field(None, description="of the list of events in the operator's manual")
     before: Cursor | None = None
     limit: Limit = 50
+
+
+class StreamQuery(_Query):
+    code: Words | None = Field(None, description="of the list of events in the operator's manual")
+    last_event_id: EventId | None = Field(None, description="for clients that cannot set the header, which counts more")
 
 
 class SearchQuery(_Query):
