@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.context import UNSAFE_PER_MINUTE, Context
 from api.front import Front
+from api.metrics import Measuring, RequestCounts
 from api.operations import Operations, refuse_unknown
 from api.problems import ProblemAnswer, add_handlers
 from api.routes import errors, events, health, messages, status
@@ -52,7 +53,10 @@ def make_app(
     for router in (status.router, messages.router, events.router, errors.router, errors.acting_router):
         app.include_router(router(context), prefix=PREFIX, dependencies=[refuse_unknown(operations)])
     add_handlers(app, desk, operations)
+    counts = RequestCounts(operations)
+    context.figures.append(counts)
     app.add_middleware(Front, tokens=tokens)
+    app.add_middleware(Measuring, counts=counts)  # the last one is the outermost
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

@@ -13,13 +13,17 @@ from typing import Any, Generic, TypeVar
 from api import event_stream
 from api.jobs import Jobs
 from api.message_models import event
+from api.metrics import PATIENCE as WORKER_PATIENCE
+from api.metrics import ErrorsWaiting, WorkerMetrics
 from api.models import masked
 from api.problems import Problem
 from api.streams import Pace, Streams, Told
 from api.tokens import Tokens
+from control.client import Workers
 from core.texts import Text
 from journal.reading import JournalReader, OccurrenceRecord
 from journal.store import NoJournalError
+from metrics.metric import Source
 from operation.desk import Desk
 from operation.standing import StatusReport, standing_of
 
@@ -109,12 +113,23 @@ class Context:
     limiter: Limiter
     standing: Recent[StatusReport]
     streams: Streams
+    worker_metrics: Recent[str | None]
+    figures: list[Source]  # what /metrics adds to those of the worker
     walks: Walks = field(default_factory=Walks)
     jobs: Jobs = field(default_factory=Jobs)
 
     @classmethod
     def of(cls, desk: Desk, tokens: Tokens, unsafe_per_minute: int, pace: Pace) -> Context:
-        return cls(desk, tokens, Limiter(unsafe_per_minute), Recent(lambda: standing_of(desk)), _streams_of(desk, pace))
+        systems = [queue.removesuffix(".queue") for queue in desk.settings.worker.queue_handlers]
+        return cls(
+            desk,
+            tokens,
+            Limiter(unsafe_per_minute),
+            Recent(lambda: standing_of(desk)),
+            _streams_of(desk, pace),
+            Recent(WorkerMetrics(Workers(desk.settings.worker.state_dir, WORKER_PATIENCE)).ask),
+            [ErrorsWaiting(Recent(lambda: _journal_of(desk).errors_waiting()).get, systems)],
+        )
 
     @property
     def journal(self) -> JournalReader:

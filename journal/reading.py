@@ -223,6 +223,17 @@ class JournalReader:
             standing.setdefault(system or "", {})[State(state)] = (count, first / MICROSECONDS)
         return standing
 
+    def errors_waiting(self) -> dict[tuple[str, State, str | None], int]:
+        """Return how many messages are in the error queue, as far as it is known, by system, state and outcome."""
+        chosen = MESSAGE.c.state.in_((int(State.FAILED), int(State.REJECTED)))
+        grouped = (
+            select(MESSAGE.c.system, MESSAGE.c.state, MESSAGE.c.outcome, func.count())
+            .where(chosen, MESSAGE.c.state != int(State.DONE))  # the words of the partial index
+            .group_by(MESSAGE.c.system, MESSAGE.c.state, MESSAGE.c.outcome)
+        )
+        rows = (tuple(row) for row in self._rows(grouped))
+        return {(system or "", State(state), outcome): count for system, state, outcome, count in rows}
+
     def open_by_age(self, now: float, ages: Sequence[float]) -> dict[str, list[int]]:
         """Return for each system how many tasks are open, by their age: younger than each of `ages`, and the rest.
 

@@ -196,6 +196,12 @@ def test_failures_of_one_cause_are_one_group_the_largest_first(store: Store, rea
     assert reader.error_groups(Wanted(system="1c")) == []
 
 
+def test_what_waits_in_the_error_queue_is_counted_by_system_and_outcome(store: Store, reader: JournalReader) -> None:
+    assert reader.errors_waiting() == {}
+    store.write(batch(parked(1), parked(2), received(3), parked(4), received(4), created(5), answered(5)))
+    assert reader.errors_waiting() == {("bitrix24", State.FAILED, "permanent"): 2}
+
+
 def test_a_failure_that_was_repeated_is_in_no_group(store: Store, reader: JournalReader) -> None:
     store.write(batch(parked(1), received(1), created(1)))
     assert reader.error_groups(Wanted()) == []
