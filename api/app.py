@@ -11,9 +11,11 @@ from fastapi.openapi.utils import get_openapi
 
 from api.context import UNSAFE_PER_MINUTE, Context
 from api.front import Front
+from api.metrics import Measuring, RequestCounts
 from api.operations import Operations, refuse_unknown
 from api.problems import ProblemAnswer, add_handlers
-from api.routes import errors, health, messages, sending, settings, status, tracing
+from api.routes import errors, events, health, messages, sending, settings, status, tracing
+from api.streams import Pace
 from api.tokens import Tokens
 from core.version import VERSION
 from operation.desk import Desk
@@ -25,9 +27,11 @@ people read is in English and in Russian. Everything that goes wrong is `applica
 CLOSING = 10.0  # seconds for the jobs to end
 
 
-def make_app(desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_MINUTE) -> FastAPI:
-    """Return the application; `desk` is the caller's to close."""
-    context = Context.of(desk, tokens, unsafe_per_minute)
+def make_app(
+    desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_MINUTE, pace: Pace | None = None
+) -> FastAPI:
+    """Return the application; `desk` is the caller's to close. `state.streams` are the streams that are open."""
+    context = Context.of(desk, tokens, unsafe_per_minute, pace or Pace())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -43,15 +47,19 @@ def make_app(desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    app.state.streams = context.streams
     operations = Operations(app)
     app.include_router(health.router(context), dependencies=[refuse_unknown(operations)])
     for router in (
-        *(status.router, messages.router, tracing.router, errors.router, settings.router),
+        *(status.router, messages.router, events.router, tracing.router, errors.router, settings.router),
         *(sending.acting_router, tracing.acting_router, errors.acting_router, settings.acting_router),
     ):
         app.include_router(router(context), prefix=PREFIX, dependencies=[refuse_unknown(operations)])
     add_handlers(app, desk, operations)
+    counts = RequestCounts(operations)
+    context.figures.append(counts)
     app.add_middleware(Front, tokens=tokens)
+    app.add_middleware(Measuring, counts=counts)  # the last one is the outermost
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

@@ -10,13 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from api import event_stream
 from api.idempotency import Answers
 from api.jobs import Jobs
+from api.message_models import event
+from api.metrics import PATIENCE as WORKER_PATIENCE
+from api.metrics import ErrorsWaiting, WorkerMetrics
 from api.models import masked
 from api.problems import Problem
+from api.streams import Pace, Streams, Told
 from api.tokens import Tokens
+from control.client import Workers
 from core.texts import Text
-from journal.reading import JournalReader
+from journal.reading import JournalReader, OccurrenceRecord
+from journal.store import NoJournalError
+from metrics.metric import Source
 from operation.desk import Desk
 from operation.standing import StatusReport, standing_of
 
@@ -105,20 +113,44 @@ class Context:
     tokens: Tokens
     limiter: Limiter
     standing: Recent[StatusReport]
+    streams: Streams
+    worker_metrics: Recent[str | None]
+    figures: list[Source]  # what /metrics adds to those of the worker
     walks: Walks = field(default_factory=Walks)
     jobs: Jobs = field(default_factory=Jobs)
     answers: Answers = field(default_factory=Answers)
 
     @classmethod
-    def of(cls, desk: Desk, tokens: Tokens, unsafe_per_minute: int) -> Context:
-        return cls(desk, tokens, Limiter(unsafe_per_minute), Recent(lambda: standing_of(desk)))
+    def of(cls, desk: Desk, tokens: Tokens, unsafe_per_minute: int, pace: Pace) -> Context:
+        systems = [queue.removesuffix(".queue") for queue in desk.settings.worker.queue_handlers]
+        return cls(
+            desk,
+            tokens,
+            Limiter(unsafe_per_minute),
+            Recent(lambda: standing_of(desk)),
+            _streams_of(desk, pace),
+            Recent(WorkerMetrics(Workers(desk.settings.worker.state_dir, WORKER_PATIENCE)).ask),
+            [ErrorsWaiting(Recent(lambda: _journal_of(desk).errors_waiting()).get, systems)],
+        )
 
     @property
     def journal(self) -> JournalReader:
-        """Raises Problem where there is none, StoreError where it cannot be used."""
-        if (journal := self.desk.journal) is None:
-            raise Problem(503, "no-journal", Text("there is no journal", "журнала сообщений нет"))
-        return journal
+        """Raises NoJournalError where there is none, StoreError where it cannot be used."""
+        return _journal_of(self.desk)
 
     def masked(self, answer: Any) -> Any:
         return masked(answer, self.desk.mask)
+
+
+def _journal_of(desk: Desk) -> JournalReader:
+    if (journal := desk.journal) is None:
+        raise NoJournalError(Text("there is no journal", "журнала сообщений нет"))
+    return journal
+
+
+def _streams_of(desk: Desk, pace: Pace) -> Streams:
+    def tell(record: OccurrenceRecord) -> Told:
+        said = masked(event(record), desk.mask)
+        return event_stream.told(record.id, said.code, said.model_dump_json())
+
+    return Streams(lambda: _journal_of(desk), tell, lambda text: event_stream.trouble(text.map(desk.mask)), pace)

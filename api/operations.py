@@ -26,14 +26,26 @@ class Operations:
         )
         return {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
 
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yield the method and the template of each operation, e.g. ("GET", "/api/v1/messages/{id}")."""
+        for _, template, methods in self._paths:
+            yield from ((method.upper(), template) for method in methods)
+
+    def place_of(self, method: str, path: str) -> tuple[str, str] | None:
+        """Return the method and the template of the operation at an address; None where there is none."""
+        for pattern, template, methods in self._paths:
+            if pattern.match(path) and method.lower() in methods:
+                return method, template
+        return None
+
     @cached_property
-    def _paths(self) -> list[tuple[Any, Mapping[str, Any]]]:
+    def _paths(self) -> list[tuple[Any, str, Mapping[str, Any]]]:
         paths: Mapping[str, Mapping[str, Any]] = self._app.openapi()["paths"]
         written_out_first = sorted(paths.items(), key=lambda each: each[0].count("{"))
-        return [(compile_path(path)[0], methods) for path, methods in written_out_first]
+        return [(compile_path(path)[0], path, methods) for path, methods in written_out_first]
 
     def _at(self, path: str) -> Iterator[Mapping[str, Any]]:
-        return (methods for pattern, methods in self._paths if pattern.match(path))
+        return (methods for pattern, _, methods in self._paths if pattern.match(path))
 
 
 def refuse_unknown(operations: Operations) -> Any:

@@ -19,7 +19,7 @@ from control.protocol import RefusedError
 from core.events.base import write
 from core.events.control import QuestionFailed
 from core.texts import BilingualError, Language, Text, escape
-from journal.store import StoreError
+from journal.store import NoJournalError, StoreError
 from operation.desk import Desk
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,6 +43,7 @@ _UNREACHABLE: Sequence[tuple[type[Exception], str]] = (
     (NoWorkerError, "no-worker"),
     (SilentWorkerError, "worker-silent"),
     (ForbiddenError, "worker-of-another-user"),
+    (NoJournalError, "no-journal"),
     (StoreError, "journal-unusable"),
 )
 _REFUSED: Mapping[str, int] = {"unknown_system": 404, "not_tracked": 404, "not_held": 409, "bad_value": 422}

@@ -80,6 +80,7 @@ _SIGN = "!-~À-ÿЀ-ӿ"
 Identifier = Annotated[str, Field(min_length=1, max_length=120, pattern=rf"^[{_SIGN}]([ {_SIGN}]*[{_SIGN}])?$")]
 Words = Annotated[str, Field(min_length=1, max_length=300)]
 Cursor = Annotated[int, Field(ge=0, le=2**63 - 1, description="next_before of the page before")]
+EventId = Annotated[int, Field(ge=0, le=2**63 - 1, examples=[4711])]
 Limit = Annotated[int, Field(ge=1, le=200, description="messages of a page")]
 
 
@@ -128,6 +129,11 @@ class EventsQuery(_Query):
     code: Words | None = Field(None, description="of the list of events in the operator's manual")
     before: Cursor | None = None
     limit: Limit = 50
+
+
+class StreamQuery(_Query):
+    code: Words | None = Field(None, description="of the list of events in the operator's manual")
+    last_event_id: EventId | None = Field(None, description="for clients that cannot set the header, which counts more")
 
 
 class SearchQuery(_Query):

@@ -23,7 +23,7 @@ from metrics.exposition import Metrics
 from metrics.messages import MessageCounts
 from metrics.metric import Source
 from metrics.publishing import PublishCounts
-from metrics.queues import AskErrors, QueueFigures, QueueLooks
+from metrics.queues import QueueFigures, QueueLooks
 from metrics.statistics import StatisticsFigures
 from metrics.systems import SystemFigures, SystemStates
 from metrics.tracking import TrackerCounts
@@ -63,9 +63,8 @@ def make_metrics(
     processors: Sequence[MessageProcessor],
     trackers: Mapping[str, BaseTracker],
     depths: QueueDepths | None = None,
-    errors_waiting: AskErrors | None = None,
 ) -> Metrics:
-    """Join the counts with what is asked. `trackers` by system; `errors_waiting` as in QueueLooks."""
+    """Join the counts with what is asked. `trackers` by system."""
     secrets = [secret for secret in settings.secrets() if isinstance(secret, FileSecret)]
     handlers = {each.consumed.system: each.consumed.handler for each in processors}
     parts: dict[str, list[BaseMessageHandler | BaseTracker]] = {name: [handler] for name, handler in handlers.items()}
@@ -86,7 +85,7 @@ def make_metrics(
                 for system, both in parts.items()
             },
         ),
-        QueueLooks(None if depths is None else partial(_figures, depths), errors_waiting),
+        QueueLooks(None if depths is None else partial(_figures, depths)),
     )
     return Metrics(sources, CollectorRegistry())
 

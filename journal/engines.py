@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from core.texts import Text
 from journal.store import NoJournalError, StoreError
 
 _CONNECT_TIMEOUT = 10  # seconds
-_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=10000"  # milliseconds
+# Milliseconds. Who stops in the midst of a transaction, a machine that froze, must not hold up the others for ever.
+_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
 
 
 def engine_of_file(path: Path) -> Engine:
@@ -24,7 +27,30 @@ def engine_of_file(path: Path) -> Engine:
         raise NoJournalError(Text(f"there is no journal at {path}", f"журнала сообщений {path} нет"))
     address = f"file:{quote(str(path.resolve()))}?mode=ro"  # SQLAlchemy's own way to say this takes no "?" in a name
     connect = partial(sqlite3.connect, address, uri=True, check_same_thread=False)
-    return create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    _follow(engine, path)
+    return engine
+
+
+def _follow(engine: Engine, path: Path) -> None:
+    """Have the engine notice a file that was put aside or deleted: an open one would be read on for ever."""
+
+    @event.listens_for(engine, "connect")
+    def note(_connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def compare(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError("another file is there now")  # it is opened anew
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def engine_of_database(url: str) -> Engine:

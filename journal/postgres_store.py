@@ -25,6 +25,7 @@ from journal.tables import EVENT, MESSAGE, OCCURRENCE
 
 _ROWS = 500  # in one statement
 _LOCK = 7_350_142_001  # of the migrations: any number that nobody else takes
+_ORDER = 7_350_142_002  # of those who write occurrences
 _BYTES_OF_A_MESSAGE = 1500  # with its events and its share of the indexes: more than twice what SQLite needs; a guess
 _FINISHED = tuple(int(state) for state in FINISHED_STATES)
 
@@ -71,6 +72,9 @@ class PostgresStore:
             for start in range(0, len(events), _ROWS):
                 connection.execute(insert(EVENT).values(events[start : start + _ROWS]).on_conflict_do_nothing())
             if batch.occurrences:
+                # One writer at a time until it has committed: else a lower id could appear after a higher one, and
+                # whoever reads on behind an id would miss it. It is the last lock, so nobody waits in a circle.
+                connection.execute(select(func.pg_advisory_xact_lock(_ORDER)))
                 connection.execute(insert(OCCURRENCE).values([_as_dict(each) for each in batch.occurrences]))
 
     def index(self, most: int) -> int:
@@ -85,7 +89,8 @@ class PostgresStore:
             connection.execute(delete(EVENT).where(EVENT.c.message.in_(gone)))
             connection.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(gone)))
             old = select(OCCURRENCE.c.id).where(OCCURRENCE.c.at < before).order_by(OCCURRENCE.c.at).limit(most)
-            connection.execute(delete(OCCURRENCE).where(OCCURRENCE.c.id.in_(old)))
+            latest = select(func.max(OCCURRENCE.c.id)).scalar_subquery()  # stays, as in a file
+            connection.execute(delete(OCCURRENCE).where(OCCURRENCE.c.id.in_(old), OCCURRENCE.c.id < latest))
             return len(gone)
 
     def set_aside(self) -> str:

@@ -223,6 +223,17 @@ class JournalReader:
             standing.setdefault(system or "", {})[State(state)] = (count, first / MICROSECONDS)
         return standing
 
+    def errors_waiting(self) -> dict[tuple[str, State, str | None], int]:
+        """Return how many messages are in the error queue, as far as it is known, by system, state and outcome."""
+        chosen = MESSAGE.c.state.in_((int(State.FAILED), int(State.REJECTED)))
+        grouped = (
+            select(MESSAGE.c.system, MESSAGE.c.state, MESSAGE.c.outcome, func.count())
+            .where(chosen, MESSAGE.c.state != int(State.DONE))  # the words of the partial index
+            .group_by(MESSAGE.c.system, MESSAGE.c.state, MESSAGE.c.outcome)
+        )
+        rows = (tuple(row) for row in self._rows(grouped))
+        return {(system or "", State(state), outcome): count for system, state, outcome, count in rows}
+
     def open_by_age(self, now: float, ages: Sequence[float]) -> dict[str, list[int]]:
         """Return for each system how many tasks are open, by their age: younger than each of `ages`, and the rest.
 
@@ -244,13 +255,20 @@ class JournalReader:
             chosen = chosen.where(OCCURRENCE.c.id < before)
         if code is not None:
             chosen = chosen.where(OCCURRENCE.c.code == code)
-        return [
-            OccurrenceRecord(
-                *(row.id, row.at / MICROSECONDS, row.code, row.level, row.system, row.queue, row.line),
-                json.loads(row.fields) if row.fields else {},
-            )
-            for row in self._rows(chosen)
-        ]
+        return self._occurrences(chosen)
+
+    def occurrences_after(self, id_: int, most: int = MOST) -> list[OccurrenceRecord]:
+        """Return the next ones behind an id, the first one first.
+
+        Both stores give ids in the order of commits, so that nothing appears later before what was read.
+        """
+        chosen = select(OCCURRENCE).where(OCCURRENCE.c.id > id_)
+        return self._occurrences(chosen.order_by(OCCURRENCE.c.id).limit(min(most, MOST)))
+
+    def last_occurrence(self) -> int:
+        """Return the id of the latest one; 0 where there is none."""
+        [(last,)] = self._rows(select(func.max(OCCURRENCE.c.id)))
+        return last or 0
 
     def figures(self) -> Figures:
         """Return how much the journal holds. Counts every row: seconds, where there are millions."""
@@ -281,6 +299,15 @@ class JournalReader:
     def _rows(self, query: Any) -> Sequence[Row[Any]]:
         with self._connection() as connection:
             return connection.execute(query).all()
+
+    def _occurrences(self, query: Select[Any]) -> list[OccurrenceRecord]:
+        return [
+            OccurrenceRecord(
+                *(row.id, row.at / MICROSECONDS, row.code, row.level, row.system, row.queue, row.line),
+                json.loads(row.fields) if row.fields else {},
+            )
+            for row in self._rows(query)
+        ]
 
     def _found(self, words: str, most: int) -> list[int]:
         with self._connection() as connection:

@@ -128,8 +128,10 @@ class SqliteStore:
                 marks = ",".join("?" * len(some))
                 connection.execute(f"delete from event where message in ({marks})", some)  # noqa: S608 - marks only
                 connection.execute(f"delete from message where id in ({marks})", some)  # noqa: S608 - marks only
+            # The latest stays: without it SQLite would begin its ids anew, and readers go on behind an id.
             connection.execute(
-                "delete from occurrence where id in (select id from occurrence where at < ? order by at limit ?)",
+                "delete from occurrence where id in (select id from occurrence where at < ? order by at limit ?) "
+                "and id < (select max(id) from occurrence)",
                 (before, most),
             )
             return len(gone)

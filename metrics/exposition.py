@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from core.distributions import Distribution
 from metrics.metric import Kind, Metric, Series, Source
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Metrics", "exposition"]
 
 # Made anew at each look, rather than the library's own counters: those have a lock for each series, and a second series
 # that tells when it was made.
@@ -38,6 +38,13 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return the figures as they are now, in the format of CONTENT_TYPE. Raises what a source raises."""
         return generate_latest(self._registry)
+
+
+def exposition(sources: Sequence[Source]) -> bytes:
+    """Return the figures of the sources alone, for whoever adds them to those of a process. Raises what one raises."""
+    registry = CollectorRegistry()
+    registry.register(_Sources(sources))
+    return generate_latest(registry)
 
 
 class _Sources(Collector):

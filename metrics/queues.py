@@ -1,4 +1,4 @@
-"""Shows what only RabbitMQ and the error queue's readers know, as far as somebody tells it."""
+"""Shows what only RabbitMQ knows, as far as somebody tells it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from core.texts import Text
-from metrics.error_codes import CLASSES
-from metrics.metric import QUEUE, SYSTEM, Label, LabelValues, Metric, Series
+from metrics.metric import QUEUE, Label, LabelValues, Metric, Series
 
 MESSAGES = Metric(
     "task_creator_queue_messages",
@@ -27,13 +26,7 @@ CONSUMERS = Metric(
     Text("consumers of the queue, of all programs", "потребители очереди, всех программ"),
     (QUEUE,),
 )
-ERRORS_WAITING = Metric(
-    "task_creator_errors_waiting",
-    "gauge",
-    Text("messages in the error queue that wait for a person", "сообщения очереди ошибок, ждущие человека"),
-    (SYSTEM, Label("class", CLASSES)),
-)
-METRICS = (MESSAGES, OLDEST, CONSUMERS, ERRORS_WAITING)
+METRICS = (MESSAGES, OLDEST, CONSUMERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +40,13 @@ class QueueFigures:
 
 
 AskQueues = Callable[[], Mapping[str, QueueFigures]]  # by the name of the queue
-AskErrors = Callable[[], Mapping[tuple[str, str], int]]  # by system and class
 
 
 class QueueLooks:
-    """What others tell at each look. Without one of the two its metrics are left out."""
+    """What others tell at each look; its metrics are left out where nobody does."""
 
-    def __init__(self, queues: AskQueues | None = None, errors_waiting: AskErrors | None = None) -> None:
+    def __init__(self, queues: AskQueues | None = None) -> None:
         self._queues = queues
-        self._errors_waiting = errors_waiting
 
     def series(self) -> Iterator[tuple[Metric, Series]]:
         if self._queues is not None:
@@ -66,8 +57,6 @@ class QueueLooks:
             yield MESSAGES, _known(both)
             yield OLDEST, _known(((queue,), each.oldest) for queue, each in told.items())
             yield CONSUMERS, _known(((queue,), each.consumers) for queue, each in told.items())
-        if self._errors_waiting is not None:
-            yield ERRORS_WAITING, {labels: float(count) for labels, count in self._errors_waiting().items()}
 
 
 def _known(figures: Iterator[tuple[LabelValues, float | None]]) -> Series:

@@ -11,18 +11,19 @@ import importlib
 import json
 import logging
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from api.app import make_app
+from api.metrics import METRICS as METRICS_OF_THE_API
 from api.tokens import Tokens
 from config import load_settings
 from core.events.base import Event
 from core.outcomes import OUTCOMES
 from core.texts import Language, Text
 from metrics.catalogue import METRICS
-from metrics.metric import Label
+from metrics.metric import Label, Metric
 from operation.desk import Desk
 from tools.house import drawn
 from tools.sections import with_sections
@@ -66,10 +67,19 @@ def outcomes(lang: Language) -> str:
 
 def metrics(lang: Language) -> str:
     """What the worker tells Prometheus, with all values that a label can have."""
+    return _table(METRICS, lang)
+
+
+def api_metrics(lang: Language) -> str:
+    """What the API tells Prometheus by itself."""
+    return _table(METRICS_OF_THE_API, lang)
+
+
+def _table(metrics: Sequence[Metric], lang: Language) -> str:
     head = Text("| metric | type | labels | meaning |", "| метрика | тип | метки | значение |").say(lang)
     rows = (
         f"| `{each.name}` | {each.kind} | {'; '.join(map(_label, each.labels)) or '–'} | {each.meaning.say(lang)} |"
-        for each in METRICS
+        for each in metrics
     )
     return "\n".join([head, "|---|---|---|---|", *rows])
 
@@ -81,8 +91,16 @@ def house() -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "docs/operation.md": {"events": lambda: events("en"), "metrics": lambda: metrics("en")},
-    "docs/operation.ru.md": {"events": lambda: events("ru"), "metrics": lambda: metrics("ru")},
+    "docs/operation.md": {
+        "events": lambda: events("en"),
+        "metrics": lambda: metrics("en"),
+        "api-metrics": lambda: api_metrics("en"),
+    },
+    "docs/operation.ru.md": {
+        "events": lambda: events("ru"),
+        "metrics": lambda: metrics("ru"),
+        "api-metrics": lambda: api_metrics("ru"),
+    },
     "docs/messages.md": {"outcomes": lambda: outcomes("en")},
     "docs/messages.ru.md": {"outcomes": lambda: outcomes("ru")},
     "docs/architecture.md": {

@@ -10,6 +10,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
 from api.context import Context
+from api.metrics import all_of
 from api.models import Answer
 from api.problems import RETRY_AFTER, Problem, documented
 from core.texts import Text
@@ -22,7 +23,7 @@ _READY: dict[int | str, dict[str, Any]] = {200: {"content": _AS_TEXT}, **documen
 _READY[503]["content"] |= _AS_TEXT
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"  # prometheus.io/docs/instrumenting/exposition_formats
 _EXPOSED = {"text/plain": {"schema": {"type": "string"}, "example": "task_creator_ready 1.0\n"}}
-_METRICS: dict[int | str, dict[str, Any]] = {200: {"content": _EXPOSED}, **documented(422, 500, 503)}
+_METRICS: dict[int | str, dict[str, Any]] = {200: {"content": _EXPOSED}, **documented(422, 500)}
 
 
 class Check(Answer):
@@ -71,8 +72,13 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/metrics", operation_id="getMetrics", response_class=PlainTextResponse, responses=_METRICS)
     def metrics() -> PlainTextResponse:
-        """The metrics of the worker, in the text format of Prometheus; of two that share a state directory, of one."""
-        return PlainTextResponse(context.masked(context.desk.workers.ask("metrics")[0]), media_type=_PROMETHEUS)
+        """The metrics of the worker and of the API, in the text format of Prometheus.
+
+        Of two workers that share a state directory those of one. Where none answers, those of the API alone, with
+        `task_creator_worker_reachable 0`: the scrape has succeeded, and an alert has to look at that.
+        """
+        told = all_of(context.worker_metrics.get(), context.figures)
+        return PlainTextResponse(context.masked(told), media_type=_PROMETHEUS)
 
     for path, name in (("/readyz", "isReady"), ("/healthz", "isHealthy")):
         routes.get(path, operation_id=name, response_model=Ready, responses=_READY)(readyz)

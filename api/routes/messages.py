@@ -11,7 +11,7 @@ from api import message_models as models
 from api.context import Context
 from api.guards import viewer
 from api.problems import Problem, documented
-from api.requests import EventsQuery, MessagesQuery, SearchQuery
+from api.requests import MessagesQuery, SearchQuery
 from core.texts import Text
 from journal.entries import keepable
 from journal.reading import MessageRecord
@@ -20,7 +20,7 @@ MessageName = Annotated[
     str, Path(min_length=1, max_length=300, description="the Camunda task id, or what stands for one")
 ]
 _LINK: dict[str, Any] = {"Link": {"description": 'rel="next": the next page', "schema": {"type": "string"}}}
-_PAGED: dict[int | str, dict[str, Any]] = {200: {"headers": _LINK}}
+PAGED: dict[int | str, dict[str, Any]] = {200: {"headers": _LINK}}
 UNKNOWN = Text(
     "the journal does not know this message; one that nobody has taken yet waits in its queue",
     "журнал не знает такого сообщения; если его ещё не брали, оно ждёт в своей очереди",
@@ -30,7 +30,7 @@ UNKNOWN = Text(
 def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["messages"], dependencies=[Depends(viewer)], responses=documented(401, 422, 500, 503))
 
-    @routes.get("/messages", operation_id="listMessages", responses=_PAGED)
+    @routes.get("/messages", operation_id="listMessages", responses=PAGED)
     def messages(query: Annotated[MessagesQuery, Query()], request: Request, response: Response) -> models.Messages:
         """The latest messages first, by the time at which they came.
 
@@ -38,7 +38,7 @@ def router(context: Context) -> APIRouter:
         """
         found = context.journal.messages(query.wanted(), query.limit)
         before = found[-1].cursor if len(found) >= query.limit else None
-        _link(request, response, before)
+        link(request, response, before)
         answer: models.Messages = context.masked(
             models.Messages(items=[models.message(each) for each in found], next_before=before)
         )
@@ -64,18 +64,6 @@ def router(context: Context) -> APIRouter:
         answer: models.Found = context.masked(models.Found(items=[models.message(each) for each in found]))
         return answer
 
-    @routes.get("/events", operation_id="listEvents", responses=_PAGED)
-    def events(query: Annotated[EventsQuery, Query()], request: Request, response: Response) -> models.Events:
-        """What happened to systems, queues and the worker, and what people have done; the latest first."""
-        code = None if query.code is None else keepable(query.code)
-        found = context.journal.occurrences(before=query.before, code=code, most=query.limit)
-        before = found[-1].id if len(found) >= query.limit else None
-        _link(request, response, before)
-        answer: models.Events = context.masked(
-            models.Events(items=[models.event(each) for each in found], next_before=before)
-        )
-        return answer
-
     return routes
 
 
@@ -87,7 +75,8 @@ def record_of(context: Context, name: str) -> MessageRecord:
     return record
 
 
-def _link(request: Request, response: Response, before: int | None) -> None:
+def link(request: Request, response: Response, before: int | None) -> None:
+    """Name the next page, if there is one, in the header Link."""
     if before is not None:
         told = [(name, value) for name, value in request.query_params.multi_items() if name != "before"]
         response.headers["Link"] = f'<{request.url.path}?{urlencode([*told, ("before", before)])}>; rel="next"'

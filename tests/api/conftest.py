@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from assembly.startup import read_configuration
 from operation.desk import Desk
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.broker_view import Broker
 from testbench.daemon import Daemon
-from tests.api.support import Client, serving
+from tests.api.support import Client, desk_in, serving
 from tests.operation.support import INPUT
-
-PASSWORD = "s3cret-of-the-broker"
 
 
 @pytest.fixture
@@ -34,18 +31,8 @@ def worker(broker: Broker, vhost: BrokerAddress, portal: BitrixSandbox, tmp_path
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    environ = {
-        "RABBITMQ_HOST": "127.0.0.1",
-        "RABBITMQ_PORT": "1",
-        "RABBITMQ_PASSWORD": PASSWORD,
-        "STATE_DIR": str(tmp_path / "state"),
-        "LOG_DIR": str(tmp_path / "logs"),
-    }
-    (tmp_path / "state").mkdir()
-    startup = read_configuration(environ, tmp_path / ".env")
-    desk = Desk(startup.settings, startup.secrets.mask)
-    yield desk
-    desk.close()
+    with desk_in(tmp_path) as desk:
+        yield desk
 
 
 @pytest.fixture

@@ -8,14 +8,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import requests
-import uvicorn
 from fastapi import FastAPI
 
 from api.app import make_app
+from api.serving import make_server
 from api.tokens import Holder, Role, Tokens
+from assembly.startup import read_configuration
 from core.events.base import Event
 from journal.opening import open_store
 from journal.settings import JournalSettings
@@ -23,6 +25,7 @@ from operation.desk import Desk
 from testbench.harness import wait_until
 from tests.journal.support import NOON, batch
 
+PASSWORD = "s3cret-of-the-broker"
 OPERATOR, VIEWER = "operator-0123456789", "viewer-0123456789"
 TIMEOUT = 60.0  # seconds
 
@@ -47,6 +50,13 @@ class Client:
     def ask(self, method: str, path: str, **told: Any) -> requests.Response:
         return self._session.request(method, self.base + path, timeout=TIMEOUT, **told)
 
+    def is_there(self) -> bool:
+        """Whether the API answers at all."""
+        try:
+            return self.ask("GET", "/livez").status_code == 200
+        except requests.RequestException:
+            return False
+
     def get(self, path: str, **told: Any) -> Any:
         """The answer of what has to succeed."""
         answer = self.ask("GET", path, **told)
@@ -61,10 +71,28 @@ class Client:
 
 
 @contextmanager
+def desk_in(folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Desk]:
+    """A desk without RabbitMQ."""
+    environ = {
+        "RABBITMQ_HOST": "127.0.0.1",
+        "RABBITMQ_PORT": "1",
+        "RABBITMQ_PASSWORD": PASSWORD,
+        "STATE_DIR": str(folder / "state"),
+        "LOG_DIR": str(folder / "logs"),
+        **(more or {}),
+    }
+    (folder / "state").mkdir(parents=True)
+    startup = read_configuration(environ, folder / ".env")
+    desk = Desk(startup.settings, startup.secrets.mask)
+    yield desk
+    desk.close()
+
+
+@contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve the application; yield where."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", http="h11"))
+        server = make_server(app, "127.0.0.1", 0)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="api-of-a-test")
         thread.start()
         wait_until(lambda: server.started, TIMEOUT, "the API")

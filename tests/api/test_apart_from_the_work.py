@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from api.serving import MOST_AT_ONCE
 from api.settings import FILE
+from api.streams import Pace
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.broker_view import Broker
@@ -26,7 +28,7 @@ from tests.api.support import TIMEOUT, Client
 from tests.daemon.test_bitrix import SENT, publish
 
 COUNT = 20
-IDLERS = 300  # connections that say half a request and no more
+IDLERS = MOST_AT_ONCE + Pace().streams + 100  # connections that say half a request and no more
 CROWD = 6  # clients that ask as fast as they can
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from core.events.control import OperatorActed
 from operation.desk import Desk
-from tests.api.conftest import PASSWORD
-from tests.api.support import Client, journalled
+from tests.api.support import PASSWORD, Client, journalled
 from tests.journal.support import LIFE, NOON, created, parked, received, task
 
 MESSAGES = "/api/v1/messages"

@@ -196,6 +196,12 @@ def test_failures_of_one_cause_are_one_group_the_largest_first(store: Store, rea
     assert reader.error_groups(Wanted(system="1c")) == []
 
 
+def test_what_waits_in_the_error_queue_is_counted_by_system_and_outcome(store: Store, reader: JournalReader) -> None:
+    assert reader.errors_waiting() == {}
+    store.write(batch(parked(1), parked(2), received(3), parked(4), received(4), created(5), answered(5)))
+    assert reader.errors_waiting() == {("bitrix24", State.FAILED, "permanent"): 2}
+
+
 def test_a_failure_that_was_repeated_is_in_no_group(store: Store, reader: JournalReader) -> None:
     store.write(batch(parked(1), received(1), created(1)))
     assert reader.error_groups(Wanted()) == []
@@ -208,6 +214,34 @@ def test_what_happened_to_systems_is_told_the_latest_first(store: Store, reader:
     assert (latest.code, first.code, first.system, first.at) == ("system.resumed", "system.paused", "1c", NOON)
     assert [each.code for each in reader.occurrences(before=latest.id)] == ["system.paused"]
     assert [each.code for each in reader.occurrences(code="system.resumed")] == ["system.resumed"]
+
+
+def test_what_happened_is_read_on_behind_an_id_in_the_order_in_which_it_came(
+    store: Store, reader: JournalReader
+) -> None:
+    assert (reader.last_occurrence(), reader.occurrences_after(0)) == (0, [])
+    store.write(batch(*(SystemResumed(str(number)) for number in range(5))))
+    first = reader.occurrences_after(0, 2)
+    rest = reader.occurrences_after(first[-1].id)
+    assert [each.system for each in (*first, *rest)] == ["0", "1", "2", "3", "4"]
+    assert reader.last_occurrence() == rest[-1].id
+    assert reader.occurrences_after(2**63 - 1) == []
+
+
+def test_a_file_that_was_put_aside_or_deleted_is_read_no_more(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "journal.sqlite")
+    store.open()
+    store.write(batch(SystemResumed("old"), SystemResumed("old")))
+    reader = FilePlace(tmp_path / "journal.sqlite").reader()
+    assert reader.last_occurrence() == 2
+    store.set_aside()
+    with pytest.raises(StoreError, match="unable to open"):
+        reader.last_occurrence()
+    store.open()
+    store.write(batch(SystemResumed("new")))
+    assert [each.system for each in reader.occurrences()] == ["new"]
+    reader.close()
+    store.close()
 
 
 def test_where_there_is_no_journal_that_is_said_and_none_is_made(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from journal.store import NewerStoreError, Store
 from tests.journal.places import DatabasePlace, Place, states
 from tests.journal.support import LIFE, NOON, answered, batch, created, parked, received, task
 
+WRITERS, ROUNDS = 4, 300
 TABLES = ("message", "event", "occurrence")
 
 
@@ -116,6 +118,41 @@ class TestPruning:
         store.write(batch(SystemResumed("1c"), start=NOON + 5000))
         store.prune(micro(NOON + 1000), None, 100)
         assert place.rows("select at from occurrence") == [(micro(NOON + 5000),)]
+
+    def test_no_id_of_what_happened_to_systems_is_given_again(self, store: Store, reader: JournalReader) -> None:
+        store.write(batch(SystemResumed("1c"), SystemResumed("1c")))
+        last = reader.last_occurrence()
+        store.prune(micro(NOON + 1000), None, 100)
+        store.write(batch(SystemResumed("1c")))
+        assert [each.id for each in reader.occurrences_after(last)] == [last + 1]
+
+
+def test_whoever_reads_on_behind_an_id_misses_nothing_of_several_writers(place: Place, reader: JournalReader) -> None:
+    together = multiprocessing.get_context("spawn").Barrier(WRITERS)
+    writers = [
+        multiprocessing.get_context("spawn").Process(target=_write_occurrences, args=(place, together))
+        for _ in range(WRITERS)
+    ]
+    for writer in writers:
+        writer.start()
+    read: list[int] = []
+    is_last = False
+    while not is_last:
+        is_last = not any(writer.is_alive() for writer in writers)
+        while page := reader.occurrences_after(read[-1] if read else 0, 50):
+            read += [each.id for each in page]
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+    assert read == [id_ for (id_,) in place.rows("select id from occurrence order by id")]
+    assert len(read) == WRITERS * ROUNDS
+
+
+def _write_occurrences(place: Place, together: Barrier) -> None:
+    store = place.store()
+    store.open()
+    together.wait()
+    for _ in range(ROUNDS):
+        store.write(batch(SystemResumed("1c")))
+    store.close()
 
 
 def test_a_journal_of_a_later_version_is_left_alone(store: Store, place: Place) -> None:

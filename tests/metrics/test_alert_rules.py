@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from api.metrics import ERRORS_WAITING, all_of
 from assembly.worker import Worker
 from metrics.queues import METRICS as OF_QUEUES
 from sandbox.process import ROOT
@@ -64,11 +65,11 @@ def test_every_alert_is_there_in_both_languages_with_a_case_in_which_it_is_raise
     assert raised == silent == WANTED
 
 
-def test_every_metric_that_a_rule_asks_about_is_told_by_the_worker_with_the_labels_that_it_asks_for(
+def test_every_metric_that_a_rule_asks_about_is_told_by_the_worker_or_the_api_with_the_labels_that_it_asks_for(
     worker: Worker,
 ) -> None:
-    figures = Figures(worker.metrics.exposition())
-    fed = {metric.name: metric for metric in OF_QUEUES}
+    figures = Figures(all_of(worker.metrics.exposition().decode(), ()).encode())
+    fed = {metric.name: metric for metric in (*OF_QUEUES, ERRORS_WAITING)}
     for rule in rules():
         asked = re.findall(r"(task_creator_\w+)(?:\{([^}]*)\})?", rule["expr"])
         assert asked, rule

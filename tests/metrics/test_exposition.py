@@ -8,17 +8,16 @@ from pathlib import Path
 
 import prometheus_client
 import pytest
-from prometheus_client import CollectorRegistry
 
 from assembly.worker import Worker
 from core.outcomes import OUTCOMES, Outcome
 from metrics import messages, publishing, systems, tracking
 from metrics.catalogue import METRICS
 from metrics.error_codes import CODES, OTHER, combinations
-from metrics.exposition import CONTENT_TYPE, Metrics
+from metrics.exposition import CONTENT_TYPE, exposition
 from metrics.metric import QUEUE, SYSTEM, Metric
 from metrics.queues import METRICS as OF_QUEUES
-from metrics.queues import AskErrors, AskQueues, QueueFigures, QueueLooks
+from metrics.queues import AskQueues, QueueFigures, QueueLooks
 from sandbox.process import ROOT
 from sandbox.prometheus import Promtool
 from tests.metrics.conftest import UNUSED, USED
@@ -30,11 +29,10 @@ QUEUES: AskQueues = lambda: {  # noqa: E731 - what somebody tells
     "bitrix24.queue": QueueFigures(ready=3, unacked=1, consumers=1, oldest=12.5),
     "1c.queue": QueueFigures(ready=0),
 }
-WAITING: AskErrors = lambda: {("bitrix24", "permanent"): 2}  # noqa: E731
 
 
-def told(queues: AskQueues | None, errors_waiting: AskErrors | None) -> Figures:
-    return Figures(Metrics([QueueLooks(queues, errors_waiting)], CollectorRegistry()).exposition())
+def told(queues: AskQueues | None) -> Figures:
+    return Figures(exposition([QueueLooks(queues)]))
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def label_sets(figures: Figures, metric: Metric) -> list[dict[str, str]]:
 
 
 def test_every_metric_of_the_list_is_there_with_its_type_and_its_meaning(figures: Figures) -> None:
-    families = {**figures.families, **told(QUEUES, WAITING).families}
+    families = {**figures.families, **told(QUEUES).families}
     shown = {
         metric.name: (families[plain(metric.name)].type, families[plain(metric.name)].documentation)
         for metric in METRICS
@@ -116,21 +114,19 @@ def test_a_tracker_that_never_comes_through_grows_stale_from_the_start(figures: 
         assert figures.value(tracking.INTERVAL.name, system=system) == 0.5
 
 
-@pytest.mark.parametrize(("queues", "errors_waiting"), [(None, None), (QUEUES, None), (None, WAITING)])
-def test_what_nobody_tells_is_left_out(queues: AskQueues | None, errors_waiting: AskErrors | None) -> None:
-    names = told(queues, errors_waiting).families.keys()
+@pytest.mark.parametrize("queues", [None, QUEUES])
+def test_what_nobody_tells_is_left_out(queues: AskQueues | None) -> None:
+    names = told(queues).families.keys()
     assert ("task_creator_queue_messages" in names) == (queues is not None)
     assert ("task_creator_queue_oldest_message_age_seconds" in names) == (queues is not None)
-    assert ("task_creator_errors_waiting" in names) == (errors_waiting is not None)
 
 
 def test_what_somebody_tells_is_shown_as_far_as_it_is_known() -> None:
-    figures = told(QUEUES, WAITING)
+    figures = told(QUEUES)
     assert figures.value("task_creator_queue_messages", queue="bitrix24.queue", kind="ready") == 3
     assert figures.value("task_creator_queue_messages", queue="bitrix24.queue", kind="unacked") == 1
     assert figures.label_sets("task_creator_queue_messages")[-1] == {"queue": "1c.queue", "kind": "ready"}
     assert figures.told("task_creator_queue_oldest_message_age_seconds", "queue") == {"bitrix24.queue": 12.5}
-    assert figures.value("task_creator_errors_waiting", system="bitrix24", class_="permanent") == 2
 
 
 def test_nothing_is_registered_for_the_whole_process(worker: Worker) -> None:

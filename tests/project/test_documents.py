@@ -241,7 +241,7 @@ def test_the_lists_and_the_drawings_are_made_from_the_code(name: str) -> None:
 
 
 def test_each_list_is_made_in_both_languages() -> None:
-    for kind in ("events", "outcomes", "metrics"):
+    for kind in ("events", "outcomes", "metrics", "api-metrics"):
         [english, russian] = [name for name, lists in SECTIONS.items() if kind in lists]
         assert (english, russian) in PAIRS
 
