@@ -1,4 +1,4 @@
-"""Looks for the workers' secrets where none may be: logs, journal and other state, messages, metrics.
+"""Looks for the workers' secrets where none may be: logs, journal and other state, messages, metrics, the API.
 
 Faults are when secrets leak: an error text quotes an address, a traceback shows a header.
 """
@@ -36,7 +36,7 @@ def leaks(stage: Stage, messages: list[Found], told: str) -> Iterator[str]:
         wanted = {name: value.encode() for name, value in secrets_of(worker.variables).items()}
         places = {str(path.relative_to(worker.folder)): path.read_bytes() for path in _files(worker.folder)}
         places |= {f"a message in {each.queue}": each.body for each in messages}
-        places["the console"], places["the metrics and the status"] = worker.output().encode(), told.encode()
+        places["the console"], places["the metrics, the status and the API"] = worker.output().encode(), told.encode()
         for place, held in places.items():
             yield from (f"{name} stands in {place}" for name, value in wanted.items() if value in held)
 

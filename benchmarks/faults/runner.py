@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.faults import standstill
 from benchmarks.faults.account import Account, Allowed, make_account
+from benchmarks.faults.api_answers import api_answers_of
 from benchmarks.faults.leaks import leaks, metrics_of
 from benchmarks.faults.row import Row
 from benchmarks.faults.stage import Stage
@@ -83,7 +84,7 @@ def play(row: Row, node: RabbitNode, address: BrokerAddress, orders: Orders, int
             _complain(error, result, stage, orders)
             if unpublished := stage.driver.unpublished:
                 result.complaints.append(f"no queue takes the last {unpublished} tasks")
-        told = metrics_of(stage)
+        told = metrics_of(stage) + api_answers_of(stage)
         result.complaints += stage.stop_workers()
         result.tracebacks = stage.tracebacks()
         result.complaints += [f"a traceback in the log: {error}" for error in result.tracebacks]

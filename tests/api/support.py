@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from fastapi import FastAPI
 
 from api.app import make_app
-from api.serving import make_server
 from api.tokens import Holder, Role, Tokens
 from assembly.startup import read_configuration
 from core.events.base import Event
 from journal.opening import open_store
 from journal.settings import JournalSettings
 from operation.desk import Desk
+from testbench.api import served
 from testbench.harness import wait_until
 from tests.journal.support import NOON, batch
 
@@ -86,22 +83,6 @@ def desk_in(folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Des
     desk = Desk(startup.settings, startup.secrets.mask)
     yield desk
     desk.close()
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """Serve the application; yield where."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = make_server(app, "127.0.0.1", 0)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="api-of-a-test")
-        thread.start()
-        wait_until(lambda: server.started, TIMEOUT, "the API")
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(TIMEOUT)
-            assert not thread.is_alive()
 
 
 @contextmanager
