@@ -100,6 +100,27 @@ class Sweeper:
         """Have the next sweep ask about this task, whether the system has told a change of it or not. Thread-safe."""
         self._asked_for.append(task)
 
+    def heard_of(self, external_ids: Sequence[str]) -> bool:
+        """Ask the system about tasks of which it has told; anybody's may be among them.
+
+        Return whether the next sweep has something to find: those that are finished and ours, which it looks for.
+        No queue is touched. Raises what the system raises.
+        """
+        self._forget_old_answers()
+        try:
+            told = self._asking.finished_among(external_ids, self._is_stopping)
+        except UnansweredError as unanswered:
+            raise unanswered.error from None
+        if told is None:
+            return True
+        ours = self._watch.ours_among(told, self._answered)
+        self._asked_for.extend(ours)
+        return bool(ours)
+
+    @property
+    def chunk_size(self) -> int:
+        return self._tracker.chunk_size
+
     def sweep(self, result: SweepResult, *, woken: bool = False) -> None:
         """Sweep once and count into `result`.
 
@@ -149,7 +170,7 @@ class Sweeper:
             is_full = True
             changes = self._asking.changes(queue, None) or Changes((), None)
         while self._asked_for:
-            self._watch.look_for(self._asked_for.popleft())
+            self._watch.look_for([self._asked_for.popleft()])
         wanted = self._watch.wanted(changes.tasks, self._answered)
         if is_full or wanted or self._done_is_expected:
             self._keyless = set()
