@@ -13,7 +13,7 @@ from api.context import UNSAFE_PER_MINUTE, Context
 from api.front import Front
 from api.operations import Operations, refuse_unknown
 from api.problems import ProblemAnswer, add_handlers
-from api.routes import errors, health, messages, status
+from api.routes import errors, health, hooks, messages, status
 from api.tokens import Tokens
 from core.version import VERSION
 from operation.desk import Desk
@@ -31,7 +31,9 @@ def make_app(desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        context.hooks.start()
         yield
+        context.hooks.close()
         context.jobs.close(CLOSING)
 
     app = FastAPI(
@@ -45,6 +47,7 @@ def make_app(desk: Desk, tokens: Tokens, *, unsafe_per_minute: int = UNSAFE_PER_
     )
     operations = Operations(app)
     app.include_router(health.router(context), dependencies=[refuse_unknown(operations)])
+    app.include_router(hooks.router(context), dependencies=[refuse_unknown(operations)])
     for router in (status.router, messages.router, errors.router, errors.acting_router):
         app.include_router(router(context), prefix=PREFIX, dependencies=[refuse_unknown(operations)])
     add_handlers(app, desk, operations)

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from prometheus_client import CollectorRegistry
+
+from api.hook_inbox import HookInbox
+from api.hook_metrics import HookMetrics
+from api.hook_settings import HookSettings
 from api.jobs import Jobs
 from api.models import masked
 from api.problems import Problem
@@ -104,12 +109,27 @@ class Context:
     tokens: Tokens
     limiter: Limiter
     standing: Recent[StatusReport]
+    registry: CollectorRegistry  # of the API's own figures
+    hook_settings: HookSettings
+    hook_metrics: HookMetrics
+    hooks: HookInbox
     walks: Walks = field(default_factory=Walks)
     jobs: Jobs = field(default_factory=Jobs)
 
     @classmethod
     def of(cls, desk: Desk, tokens: Tokens, unsafe_per_minute: int) -> Context:
-        return cls(desk, tokens, Limiter(unsafe_per_minute), Recent(lambda: standing_of(desk)))
+        registry = CollectorRegistry()
+        hook_metrics = HookMetrics(registry)
+        return cls(
+            desk,
+            tokens,
+            Limiter(unsafe_per_minute),
+            Recent(lambda: standing_of(desk)),
+            registry,
+            desk.settings.for_system(HookSettings),
+            hook_metrics,
+            HookInbox(desk.workers, hook_metrics),
+        )
 
     @property
     def journal(self) -> JournalReader:

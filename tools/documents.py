@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from api.app import make_app
+from api.hook_settings import HookSettings
 from api.tokens import Tokens
 from config import load_settings
 from core.events.base import Event
@@ -103,7 +104,7 @@ OPENAPI = "docs/openapi.json"
 
 def openapi() -> str:
     """The OpenAPI document of the REST API."""
-    app = make_app(Desk(load_settings({}, None), str), Tokens([]))
+    app = make_app(Desk(load_settings({}, None, [HookSettings]), str), Tokens([]))
     return json.dumps(app.openapi(), ensure_ascii=False, indent=2) + "\n"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
+from prometheus_client import generate_latest
 from pydantic import Field
 
 from api.context import Context
@@ -71,8 +72,12 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/metrics", operation_id="getMetrics", response_class=PlainTextResponse, responses=_METRICS)
     def metrics() -> PlainTextResponse:
-        """The metrics of the worker, in the text format of Prometheus; of two that share a state directory, of one."""
-        return PlainTextResponse(context.masked(context.desk.workers.ask("metrics")[0]), media_type=_PROMETHEUS)
+        """The metrics of the worker and of the hooks that came here, in the text format of Prometheus.
+
+        Of two workers that share a state directory those of one.
+        """
+        own = generate_latest(context.registry).decode()
+        return PlainTextResponse(context.masked(context.desk.workers.ask("metrics")[0] + own), media_type=_PROMETHEUS)
 
     for path, name in (("/readyz", "isReady"), ("/healthz", "isHealthy")):
         routes.get(path, operation_id=name, response_model=Ready, responses=_READY)(readyz)
