@@ -32,11 +32,17 @@ class SoughtTasks:
         for each in sought:
             each.found = False  # a sweep that failed has put back what it had found
         self._missing = len(sought)
+        self._all_are_named = all(each.task.task_id is not None for each in sought)
         self._by_task_id = {each.task.task_id: each for each in sought if each.task.task_id is not None}
         self._by_external_id = {each.task.external_id: each for each in sought if each.task.external_id is not None}
 
     def __bool__(self) -> bool:
         return bool(self._by_task_id or self._by_external_id)
+
+    @property
+    def task_ids(self) -> Sequence[str] | None:
+        """The Camunda ids; None where one of the tasks is known by its id in the system only."""
+        return [*self._by_task_id] if self._all_are_named else None
 
     @property
     def all_found(self) -> bool:
