@@ -18,7 +18,7 @@ from sandbox.openproject import OpenProjectSandbox
 from testbench.api import Api
 from testbench.daemon import Daemon
 from testbench.harness import RESPONSES, camunda_message, wait_until
-from tests.daemon.test_bitrix import SENT, ids, publish
+from tests.daemon.test_bitrix import QUEUE, SENT, ids, publish
 
 NEVER = {"HEARTBEAT_INTERVAL": "3600"}  # no sweep comes by itself within a story
 COUNT = 10
@@ -34,6 +34,13 @@ def told_by(
     with api:
         api.wait_until_up()
         yield api, url
+
+
+@pytest.fixture(autouse=True)
+def _queues(broker: Broker) -> None:
+    """They are there before the worker, which would make them in its own way."""
+    for queue in (QUEUE, "openproject.queue"):
+        broker.declare(queue)
 
 
 def post(url: str, form: Mapping[str, str]) -> None:
@@ -66,7 +73,6 @@ def test_a_closed_work_package_is_answered_although_no_sweep_is_due(
             "OPENPROJECT_DEFAULT_PROJECT": "contracts",
         }
         with Daemon(vhost, tmp_path, {**variables, **NEVER}), told_by(vhost, tmp_path, server):
-            broker.declare("openproject.queue")
             asked = {"topic": "op_create_task", "system": "openproject", "variables": {}}
             for task_id in ("task-1", "task-2"):
                 broker.publish("openproject.queue", camunda_message(task_id, **asked))
