@@ -1,8 +1,9 @@
 """The base class that an author of a new system implements so that its tasks are followed until a person finishes them.
 
 One method is enough: given many tracked tasks, say which are finished, with what. A second one, `changes`, spares a
-system with very many open tasks from being asked about each of them in every sweep. The sweep of the sent queue, the
-confirmed response, the ack and the statistics are done by tracking.sweeper.
+system with very many open tasks from being asked about each of them in every sweep. A third one, `finished_among`, is
+for a system that tells by itself of what has changed in it (a webhook), also of tasks that are not ours. The sweep of
+the sent queue, the confirmed response, the ack and the statistics are done by tracking.sweeper.
 """
 
 from __future__ import annotations
@@ -72,6 +73,15 @@ class BaseTracker(ABC):
         With `since` None the result is a mark to ask from next time, and no tasks. None means that it cannot be known
         (not supported, too many, a mark that is no longer good): every open task is then looked at, as without this
         method. A task too many costs little, one too few waits for the next full sweep. Raises what `check` raises.
+        """
+        return None
+
+    def finished_among(self, external_ids: Sequence[str]) -> Sequence[ChangedTask] | None:
+        """Return those of these tasks that a person may have finished; at most `chunk_size` ids are given.
+
+        Anybody's tasks may be among them, and none that exists. A task that is told with the Camunda task id is sought
+        in the sent queue, however large that is: tell an id only where the system keeps it. None means that it cannot
+        be known, and the next sweep comes sooner. Raises what `check` raises.
         """
         return None
 

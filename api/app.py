@@ -14,7 +14,7 @@ from api.front import Front
 from api.metrics import Measuring, RequestCounts
 from api.operations import Operations, refuse_unknown
 from api.problems import ProblemAnswer, add_handlers
-from api.routes import errors, events, health, messages, sending, settings, status, tracing
+from api.routes import errors, events, health, hooks, messages, sending, settings, status, tracing
 from api.streams import Pace
 from api.tokens import Tokens
 from core.version import VERSION
@@ -35,7 +35,9 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        context.hooks.start()
         yield
+        context.hooks.close()
         context.jobs.close(CLOSING)
 
     app = FastAPI(
@@ -50,6 +52,7 @@ def make_app(
     app.state.streams = context.streams
     operations = Operations(app)
     app.include_router(health.router(context), dependencies=[refuse_unknown(operations)])
+    app.include_router(hooks.router(context), dependencies=[refuse_unknown(operations)])
     for router in (
         *(status.router, messages.router, events.router, tracing.router, errors.router, settings.router),
         *(sending.acting_router, tracing.acting_router, errors.acting_router, settings.acting_router),

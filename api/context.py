@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from api import event_stream
+from api.hook_inbox import HookInbox
+from api.hook_metrics import HookMetrics
+from api.hook_settings import HookSettings
 from api.idempotency import Answers
 from api.jobs import Jobs
 from api.message_models import event
@@ -116,6 +119,9 @@ class Context:
     streams: Streams
     worker_metrics: Recent[str | None]
     figures: list[Source]  # what /metrics adds to those of the worker
+    hook_settings: HookSettings
+    hook_metrics: HookMetrics
+    hooks: HookInbox
     walks: Walks = field(default_factory=Walks)
     jobs: Jobs = field(default_factory=Jobs)
     answers: Answers = field(default_factory=Answers)
@@ -123,6 +129,7 @@ class Context:
     @classmethod
     def of(cls, desk: Desk, tokens: Tokens, unsafe_per_minute: int, pace: Pace) -> Context:
         systems = [queue.removesuffix(".queue") for queue in desk.settings.worker.queue_handlers]
+        hook_metrics = HookMetrics()
         return cls(
             desk,
             tokens,
@@ -130,7 +137,10 @@ class Context:
             Recent(lambda: standing_of(desk)),
             _streams_of(desk, pace),
             Recent(WorkerMetrics(Workers(desk.settings.worker.state_dir, WORKER_PATIENCE)).ask),
-            [ErrorsWaiting(Recent(lambda: _journal_of(desk).errors_waiting()).get, systems)],
+            [ErrorsWaiting(Recent(lambda: _journal_of(desk).errors_waiting()).get, systems), hook_metrics],
+            desk.settings.for_system(HookSettings),
+            hook_metrics,
+            HookInbox(desk.workers, hook_metrics),
         )
 
     @property

@@ -26,6 +26,7 @@ from core.version import VERSION
 from tracking.tracker_thread import TrackerThread
 
 LONGEST_REASON = 500  # characters
+LONGEST_ID = 100  # characters of an external id
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def answers_of(worked: Worked) -> dict[str, Answer]:
         "hold": told.hold,
         "release": told.release,
         "track": told.track,
+        "changed": told.changed,
         "note": told.note,
         "metrics": told.metrics,
     }
@@ -131,6 +133,20 @@ class _Answers:
         what = f"track {task.task_id or task.external_id}"
         self._worked.events.emit(OperatorActed(_who(told, caller), what, system))
         return {"pid": os.getpid(), "sweeps": sweeps, "held": sorted(held), "now": time.time()}
+
+    def changed(self, told: Mapping[str, Any], _caller: Caller) -> dict[str, Any]:
+        """Look soon at tasks of which a `system` has told, by their `external_ids`; it is nobody's act.
+
+        Anybody's may be among them. `dropped` of the answer: how many only a sweep will find.
+        """
+        system, given = _text(told, "system"), told.get("external_ids")
+        if not isinstance(given, list) or not all(
+            isinstance(each, str) and 0 < len(each) <= LONGEST_ID for each in given
+        ):
+            raise _bad("external_ids", type(given).__name__, Text("a list of texts", "список текстов"))
+        tracker = self._worked.trackers.get(system)
+        dropped = len(given) if tracker is None else tracker.hear_of(given)
+        return {"pid": os.getpid(), "is_tracked": tracker is not None, "dropped": dropped}
 
     def metrics(self, _told: Mapping[str, Any], _caller: Caller) -> str:
         """Return the metrics in the text format of Prometheus."""

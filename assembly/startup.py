@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from api.hook_settings import HookSettings
 from api.settings import ApiSettings
 from assembly import alerting
 from config import Settings, WorkerSettings, load_settings
@@ -55,7 +56,8 @@ def read_configuration(environ: Mapping[str, str], env_file: Path) -> Startup:
             unusable.extend(mistakes)
         # Alerts go by mail and Telegram also where no queue of theirs is consumed.
         systems = settings_classes([*handlers.values(), *trackers.values()])
-        return [*systems, AlertSettings, EmailSettings, TelegramSettings, JournalSettings, ApiSettings, TracingSettings]
+        systems += (AlertSettings, EmailSettings, TelegramSettings, JournalSettings)
+        return [*systems, ApiSettings, HookSettings, TracingSettings]
 
     def judge(read: Settings) -> list[Mistake]:
         return [

@@ -16,14 +16,17 @@ from pika.exceptions import ChannelClosedByBroker
 
 from broker.connection import connect
 from broker.errors import NOT_FOUND
+from broker.frames import FramedConnection
 from broker.nodes import Parameters
 from broker.properties import ReceivedProperties
 from broker.queue_types import queue_type
+from broker.sieve import Sieve
 from broker.topology import Topology, ensure_queues
 from core.copies import carried, kept_properties
 from core.messages import OutgoingMessage
 
 PUMP = 0.1  # seconds between looks at the connection while the system is asked, so that heartbeats go on
+QUICK_PUMP = 0.01  # the same where messages that go by wake nobody
 QUIET = 2.0  # seconds without a message after which the queue has no more for this sweep
 PREFETCH_LIMIT = 65_535  # 16 bits in AMQP
 
@@ -67,6 +70,7 @@ class TakenQueue:
         self.name = name
         self.is_new = ready is None
         self.ready = ready or 0
+        self.passed = 0  # messages of the last `take` that were let go by
         self._connection = connection
         self._channel = channel
         self._is_stopping = is_stopping
@@ -87,6 +91,7 @@ class TakenQueue:
         """
         connection, _ = connect(parameters)
         try:
+            _framed(connection).read_much()
             channel = connection.channel()
             ready = _ready_messages(channel, name)
             if ready is None:
@@ -114,12 +119,20 @@ class TakenQueue:
         """
         self._channel.basic_qos(prefetch_count=1)
 
-    def take(self, size: int) -> list[Taken]:
-        """Return the next `size` messages, fewer when the queue has no more. They stay held until `ack` or the end."""
+    def take(self, size: int, is_passed: Callable[[bytes], bool] | None = None) -> list[Taken]:
+        """Return the next `size` messages, fewer when the queue has no more. They stay held until `ack` or the end.
+
+        `is_passed` is asked with the properties of a message as they came: those that it lets go by are held and not
+        returned; `passed` tells their number. It is not asked about all of them.
+        """
         # A consumer of its own for each portion: prefetch counts per consumer, so the portion's size bounds the
         # memory although the messages of earlier portions stay unsettled until the end of the sweep.
         taken: list[Taken] = []
         size = min(size, PREFETCH_LIMIT)
+        sieve = Sieve((lambda _properties: False) if is_passed is None else is_passed)
+        pump = PUMP if is_passed is None else QUICK_PUMP
+        if is_passed is not None:
+            self._sift(sieve)
         self._channel.basic_qos(prefetch_count=size)
         consumer_tag = self._channel.basic_consume(
             self.name,
@@ -129,13 +142,18 @@ class TakenQueue:
         )
         # pika's own consume() measures its time-out by the wall clock, which may jump.
         last_arrival, arrived = time.monotonic(), 0
-        while len(taken) < size and time.monotonic() - last_arrival < QUIET and not self._is_stopping():
-            self._connection.process_data_events(time_limit=PUMP)
-            if len(taken) > arrived:
-                last_arrival, arrived = time.monotonic(), len(taken)
+        while arrived < size and time.monotonic() - last_arrival < QUIET and not self._is_stopping():
+            self._connection.process_data_events(time_limit=pump)
+            if (now_here := len(taken) + len(sieve.tags)) > arrived:
+                last_arrival, arrived = time.monotonic(), now_here
         self._channel.basic_cancel(consumer_tag)
-        self._unsettled.update(dict.fromkeys(tag for tag, _, _ in taken))
+        self._sift(None)
+        self.passed = len(sieve.tags)
+        self._unsettled.update(dict.fromkeys(sorted([*sieve.tags, *(tag for tag, _, _ in taken)])))
         return taken
+
+    def _sift(self, sieve: Sieve | None) -> None:
+        _framed(self._connection).sieve = sieve
 
     def ack(self, tags: Iterable[int]) -> None:
         """Acknowledge messages; with one word for all of them, where these are all that is held up to some tag."""
@@ -174,6 +192,11 @@ class TakenQueue:
             self._connection.process_data_events()
             if self._is_stopping() and pending:
                 raise TakingInterruptedError
+
+
+def _framed(connection: pika.BlockingConnection) -> FramedConnection:
+    """Return what is behind the blocking connection, as broker.connection has made it."""
+    return cast(FramedConnection, connection._impl)  # type: ignore[attr-defined]
 
 
 def _ready_messages(channel: BlockingChannel, name: str) -> int | None:

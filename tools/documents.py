@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 
 from api.app import make_app
+from api.hook_metrics import METRICS as METRICS_OF_HOOKS
+from api.hook_settings import HookSettings
 from api.metrics import METRICS as METRICS_OF_THE_API
 from api.tokens import Tokens
 from config import load_settings
@@ -72,7 +74,7 @@ def metrics(lang: Language) -> str:
 
 def api_metrics(lang: Language) -> str:
     """What the API tells Prometheus by itself."""
-    return _table(METRICS_OF_THE_API, lang)
+    return _table((*METRICS_OF_THE_API, *METRICS_OF_HOOKS), lang)
 
 
 def _table(metrics: Sequence[Metric], lang: Language) -> str:
@@ -121,7 +123,7 @@ OPENAPI = "docs/openapi.json"
 
 def openapi() -> str:
     """The OpenAPI document of the REST API."""
-    app = make_app(Desk(load_settings({}, None), str), Tokens([]))
+    app = make_app(Desk(load_settings({}, None, [HookSettings]), str), Tokens([]))
     return json.dumps(app.openapi(), ensure_ascii=False, indent=2) + "\n"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
 from functools import partial
 from typing import Any, TypeVar
 
-from base_tracker import BaseTracker, Changes
-from broker.taken_queue import TakenQueue
+from base_tracker import BaseTracker, ChangedTask, Changes
+from broker.taken_queue import PUMP, TakenQueue, TakingInterruptedError
 from core.messages import TrackedTask
 from core.results import Verdict
 from tracking.held import Held
@@ -40,7 +41,7 @@ class Asking:
     def verdicts(self, queue: TakenQueue, held: Sequence[Held]) -> Sequence[Verdict]:
         """Return one verdict for each message, at most `chunk_size` of them. Raises UnansweredError."""
         tasks = [TrackedTask(each.header.task_id, each.header.external_id) for each in held]
-        told = self._aside(queue, partial(self._tracker.check, tasks))
+        told = self._aside(queue.wait, partial(self._tracker.check, tasks))
         if len(told) != len(tasks):
             tracker = type(self._tracker).__name__
             raise UnansweredError(ValueError(f"{tracker}.check gave {len(told)} verdicts for {len(tasks)} tasks"))
@@ -49,23 +50,39 @@ class Asking:
     def changes(self, queue: TakenQueue, since: Any) -> Changes | None:
         """Return what the tracker says has changed. Raises UnansweredError."""
         answered_before = self.system_answers
-        changes = self._aside(queue, partial(self._tracker.changes, since))
+        changes = self._aside(queue.wait, partial(self._tracker.changes, since))
         if changes is None:  # a tracker that cannot tell has perhaps asked nothing
             self.system_answers = answered_before
         return changes
 
-    def _aside(self, queue: TakenQueue, question: Callable[[], _Answer]) -> _Answer:
+    def finished_among(
+        self, external_ids: Sequence[str], is_stopping: Callable[[], bool]
+    ) -> Sequence[ChangedTask] | None:
+        """Return what the tracker says of these tasks; no queue is open. Raises UnansweredError."""
+        answered_before = self.system_answers
+        found = self._aside(partial(_wait, is_stopping), partial(self._tracker.finished_among, external_ids))
+        if found is None:
+            self.system_answers = answered_before
+        return found
+
+    def _aside(self, wait: Callable[[Sequence[Future[Any]]], None], question: Callable[[], _Answer]) -> _Answer:
         self.calls += 1
         told: Future[_Answer | UnansweredError] = Future()
         # A daemon thread, not an executor: a hanging request must not hold up the end of the process.
         name = f"ask-{self._system}"
         threading.Thread(target=_run_into, args=(told, question), name=name, daemon=True).start()
-        queue.wait([told])
+        wait([told])
         answer = told.result()
         self.system_answers = not isinstance(answer, UnansweredError)
         if isinstance(answer, UnansweredError):
             raise answer
         return answer
+
+
+def _wait(is_stopping: Callable[[], bool], futures: Sequence[Future[Any]]) -> None:
+    while wait_for_all(futures, timeout=PUMP).not_done:
+        if is_stopping():
+            raise TakingInterruptedError
 
 
 def _run_into(told: Future[_Answer | UnansweredError], question: Callable[[], _Answer]) -> None:

@@ -32,11 +32,17 @@ class SoughtTasks:
         for each in sought:
             each.found = False  # a sweep that failed has put back what it had found
         self._missing = len(sought)
+        self._all_are_named = all(each.task.task_id is not None for each in sought)
         self._by_task_id = {each.task.task_id: each for each in sought if each.task.task_id is not None}
         self._by_external_id = {each.task.external_id: each for each in sought if each.task.external_id is not None}
 
     def __bool__(self) -> bool:
         return bool(self._by_task_id or self._by_external_id)
+
+    @property
+    def task_ids(self) -> Sequence[str] | None:
+        """The Camunda ids; None where one of the tasks is known by its id in the system only."""
+        return [*self._by_task_id] if self._all_are_named else None
 
     @property
     def all_found(self) -> bool:
@@ -69,18 +75,20 @@ class ChangedTasks:
     def is_full_sweep_due(self) -> bool:
         return self.mark is None or self._full_at is None or self._clock() - self._full_at >= self._full_interval
 
-    def look_for(self, task: ChangedTask) -> None:
-        """Note a task that somebody wants to be asked about: it is ours, whatever is known of its key."""
-        if all(each.task != task for each in self._sought):
-            self._sought.append(_Sought(task))
+    def look_for(self, tasks: Iterable[ChangedTask]) -> None:
+        """Note tasks that somebody wants to be asked about: they are ours, whatever is known of their keys."""
+        known = {each.task for each in self._sought}
+        self._sought += (_Sought(task) for task in dict.fromkeys(tasks) if task not in known)
 
     def wanted(self, told: Iterable[ChangedTask], answered: Container[str]) -> SoughtTasks:
         """Return the tasks that are sought still, and those that were named now and have no response yet."""
-        fresh = (task for task in told if task.task_id not in answered and self._is_ours(task))
         self._sought = [each for each in self._sought if each.task.task_id not in answered]
-        known = {each.task for each in self._sought}
-        self._sought += (_Sought(task) for task in dict.fromkeys(fresh) if task not in known)
+        self.look_for(self.ours_among(told, answered))
         return SoughtTasks(self._sought)
+
+    def ours_among(self, told: Iterable[ChangedTask], answered: Container[str]) -> list[ChangedTask]:
+        """Return those whose message may be in the queue: the task is ours, and has no response yet."""
+        return [each for each in told if each.task_id not in answered and self._is_ours(each)]
 
     def sweep_succeeded(self, mark: Any) -> None:
         """Note that a sweep that looked for all that is sought has succeeded: the next question begins at `mark`."""

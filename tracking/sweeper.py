@@ -39,6 +39,7 @@ from rabbitmq_publisher import RabbitMQPublisher
 from tracking.asking import Asking, UnansweredError
 from tracking.changed_tasks import ChangedTasks, SoughtTasks
 from tracking.held import Held
+from tracking.passing import passing
 from tracking.responses import Responses
 from tracking.tracked_queue import SweepResult, TrackedQueue
 
@@ -51,6 +52,7 @@ REMEMBER_ANSWERS = 900.0
 # Where returns are counted so many are taken at first, and until none of them has been returned before: worker after
 # worker may be killed, each gets so much further, and no kill costs more messages a second return.
 CAREFUL = 100
+PASSED_AT_ONCE = 4  # times as many, while most messages go by unread
 READY_POLL = 0.5  # seconds between looks at the stop flag while RabbitMQ takes no messages
 
 
@@ -99,6 +101,27 @@ class Sweeper:
     def look_for(self, task: ChangedTask) -> None:
         """Have the next sweep ask about this task, whether the system has told a change of it or not. Thread-safe."""
         self._asked_for.append(task)
+
+    def heard_of(self, external_ids: Sequence[str]) -> bool:
+        """Ask the system about tasks of which it has told; anybody's may be among them.
+
+        Return whether the next sweep has something to find: those that are finished and ours, which it looks for.
+        No queue is touched. Raises what the system raises.
+        """
+        self._forget_old_answers()
+        try:
+            told = self._asking.finished_among(external_ids, self._is_stopping)
+        except UnansweredError as unanswered:
+            raise unanswered.error from None
+        if told is None:
+            return True
+        ours = self._watch.ours_among(told, self._answered)
+        self._asked_for.extend(ours)
+        return bool(ours)
+
+    @property
+    def chunk_size(self) -> int:
+        return self._tracker.chunk_size
 
     def sweep(self, result: SweepResult, *, woken: bool = False) -> None:
         """Sweep once and count into `result`.
@@ -149,7 +172,7 @@ class Sweeper:
             is_full = True
             changes = self._asking.changes(queue, None) or Changes((), None)
         while self._asked_for:
-            self._watch.look_for(self._asked_for.popleft())
+            self._watch.look_for([self._asked_for.popleft()])
         wanted = self._watch.wanted(changes.tasks, self._answered)
         if is_full or wanted or self._done_is_expected:
             self._keyless = set()
@@ -169,11 +192,14 @@ class Sweeper:
         """Take every message once; return False when the sweep has ended before it was through."""
         deadline = time.monotonic() + SWEEP_LIMIT
         remaining, chunk, portion = queue.ready, _Chunk(), self._first_portion()
+        is_passed = self._passing(wanted, is_full=is_full)
         while remaining > 0 and not self._is_stopping():
             room = self._tracker.chunk_size - len(chunk) if is_full else self._tracker.chunk_size
-            size = min(remaining, portion, room)
-            messages: Sequence[Taken] = queue.take(size)
-            remaining = remaining - len(messages) if len(messages) == size else 0
+            size = min(remaining, portion, room * (PASSED_AT_ONCE if queue.passed else 1))
+            messages: Sequence[Taken] = queue.take(size, is_passed)
+            result.taken += queue.passed
+            seen = len(messages) + queue.passed
+            remaining = remaining - seen if seen == size else 0
             messages, renewed = self._renew(queue, messages)
             remaining += renewed  # the copies are at the tail
             self._sort(queue, messages, chunk, wanted, result, is_full=is_full)
@@ -187,10 +213,22 @@ class Sweeper:
             else:
                 self._pass_by(queue, chunk, rotate=rotate)
             portion = self._next_portion(portion, renewed)
+            if queue.passed > size // 2:  # of what goes by nothing stays in memory
+                portion *= PASSED_AT_ONCE
             if late:
                 self._events.emit(SweepLate(queue.name))
                 return False
         return not self._is_stopping()
+
+    def _passing(self, wanted: SoughtTasks | None, *, is_full: bool) -> Callable[[bytes], bool] | None:
+        """Return which messages need not be read at all.
+
+        Where returns are counted each is replaced by a copy, and a task that is known by its id in the system only is
+        found by reading.
+        """
+        if is_full or wanted is None or self._returns_are_counted is not False or wanted.task_ids is None:
+            return None
+        return passing(wanted.task_ids, self._answered)
 
     def _first_portion(self) -> int:
         if not self._asking.system_answers:

@@ -16,7 +16,7 @@ from assembly.startup import read_configuration
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.worker import Worker
 from operation.desk import Desk
-from testbench.api import served
+from testbench.api_served import served
 
 TOKEN = "of-the-faults"  # noqa: S105 - nobody but this module can use it
 PATIENCE = 60.0  # seconds

@@ -15,7 +15,7 @@ from base_tracker import Changes
 from consumers.bitrix.batch import BATCH_LIMIT, Answer, Command, moment_of
 from consumers.bitrix.client import BitrixClient
 from consumers.bitrix.events import TrackerBlind
-from consumers.bitrix.lookup import PAGE, value_of
+from consumers.bitrix.lookup import PAGE, key_of
 from consumers.bitrix.rows import Row, id_of, number_of_status, rows_in
 from core.errors import OutcomeError
 from core.events.base import write
@@ -108,5 +108,4 @@ class FinishedTasks:
                 f"Bitrix24 told task {id_of(task)} of status {status}, changed {task.get('changedDate')}, when it "
                 f"was asked for those changed since {earliest.isoformat()}"
             )
-        key = value_of(task, self._key_field)
-        return Change(id_of(task) or "", changed, key if isinstance(key, str) and key else None)
+        return Change(id_of(task) or "", changed, key_of(task, self._key_field))

@@ -134,6 +134,12 @@ def value_of(row: Row, field: str) -> Any:
     return next((value for key, value in row.items() if key.replace("_", "").lower() == bare), None)
 
 
+def key_of(row: Row, field: str) -> str | None:
+    """Return the Camunda task id that a row keeps in the key field; None for a task that is not ours."""
+    key = value_of(row, field)
+    return key if isinstance(key, str) and key else None
+
+
 def reply_name(field: str) -> str:
     """Return the name in a reply: `UF_RESULT_ANSWER` -> `ufResultAnswer`."""
     head, *rest = field.lower().split("_")

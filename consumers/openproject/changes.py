@@ -1,7 +1,7 @@
 """Finds which work packages were closed since a moment of the server's own clock.
 
 That makes a quiet sweep one request. `filters=[{"status": c}, {"updatedAt": <>d [moment, ""]}]`: both ends count,
-closing sets updatedAt.
+closing sets updatedAt. The row tells the key, too: without it nobody knows the task for ours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from base_tracker import Changes
 from consumers.openproject.client import OpenProjectClient, filters
+from consumers.openproject.keys import TaskKeys
 from consumers.openproject.reading import number_of, page_of, text_of
 from toolkit.json_client import Json
 from toolkit.watermark import Change, Mark
@@ -21,8 +22,9 @@ _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 class ClosedWorkPackages:
-    def __init__(self, client: OpenProjectClient) -> None:
+    def __init__(self, client: OpenProjectClient, keys: TaskKeys) -> None:
         self._client = client
+        self._keys = keys
 
     def changes(self, since: Mark | None) -> Changes | None:
         """Return the changes; None when the server cannot say: too many, or rows without id or date.
@@ -47,7 +49,7 @@ class ClosedWorkPackages:
             number, moment = number_of(row), _moment(row)
             if number is None or moment is None or moment < earliest:
                 return None  # a filter that is ignored must not make us believe that nothing was closed
-            found.add(Change(str(number), moment))
+            found.add(Change(str(number), moment, self._keys.of(row)))
         return since.advanced(found, max((each.moment for each in found), default=since.moment), OVERLAP)
 
     def _rows(self, earliest: datetime) -> list[Json] | None:

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from base_tracker import BaseTracker, Changes
+from base_tracker import BaseTracker, ChangedTask, Changes
 from consumers.openproject.changes import ClosedWorkPackages
 from consumers.openproject.client import OpenProjectClient, filters
 from consumers.openproject.config import OpenProjectSettings
 from consumers.openproject.directory import Directory
 from consumers.openproject.errors import NotFoundError
+from consumers.openproject.keys import TaskKeys
 from consumers.openproject.reading import linked_number, number_of
 from consumers.openproject.remembered import Remembered
+from consumers.openproject.schemas import Schemas
 from consumers.openproject.view import task_view
 from consumers.openproject.workpackages import number_in
 from core.errors import OutageError, PermanentError
@@ -46,8 +48,10 @@ class OpenProjectTaskTracker(BaseTracker):
         self._client = client
         self._id_chunk = settings.id_chunk
         self._answers = {name.casefold(): text for name, text in settings.answers.items()}
-        self._directory = Directory(client, Remembered(settings.cache_ttl))
-        self._closed = ClosedWorkPackages(client)
+        remembered = Remembered(settings.cache_ttl)
+        self._directory = Directory(client, remembered)
+        self._keys = TaskKeys(Schemas(client, remembered), settings.key_field)
+        self._closed = ClosedWorkPackages(client, self._keys)
         advice = Text(
             "give the token's user a role in the projects again", "верните пользователю маркера роль в проектах"
         )
@@ -69,9 +73,7 @@ class OpenProjectTaskTracker(BaseTracker):
         self._unseen.begin()
         self._unreadable.begin()
         numbers = sorted({number for task in tasks if (number := _number(task.external_id)) is not None})
-        look = _Look()
-        for start in range(0, len(numbers), self._id_chunk):
-            self._look(numbers[start : start + self._id_chunk], look)
+        look = self._looked_at(numbers)
         self._unseen.require_some_seen(len(numbers), len(numbers) - len(look.missing))
         if look.unreadable and len(look.unreadable) == len(numbers):
             reason = Text(
@@ -87,11 +89,25 @@ class OpenProjectTaskTracker(BaseTracker):
         except PermanentError:  # a filter that this server does not know: every task is looked at
             return None
 
+    def finished_among(self, external_ids: Sequence[str]) -> Sequence[ChangedTask]:
+        """Return those that are closed, with their keys.
+
+        A server tells of all its projects. An id that the token's user may not see costs some more questions.
+        """
+        look = self._looked_at(sorted({number for each in external_ids if (number := _number(each)) is not None}))
+        return [ChangedTask(str(number), self._keys.of(row)) for number, row in look.closed.items()]
+
     def get_stats(self) -> dict[str, Any]:
         return {**self._client.stats(), "unseen": len(self._unseen), "unreadable": len(self._unreadable)}
 
     def request_figures(self) -> Sequence[RequestFigures]:
         return self._client.figures
+
+    def _looked_at(self, numbers: Sequence[int]) -> _Look:
+        look = _Look()
+        for start in range(0, len(numbers), self._id_chunk):
+            self._look(numbers[start : start + self._id_chunk], look)
+        return look
 
     def _look(self, numbers: Sequence[int], look: _Look) -> None:
         """Find the closed ones and missing ones of `numbers`.

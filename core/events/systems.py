@@ -182,6 +182,30 @@ class Swept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChangesHeard(Event):
+    """A system has told of changed tasks, anybody's; `is_worth_it`: a sweep has something to find among them."""
+
+    system: str
+    tasks: int
+    is_worth_it: bool
+    seconds: float
+
+    code = "tracker.heard"
+    level = logging.DEBUG
+    meaning = Text(
+        "a system has told by webhook of tasks that were changed; they were asked about at once",
+        "система сообщила вебхуком об изменённых задачах; о них спрошено сразу",
+    )
+
+    def line(self) -> str:
+        found = "a finished one is ours" if self.is_worth_it else "none of ours is finished"
+        return f"{self.system} has told of {self.tasks} changed tasks: {found} ({self.seconds:.2f} s)"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"system": self.system}
+
+
+@dataclass(frozen=True, slots=True)
 class LargeQueueSwept(QueueEvent):
     """A sent queue was swept that holds more messages than a system is asked about at once."""
 

@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from sandbox.bitrix24.clock import Clock
 from sandbox.bitrix24.crm_fields import CrmField
 from sandbox.bitrix24.desk import Desk
 from sandbox.bitrix24.errors import RestError, system_error
+from sandbox.bitrix24.hooks import EVENTS, OutgoingWebhook, Webhooks
 from sandbox.bitrix24.limits import LeakyBucket, OperatingLimit, OperatingTime, RateLimit
 from sandbox.bitrix24.people import DEFAULT_DEPARTMENTS, Department, User
 from sandbox.bitrix24.portal import ALL_SCOPES, Portal
@@ -79,6 +80,7 @@ class BitrixSandbox(Desk, HttpSandbox):
         self.operating = OperatingTime(operating or OperatingLimit(), clock)
         self._secret = secret or secrets.token_hex(8)
         self._refusal: str | None = None
+        self._webhooks: Webhooks | None = None
         self._api = Api(self.state, self._faults, self.operating, self._front.wait, log_size)
 
     # -- the webhook ----------------------------------------------------------------------------------------------
@@ -103,6 +105,31 @@ class BitrixSandbox(Desk, HttpSandbox):
     @property
     def webhook_url(self) -> str:
         return f"{self.base_url}/rest/{self.webhook_token}/"
+
+    # -- outgoing webhooks ----------------------------------------------------------------------------------------
+
+    def tell(self, url: str, events: Collection[str] = EVENTS, *, delay: float = 0.0) -> OutgoingWebhook:
+        """An administrator makes an outgoing webhook; its `token` is shown to him. `delay` in seconds."""
+        hook = OutgoingWebhook(url, events, delay)
+        with self.state.lock:
+            self._webhooks = self._webhooks or Webhooks(self.address)
+            self._webhooks.hooks.append(hook)
+            self.state.tasks.on_event = self._webhooks.tell
+        return hook
+
+    @property
+    def webhooks(self) -> list[OutgoingWebhook]:
+        """Those that there are; an administrator may take one away."""
+        return [] if self._webhooks is None else self._webhooks.hooks
+
+    @property
+    def hooks_sent(self) -> int:
+        return 0 if self._webhooks is None else self._webhooks.sender.sent
+
+    def stop(self) -> None:
+        super().stop()
+        if self._webhooks is not None:
+            self._webhooks.sender.stop()
 
     # -- observation -----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left, insort
 from collections import ChainMap, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,7 @@ class TaskStore:
         self.by_key: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         self.by_changed: list[tuple[int, int]] = []
         self.history: defaultdict[int, list[Change]] = defaultdict(list)
+        self.on_event: Callable[[str, int], None] = lambda _event, _task_id: None  # ONTASKADD and so on
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -79,6 +80,7 @@ class TaskStore:
         self.ids.append(task_id)
         self._index(task, task)
         self._record(task_id, "NEW", moment=moment, by=by)
+        self.on_event("ONTASKADD", task_id)
         return task
 
     def update(self, task: Task, changes: Mapping[str, Any], *, by: int, moment: int) -> None:
@@ -92,12 +94,14 @@ class TaskStore:
                 self._record(task["ID"], name, task.get(name), value, moment=moment, by=by)
         task.update(changes, CHANGED_DATE=moment, CHANGED_BY=by, ACTIVITY_DATE=moment)
         self._index(task, changes)
+        self.on_event("ONTASKUPDATE", task["ID"])
 
     def delete(self, task: Task) -> None:
         self._unindex(task, task)
         del self._tasks[task["ID"]]
         del self.ids[bisect_left(self.ids, task["ID"])]
         self.history.pop(task["ID"], None)
+        self.on_event("ONTASKDELETE", task["ID"])
 
     def ids_after(self, task_id: int) -> Sequence[int]:
         return self.ids[bisect_left(self.ids, task_id + 1) :]

@@ -9,7 +9,7 @@ import random
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -17,8 +17,10 @@ from urllib.parse import parse_qsl, unquote
 from sandbox.finisher import Finisher
 from sandbox.http_front import AnswerReplacedError, HttpRequest, RawAnswer
 from sandbox.http_sandbox import HttpSandbox
+from sandbox.openproject import query
 from sandbox.openproject.api import Call, answer, normal
 from sandbox.openproject.errors import ApiError, not_found
+from sandbox.openproject.hooks import AGGREGATION, UPDATED, Webhook, Webhooks
 from sandbox.openproject.objects import CUSTOM_FIELDS, PROJECTS, CustomField, Instance, Project, WorkPackage
 from sandbox.openproject.state import State
 
@@ -68,6 +70,7 @@ class OpenProjectSandbox(HttpSandbox):
         self.requests = 0
         self._mounted = mounted
         self._refusal: ApiError | None = None
+        self._webhooks: Webhooks | None = None
 
     def revoke_token(self) -> None:
         self._refusal = _unauthenticated()
@@ -78,6 +81,31 @@ class OpenProjectSandbox(HttpSandbox):
     @property
     def url(self) -> str:
         return self.base_url + self._mounted
+
+    # -- webhooks -------------------------------------------------------------------------------------------------
+
+    def tell(self, url: str, events: Collection[str] = (UPDATED,), *, aggregation: float = AGGREGATION) -> Webhook:
+        """An administrator makes a webhook with a `secret`; `aggregation` is the time of his journals, in seconds."""
+        hook = Webhook(url, events, aggregation)
+        with self.state.lock:
+            self._webhooks = self._webhooks or Webhooks(self._view)
+            self._webhooks.hooks.append(hook)
+            self.state.on_event = self._webhooks.tell
+        return hook
+
+    @property
+    def hooks_sent(self) -> int:
+        return 0 if self._webhooks is None else self._webhooks.sender.sent
+
+    def stop(self) -> None:
+        super().stop()
+        if self._webhooks is not None:
+            self._webhooks.sender.stop()
+
+    def _view(self, number: int) -> dict[str, Any] | None:
+        with self.state.lock:
+            each = self.state.work_packages.get(number)
+            return None if each is None else query.view(self.state, each)
 
     # -- people ---------------------------------------------------------------------------------------------------
 

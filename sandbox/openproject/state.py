@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -45,6 +45,7 @@ class State:
         self.project_fields = {each.key: each for each in objects.PROJECT_FIELDS}
         self.work_packages: dict[int, WorkPackage] = {}
         self.clock_offset = timedelta()
+        self.on_event: Callable[[str, int], None] = lambda _action, _number: None  # of webhooks
         self._last_id = 0
         self._sequences: defaultdict[int, int] = defaultdict(int)
 
@@ -61,6 +62,7 @@ class State:
             self._sequences[made.project] += 1
             made.sequence = self._sequences[made.project]
         self.work_packages[made.id] = made
+        self.on_event("work_package:created", made.id)
         self.changed.notify_all()
 
     def fields_of(self, project: int, kind: int) -> Iterator[CustomField]:
@@ -73,6 +75,7 @@ class State:
     def touch(self, work_package: WorkPackage) -> None:
         work_package.updated_at = self.now()
         work_package.lock_version += 1
+        self.on_event("work_package:updated", work_package.id)
         self.changed.notify_all()
 
     def display_id(self, each: WorkPackage) -> str:

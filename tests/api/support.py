@@ -18,7 +18,7 @@ from core.events.base import Event
 from journal.opening import open_store
 from journal.settings import JournalSettings
 from operation.desk import Desk
-from testbench.api import served
+from testbench.api_served import served
 from testbench.harness import wait_until
 from tests.journal.support import NOON, batch
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from api.front import MOST_SENT
+from api.hook_metrics import METRICS as METRICS_OF_HOOKS
 from api.metrics import DURATION, ERRORS_WAITING, METRICS, REACHABLE, REQUESTS, STATUSES
 from core.events.base import Identity
 from core.events.messages import MessageParked, SentMessageUnreadable, TaskRejected
@@ -142,7 +143,7 @@ def test_without_a_worker_the_api_s_own_metrics_are_told(client: Client) -> None
     assert told.value(REACHABLE.name) == 0
     assert ERRORS_WAITING.name not in told.families, "without a journal nobody knows, and zero would be a lie"
     assert {name for name in told.families if not name.startswith("task_creator_")} == set()
-    assert told.families.keys() <= {metric.name.removesuffix("_total") for metric in METRICS}
+    assert told.families.keys() <= {metric.name.removesuffix("_total") for metric in (*METRICS, *METRICS_OF_HOOKS)}
 
 
 def test_promtool_finds_no_fault_in_it_and_no_secret_leaves(desk: Desk, client: Client, judge: Promtool) -> None:

@@ -35,7 +35,7 @@ def test_every_operation_has_a_name_a_description_and_its_problems() -> None:
 
 def test_every_post_may_have_a_key() -> None:
     for path, method, each in OPERATIONS:
-        if method == "post":
+        if method == "post" and path.startswith("/api/"):  # a hook that is doubled is the same hint
             assert "Idempotency-Key" in {told["name"] for told in each["parameters"]}, path
 
 

@@ -23,7 +23,7 @@ from journal.settings import JournalSettings
 from operation.desk import Desk
 from sandbox.ports import free_port
 from sandbox.process import ROOT, Process
-from testbench.api import served
+from testbench.api_served import served
 from testbench.harness import wait_until
 from tests.api.streaming import STREAM, Heard, Sse, listening, silent_reader
 from tests.api.support import OPERATOR, PASSWORD, TIMEOUT, TOKENS, VIEWER, Client, desk_in, journalled
