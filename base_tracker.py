@@ -24,11 +24,13 @@ from settings.base import EnvironmentSettings
 class ChangedTask:
     """A task that a person may have finished: its id in the system, and the Camunda task id if the system keeps it.
 
-    One of the two is enough. A task without `task_id` that nobody has asked to be created is ignored by the sweep.
+    One of the two is enough. A task without `task_id` that nobody has asked to be created is ignored by the sweep,
+    unless `is_ours`: its id is one that this program gives.
     """
 
     external_id: str | None
     task_id: str | None = None
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

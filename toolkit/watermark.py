@@ -15,11 +15,12 @@ from base_tracker import ChangedTask, Changes
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object that a person may have finished, and when it was changed."""
+    """One object that a person may have finished, and when it was changed. The others as in ChangedTask."""
 
     external_id: str
     moment: datetime
     task_id: str | None = None
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +42,6 @@ class Mark:
         moment = max(now, self.moment)
         told = frozenset((each.external_id, each.moment) for each in changes if each.moment >= moment - overlap)
         fresh = [each for each in changes if (each.external_id, each.moment) not in self.told]
-        return Changes([ChangedTask(each.external_id, each.task_id) for each in fresh], Mark(moment, told))
+        return Changes(
+            [ChangedTask(each.external_id, each.task_id, each.is_ours) for each in fresh], Mark(moment, told)
+        )

@@ -109,4 +109,4 @@ class ChangedTasks:
         return self._clock()
 
     def _is_ours(self, task: ChangedTask) -> bool:
-        return task.task_id is not None or task.external_id in self._keyless
+        return task.is_ours or task.task_id is not None or task.external_id in self._keyless

@@ -5,12 +5,14 @@ A quiet sweep needs one request for each kind.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from base_tracker import ChangedTask, Changes
 from consumers.onec.client import Json, OneCClient, count_of, rows_of
 from consumers.onec.completion import Completion
+from consumers.onec.creation import OUR_KEYS
 from consumers.onec.literals import ObjectRef, as_guid, moment
 from toolkit.watermark import Change, Mark
 
@@ -74,7 +76,9 @@ class FinishedObjects:
             key, finished = as_guid(row.get("Ref_Key")), completion.moment(row)
             if key is None or finished is None or finished < earliest:
                 return None  # a filter that is ignored must not make us believe that nothing was finished
-            found.add(Change(str(ObjectRef(completion.entity, key)), finished))
+            # The key is made of the task id, which cannot be read from it; 1C itself makes none of this version.
+            is_ours = uuid.UUID(key).version == OUR_KEYS
+            found.add(Change(str(ObjectRef(completion.entity, key)), finished, is_ours=is_ours))
         horizon = self._now() + _FUTURE
         latest = max((each.moment for each in found if each.moment <= horizon), default=mark.moment)
         return mark.advanced(found, latest, OVERLAP)

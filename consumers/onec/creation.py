@@ -20,6 +20,7 @@ from core.errors import AmbiguousError, ConfigurationError, OutcomeError, Perman
 from core.texts import Text
 from toolkit.http import Guard
 
+OUR_KEYS = 5  # the version of the UUIDs that are our keys
 _CONFLICTS = 5  # times that an update is made anew because somebody else was quicker
 
 

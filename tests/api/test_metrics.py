@@ -153,4 +153,4 @@ def test_promtool_finds_no_fault_in_it_and_no_secret_leaves(desk: Desk, client: 
     assert judgement.is_good, judgement.text
     assert PASSWORD.encode() not in text
     names = re.findall(rb"^# TYPE (\S+)", text, re.MULTILINE)
-    assert len(names) == len(set(names)) == len(METRICS)
+    assert len(names) == len(set(names)) == len((*METRICS, *METRICS_OF_HOOKS))

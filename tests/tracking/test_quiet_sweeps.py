@@ -347,6 +347,19 @@ def test_tasks_of_the_origin_have_no_key_and_are_found_by_their_id(bench: Bench,
     assert asked(tracker) == ["task-12"]
 
 
+def test_a_task_whose_id_says_that_it_is_ours_waits_for_no_full_sweep(bench: Bench, sent: Broker) -> None:
+    # 1C keeps no key that could be read. Seen: above one chunk of open tasks an answer came up to 15 minutes late.
+    tracker = WatchfulTracker()
+    put_sent(sent, OPEN)
+    sweeper = sweeper_for(bench, tracker)
+    swept(sweeper)
+    asked(tracker)
+    tracker.finished.add("task-12")
+    tracker.told.append(ChangedTask("ext-task-12", None, is_ours=True))
+    assert swept(sweeper).completed == 1
+    assert asked(tracker) == ["task-12"]
+
+
 def test_on_a_quorum_queue_a_skimmed_message_is_not_returned_but_rotated(bench: Bench, broker: Broker) -> None:
     # RabbitMQ 4.0 drops a message of a quorum queue after 20 returns; here the limit is 3.
     broker.declare(SENT, arguments={"x-queue-type": "quorum", "x-delivery-limit": 3})

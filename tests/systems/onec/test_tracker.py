@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from base_tracker import Changes
 from consumers.onec.changes import MOST_ROWS
+from consumers.onec.creation import InfobaseObjects
 from consumers.onec.tracker import OneCTracker
 from core.errors import ConfigurationError, OutageError, OutcomeError, TransientError
 from core.messages import TrackedTask
@@ -25,6 +27,7 @@ from tests.systems.onec.support import (
     PROCESS,
     TASK,
     TASKS,
+    client_for,
     external_id,
     handler_for,
     mapping_file,
@@ -344,6 +347,22 @@ def test_a_kind_that_was_not_exposed_is_followed_once_it_is(mapping: Path) -> No
 def told(changes: Changes | None) -> list[str]:
     assert changes is not None
     return sorted(str(each.external_id) for each in changes.tasks)
+
+
+def test_what_has_a_key_of_ours_is_told_as_ours(mapping: Path) -> None:
+    with OneCSandbox() as base:
+        [foreign] = tasks(base, 1)
+        key = InfobaseObjects(client_for(base), str(uuid.uuid4())).key_of(TASK, "task-1")
+        with base.store.lock:
+            base.store.create(TASK, {"Description": "Наша", "Ref_Key": key})
+        tracker = tracker_for(base, mapping_file=mapping)
+        start = tracker.changes(None)
+        assert start is not None
+        for each in (ref(foreign), f"{TASK}/{key}"):
+            base.finish(each)
+        found = tracker.changes(start.mark)
+        assert found is not None
+        assert {each.external_id: each.is_ours for each in found.tasks} == {ref(foreign): False, f"{TASK}/{key}": True}
 
 
 def test_only_what_was_finished_since_is_told_and_only_once(mapping: Path) -> None:
