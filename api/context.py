@@ -59,14 +59,19 @@ class Recent(Generic[_T]):
 
 
 class Limiter:
-    """Counts what each token has done within the last minute. For one thread, the loop's."""
+    """Counts what each token has done within the last minute. Thread-safe: a look may be counted as a change is."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._lock = threading.Lock()
         self._times: dict[str, deque[float]] = {}
 
     def count(self, name: str) -> None:
         """Raises Problem when it is too much."""
+        with self._lock:
+            self._count(name)
+
+    def _count(self, name: str) -> None:
         now = time.monotonic()
         times = self._times.setdefault(name, deque())
         while times and times[0] < now - 60:
