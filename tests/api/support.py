@@ -41,6 +41,7 @@ class Client:
         self.base = base
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.headers["Connection"] = "close"  # nobody closes a client: none of its sockets may stay
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
 

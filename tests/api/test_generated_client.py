@@ -43,6 +43,9 @@ class Generated:
         self._client = package.AuthenticatedClient(base_url=base, token=OPERATOR, timeout=TIMEOUT)
         self.models: Any = importlib.import_module(f"{name}.models")
 
+    def close(self) -> None:
+        self._client.get_httpx_client().close()
+
     def ask(self, operation: str, *path: str, **told: Any) -> Any:
         module = importlib.import_module(f"{self._name}.api.{operation}")
         answer = module.sync(*path, client=self._client, **told)
@@ -51,7 +54,7 @@ class Generated:
 
 
 @pytest.fixture
-def generated(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generated:
+def generated(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Generated]:
     name = f"client_{uuid.uuid4().hex}"
     (tmp_path / "config.yaml").write_text(CONFIG)
     programs = Path(sys.executable).parent
@@ -68,7 +71,9 @@ def generated(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     monkeypatch.syspath_prepend(tmp_path)
-    return Generated(name, client.base)
+    made = Generated(name, client.base)
+    yield made
+    made.close()
 
 
 def wait(what: str, is_so: Callable[[], bool]) -> None:
