@@ -426,6 +426,7 @@ class TestMistakes:
         told = told_about({variable: value})
         assert all(each.problem.ru and each.hint.ru for each in told)
         beside = {"RETRY_MAX_DELAY", "EMAIL_FROM", "EMAIL_SMTP_USERNAME", "EMAIL_SMTP_PASSWORD"}
+        beside |= {"HOOK_BITRIX24_NAME", "HOOK_BITRIX24_TOKEN", "HOOK_OPENPROJECT_NAME", "HOOK_OPENPROJECT_SECRET"}
         assert {each.variable for each in told} <= {variable, f"{variable}_FILE", *beside}
 
 
