@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,24 @@ _OPTIONS = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transact
 
 
 def engine_of_file(path: Path) -> Engine:
-    """Return the way to read the journal in this file. Raises NoJournalError where there is none."""
-    if not path.exists():
-        raise NoJournalError(Text(f"there is no journal at {path}", f"журнала сообщений {path} нет"))
+    """Return the way to read the journal in this file. Raises NoJournalError where there is none, or none yet."""
     address = f"file:{quote(str(path.resolve()))}?mode=ro"  # SQLAlchemy's own way to say this takes no "?" in a name
+    if not path.exists() or not _is_made(address):
+        raise NoJournalError(Text(f"there is no journal at {path}", f"журнала сообщений {path} нет"))
     connect = partial(sqlite3.connect, address, uri=True, check_same_thread=False)
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
     _follow(engine, path)
     return engine
+
+
+def _is_made(address: str) -> bool:
+    """Return whether the file has tables; a worker that has just been started makes them now."""
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            (version,) = connection.execute("pragma user_version").fetchone()
+    except sqlite3.Error:
+        return True  # damaged, locked: whoever reads it is told
+    return bool(version)
 
 
 def _follow(engine: Engine, path: Path) -> None:

@@ -251,6 +251,15 @@ def test_where_there_is_no_journal_that_is_said_and_none_is_made(tmp_path: Path)
     assert not path.exists()
 
 
+def test_a_journal_that_is_being_made_is_none_yet(tmp_path: Path) -> None:
+    # Seen: in the first moment of the first worker who asked was told that there is no such table.
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        with pytest.raises(NoJournalError):
+            engine_of_file(path)
+
+
 def test_a_journal_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"no journal at all" * 1000)
