@@ -87,8 +87,8 @@ def _record(table: Table, judged: Sequence[Verdict]) -> None:
         "about other messages each time.",
         "The journal is filled by events, as a worker does it, with random ids: an index takes them worse than those "
         "of Camunda, which follow the clock. One system has 90 % of all messages, another one 0.1 %.",
-        "The file lies in the operating system's cache. Where it does not, the first searches read from the disk: asked "
-        "an hour after it was filled, ids took 80 to 120 ms (median) and 0.5 s at the most.",
+        "The file lies in the operating system's cache. Where it does not, the first searches read from the disk: "
+        "asked an hour after it was filled, ids took 80 to 120 ms (median) and 0.5 s at the most.",
         f"### {table.title}",
         table.markdown(),
         markdown(judged),
