@@ -27,6 +27,7 @@ KEPT = 60 * 24 * 3600.0  # seconds; a task that comes again later is somebody's 
 BUSY_WAIT = 5.0  # seconds until a message is looked at again whose send is running
 
 _PRUNE_EVERY = 24 * 3600.0  # seconds
+_BETWEEN_TRIES = 0.02  # seconds
 _BUSY_TIMEOUT = 10.0  # seconds that another worker of this machine may hold the file
 _OWNERS = ".sending"  # suffix of the files by which is known who lives
 # `detail` of a row in state sending is its worker; an empty one has none: it was left in doubt, or written by a version
@@ -243,7 +244,21 @@ class SendJournal:
                 raise ConfigurationError(text, code="send_journal") from None
 
     def _open(self) -> sqlite3.Connection:
+        """Open the file; two workers that are started together make it in turns.
+
+        SQLite's own time-out does not count for the change to WAL, which fails at once while another one makes it.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + _BUSY_TIMEOUT
+        while True:
+            try:
+                return self._made()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_BETWEEN_TRIES)
+
+    def _made(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -87,6 +87,30 @@ def test_of_many_who_have_read_the_same_one_begins(tmp_path: Path) -> None:
         journal.close()
 
 
+def test_workers_that_are_started_together_make_one_file_in_turns(tmp_path: Path) -> None:
+    # Seen: "database is locked" in 27 of 300 rounds, told to people as a wrong STATE_DIR.
+    troubles: list[Exception] = []
+
+    def look(journal: SendJournal, at_once: threading.Barrier) -> None:
+        at_once.wait(30)
+        try:
+            journal.parts("task")
+        except ConfigurationError as error:
+            troubles.append(error)
+
+    for number in range(60):
+        journals = [SendJournal(tmp_path / str(number), "email") for _ in range(6)]
+        at_once = threading.Barrier(len(journals))
+        threads = [threading.Thread(target=look, args=(journal, at_once)) for journal in journals]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        for journal in journals:
+            journal.close()
+    assert troubles == []
+
+
 def test_what_has_changed_since_it_was_read_cannot_be_begun(journal: SendJournal, tmp_path: Path) -> None:
     journal.begin("task", "1")
     journal.leave("task", "1")
