@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.models import Answer, Both
+from api.models import Answer, Both, both
 from api.streams import SLOW, Listener, Streams, Told
 from core.texts import Text, escape
 from journal.store import StoreError
@@ -137,4 +137,4 @@ async def _gone(receive: Receive) -> None:
 
 
 def _reason(text: Text) -> str:
-    return Trouble(reason=Both(en=text.en, ru=text.ru)).model_dump_json()
+    return Trouble(reason=both(text)).model_dump_json()

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from api.hook_metrics import SYSTEMS, HookMetrics, System
-from control.client import ForbiddenError, NoWorkerError, SilentWorkerError, Workers
-from control.protocol import RefusedError
+from control.client import UNANSWERED, Workers
 from core.events.base import write
 from core.events.hooks import HooksHeard, HooksUnheard
 
@@ -80,7 +79,7 @@ class HookInbox:
     def _hand(self, source: System, ids: Sequence[str]) -> None:
         try:
             answers = self._workers.ask("changed", system=source, external_ids=ids)
-        except (NoWorkerError, ForbiddenError, RefusedError, SilentWorkerError, OSError) as error:
+        except (*UNANSWERED, OSError) as error:
             self._on_unheard(source, ids, str(error))
             return
         if not any(each["is_tracked"] for each in answers):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from api.problems import Problem, problem_of
+from api.problems import MISTAKE, Problem, problem_of
 from broker.errors import BROKER_ERRORS
 from core.events.base import write
 from core.events.control import QuestionFailed
@@ -33,7 +33,6 @@ _OPEN: tuple[Fate, ...] = ("unknown", "waiting")
 _NO_JOURNAL = Text(
     "there is no journal: what becomes of them is not known", "журнала нет: что с ними станет, неизвестно"
 )
-_MISTAKE = Text("a mistake in the program; the log says more", "ошибка в программе; подробности в журнале")
 
 
 @dataclass(slots=True)
@@ -153,7 +152,7 @@ def _ended(job: Job) -> Iterator[None]:
     # The border of the thread: whoever looks at the job must hear of a mistake, and so must the log.
     except Exception as error:  # noqa: BLE001
         write(QuestionFailed(error))
-        job.state, job.error = "failed", _MISTAKE
+        job.state, job.error = "failed", MISTAKE
     finally:
         job.finished = time.time()
         job.ended.set()

@@ -223,7 +223,7 @@ def group(each: Group) -> FailureGroup:
         system=each.system,
         code=each.code,
         outcome=each.outcome,
-        reason=Both(en=each.reason.en, ru=each.reason.ru),
+        reason=both(each.reason),
         sample=each.sample,
         topics=each.topics,
     )
@@ -234,5 +234,5 @@ def groups(told: Overview) -> FailureGroups:
         items=[group(each) for each in told.groups],
         in_queue=told.in_queue,
         source=told.source,
-        remarks=[Both(en=each.en, ru=each.ru) for each in told.remarks],
+        remarks=[both(each) for each in told.remarks],
     )

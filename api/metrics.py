@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.operations import Operations
-from control.client import ForbiddenError, NoWorkerError, SilentWorkerError, Workers
-from control.protocol import RefusedError
+from control.client import UNANSWERED, Workers
 from core.distributions import Distribution
 from core.outcomes import Outcome
 from core.texts import Text
@@ -157,7 +156,7 @@ class WorkerMetrics:
         """Return its exposition; None where no worker answers."""
         try:
             text: str = self._workers.ask("metrics")[0]
-        except (NoWorkerError, SilentWorkerError, ForbiddenError, RefusedError):
+        except UNANSWERED:
             return None
         return text
 

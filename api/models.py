@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -36,6 +36,10 @@ def at(unix: float) -> datetime:
     return datetime.fromtimestamp(unix, UTC)
 
 
+@overload
+def both(text: None) -> None: ...
+@overload
+def both(text: Text | Mapping[str, str]) -> Both: ...
 def both(text: Text | Mapping[str, str] | None) -> Both | None:
     if text is None:
         return None

@@ -178,8 +178,8 @@ def answer(job: Job) -> JobAnswer:
             )
             for each in failed[:SHOWN]
         ],
-        not_moved=[NotMoved(id=each.name, reason=Both(en=why.en, ru=why.ru)) for each, why in outcome.left[:SHOWN]],
-        remarks=[Both(en=each.en, ru=each.ru) for each in outcome.remarks],
+        not_moved=[NotMoved(id=each.name, reason=both(why)) for each, why in outcome.left[:SHOWN]],
+        remarks=[both(each) for each in outcome.remarks],
         error=both(job.error),
     )
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from api.operations import Operations
 from broker.errors import BROKER_ERRORS, describe_in_both
-from control.client import ForbiddenError, NoWorkerError, SilentWorkerError
+from control.client import UNANSWERED, ForbiddenError, NoWorkerError, SilentWorkerError
 from control.protocol import RefusedError
 from core.events.base import write
 from core.events.control import QuestionFailed
@@ -25,12 +25,13 @@ from operation.desk import Desk
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5  # seconds, where something cannot be reached
 
+MISTAKE = Text("a mistake in the program; the log says more", "ошибка в программе; подробности в журнале")
 _TEXTS: Mapping[int, Text] = {
     400: Text("the body is no JSON in UTF-8", "тело запроса – не JSON в UTF-8"),
     404: Text("there is nothing at this address", "по этому адресу ничего нет"),
     405: Text("this address has no such method", "у этого адреса нет такого метода"),
     422: Text("the request does not fit; see errors", "запрос не подходит, см. errors"),
-    500: Text("a mistake in the program; the log says more", "ошибка в программе; подробности в журнале"),
+    500: MISTAKE,
 }
 _CODES: Mapping[int, str] = {
     400: "unreadable",
@@ -174,7 +175,7 @@ def add_handlers(app: FastAPI, desk: Desk, operations: Operations) -> None:
         write(QuestionFailed(error))
         return told(request, Problem(500, _CODES[500], _TEXTS[500]))
 
-    for kind in (Problem, RefusedError, NoWorkerError, SilentWorkerError, ForbiddenError, StoreError, *BROKER_ERRORS):
+    for kind in (Problem, *UNANSWERED, StoreError, *BROKER_ERRORS):
         app.add_exception_handler(kind, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)

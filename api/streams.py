@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from api.problems import Problem
+from api.problems import MISTAKE, Problem
 from core.events.base import write
 from core.events.control import QuestionFailed
 from core.texts import Text
@@ -27,7 +27,6 @@ SLOW = Text(
     "too many events wait for this client: resume after the last one that you have",
     "клиент не успевает за событиями: продолжите после последнего полученного",
 )
-MISTAKE = Text("a mistake in the program; the log says more", "ошибка в программе; подробности в журнале")
 _FULL = Text("too many streams are open", "открыто слишком много потоков")
 
 

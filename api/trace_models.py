@@ -112,24 +112,21 @@ def trace(told: MessageTrace) -> Trace:
         message=message(told.message),
         stage=told.stage.value,
         since=at(told.since),
-        now=Both(en=told.now.en, ru=told.now.ru),
-        next=[
-            Prospect(said=Both(en=each.said.en, ru=each.said.ru), at=moment(each.at), is_obstacle=each.is_obstacle)
-            for each in told.next
-        ],
+        now=both(told.now),
+        next=[Prospect(said=both(each.said), at=moment(each.at), is_obstacle=each.is_obstacle) for each in told.next],
         steps=[
             StageReached(
                 stage=each.stage.value,
                 at=at(each.at),
                 code=each.code,
-                said=Both(en=each.said.en, ru=each.said.ru),
+                said=both(each.said),
                 is_setback=each.is_setback,
             )
             for each in told.steps
         ],
         ahead=[each.value for each in told.ahead],
         address=told.address,
-        remarks=[Both(en=each.en, ru=each.ru) for each in told.remarks],
+        remarks=[both(each) for each in told.remarks],
     )
 
 
@@ -138,13 +135,13 @@ def place(told: FoundPlace) -> Place:
         kind=told.kind,
         name=told.name,
         was_asked=told.was_asked,
-        said=Both(en=told.said.en, ru=told.said.ru),
+        said=both(told.said),
         messages=told.messages,
         found=[
             Finding(
                 task_id=each.task_id,
                 external_id=each.external_id,
-                said=Both(en=each.said.en, ru=each.said.ru),
+                said=both(each.said),
                 address=each.address,
             )
             for each in told.found

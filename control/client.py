@@ -26,6 +26,9 @@ class SilentWorkerError(BilingualError, OSError):
     """A worker has a socket and does not answer: it stands still, or it is overwhelmed."""
 
 
+UNANSWERED = (NoWorkerError, ForbiddenError, SilentWorkerError, RefusedError)  # all that `ask` raises
+
+
 class Workers:
     """The running workers of one state directory: two when one waits for the other. Usable from any thread."""
 

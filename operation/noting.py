@@ -8,8 +8,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 
-from control.client import ForbiddenError, NoWorkerError
-from control.protocol import RefusedError
+from control.client import UNANSWERED
 from core.events.base import Event
 from core.events.control import OperatorActed
 from core.texts import Text
@@ -56,6 +55,6 @@ def acted(
     """Keep what was done as a whole; return why that could not be done."""
     try:
         desk.workers.ask("note", what=what, system=system, count=count, by=by)
-    except (NoWorkerError, ForbiddenError, RefusedError, OSError):
+    except (*UNANSWERED, OSError):
         return note(desk, [(at, OperatorActed(by, what, system, count))])
     return None

@@ -11,7 +11,7 @@ from pydantic import Field
 from api.context import Context
 from api.guards import Caller, operator_of
 from api.idempotency import Key, route_class
-from api.models import Answer, Both
+from api.models import Answer, Both, both
 from api.problems import Problem, documented
 from api.requests import Send
 from broker.handing_in import NotTakenError
@@ -70,7 +70,7 @@ def acting_router(context: Context) -> APIRouter:
                 id=task_id,
                 queue=queue,
                 topic=task.topic,
-                warnings=[] if warning is None else [Both(en=warning.en, ru=warning.ru)],
+                warnings=[] if warning is None else [both(warning)],
             )
         )
         return answer

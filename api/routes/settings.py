@@ -73,10 +73,7 @@ def router(context: Context) -> APIRouter:
                     )
                     for each in shown_settings(settings)
                 ],
-                remarks=[
-                    Remark(variable=each.variable, said=Both(en=each.text.en, ru=each.text.ru))
-                    for each in settings.warnings
-                ],
+                remarks=[Remark(variable=each.variable, said=both(each.text)) for each in settings.warnings],
             )
         )
         return answer
@@ -104,7 +101,7 @@ def acting_router(context: Context) -> APIRouter:
                 is_usable=told.is_usable,
                 reason=both(told.reason),
                 code=told.code,
-                remarks=[Both(en=each.en, ru=each.ru) for each in told.remarks],
+                remarks=[both(each) for each in told.remarks],
             )
         )
         return answer

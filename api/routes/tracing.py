@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api import message_models, trace_models
+from api import trace_models
 from api.context import Context
 from api.guards import Caller, operator_of, viewer
 from api.idempotency import Key, route_class
@@ -19,7 +19,7 @@ from journal.entries import keepable
 from journal.states import State
 from operation.asking_now import Asked, ask_now, status_of
 from operation.bundle import bundle_of
-from operation.elsewhere import queues_of
+from operation.elsewhere import Place, queues_of
 from operation.systems_asked import systems_of
 from operation.tracing import look_up, message_trace
 
@@ -95,15 +95,13 @@ def acting_router(context: Context) -> APIRouter:
             raise Problem(404, "unknown-message", UNKNOWN)
         is_open = asked.message.state is State.TRACKING
         own = status_of(desk, asked.message) if is_open else None
-        answer: trace_models.Polled = context.masked(
-            trace_models.polled(asked, own, message_models.message(asked.message))
-        )
+        answer: trace_models.Polled = context.masked(trace_models.polled(asked, own, told_of(asked.message)))
         return answer
 
     return routes
 
 
-def _elsewhere(context: Context, caller: Caller, words: str) -> list[Any]:
+def _elsewhere(context: Context, caller: Caller, words: str) -> list[Place]:
     context.limiter.count(caller.holder.name)
 
     def unsaid(_text: Text) -> None:

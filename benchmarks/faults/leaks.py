@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.faults.account import Found
 from benchmarks.faults.stage import Stage
-from control.client import ForbiddenError, NoWorkerError, Workers
-from control.protocol import RefusedError
+from control.client import UNANSWERED, Workers
 
 _MARKS = ("PASSWORD", "TOKEN", "WEBHOOK_URL", "SECRET", "API_KEY")
 _SHORTEST = 6  # characters: what is shorter stands everywhere
@@ -25,7 +24,7 @@ def metrics_of(stage: Stage) -> str:
         try:
             workers = Workers(Path(worker.variables["STATE_DIR"]))
             told += [*map(str, workers.ask("metrics")), *map(str, workers.ask("status"))]
-        except (NoWorkerError, ForbiddenError, RefusedError, OSError):
+        except (*UNANSWERED, OSError):
             continue
     return "\n".join(told)
 
