@@ -13,8 +13,9 @@ from base_handler import BaseMessageHandler
 from cli.broker_report import ask_broker
 from cli.exit_codes import EXIT_BAD_CONFIGURATION, EXIT_CHECK_FAILED, EXIT_OK
 from cli.folders import folder_notices
-from core.errors import NotConfiguredError, OutcomeError
+from core.errors import NotConfiguredError
 from core.texts import Language, Text
+from operation.probing import probed
 from runtime.loader import LoadError, make_handler, make_tracker, settings_of
 from settings.errors import SettingsError
 
@@ -27,7 +28,6 @@ _UNTRACKED = Text("NOT TRACKED: results stay in {queue}", "НЕ ОТСЛЕЖИВ
 _NOT_IN_USE = Text("not in use: {reason}", "не используется: {reason}")
 _USABLE = Text("answers", "отвечает")
 _UNUSABLE = Text("NOT USABLE: {reason}", "НЕЛЬЗЯ ИСПОЛЬЗОВАТЬ: {reason}")
-_NOT_ASKED = Text("not asked: {system} has no check of its own", "не проверяется: у {system} нет своей проверки")
 _TO_MEND = Text("TO BE MENDED: {remark}", "ИСПРАВИТЬ: {remark}")
 _REMARK = Text("remark", "замечание")
 _BROKER = "RabbitMQ"
@@ -110,15 +110,14 @@ class _Report:
 
     def _probed(self, handler: BaseMessageHandler) -> tuple[list[str], bool]:
         lang, mask = self._lang, self._startup.secrets.mask
-        if type(handler).probe is BaseMessageHandler.probe:
-            return [_NOT_ASKED.say(lang).format(system=handler.system_name)], True
-        try:
-            handler.probe()
-            remarks = handler.inspect()
-        except OutcomeError as error:
-            return [_UNUSABLE.say(lang).format(reason=mask(error.text.say(lang)))], False
-        told = [_TO_MEND.say(lang).format(remark=mask(Text.of(remark).say(lang))) for remark in remarks]
-        return [_USABLE.say(lang), *told], not remarks
+        told = probed(handler)
+        reason = "" if told.reason is None else mask(told.reason.say(lang))
+        if told.is_usable is None:
+            return [reason], True
+        if not told.is_usable:
+            return [_UNUSABLE.say(lang).format(reason=reason)], False
+        remarks = [_TO_MEND.say(lang).format(remark=mask(remark.say(lang))) for remark in told.remarks]
+        return [_USABLE.say(lang), *remarks], not remarks
 
     def _print(self, name: str, first: str, *further: str) -> None:
         print(f"  {name:<{self._width}}  {first}")

@@ -16,7 +16,7 @@ PATIENCE = 20.0  # seconds in which a system must have answered
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What came of it. `is_usable` is None where nothing can be asked; `remarks` say what is to be mended."""
+    """What came of it. `is_usable` is None where nothing was asked; `remarks` say what is to be mended."""
 
     is_usable: bool | None
     reason: Text | None = None
@@ -24,7 +24,7 @@ class Probed:
     remarks: Sequence[Text] = ()
 
 
-_NOTHING_TO_ASK = Text("this handler has nothing that could be asked", "этому обработчику нечего спросить")
+_NOT_ASKED = Text("not asked: {system} has no check of its own", "не проверяется: у {system} нет своей проверки")
 
 
 def probe(desk: Desk, queue: str) -> Probed:
@@ -32,11 +32,16 @@ def probe(desk: Desk, queue: str) -> Probed:
     handler = desk.any_handler_of(queue)
     if isinstance(handler, Text):
         return Probed(None, handler)
-    if type(handler).probe is BaseMessageHandler.probe:
-        return Probed(None, _NOTHING_TO_ASK)
     told: list[Probed] = []
+
+    def ask() -> None:
+        try:
+            told.append(probed(handler))
+        except Exception as error:  # noqa: BLE001 - a handler is foreign code, and whoever asks must hear of it
+            told.append(Probed(False, Text.of(f"{type(error).__name__}: {error}")))
+
     # A daemon thread: a request that hangs must not hold up whoever asks, or the end of the process.
-    asking = threading.Thread(target=lambda: told.append(_probed(handler)), name=f"probe-{queue}", daemon=True)
+    asking = threading.Thread(target=ask, name=f"probe-{queue}", daemon=True)
     asking.start()
     asking.join(PATIENCE)
     seconds = round(PATIENCE)
@@ -44,12 +49,13 @@ def probe(desk: Desk, queue: str) -> Probed:
     return next(iter(told), silent)
 
 
-def _probed(handler: BaseMessageHandler) -> Probed:
+def probed(handler: BaseMessageHandler) -> Probed:
+    """Ask the system of a handler, for as long as that takes."""
+    if type(handler).probe is BaseMessageHandler.probe:
+        return Probed(None, _NOT_ASKED.map(lambda text: text.format(system=handler.system_name)))
     try:
         handler.probe()
         remarks = [Text.of(each) for each in handler.inspect()]
     except OutcomeError as error:
         return Probed(False, error.text, error.code)
-    except Exception as error:  # noqa: BLE001 - a handler is foreign code, and whoever asks must hear of it
-        return Probed(False, Text.of(f"{type(error).__name__}: {error}"))
     return Probed(True, remarks=remarks)
