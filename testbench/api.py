@@ -27,8 +27,8 @@ class Api(Process):
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        own = {"API_PORT": str(self.port), "LOG_DIR": str(folder / "logs")}
-        super().__init__((sys.executable, str(ROOT / "main.py"), "api"), folder, {**variables, **own})
+        command = (sys.executable, str(ROOT / "main.py"), "api")
+        super().__init__(command, folder, {**variables, "API_PORT": str(self.port)})
 
     @property
     def url(self) -> str:

@@ -23,8 +23,8 @@ from journal.settings import JournalSettings
 from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox, User
 from sandbox.broker_view import Broker
-from sandbox.ports import free_port
-from sandbox.process import ROOT, Process
+from sandbox.process import ROOT
+from testbench.api import Api
 from testbench.daemon import Daemon
 from testbench.harness import camunda_message, wait_until
 
@@ -131,11 +131,9 @@ def scene(address: BrokerAddress, folder: Path, lang: Language) -> Iterator[Scen
         portal = stack.enter_context(BitrixSandbox())
         broker = Broker(address)
         broker.declare(INPUT)
-        port = free_port()
         variables = {
             "BITRIX_WEBHOOK_URL": portal.webhook_url,
             "HEARTBEAT_INTERVAL": "20",  # nothing is found out before somebody asks
-            "API_PORT": str(port),
             "API_TOKEN_OPERATOR": TOKEN,
         }
         _remember(folder / "state")
@@ -150,9 +148,8 @@ def scene(address: BrokerAddress, folder: Path, lang: Language) -> Iterator[Scen
             "COLUMNS": "150",
             "TZ": "Europe/Moscow",
         }
-        (folder / "api").mkdir()
-        stack.enter_context(Process((sys.executable, str(ROOT / "main.py"), "api"), folder / "api", environ))
-        told = Scene(lang, broker, portal, f"http://127.0.0.1:{port}", environ, folder)
+        api = stack.enter_context(Api(folder / "api", environ))
+        told = Scene(lang, broker, portal, api.url, environ, folder)
         wait_until(lambda: _is_ready(told), PATIENCE, "the worker and the API")
         yield told
 

@@ -24,12 +24,6 @@ NEWCOMER = 77
 
 
 @pytest.fixture
-def portal() -> Iterator[BitrixSandbox]:
-    with BitrixSandbox() as portal:
-        yield portal
-
-
-@pytest.fixture
 def worker(broker: Broker, vhost: BrokerAddress, portal: BitrixSandbox, tmp_path: Path) -> Iterator[Daemon]:
     broker.declare(INPUT)
     with Daemon(vhost, tmp_path, {"BITRIX_WEBHOOK_URL": portal.webhook_url}) as worker:
