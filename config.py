@@ -162,6 +162,7 @@ class WorkerSettings(EnvironmentSettings):
     log_backups: Count = 5
     heartbeat_interval: Seconds = 60.0
     tracker_full_sweep_interval: Seconds = 900.0
+    tracker_shards: bool = True
     retry_attempts: Count = 3  # retries after the first try: 3 means that a task is tried 4 times
     retry_delay: Seconds = 5.0
     retry_max_delay: Seconds = 900.0

@@ -67,7 +67,9 @@ class Queue(Answer):
 
     queue: str = Field(examples=["bitrix24.queue"])
     kind: Literal["input", "sent", "responses", "errors"]
-    messages: int | None = Field(description="those that are ready; null: there is no such queue, or no RabbitMQ")
+    messages: int | None = Field(
+        description="those that are ready, in its shards as well; null: there is no such queue, or no RabbitMQ"
+    )
     consumers: int | None
     oldest: Moment | None = Field(description="when the oldest message came, as far as the journal knows")
 

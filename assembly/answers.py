@@ -174,9 +174,11 @@ class _Answers:
             "down": None,
             "tracker": stats["trackers"].get(served.system),
             "sweeps": None,
+            "has_shards": False,
         }
         if (thread := self._worked.trackers.get(served.system)) is not None:
             told["sweeps"] = {"begun": thread.begun, "ended": thread.ended, "next": thread.next_sweep}
+            told["has_shards"] = bool(thread.shards)
         if served.unused is not None:
             told["state"] = "unconfigured"
         if pause is not None:

@@ -128,7 +128,7 @@ class Worker:
         self.processors = self._make_processors(made)
         self._roles = self._roles_of_queues()
         tracked = (queue for queue, role in self._roles.items() if role == "sent")
-        self.depths.watch(self._roles, tracked=tracked, events=self._events)
+        self.depths.watch(self._roles, tracked=tracked, shards_of=self._shards_of, events=self._events)
         self._pulse = Pulse(self._roles)
         self._figures = Figures(
             *(self._statistics, self.depths),
@@ -297,6 +297,7 @@ class Worker:
                 errors_queue=self._topology.errors_queue,
                 echo_variables=self._settings.worker.response_echo_variables,
                 full_sweep_interval=self._settings.worker.tracker_full_sweep_interval,
+                has_shards=self._settings.worker.tracker_shards,
                 mask=self._mask,
                 tracer=self._tracer,
             )
@@ -316,6 +317,9 @@ class Worker:
             self._unused.setdefault(queue, error.text)
             self._events.emit(QueueSkipped(queue, what, str(error)))
             return None
+
+    def _shards_of(self, queue: str) -> tuple[str, ...]:
+        return self.tracker_threads[queue].shards if queue in self.tracker_threads else ()
 
     def _wake_tracker(self, sent_queue: str) -> None:
         if sent_queue in self.tracker_threads:

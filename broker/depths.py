@@ -9,6 +9,7 @@ import pika
 from pika.exceptions import ChannelClosedByBroker
 
 from broker.errors import NOT_FOUND
+from broker.topology import shard_queue_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,15 @@ def depths_of(connection: pika.BlockingConnection, queues: Iterable[str]) -> dic
         else:
             found[queue] = Depth(int(method.message_count), int(method.consumer_count))
     return found
+
+
+def shards_of(connection: pika.BlockingConnection, sent_queue: str) -> tuple[str, ...]:
+    """Return the queues beside a sent queue that hold its open tasks; none where there are few. Raises AMQPError."""
+    names = shard_queue_names(sent_queue)
+    return names if depths_of(connection, names[:1])[names[0]] is not None else ()
+
+
+def with_shards(connection: pika.BlockingConnection, sent_queue: str, own: Depth) -> Depth:
+    """Return the depth of a sent queue with what lies in its shards. Raises AMQPError."""
+    parts = depths_of(connection, shards_of(connection, sent_queue)).values()
+    return Depth(own.messages + sum(each.messages for each in parts if each is not None), own.consumers)

@@ -32,7 +32,8 @@ _NO_ANSWER = Text("RabbitMQ gives no answer about them", "RabbitMQ о них н�
 class QueueDepth:
     """What RabbitMQ said of a queue `at` that time; times in unix seconds.
 
-    `messages` are those that are ready to be delivered, not those that a consumer holds. `oldest_since`: the first of
+    `messages` are those that are ready to be delivered, not those that a consumer holds; those of its shards are among
+    them. `oldest_since`: the first of
     them has come to the queue then or later; None: not known, or there is none.
     """
 
@@ -68,6 +69,7 @@ class QueueDepths:
         self._stop = stop
         self._clock = clock
         self._events = EventStream([])
+        self._shards_of: Callable[[str], Iterable[str]] = lambda _queue: ()
         self._waits: dict[str, None] = {}  # wait queues that have been used
         self._taken: dict[str, float] = {}  # queue -> when the latest message that was taken from it had been sent
         self._latest: Mapping[str, QueueDepth] = {}
@@ -77,13 +79,22 @@ class QueueDepths:
         self._empty_at: dict[str, float] = {}  # queue -> when it was seen without a ready message
         self._told: frozenset[str] | None = frozenset()  # that nothing is known of these; None: of all
 
-    def watch(self, queues: Iterable[str], *, tracked: Iterable[str], events: EventStream) -> None:
+    def watch(
+        self,
+        queues: Iterable[str],
+        *,
+        tracked: Iterable[str],
+        shards_of: Callable[[str], Iterable[str]],
+        events: EventStream,
+    ) -> None:
         """Name the queues, before start(), and the stream that hears when nothing can be found out about them.
 
         `tracked` are those whose messages are all taken out now and then, and put back: how long one waits is unknown.
+        `shards_of` names the queues that hold messages of another one, as long as there are any.
         """
         self._queues = tuple(queues)
         self._aging = frozenset(self._queues) - frozenset(tracked)
+        self._shards_of = shards_of
         self._events = events
 
     def latest(self) -> Mapping[str, QueueDepth]:
@@ -104,8 +115,9 @@ class QueueDepths:
             case RetryScheduled():
                 self._waits[wait_queue_name(event.identity.queue, event.delay)] = None
             case QueueBypassed():
-                if (longer := Topology.detour(event.queue)) is not None:
-                    self._waits[longer] = None
+                other = Topology.detour(event.queue)
+                if other is not None and other not in self._queues:
+                    self._waits[other] = None
             case Heartbeat():
                 self._due = time.monotonic() + self._interval - min(LEAD, self._interval / 2)
 
@@ -136,9 +148,11 @@ class QueueDepths:
                 pass
 
     def _look(self) -> None:
+        shards = {queue: tuple(self._shards_of(queue)) for queue in self._queues}
         asked = (*self._queues, *self._waits)
         try:
-            look = QueueLook(self._nodes, asked, is_stopping=self._stop.is_set, limit=self._limit)
+            everything = (*asked, *(shard for each in shards.values() for shard in each))
+            look = QueueLook(self._nodes, everything, is_stopping=self._stop.is_set, limit=self._limit)
             look.run()
         except BROKER_ERRORS as error:
             if not self._stop.is_set():
@@ -148,11 +162,13 @@ class QueueDepths:
         if self._stop.is_set():
             return
         now = self._clock()
-        self._latest = {queue: self._depth(queue, each, now) for queue, each in look.found.items() if each is not None}
-        for queue, each in look.found.items():
-            if each is None:
+        found = {queue: _with_shards(queue, shards.get(queue, ()), look.found) for queue in asked}
+        self._latest = {queue: self._depth(queue, each, now) for queue, each in found.items() if each is not None}
+        for queue in asked:
+            if queue in look.found and look.found[queue] is None:
                 self._waits.pop(queue, None)  # until it is used, and so created, again
-        self._tell_unknown(frozenset(asked) - look.found.keys(), _NO_ANSWER)
+        answered = {queue for queue in asked if all(each in look.found for each in (queue, *shards.get(queue, ())))}
+        self._tell_unknown(frozenset(asked) - answered, _NO_ANSWER)
 
     def _depth(self, queue: str, counts: Counts, now: float) -> QueueDepth:
         if not counts.messages:
@@ -168,3 +184,12 @@ class QueueDepths:
         self._told = queues
         if is_news:
             self._events.emit(DepthsUnknown(sorted(queues or ()), reason))
+
+
+def _with_shards(queue: str, shards: Iterable[str], found: Mapping[str, Counts | None]) -> Counts | None:
+    """Return the counts of a queue; None where it is not there, or where something is not known of the whole."""
+    own = found.get(queue)
+    if own is None or any(shard not in found for shard in shards):
+        return None
+    parts = [each for shard in shards if (each := found[shard]) is not None]
+    return Counts(own.messages + sum(each.messages for each in parts), own.consumers)

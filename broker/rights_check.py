@@ -20,7 +20,7 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionBlockedTimeout, Unr
 from broker.connection import connect
 from broker.errors import ACCESS_REFUSED, NOT_FOUND
 from broker.queue_types import Version, server_version
-from broker.topology import owner_queue_name, wait_queue_name
+from broker.topology import owner_queue_name, shard_queue_names, wait_queue_name, whole_queue_name
 from core.texts import Text
 
 OLDEST: Version = (3, 10)
@@ -33,12 +33,16 @@ _TRANSIENT = "inequivalent arg 'durable'"
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The queues that the worker needs: those it reads, those of them with copies that wait, those it writes to."""
+    """The queues that the worker needs: those it reads, those of them with copies that wait, those it writes to.
+
+    `spread` are the sent queues whose tasks go into shards when they are many.
+    """
 
     inputs: Sequence[str]
     sent: Sequence[str]
     written: Sequence[str]
     exclusive: Sequence[str] = ()
+    spread: Sequence[str] = ()
 
     @property
     def at_start(self) -> list[str]:
@@ -52,6 +56,11 @@ class Needs:
     @property
     def all(self) -> list[str]:
         return list(dict.fromkeys([*self.read, *self.written, *map(owner_queue_name, self.exclusive)]))
+
+    @property
+    def shards(self) -> list[str]:
+        """Return one of those in which a large sent queue would be kept: it works without them, and slower."""
+        return [shard_queue_names(queue)[0] for queue in self.spread]
 
     @property
     def copies(self) -> list[str]:
@@ -86,6 +95,7 @@ def look(parameters: Sequence[pika.ConnectionParameters], needs: Needs) -> Findi
         findings.faults.append(_too_old(findings.version))
     try:
         denied = _look_at_queues(connection, needs, findings)
+        findings.remarks.extend(_without_shards(each) for each in needs.shards if _is_refused(connection, each))
         # Last: after an alarm the connection is good for nothing more.
         if _is_denied(connection, _publish_to_nobody):
             denied.append("write amq.default")
@@ -152,6 +162,21 @@ def _refused(
         return refusal
     channel.close()
     return None
+
+
+def _is_refused(connection: pika.BlockingConnection, queue: str) -> bool:
+    orders = (_declare_impossibly, _consume_impossibly)
+    return any(_is_denied(connection, partial(order, queue=queue)) for order in orders)
+
+
+def _without_shards(shard: str) -> Text:
+    whole = whole_queue_name(shard)
+    return Text(
+        f"{whole} stays whole when it is large, and a finished task in it is found later: the user may not create and "
+        f"read {shard} and those after it; give the right, or set TRACKER_SHARDS=false",
+        f"{whole} останется целой и тогда, когда станет большой, и завершённая в ней задача найдётся позже: "
+        f"пользователю нельзя создать и читать {shard} и следующие; дайте право или задайте TRACKER_SHARDS=false",
+    )
 
 
 def _transient(queue: str) -> Text:

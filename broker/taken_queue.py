@@ -52,8 +52,78 @@ def copy_of(properties: ReceivedProperties, body: bytes, unnamed: str) -> Outgoi
     )
 
 
+class Taking:
+    """A connection to go through queues, one after the other. Used by one thread, through `opened`.
+
+    All methods raise AMQPError when the connection is lost; what is not settled is back in its queue then.
+    """
+
+    def __init__(
+        self, connection: pika.BlockingConnection, topology: Topology, is_stopping: Callable[[], bool]
+    ) -> None:
+        self.connection = connection
+        self._topology = topology
+        self.is_stopping = is_stopping
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, topology: Topology, parameters: Parameters, is_stopping: Callable[[], bool]) -> Iterator[Taking]:
+        """Open a connection, whose end returns what is not settled, in its place."""
+        connection, _ = connect(parameters)
+        try:
+            _framed(connection).read_much()
+            yield cls(connection, topology, is_stopping)
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    @contextlib.contextmanager
+    def queue(self, name: str) -> Iterator[TakenQueue]:
+        """Open a queue on a channel of its own, whose end returns what is not settled. A missing queue is created."""
+        channel = self.connection.channel()
+        ready = _ready_messages(channel, name)
+        if ready is None:
+            self.ensure([name])
+            channel = self.connection.channel()
+        queue = TakenQueue(name, self, channel, ready)
+        yield queue
+        queue.give_back()
+        channel.close()
+
+    def ready(self, name: str) -> int | None:
+        """Return how many messages a queue holds that nobody has taken; None where there is no such queue."""
+        channel = self.connection.channel()
+        ready = _ready_messages(channel, name)
+        if ready is not None:
+            channel.close()
+        return ready
+
+    def ensure(self, names: Iterable[str]) -> None:
+        """Create what is missing of the queues. Raises TopologyError when RabbitMQ refuses to."""
+        ensure_queues(self.connection, self._topology, names)
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing for so long, keeping the connection's heartbeats going."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self.is_stopping():
+                raise TakingInterruptedError
+            self.connection.process_data_events(time_limit=min(left, PUMP))
+
+    def wait(self, futures: Sequence[Future[Any]]) -> None:
+        """Wait until all are done, keeping the connection's heartbeats going. Raises the first failure."""
+        pending = set(futures)
+        while pending:
+            done, pending = wait_for_all(pending, timeout=PUMP)
+            for future in done:
+                future.result()
+            self.connection.process_data_events()
+            if self.is_stopping() and pending:
+                raise TakingInterruptedError
+
+
 class TakenQueue:
-    """A queue in the hands of whoever goes through it. Used by one thread, through `opened`.
+    """A queue in the hands of whoever goes through it. Used by one thread, through `opened` or `Taking.queue`.
 
     `ready` is how many messages it held when it was opened, `is_new` whether it had to be created. All methods raise
     AMQPError when the connection is lost; what is not settled is back in the queue then.
@@ -62,18 +132,18 @@ class TakenQueue:
     def __init__(
         self,
         name: str,
-        connection: pika.BlockingConnection,
+        taking: Taking,
         channel: BlockingChannel,
         ready: int | None,
-        is_stopping: Callable[[], bool],
     ) -> None:
         self.name = name
+        self.taking = taking
         self.is_new = ready is None
         self.ready = ready or 0
         self.passed = 0  # messages of the last `take` that were let go by
-        self._connection = connection
+        self._connection = taking.connection
         self._channel = channel
-        self._is_stopping = is_stopping
+        self._is_stopping = taking.is_stopping
         self._unsettled: dict[int, None] = {}  # delivery tags, which only rise: the oldest comes first
 
     @classmethod
@@ -89,20 +159,8 @@ class TakenQueue:
 
         A missing queue is created.
         """
-        connection, _ = connect(parameters)
-        try:
-            _framed(connection).read_much()
-            channel = connection.channel()
-            ready = _ready_messages(channel, name)
-            if ready is None:
-                ensure_queues(connection, topology, (name,))
-                channel = connection.channel()
-            queue = cls(name, connection, channel, ready, is_stopping)
+        with Taking.opened(topology, parameters, is_stopping) as taking, taking.queue(name) as queue:
             yield queue
-            queue.give_back()
-        finally:
-            if connection.is_open:
-                connection.close()
 
     def type(self) -> str | None:
         """Return `classic` or `quorum`; None when RabbitMQ does not say.
@@ -181,17 +239,6 @@ class TakenQueue:
     def pump(self) -> None:
         """Give the connection its turn for a moment, as whoever waits for something else must."""
         self._connection.process_data_events(time_limit=PUMP)
-
-    def wait(self, futures: Sequence[Future[Any]]) -> None:
-        """Wait until all are done, keeping the connection's heartbeats going. Raises the first failure."""
-        pending = set(futures)
-        while pending:
-            done, pending = wait_for_all(pending, timeout=PUMP)
-            for future in done:
-                future.result()
-            self._connection.process_data_events()
-            if self._is_stopping() and pending:
-                raise TakingInterruptedError
 
 
 def _framed(connection: pika.BlockingConnection) -> FramedConnection:

@@ -8,6 +8,7 @@ is missing is created, exactly as in docs/contract.md.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from core.policy import next_wait_step
 
 ERRORS_QUEUE = "errors.camunda_tasks.queue"
 ARCHIVE_QUEUE = "errors.camunda_tasks.archive.queue"
+SHARDS = 32  # never another number: a task is sought in the shard that follows from it
 
 # Since RabbitMQ 4 a message is dropped at its 21st return unless the queue says otherwise (broker.returns).
 _QUORUM_QUEUE: Mapping[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": NO_LIMIT}
@@ -79,7 +81,9 @@ class Topology:
 
     @staticmethod
     def detour(name: str) -> str | None:
-        """Return another queue that serves as well: for a wait queue the next longer one."""
+        """Return another queue that serves as well: a longer wait queue, or for a shard the whole queue."""
+        if (whole := whole_queue_name(name)) != name:
+            return whole
         match = _WAIT_QUEUE.match(name)
         step = next_wait_step(int(match["milliseconds"]) / 1000) if match else None
         return wait_queue_name(match["source"], step) if match and step else None
@@ -102,6 +106,21 @@ def _wait_queue(name: str, source: str, milliseconds: int) -> QueueSpec:
         "x-overflow": "reject-publish",
     }
     return QueueSpec(name, arguments)
+
+
+def shard_queue_names(source: str) -> tuple[str, ...]:
+    """Return the queues in which the open tasks of a large sent queue lie; made together, the first one last."""
+    return tuple(f"{source}.shard.{number:02}" for number in range(SHARDS))
+
+
+def whole_queue_name(name: str) -> str:
+    """Return the queue of which this one is a shard; any other is itself."""
+    return name.partition(".shard.")[0]
+
+
+def shard_of(task: str) -> int:
+    """Return in which of them a task lies, by its id in its system: the same for every worker, version and machine."""
+    return zlib.crc32(task.encode("utf-8", "surrogatepass")) % SHARDS
 
 
 def owner_queue_name(source: str) -> str:

@@ -32,6 +32,7 @@ from broker.amqp10_values import (
 )
 from broker.errors import MessageTooLargeError, PublisherClosedError
 from broker.nodes import Nodes, Parameters
+from broker.topology import whole_queue_name
 from core.envelopes import Failure, encode_failed_task, encode_unreadable
 from core.errors import InvalidMessageError
 from core.events.base import EventStream
@@ -87,13 +88,13 @@ class Undeliverable:
         return parked
 
     @contextlib.contextmanager
-    def taken_out(self, queue: str, prefetch: int) -> Iterator[None]:
-        """Look at the queue when the block ends because RabbitMQ has closed the connection over such a message."""
+    def taken_out(self, queues: Mapping[str, int]) -> Iterator[None]:
+        """Look at the queues when the block ends because RabbitMQ has closed the connection over such a message."""
         try:
             yield
         except ConnectionClosedByBroker as error:
             if is_internal_error(error):
-                self.remove({queue: prefetch})
+                self.remove(queues)
             raise
 
     def _look_at(self, queue: str, credit: int) -> int:
@@ -163,8 +164,9 @@ def undeliverable(message: bytes, queue: str) -> OutgoingMessage | None:
     error = InvalidMessageError(reason, code="unreadable_properties")
     properties = {"properties": told, "properties_base64": base64.b64encode(raw).decode("ascii")}
     now = time.time()
-    system = queue.removesuffix(".sent.queue").removesuffix(".queue")
-    failure = Failure(error, queue, system, attempts=1, first_seen=now, failed_at=now, properties=properties)
+    source = whole_queue_name(queue)
+    system = source.removesuffix(".sent.queue").removesuffix(".queue")
+    failure = Failure(error, source, system, attempts=1, first_seen=now, failed_at=now, properties=properties)
     try:
         return encode_failed_task(decode_task(body, Limits()), failure)
     except InvalidMessageError:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from assembly.queue_remarks import remarks
 from assembly.startup import Startup
 from base_handler import BaseMessageHandler
+from base_tracker import BaseTracker
 from broker.connection import connection_parameters
 from broker.errors import BROKER_ERRORS
 from broker.rights_check import Needs, look
@@ -36,12 +38,19 @@ class BrokerReport:
 def needs_of(startup: Startup, handlers: Mapping[str, BaseMessageHandler], tracked: Iterable[str]) -> Needs:
     """Return what a worker with these handlers, which follows these queues, asks of RabbitMQ."""
     settings, worker = startup.settings.rabbitmq, startup.settings.worker
+    tracked = list(tracked)
     return Needs(
         inputs=tuple(handlers),
         sent=tuple(dict.fromkeys([*map(worker.sent_queue_of, handlers), *tracked])),
         written=(settings.responses_queue, ERRORS_QUEUE),
+        spread=[queue for queue in tracked if worker.tracker_shards and _can_tell(startup.trackers.get(queue))],
         exclusive=tuple(queue for queue, handler in handlers.items() if handler.exclusive),
     )
+
+
+def _can_tell(tracker: type[Any] | None) -> bool:
+    """Return whether a tracker can say what has changed: any other looks at everything, and keeps one queue."""
+    return tracker is not None and getattr(tracker, "changes", BaseTracker.changes) is not BaseTracker.changes
 
 
 def ask_broker(

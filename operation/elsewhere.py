@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from broker.depths import Depth, depths_of
+from broker.depths import Depth, depths_of, shards_of
 from broker.errors import BROKER_ERRORS, describe_in_both
 from broker.properties import ReceivedProperties
 from broker.queue_types import CLASSIC
@@ -63,15 +63,33 @@ def queues_of(desk: Desk, words: str, progress: Progress) -> list[Place]:
     try:
         with desk.broker("search") as connection:
             depths = depths_of(connection, dict.fromkeys((*inputs, errors, archive, *sent)))
+            shards = {queue: shards_of(connection, queue) for queue in sent}
+            depths |= depths_of(connection, (name for each in shards.values() for name in each))
     except BROKER_ERRORS as error:
         return [Place("error_queue", errors, False, describe_in_both(error))]
     search = _Search(desk, words, progress)
     places = [_input_queue(queue, depth) for queue in inputs if (depth := depths[queue]) is not None]
     kinds: dict[str, _Kind] = {errors: "error_queue", archive: "archive_queue", **dict.fromkeys(sent, "sent_queue")}
     for queue, kind in kinds.items():
-        if (depth := depths[queue]) is not None:
-            places.append(search.through(kind, queue, depth))
+        parts = {name: depth for name in (queue, *shards.get(queue, ())) if (depth := depths[name]) is not None}
+        if parts:
+            total = sum(depth.messages for depth in parts.values())
+            if total:
+                progress(Text(f"looking through {queue}: {total}", f"просмотр {queue}: {total}"))
+            looks = [search.through(kind, name, depth) for name, depth in parts.items() if depth.messages]
+            places.append(_whole(looks, kind, queue))
     return places
+
+
+def _whole(looks: Sequence[Place], kind: _Kind, queue: str) -> Place:
+    """Return what was found in a queue and its shards as one place."""
+    if len(looks) < 2:
+        return replace(looks[0], name=queue) if looks else Place(kind, queue, True, _EMPTY, 0)
+    not_asked = [each.said for each in looks if not each.was_asked]
+    messages = sum(each.messages or 0 for each in looks)
+    said = not_asked[0] if not_asked else _looked_at(messages, messages)
+    found = [finding for each in looks for finding in each.found]
+    return Place(kind, queue, not not_asked, said, messages, found[:KEPT])
 
 
 def _input_queue(queue: str, depth: Depth) -> Place:
@@ -88,8 +106,6 @@ class _Search:
         self._progress = progress
 
     def through(self, kind: _Kind, queue: str, depth: Depth) -> Place:
-        if not depth.messages:
-            return Place(kind, queue, True, _EMPTY, 0)
         try:
             with self._desk.taken(queue, "search") as taken:
                 if taken.type() != CLASSIC:
@@ -97,9 +113,7 @@ class _Search:
                 seen, found = self._look(kind, taken)
         except BROKER_ERRORS as error:
             return Place(kind, queue, False, describe_in_both(error), depth.messages)
-        said = Text(f"{seen} looked at", f"просмотрено {seen}")
-        if seen < depth.messages:
-            said = Text(f"{seen} of {depth.messages} looked at", f"просмотрено {seen} из {depth.messages}")
+        said = _looked_at(seen, depth.messages)
         return Place(kind, queue, seen >= depth.messages, said, depth.messages, found)
 
     def _look(self, kind: _Kind, taken: TakenQueue) -> tuple[int, list[Finding]]:
@@ -107,7 +121,6 @@ class _Search:
         found: list[Finding] = []
         began = told = time.monotonic()
         seen, name = 0, taken.name
-        self._progress(Text(f"looking through {name}: {taken.ready}", f"просмотр {name}: {taken.ready}"))
         while seen < taken.ready and time.monotonic() - began < PATIENCE:
             messages = taken.take(min(PORTION, taken.ready - seen))
             if not messages:
@@ -130,6 +143,12 @@ class _Search:
             return True
         told = [str(value).encode("utf-8", "replace") for value in (about.message_id, *(about.headers or {}).values())]
         return any(each in value for value in told for each in self._wanted)
+
+
+def _looked_at(seen: int, messages: int) -> Text:
+    if seen < messages:
+        return Text(f"{seen} of {messages} looked at", f"просмотрено {seen} из {messages}")
+    return Text(f"{seen} looked at", f"просмотрено {seen}")
 
 
 _EMPTY = Text("is empty", "пуста")

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from broker.depths import depths_of
+from broker.depths import depths_of, shards_of
 from broker.taken_queue import Taken
-from broker.topology import wait_queue_name
+from broker.topology import wait_queue_name, whole_queue_name
 from core.copies import decode_history
 from core.envelopes import STATE_DONE, decode_sent, decode_sent_header
 from core.errors import InvalidMessageError
@@ -47,28 +47,31 @@ class Rebuilt:
 
 def size_of_all(desk: Desk) -> int:
     """Return how many messages a rebuild looks at. Raises BROKER_ERRORS."""
-    return sum(_depths(desk, _queues(desk)).values())
+    return sum(_depths(desk).values())
 
 
 def rebuild(desk: Desk, by: str, advance: Advance = lambda _done: None) -> Rebuilt:
-    """Look through the sent, wait and error queues. Raises BROKER_ERRORS, StoreError."""
+    """Look through the sent queues with their shards, the wait queues, the error queue.
+
+    Raises BROKER_ERRORS, StoreError.
+    """
     result = Rebuilt()
     done = 0
-    for queue, depth in _depths(desk, _queues(desk)).items():
+    for queue, depth in _depths(desk).items():
         if not depth:
             continue
-        reader = _reader_of(desk, queue)
+        reader, whole = _reader_of(desk, queue), whole_queue_name(queue)
         is_wait_queue = reader is not None and ".retry." in queue
         with walk_through(desk, queue) as walk:
             for portion in walk.portions():
-                notes = list(_read(portion, reader, queue, result))
+                notes = list(_read(portion, reader, whole, result))
                 walk.keep(portion, _copy_for_the_rest if is_wait_queue else None)
                 news = _news(desk, notes, _accepted_in(desk, queue))
                 if (warning := note(desk, news)) is not None:
                     result.remarks.append(warning)
                     return result
-                result.looked_at[queue] = result.looked_at.get(queue, 0) + len(portion)
-                result.added[queue] = result.added.get(queue, 0) + len(news)
+                result.looked_at[whole] = result.looked_at.get(whole, 0) + len(portion)
+                result.added[whole] = result.added.get(whole, 0) + len(news)
                 done += len(portion)
                 advance(done)
             if walk.is_late:
@@ -85,15 +88,14 @@ def rebuild(desk: Desk, by: str, advance: Advance = lambda _done: None) -> Rebui
 _Reader = Callable[[Taken, str], _Note]
 
 
-def _queues(desk: Desk) -> list[str]:
+def _depths(desk: Desk) -> dict[str, int]:
+    """Return what each queue holds that is looked through."""
     inputs = list(desk.settings.worker.queue_handlers)
     waiting = [wait_queue_name(queue, step) for queue in inputs for step in WAIT_STEPS]
-    return [*dict.fromkeys(map(desk.sent_queue_of, inputs)), *waiting, desk.topology.errors_queue]
-
-
-def _depths(desk: Desk, queues: Sequence[str]) -> dict[str, int]:
+    sent = list(dict.fromkeys(map(desk.sent_queue_of, inputs)))
     with desk.broker("operator") as connection:
-        found = depths_of(connection, queues)
+        shards = [shard for queue in sent for shard in shards_of(connection, queue)]
+        found = depths_of(connection, [*sent, *shards, *waiting, desk.topology.errors_queue])
     return {queue: depth.messages for queue, depth in found.items() if depth is not None}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from broker.depths import Depth, depths_of
+from broker.depths import Depth, depths_of, with_shards
 from broker.errors import BROKER_ERRORS, describe_in_both
 from control.client import NoWorkerError
 from core.texts import Text
@@ -121,9 +121,20 @@ def _ask_broker(desk: Desk, facts: _Facts) -> None:
     names = dict.fromkeys((*inputs, *sent, desk.topology.errors_queue, desk.topology.responses_queue))
     try:
         with desk.broker("status") as connection:
-            facts.depths = depths_of(connection, names)
+            depths = depths_of(connection, names)
+            for queue in sent:
+                if (own := depths[queue]) is not None and _may_have_shards(desk, facts, queue):
+                    depths[queue] = with_shards(connection, queue, own)
+            facts.depths = depths
     except BROKER_ERRORS as error:
         facts.broken = describe_in_both(error)
+
+
+def _may_have_shards(desk: Desk, facts: _Facts, sent_queue: str) -> bool:
+    """RabbitMQ writes an error into its log when it is asked for a queue that is not there, so workers are believed."""
+    system = desk.input_queue_of[sent_queue].removesuffix(".queue")
+    told = system_among(facts.workers, system)
+    return told is None or bool(told.get("has_shards"))
 
 
 def _ask_journal(desk: Desk, facts: _Facts) -> None:

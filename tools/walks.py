@@ -172,10 +172,10 @@ TO_CAMUNDA: Sequence[Hop] = (
         named_by="tracking.tracker_thread:TrackerThread._try_to_sweep",
     ),
     Hop(
-        "broker.taken_queue:TakenQueue.opened",
+        "broker.taken_queue:Taking.opened",
         TRACKER,
         Text("on a connection of its own", "на своём соединении"),
-        named_by="tracking.sweeper:Sweeper.__init__",
+        named_by="tracking.sweeper:Sweeper.sweep",
     ),
     Hop(
         "tracking.asking:Asking.changes",
@@ -190,29 +190,35 @@ TO_CAMUNDA: Sequence[Hop] = (
         named_by="tracking.sweeper:Sweeper._sweep_large",
     ),
     Hop(
-        "broker.taken_queue:TakenQueue.take",
+        "tracking.passage:Passage.go_through",
         TRACKER,
-        Text("takes a portion", "берёт порцию"),
+        Text("one queue after the other", "одна очередь за другой"),
         named_by="tracking.sweeper:Sweeper._go_through",
     ),
     Hop(
-        "tracking.sweeper:Sweeper._sort",
+        "broker.taken_queue:TakenQueue.take",
+        TRACKER,
+        Text("takes a portion", "берёт порцию"),
+        named_by="tracking.passage:Passage.go_through",
+    ),
+    Hop(
+        "tracking.passage:Passage._sort",
         TRACKER,
         Text("by headers alone", "по одним заголовкам"),
-        named_by="tracking.sweeper:Sweeper._go_through",
+        named_by="tracking.passage:Passage.go_through",
     ),
     Hop("core.envelopes:decode_sent_header", TRACKER, Text("parses no body", "тело не разбирается")),
     Hop(
         "tracking.asking:Asking.verdicts",
         TRACKER,
         Text("the system is asked in bulk", "система спрашивается пачкой"),
-        named_by="tracking.sweeper:Sweeper._ask_and_settle",
+        named_by="tracking.passage:Passage.settle",
     ),
     Hop(
-        "tracking.sweeper:Sweeper._settle",
+        "tracking.passage:Passage._settle",
         TRACKER,
         Text("acts on each verdict", "действует по каждому решению"),
-        named_by="tracking.sweeper:Sweeper._ask_and_settle",
+        named_by="tracking.passage:Passage.settle",
     ),
     Hop("tracking.responses:Responses.publish", TRACKER, Text("the response", "ответ")),
     Hop(
@@ -228,13 +234,13 @@ TO_CAMUNDA: Sequence[Hop] = (
         "tracking.responses:Responses.tell_confirmed",
         TRACKER,
         Text("told as an event", "сообщается событием"),
-        named_by="tracking.sweeper:Sweeper._wait",
+        named_by="tracking.passage:Passage._wait",
     ),
     Hop(
         "broker.taken_queue:TakenQueue.ack",
         TRACKER,
         Text("only now", "только теперь"),
-        named_by="tracking.sweeper:Sweeper._settle",
+        named_by="tracking.passage:Passage._settle",
     ),
 )
 

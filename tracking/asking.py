@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from base_tracker import BaseTracker, ChangedTask, Changes
-from broker.taken_queue import PUMP, TakenQueue, TakingInterruptedError
+from broker.taken_queue import PUMP, TakingInterruptedError
 from core.messages import TrackedTask
 from core.results import Verdict
 from tracking.held import Held
 
 _Answer = TypeVar("_Answer")
+Wait = Callable[[Sequence[Future[Any]]], None]  # until all are done, with the connection kept alive
 
 
 class UnansweredError(Exception):
@@ -38,19 +39,19 @@ class Asking:
         self.system_answers = True
         self.calls = 0
 
-    def verdicts(self, queue: TakenQueue, held: Sequence[Held]) -> Sequence[Verdict]:
+    def verdicts(self, wait: Wait, held: Sequence[Held]) -> Sequence[Verdict]:
         """Return one verdict for each message, at most `chunk_size` of them. Raises UnansweredError."""
         tasks = [TrackedTask(each.header.task_id, each.header.external_id) for each in held]
-        told = self._aside(queue.wait, partial(self._tracker.check, tasks))
+        told = self._aside(wait, partial(self._tracker.check, tasks))
         if len(told) != len(tasks):
             tracker = type(self._tracker).__name__
             raise UnansweredError(ValueError(f"{tracker}.check gave {len(told)} verdicts for {len(tasks)} tasks"))
         return told
 
-    def changes(self, queue: TakenQueue, since: Any) -> Changes | None:
+    def changes(self, wait: Wait, since: Any) -> Changes | None:
         """Return what the tracker says has changed. Raises UnansweredError."""
         answered_before = self.system_answers
-        changes = self._aside(queue.wait, partial(self._tracker.changes, since))
+        changes = self._aside(wait, partial(self._tracker.changes, since))
         if changes is None:  # a tracker that cannot tell has perhaps asked nothing
             self.system_answers = answered_before
         return changes
@@ -65,7 +66,7 @@ class Asking:
             self.system_answers = answered_before
         return found
 
-    def _aside(self, wait: Callable[[Sequence[Future[Any]]], None], question: Callable[[], _Answer]) -> _Answer:
+    def _aside(self, wait: Wait, question: Callable[[], _Answer]) -> _Answer:
         self.calls += 1
         told: Future[_Answer | UnansweredError] = Future()
         # A daemon thread, not an executor: a hanging request must not hold up the end of the process.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from base_tracker import ChangedTask
+from broker.topology import shard_of
 from core.envelopes import SentHeader
 
 LOOKS = 3
@@ -29,9 +30,7 @@ class SoughtTasks:
     """The tasks that one sweep looks for. `note` returns whether a message belongs to one of them."""
 
     def __init__(self, sought: Sequence[_Sought]) -> None:
-        for each in sought:
-            each.found = False  # a sweep that failed has put back what it had found
-        self._missing = len(sought)
+        self._sought = sought
         self._all_are_named = all(each.task.task_id is not None for each in sought)
         self._by_task_id = {each.task.task_id: each for each in sought if each.task.task_id is not None}
         self._by_external_id = {each.task.external_id: each for each in sought if each.task.external_id is not None}
@@ -46,7 +45,11 @@ class SoughtTasks:
 
     @property
     def all_found(self) -> bool:
-        return self._missing == 0
+        return all(each.found for each in self._sought)
+
+    def in_shard(self, number: int) -> SoughtTasks:
+        """Return those that are not found yet and may lie in this shard."""
+        return SoughtTasks([each for each in self._sought if not each.found and _may_lie_in(number, each.task)])
 
     def note(self, header: SentHeader) -> bool:
         sought = self._by_task_id.get(header.task_id)
@@ -54,9 +57,12 @@ class SoughtTasks:
             sought = self._by_external_id.get(header.external_id)
         if sought is None:
             return False
-        self._missing -= not sought.found
         sought.found = True
         return True
+
+
+def _may_lie_in(shard: int, task: ChangedTask) -> bool:
+    return task.external_id is None or shard_of(task.external_id) == shard
 
 
 class ChangedTasks:
@@ -84,6 +90,8 @@ class ChangedTasks:
         """Return the tasks that are sought still, and those that were named now and have no response yet."""
         self._sought = [each for each in self._sought if each.task.task_id not in answered]
         self.look_for(self.ours_among(told, answered))
+        for each in self._sought:
+            each.found = False  # a sweep that failed has put back what it had found
         return SoughtTasks(self._sought)
 
     def ours_among(self, told: Iterable[ChangedTask], answered: Container[str]) -> list[ChangedTask]:

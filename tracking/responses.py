@@ -106,18 +106,18 @@ class Responses:
         name = properties.message_id or unreadable_name(body)
         return Identity(self._tracked.queue, self._tracked.system, message_id=name)
 
-    def rotate(self, held: Held) -> Future[None]:
-        """Put a copy at the tail of the sent queue."""
-        return self._publisher.publish(self._tracked.queue, held.copy())
+    def put(self, held: Held, queue: str) -> Future[None]:
+        """Put a copy at the tail of this queue."""
+        return self._publisher.publish(queue, held.copy())
 
-    def renew(self, taken: Taken) -> Future[None]:
-        """Put a copy at the tail as `rotate` does, for any message of the sent queue."""
+    def renew(self, taken: Taken, queue: str) -> Future[None]:
+        """Put a copy at the tail of this queue as `put` does, of any message."""
         _, properties, body = taken
         try:
             task_id = decode_sent_header(body, properties.headers or {}).task_id
         except InvalidMessageError:  # told by the sweep that takes the copy
             task_id = "unreadable"
-        return self._publisher.publish(self._tracked.queue, copy_of(properties, body, f"{task_id}:sent"))
+        return self._publisher.publish(queue, copy_of(properties, body, f"{task_id}:sent"))
 
     def _reject(
         self, held: Held, sent: SentMessage, error: OutcomeError, result: SweepResult, span: Span | None

@@ -13,7 +13,8 @@ from core.traces import Tracer
 class TrackedQueue:
     """One entry of TRACKER_CONFIG, made ready to run.
 
-    `full_sweep_interval` in seconds; `tracer` None: no spans are recorded.
+    `full_sweep_interval` in seconds; `has_shards`: many open tasks are kept in shards (tracking.shards), which
+    are left alone for `shard_growth` seconds when they are new; `tracer` None: no spans are recorded.
     """
 
     queue: str
@@ -23,6 +24,8 @@ class TrackedQueue:
     errors_queue: str
     echo_variables: bool
     full_sweep_interval: float = 900.0
+    has_shards: bool = False
+    shard_growth: float = 3.0
     mask: Callable[[str], str] = lambda text: text
     tracer: Tracer | None = None
 

@@ -64,6 +64,11 @@ class TrackerThread:
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """The queues beside the sent queue that may hold open tasks."""
+        return self._sweeper.shards
+
     def wake(self) -> None:
         """Ask for a sweep now; also the way to end the wait after `stop` is set."""
         self._is_woken = True

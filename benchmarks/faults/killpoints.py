@@ -1,7 +1,7 @@
 """Places where the daemon kills itself by SIGKILL: between any two steps that must not be torn apart.
 
     create way   delivered · looked-up · on-the-wire · created · checklist · published · confirmed · acking · acked
-    tracker way  status-read · response-published · response-confirmed · answer-acking · answer-acked
+    tracker way  status-read · moved · response-published · response-confirmed · answer-acking · answer-acked
 
 A point is counted in messages, where nothing else is said below. pika, requests and the
 public classes are patched where possible, so that the points outlive changes of the daemon's inner structure.
@@ -23,6 +23,7 @@ from benchmarks.faults.patching import after, before, instead
 from benchmarks.faults.system_points import Step
 from broker.publishing_channel import PublishingChannel
 from broker.subscription import Subscription
+from broker.topology import whole_queue_name
 from consumers.bitrix import BitrixTaskHandler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
@@ -123,6 +124,10 @@ def _before_confirm_from(is_meant: Callable[[str], bool], step: Step) -> None:
     before(PublishingChannel, "_on_confirm", confirming)
 
 
+def _moved(step: Step) -> None:
+    _before_confirm_from(lambda queue: whole_queue_name(queue) != queue, step)
+
+
 POINTS: dict[str, Callable[[Step], None]] = {
     "delivered": _delivered,
     "published": _published,
@@ -133,6 +138,7 @@ POINTS: dict[str, Callable[[Step], None]] = {
     "response-confirmed": _response_confirmed,
     "answer-acking": _answer_acking,
     "answer-acked": _answer_acked,
+    "moved": _moved,
 }
 POINTS_OF_SYSTEMS: dict[str, Callable[[str, Step], None]] = {
     "looked-up": system_points.looked_up,

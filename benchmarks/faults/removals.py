@@ -29,8 +29,8 @@ from core.messages import IncomingMessage
 from processing.settlement import Settler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
+from tracking import passage
 from tracking import responses as answers
-from tracking import sweeper as tracking
 
 
 def _confirm() -> None:
@@ -174,7 +174,7 @@ def _quarantine() -> None:
 
 def _return_counting() -> None:
     """What comes back to its queue again and again is left there until the broker drops it."""
-    for module in (message_processor, tracking):
+    for module in (message_processor, passage):
         instead(module, "times_returned", lambda *_args: 0)
 
 

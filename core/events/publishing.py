@@ -66,12 +66,14 @@ class QueueBypassed(QueueEvent):
     code = "queue.bypassed"
     level = logging.WARNING
     meaning = Text(
-        "a wait queue takes nothing for a minute; what was for it waits in the next longer one",
-        "очередь ожидания минуту ничего не принимает; то, что для неё, ждёт в следующей, с паузой подлиннее",
+        "a wait queue or a shard takes nothing for a minute; what was for it goes into the next longer one, "
+        "or stays in the sent queue",
+        "очередь ожидания или часть минуту ничего не принимает; то, что для неё, попадает в следующую, с паузой "
+        "подлиннее, или остаётся в очереди отправленных",
     )
 
     def line(self) -> str:
-        return f"{self.queue} takes nothing: {self.count} messages wait in the next longer queue instead"
+        return f"{self.queue} takes nothing: {self.count} messages are put into another queue instead"
 
     def throttle(self) -> str:
         return f"bypassed {self.queue}"

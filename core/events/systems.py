@@ -228,6 +228,37 @@ class LargeQueueSwept(QueueEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class TasksSpread(QueueEvent):
+    """A sent queue has become so large that its open tasks go into shards from now on."""
+
+    messages: int
+
+    code = "tracker.spread"
+    meaning = Text(
+        "a sent queue has become large: its open tasks are kept in shards beside it from now on",
+        "очередь отправленных стала большой: её открытые задачи теперь хранятся в частях рядом с ней",
+    )
+
+    def line(self) -> str:
+        return f"has many open tasks: {self.messages} have been moved into its shards, and all new ones will be"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardsRefused(QueueEvent):
+    reason: Text
+
+    code = "tracker.shards_refused"
+    level = logging.WARNING
+    meaning = Text(
+        "RabbitMQ refuses the shards of a large sent queue: its tasks stay in it, and a finished one is found later",
+        "RabbitMQ отказывает в частях большой очереди отправленных: задачи остаются в ней, завершённая находится позже",
+    )
+
+    def line(self) -> str:
+        return f"stays whole, though it is large: {self.reason.en}"
+
+
+@dataclass(frozen=True, slots=True)
 class SweepLate(QueueEvent):
     code = "tracker.late"
     level = logging.WARNING

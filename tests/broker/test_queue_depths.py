@@ -42,6 +42,10 @@ class Looks:
         self.told: list[Event] = []
         self.stop = threading.Event()
         self.depths: QueueDepths | None = None
+        self.shards: dict[str, tuple[str, ...]] = {}
+
+    def _shards_of(self, queue: str) -> tuple[str, ...]:
+        return self.shards.get(queue, ())
 
     def begin(
         self,
@@ -55,7 +59,7 @@ class Looks:
         self.depths = QueueDepths(
             parameters, interval=interval, is_ready=is_ready, stop=self.stop, limit=limit, clock=clock
         )
-        self.depths.watch(queues, tracked=[SENT], events=EventStream([self.told.append]))
+        self.depths.watch(queues, tracked=[SENT], shards_of=self._shards_of, events=EventStream([self.told.append]))
         self.depths.start()
         return self.depths
 
@@ -103,6 +107,36 @@ def test_messages_and_consumers_are_counted_and_what_is_not_there_is_absent(
     assert looks.told == []
     broker.publish(ERRORS, "one more")
     wait_until(lambda: count(depths, ERRORS) == 1, what="a later look")
+
+
+def test_a_queue_is_counted_with_its_shards_and_one_that_has_vanished_holds_nothing(
+    vhost: BrokerAddress, broker: Broker, looks: Looks
+) -> None:
+    shards = ("shard.0", "shard.1", "shard.2")
+    for queue in (SENT, *shards[:2]):
+        broker.declare(queue)
+    broker.publish_all(SENT, ["1"])
+    broker.publish_all(shards[0], ["2", "3"])
+    broker.publish_all(shards[1], ["4"])
+    looks.shards = {SENT: shards}
+    depths = looks.begin(over(vhost), SENT)
+    wait_until(lambda: count(depths, SENT) == 4, what="a look")
+    assert depths.latest().keys() == {SENT}
+    assert looks.told == []
+
+
+@ON_CLASSIC
+def test_a_queue_of_whose_shards_one_gives_no_answer_is_absent(
+    vhost: BrokerAddress, broker: Broker, node: RabbitNode, looks: Looks
+) -> None:
+    for queue in (SENT, ERRORS, "shard.0", "shard.1"):
+        broker.declare(queue)
+    looks.shards = {SENT: ("shard.0", "shard.1")}
+    with node.silenced(vhost.vhost, ["shard.1"]):
+        depths = looks.begin(over(vhost), SENT, ERRORS, limit=0.5)
+        wait_until(lambda: bool(depths.latest()), what="a look")
+        assert depths.latest().keys() == {ERRORS}
+        wait_until(lambda: bool(looks.told), what="a word about it")
 
 
 def test_few_channels_are_enough_for_many_queues(vhost: BrokerAddress, broker: Broker, looks: Looks) -> None:

@@ -141,6 +141,24 @@ class TestRabbitMQ:
             done = probe(tmp_path, vhost, RABBITMQ_USERNAME=user.username, RABBITMQ_PASSWORD=user.password)
         assert_told(done, 3, f"the user {user.username} (RABBITMQ_USERNAME) lacks rights", *words)
 
+    def test_that_gives_no_right_to_the_shards_of_a_large_queue_is_usable_and_it_is_said(
+        self, tmp_path: Path, node: RabbitNode, vhost: BrokerAddress
+    ) -> None:
+        with (
+            BitrixSandbox() as portal,
+            user_with_rights(node, vhost, r"^(?!.*\.shard\.).*", ".*", ".*") as user,
+        ):
+            variables = {
+                "BITRIX_WEBHOOK_URL": portal.webhook_url,
+                "RABBITMQ_USERNAME": user.username,
+                "RABBITMQ_PASSWORD": user.password,
+            }
+            done = probe(tmp_path, vhost, **variables)
+            words = ("bitrix24.sent.queue stays whole", "bitrix24.sent.queue.shard.00", "TRACKER_SHARDS=false")
+            assert_told(done, 0, *words)
+            assert "default.sent.queue.shard" not in done.stdout, "its tracker cannot tell what has changed"
+            assert "shard" not in probe(tmp_path, vhost, **variables, TRACKER_SHARDS="false").stdout
+
     def test_whose_virtual_host_is_not_for_the_user(
         self, tmp_path: Path, node: RabbitNode, vhost: BrokerAddress
     ) -> None:

@@ -6,6 +6,7 @@ import configparser
 import json
 import re
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from opentelemetry.sdk import environment_variables as of_sdk
 
 from assembly.startup import read_configuration
 from broker.settings import RabbitMQSettings
-from broker.topology import Topology
+from broker.topology import SHARDS, Topology, shard_of, shard_queue_names
 from cli.demo.systems import SYSTEMS
 from cli.demo.systems.bitrix import BitrixScenario
 from cli.demo.texts import say
@@ -366,6 +367,15 @@ def test_the_contracts_wait_queues_are_those_of_the_daemon() -> None:
     steps = ", ".join(f"{step:g}" for step in WAIT_STEPS)
     assert f"Delays in seconds: {steps}." in documents.prose(CONTRACT)
     assert f"Паузы в секундах: {steps}." in documents.prose(CONTRACT_RU)
+
+
+def test_the_contracts_shards_are_those_of_the_daemon() -> None:
+    first, *_, last = shard_queue_names("bitrix24.sent.queue")
+    text = f"`<queue>.shard.<nn>`, here `{first}` to `{last}`"
+    assert text in documents.prose(CONTRACT)
+    assert f"здесь от `{first}` до `{last}`" in documents.prose(CONTRACT_RU)
+    for name in ("4711", "задача"):
+        assert shard_of(name) == zlib.crc32(name.encode()) % SHARDS, "the contract says how it is computed"
 
 
 def test_the_contract_names_all_our_headers() -> None:
