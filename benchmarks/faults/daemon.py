@@ -4,7 +4,7 @@
 
 Nothing of this is in the daemon's own code: before `main.run` a kill point is put around one of its functions
 (benchmarks.faults.killpoints), a protection is taken out of it (benchmarks.faults.removals), its clock is made wrong
-(benchmarks.faults.clock), or names are kept from it (benchmarks.faults.dns).
+(benchmarks.faults.clock), names are kept from it (benchmarks.faults.dns), or its trackers ask about few tasks at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 import main
 from benchmarks.faults import clock, killpoints, removals
 from benchmarks.faults import dns as names
+from consumers.bitrix import BitrixTaskTracker
+from consumers.onec import OneCTracker
+from consumers.openproject import OpenProjectTaskTracker
 
 
 def run(arguments: list[str]) -> int:
@@ -26,6 +29,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--poison", metavar="WORD", help="the handler ends the process for a task with it in its title")
     parser.add_argument("--clock", metavar="FILE", type=Path, help="the wall clock is wrong by what the file says")
     parser.add_argument("--nameless", metavar="FILE", type=Path, help="no name can be resolved while the file exists")
+    parser.add_argument("--chunk", metavar="N", type=int, help="a tracker asks about N tasks at once")
     chosen = parser.parse_args(arguments)
     if chosen.clock:
         clock.install(chosen.clock)
@@ -36,6 +40,9 @@ def run(arguments: list[str]) -> int:
     if chosen.kill:
         point, _, count = chosen.kill.partition(":")
         killpoints.install(point, int(count), chosen.system)
+    if chosen.chunk:
+        for tracker in (BitrixTaskTracker, OpenProjectTaskTracker, OneCTracker):
+            tracker.chunk_size = chosen.chunk
     if chosen.poison:
         killpoints.install_poison(chosen.poison)
     return main.main(["run"])

@@ -155,6 +155,7 @@ class Stage:
             "--system": self.spec.system if kill else None,
             "--without": self._without,
             "--poison": self.spec.poison,
+            "--chunk": None if self.spec.chunk is None else str(self.spec.chunk),
             "--clock": str(self._clock_file) if self.spec.skewed else None,
             "--nameless": str(self._no_names_file) if self.spec.nameless else None,
         }

@@ -42,6 +42,7 @@ class StageSpec:
     node_config: Mapping[str, str] = field(default_factory=dict)  # an own node with these lines of rabbitmq.conf
     portal: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the system's sandbox
     ambiguous_wait: float | None = None  # seconds after a request without an answer; None: as short as usual
+    chunk: int | None = None  # tasks that a tracker asks about at once; None: as many as it does
     impatient: bool = False  # the worker waits a second for an answer of the system
     aside: tuple[str, ...] = ()  # queues of the row's own, which `check` looks at and the account does not
     slow: bool = False  # a request may take 6.5 s, a tenth of the default

@@ -155,7 +155,8 @@ def _growth(results: Results) -> str:
         f"{quiet[large].cpu:.3f} s and {quiet[large].moved:,.0f}. Up to 2,500 tasks the whole queue is looked at each "
         "time, since one request tells all their statuses; above that the portal is asked what has been finished since "
         "the last question, and the queue is not touched, so the cost does not depend on how many tasks are open. When "
-        "something has been finished, the queue is skimmed by headers, and that grows with its length."
+        "something has been finished, the shards of those tasks are skimmed by headers, each a thirty-second part of "
+        "what is open. The first cycle over more than 2,500 tasks is also the one that moves them into the shards."
     )
 
 

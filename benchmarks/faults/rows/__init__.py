@@ -21,6 +21,7 @@ from benchmarks.faults.rows import (
     properties,
     queues,
     returns,
+    shards,
     worker,
 )
 
@@ -35,6 +36,7 @@ GROUPS = (
     returns,
     portal,
     people,
+    shards,
     hooks,
     operator,
     input,
