@@ -15,7 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from broker.connection import connect
-from broker.errors import NOT_FOUND
+from broker.errors import NOT_FOUND, refusal
 from broker.frames import FramedConnection
 from broker.nodes import Parameters
 from broker.properties import ReceivedProperties
@@ -101,6 +101,15 @@ class Taking:
     def ensure(self, names: Iterable[str]) -> None:
         """Create what is missing of the queues. Raises TopologyError when RabbitMQ refuses to."""
         ensure_queues(self.connection, self._topology, names)
+
+    def ensure_readable(self, name: str) -> None:
+        """Raise TopologyError when RabbitMQ refuses to hand out what is in this queue. Nothing is taken out of it."""
+        channel = self.connection.channel()
+        try:
+            channel.basic_get(name)
+        except ChannelClosedByBroker as error:
+            raise refusal(name, error) from error
+        channel.close()
 
     def rest(self, seconds: float) -> None:
         """Do nothing for so long, keeping the connection's heartbeats going."""

@@ -72,17 +72,22 @@ class Shards:
         self._held = {name: ready or 0 for name, ready in found.items()}
 
     def make(self, taking: Taking) -> bool:
-        """Create them; return False where RabbitMQ has refused that lately. Raises TopologyError when it does now."""
-        if self._exist:
-            return True
+        """Create what is missing of them; return False where RabbitMQ has refused that lately, or to read them.
+
+        To be called before they are filled. Raises TopologyError when it refuses now.
+        """
         if self._clock() - self._refused_at < self._look_again:
             return False
+        are_new = any(taking.ready(name) is None for name in self.names)
         try:
-            taking.ensure(reversed(self.names))
+            if are_new:
+                taking.ensure(reversed(self.names))
+            taking.ensure_readable(self.names[0])  # what is put there must be found again
         except TopologyError:
             self._refused_at = self._clock()
             raise
-        taking.rest(self._growth)
+        if are_new:
+            taking.rest(self._growth)
         self._exist = True
         self.count(taking)
         return True

@@ -260,6 +260,24 @@ def test_a_shard_that_somebody_has_deleted_hides_no_other(bench: Bench, sent: Br
 
 
 @CLASSIC_AND_QUORUM
+def test_shards_that_somebody_has_deleted_are_made_again(bench: Bench, sent: Broker, told: list[Event]) -> None:
+    tracker = WatchfulTracker()
+    put_sent(sent, OPEN)
+    sweeper = sweeper_for(bench, tracker, told)
+    swept(sweeper)
+    for task_id in OPEN:
+        tracker.finish(task_id)
+    swept(sweeper)
+    for name in NAMES:
+        delete_if_empty(sent, name)
+    new = [f"new-{number}" for number in range(30)]
+    put_sent(sent, new)
+    swept(sweeper)
+    assert all_in_shards(sent) == sorted(new)
+    assert swept(sweeper_for(bench, tracker, told)).checked == len(new), "also by a new worker"
+
+
+@CLASSIC_AND_QUORUM
 def test_without_shards_everything_comes_back_and_nothing_is_lost(
     bench: Bench, sent: Broker, told: list[Event]
 ) -> None:
@@ -334,19 +352,20 @@ def test_nothing_is_spread_while_the_system_does_not_answer(bench: Bench, sent: 
 
 
 @ON_CLASSIC
+@pytest.mark.parametrize("refused", ["configure", "read"])
 def test_a_queue_whose_shards_rabbitmq_refuses_stays_whole_and_is_tracked(
-    vhost: BrokerAddress, sent: Broker, node: RabbitNode, told: list[Event]
+    vhost: BrokerAddress, sent: Broker, node: RabbitNode, told: list[Event], refused: str
 ) -> None:
     tracker = WatchfulTracker()
     put_sent(sent, OPEN)
-    with user_with_rights(node, vhost, r"^(?!.*\.shard\.).*$", ".*", ".*") as user, Bench(user).running() as bench:
+    rights = {"configure": ".*", "write": ".*", "read": ".*", refused: r"^(?!.*\.shard\.).*$"}
+    with user_with_rights(node, vhost, **rights) as user, Bench(user).running() as bench:
         sweeper = sweeper_for(bench, tracker, told)
         swept(sweeper)
         tracker.finish("task-4")
         assert swept(sweeper).completed == 1
-    refused = [event for event in told if isinstance(event, ShardsRefused)]
-    assert len(refused) == 1, "told once, and not at every sweep"
-    assert ".shard." in refused[0].line()
+    [said] = [event for event in told if isinstance(event, ShardsRefused)]  # once, and not at every sweep
+    assert ".shard." in said.line()
     assert sent.count(SENT) == len(OPEN) - 1
 
 
