@@ -153,7 +153,7 @@ def test_without_rabbitmq_nothing_is_claimed(place: Place) -> None:
 
 
 def test_a_task_is_followed_to_camunda_s_answer(place: Place, portal: BitrixSandbox) -> None:
-    portal.people(auto_finish_after=0.5)
+    portal.people(auto_finish_after=5.0)
     with place.daemon():
         wait_for_queue(place)
         done = place.run("send", "bitrix24", "--title", "Проверка", "--wait", "--timeout", "60")
