@@ -36,6 +36,7 @@ from processing.settlement import Settler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 
+GLANCE = 0.002  # seconds between looks at whether they have come
 LINGER = 0.02  # seconds that a batch handler waits for more messages of a burst
 FAILURE_PAUSE = 1.0  # seconds between two tries when processing itself fails
 READY_POLL = 0.5  # seconds between looks at the stop flag while the broker takes no messages
@@ -183,9 +184,14 @@ class MessageProcessor:
             deadline = time.monotonic() + LINGER
             while len(batch) < limit:
                 try:
-                    delivery = self._deliveries.get(timeout=max(0.0, deadline - time.monotonic()))
+                    # Never with a timeout: where another thread was quicker and the time is over by then, Python's
+                    # SimpleQueue goes on with a negative one, which is for ever (3.11, Modules/_queuemodule.c).
+                    delivery = self._deliveries.get_nowait()
                 except queues.Empty:
-                    break
+                    if time.monotonic() >= deadline:
+                        break
+                    time.sleep(GLANCE)
+                    continue
                 if delivery is None:
                     break
                 batch.append(delivery)
