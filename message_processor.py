@@ -8,8 +8,6 @@ found out and the others flow (processing.crash_journal).
 
 from __future__ import annotations
 
-import contextlib
-import queue as queues
 import threading
 import time
 from collections import defaultdict
@@ -32,12 +30,11 @@ from processing.consumed_queue import ConsumedQueue, ProcessingSettings
 from processing.crash_journal import CrashJournal, CrashSlot, key_of
 from processing.gate import SystemGate
 from processing.in_flight import InFlight
+from processing.intake import Intake
 from processing.settlement import Settler
 from rabbitmq_consumer import RabbitMQConsumer
 from rabbitmq_publisher import RabbitMQPublisher
 
-GLANCE = 0.002  # seconds between looks at whether they have come
-LINGER = 0.02  # seconds that a batch handler waits for more messages of a burst
 FAILURE_PAUSE = 1.0  # seconds between two tries when processing itself fails
 READY_POLL = 0.5  # seconds between looks at the stop flag while the broker takes no messages
 
@@ -70,8 +67,7 @@ class MessageProcessor:
         self._events = events
         self._starts = starts
         self._stop = stop
-        self._deliveries: queues.SimpleQueue[Delivery | None] = queues.SimpleQueue()
-        self._collecting = threading.Lock()  # one full batch and then the next, rather than many small ones
+        self._deliveries = Intake()
         self._slots = [starts.slot(consumed.handler.batch_size) for _ in range(consumed.threads)]
         self._threads: dict[int, threading.Thread] = {}  # by the number of their slot
         self.gate = SystemGate(
@@ -122,7 +118,7 @@ class MessageProcessor:
         To be called after the stop event is set.
         """
         for _ in self._threads:
-            self._deliveries.put(None)
+            self._deliveries.wake()
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads.values())
@@ -149,16 +145,13 @@ class MessageProcessor:
     def _forget_deliveries(self) -> None:
         # Those of the lost channel come again. Threads that hang in a system or wait for the publisher would take them
         # out too late: with every reconnection another prefetch would pile up.
-        with contextlib.suppress(queues.Empty):
-            while self._deliveries.get_nowait() is not None:
-                pass
-            self._deliveries.put(None)  # wakes a stopping thread: none of the deliveries
+        self._deliveries.forget()
 
     # -- worker threads -------------------------------------------------------------------------------------------
 
     def _work(self, slot: CrashSlot) -> None:
         while not self._stop.is_set():
-            batch = self._next_batch()
+            batch = self._deliveries.next(self.consumed.handler.batch_size)
             try:
                 self._process(batch, slot)
             except StoppingError:
@@ -170,32 +163,6 @@ class MessageProcessor:
                 if not isinstance(error, Exception):
                     raise
                 self._stop.wait(FAILURE_PAUSE)
-
-    def _next_batch(self) -> list[Delivery]:
-        first = self._deliveries.get()
-        return [] if first is None else self._burst(first, self.consumed.handler.batch_size)
-
-    def _burst(self, first: Delivery, limit: int) -> list[Delivery]:
-        """Return `first` and what comes with it, at most `limit` deliveries."""
-        batch = [first]
-        if limit == 1:
-            return batch
-        with self._collecting:
-            deadline = time.monotonic() + LINGER
-            while len(batch) < limit:
-                try:
-                    # Never with a timeout: where another thread was quicker and the time is over by then, Python's
-                    # SimpleQueue goes on with a negative one, which is for ever (3.11, Modules/_queuemodule.c).
-                    delivery = self._deliveries.get_nowait()
-                except queues.Empty:
-                    if time.monotonic() >= deadline:
-                        break
-                    time.sleep(GLANCE)
-                    continue
-                if delivery is None:
-                    break
-                batch.append(delivery)
-        return batch
 
     def _process(self, batch: list[Delivery], slot: CrashSlot) -> None:
         # No outside task is created whose result could not be stored.
@@ -238,15 +205,11 @@ class MessageProcessor:
         flows = connected and self.gate.is_open() and not self._starts.has_suspects()
         if room <= 0 or not flows or self._stop.is_set():
             return []
-        try:
-            first = self._deliveries.get_nowait()
-        except queues.Empty:
-            return []
-        if first is None:
+        further = self._deliveries.at_hand(room)
+        if not further:
             return []
         # What is settled is forgotten: a backlog may keep this thread in one and the same call for hours.
         batch[:] = [work.delivery for work in messages.values()]
-        further = self._burst(first, room)
         batch += further
         admitted = self._admit(further)
         messages.update(admitted)

@@ -56,7 +56,7 @@ TO_THE_SENT_QUEUE: Sequence[Hop] = (
         named_by="message_processor:MessageProcessor.__init__",
     ),
     Hop(
-        "message_processor:MessageProcessor._next_batch",
+        "processing.intake:Intake.next",
         QUEUE,
         Text("takes a batch", "берёт пачку"),
         named_by="message_processor:MessageProcessor._work",
