@@ -243,10 +243,11 @@ class TestNames:
                 hang.wait(60)
             return [LOOPBACK]
 
-        resolver, settings = Resolver(lookup), rabbitmq_settings(vhost, connection_timeout=0.5)
-        both = settings.model_copy(update={"host": "hung.example,good.example"})
+        resolver, patient = Resolver(lookup), rabbitmq_settings(vhost, connection_timeout=30)
+        both = patient.model_copy(update={"host": "hung.example,good.example"})
         assert isinstance(run_race(connection_parameters(both, "test"), resolver), pika.SelectConnection)
-        alone = connection_parameters(settings.model_copy(update={"host": "hung.example"}), "test")
+        hasty = rabbitmq_settings(vhost, connection_timeout=0.5).model_copy(update={"host": "hung.example"})
+        alone = connection_parameters(hasty, "test")
         for _ in range(3):
             failure = run_race(alone, resolver)
             assert "hung.example: did not answer within 0.5 s" in str(failure)

@@ -341,8 +341,9 @@ class TestSeveralHosts:
 
     def test_a_host_that_accepts_and_says_nothing_is_given_up(self, vhost: BrokerAddress, proxy: TcpProxy) -> None:
         proxy.stall()
-        settings = settings_for(vhost, [proxy.port, vhost.port], connection_timeout=0.5)
-        connection, chosen = connect(connection_parameters(settings, "test"))
+        stalled, good = connection_parameters(settings_for(vhost, [proxy.port, vhost.port]), "test")
+        stalled.socket_timeout = stalled.stack_timeout = 0.5
+        connection, chosen = connect([stalled, good])
         connection.close()
         assert proxy.accepted == 1
         assert chosen.port == vhost.port
