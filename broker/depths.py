@@ -34,6 +34,7 @@ def depths_of(connection: pika.BlockingConnection, queues: Iterable[str]) -> dic
             channel = connection.channel()
         else:
             found[queue] = Depth(int(method.message_count), int(method.consumer_count))
+    channel.close()
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.errors import BROKER_ERRORS, describe_in_both
@@ -32,9 +32,8 @@ _NO_ANSWER = Text("RabbitMQ gives no answer about them", "RabbitMQ о них н�
 class QueueDepth:
     """What RabbitMQ said of a queue `at` that time; times in unix seconds.
 
-    `messages` are those that are ready to be delivered, not those that a consumer holds; those of its shards are among
-    them. `oldest_since`: the first of
-    them has come to the queue then or later; None: not known, or there is none.
+    `messages` are those that are ready to be delivered, in its shards as well, not those that a consumer holds.
+    `oldest_since`: the first of them has come to the queue then or later; None: not known, or there is none.
     """
 
     messages: int
@@ -148,11 +147,10 @@ class QueueDepths:
                 pass
 
     def _look(self) -> None:
-        shards = {queue: tuple(self._shards_of(queue)) for queue in self._queues}
-        asked = (*self._queues, *self._waits)
+        asked = {queue: (queue, *self._shards_of(queue)) for queue in (*self._queues, *self._waits)}
         try:
-            everything = (*asked, *(shard for each in shards.values() for shard in each))
-            look = QueueLook(self._nodes, everything, is_stopping=self._stop.is_set, limit=self._limit)
+            names = (name for parts in asked.values() for name in parts)
+            look = QueueLook(self._nodes, names, is_stopping=self._stop.is_set, limit=self._limit)
             look.run()
         except BROKER_ERRORS as error:
             if not self._stop.is_set():
@@ -162,13 +160,13 @@ class QueueDepths:
         if self._stop.is_set():
             return
         now = self._clock()
-        found = {queue: _with_shards(queue, shards.get(queue, ()), look.found) for queue in asked}
+        answered = {queue: parts for queue, parts in asked.items() if look.found.keys() >= set(parts)}
+        found = {queue: _whole([look.found[name] for name in parts]) for queue, parts in answered.items()}
         self._latest = {queue: self._depth(queue, each, now) for queue, each in found.items() if each is not None}
-        for queue in asked:
-            if queue in look.found and look.found[queue] is None:
+        for queue, each in found.items():
+            if each is None:
                 self._waits.pop(queue, None)  # until it is used, and so created, again
-        answered = {queue for queue in asked if all(each in look.found for each in (queue, *shards.get(queue, ())))}
-        self._tell_unknown(frozenset(asked) - answered, _NO_ANSWER)
+        self._tell_unknown(frozenset(asked.keys() - answered.keys()), _NO_ANSWER)
 
     def _depth(self, queue: str, counts: Counts, now: float) -> QueueDepth:
         if not counts.messages:
@@ -186,10 +184,7 @@ class QueueDepths:
             self._events.emit(DepthsUnknown(sorted(queues or ()), reason))
 
 
-def _with_shards(queue: str, shards: Iterable[str], found: Mapping[str, Counts | None]) -> Counts | None:
-    """Return the counts of a queue; None where it is not there, or where something is not known of the whole."""
-    own = found.get(queue)
-    if own is None or any(shard not in found for shard in shards):
-        return None
-    parts = [each for shard in shards if (each := found[shard]) is not None]
-    return Counts(own.messages + sum(each.messages for each in parts), own.consumers)
+def _whole(counts: Sequence[Counts | None]) -> Counts | None:
+    """Return the counts of a queue and its shards, which come after it; None where there is no such queue."""
+    own, *_ = counts
+    return None if own is None else Counts(sum(each.messages for each in counts if each is not None), own.consumers)

@@ -20,7 +20,7 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionBlockedTimeout, Unr
 from broker.connection import connect
 from broker.errors import ACCESS_REFUSED, NOT_FOUND
 from broker.queue_types import Version, server_version
-from broker.topology import owner_queue_name, shard_queue_names, wait_queue_name, whole_queue_name
+from broker.topology import owner_queue_name, shard_queue_names, wait_queue_name
 from core.texts import Text
 
 OLDEST: Version = (3, 10)
@@ -58,11 +58,6 @@ class Needs:
         return list(dict.fromkeys([*self.read, *self.written, *map(owner_queue_name, self.exclusive)]))
 
     @property
-    def shards(self) -> list[str]:
-        """Return one of those in which a large sent queue would be kept: it works without them, and slower."""
-        return [shard_queue_names(queue)[0] for queue in self.spread]
-
-    @property
     def copies(self) -> list[str]:
         return [wait_queue_name(queue, 1.0) for queue in self.inputs]
 
@@ -95,7 +90,10 @@ def look(parameters: Sequence[pika.ConnectionParameters], needs: Needs) -> Findi
         findings.faults.append(_too_old(findings.version))
     try:
         denied = _look_at_queues(connection, needs, findings)
-        findings.remarks.extend(_without_shards(each) for each in needs.shards if _is_refused(connection, each))
+        for queue in needs.spread:  # no fault: it works without shards, and slower
+            first, *_ = shard_queue_names(queue)
+            if _is_refused(connection, first):
+                findings.remarks.append(_without_shards(queue, first))
         # Last: after an alarm the connection is good for nothing more.
         if _is_denied(connection, _publish_to_nobody):
             denied.append("write amq.default")
@@ -169,12 +167,11 @@ def _is_refused(connection: pika.BlockingConnection, queue: str) -> bool:
     return any(_is_denied(connection, partial(order, queue=queue)) for order in orders)
 
 
-def _without_shards(shard: str) -> Text:
-    whole = whole_queue_name(shard)
+def _without_shards(queue: str, shard: str) -> Text:
     return Text(
-        f"{whole} stays whole when it is large, and a finished task in it is found later: the user may not create and "
+        f"{queue} stays whole when it is large, and a finished task in it is found later: the user may not create and "
         f"read {shard} and those after it; give the right, or set TRACKER_SHARDS=false",
-        f"{whole} останется целой и тогда, когда станет большой, и завершённая в ней задача найдётся позже: "
+        f"{queue} останется целой и тогда, когда станет большой, и завершённая в ней задача найдётся позже: "
         f"пользователю нельзя создать и читать {shard} и следующие; дайте право или задайте TRACKER_SHARDS=false",
     )
 

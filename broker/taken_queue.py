@@ -15,6 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from broker.connection import connect
+from broker.depths import depths_of
 from broker.errors import NOT_FOUND, refusal
 from broker.frames import FramedConnection
 from broker.nodes import Parameters
@@ -90,13 +91,10 @@ class Taking:
         queue.give_back()
         channel.close()
 
-    def ready(self, name: str) -> int | None:
-        """Return how many messages a queue holds that nobody has taken; None where there is no such queue."""
-        channel = self.connection.channel()
-        ready = _ready_messages(channel, name)
-        if ready is not None:
-            channel.close()
-        return ready
+    def ready(self, names: Iterable[str]) -> dict[str, int | None]:
+        """Return how many messages each queue holds that nobody has taken; None where there is no such queue."""
+        found = depths_of(self.connection, names)
+        return {name: None if depth is None else depth.messages for name, depth in found.items()}
 
     def ensure(self, names: Iterable[str]) -> None:
         """Create what is missing of the queues. Raises TopologyError when RabbitMQ refuses to."""
@@ -146,7 +144,6 @@ class TakenQueue:
         ready: int | None,
     ) -> None:
         self.name = name
-        self.taking = taking
         self.is_new = ready is None
         self.ready = ready or 0
         self.passed = 0  # messages of the last `take` that were let go by

@@ -19,7 +19,7 @@ from typing import Any
 
 from broker.queue_types import CLASSIC
 from broker.returns import times_returned
-from broker.taken_queue import Taken, TakenQueue
+from broker.taken_queue import Taken, TakenQueue, Taking
 from core.envelopes import STATE_DONE, SentHeader, decode_sent_header
 from core.errors import InvalidMessageError
 from core.events.base import EventStream
@@ -72,6 +72,11 @@ class Search:
     place: Callable[[SentHeader], str]
     to_the_end: bool = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all that is looked for has been found."""
+        return self.wanted is not None and self.wanted.all_found and not self.is_full and not self.to_the_end
+
 
 @dataclass(slots=True)
 class _Chunk:
@@ -100,7 +105,8 @@ class Passage:
     A portion that is asked about may be of several queues: each has to stay open until `is_settled`.
     """
 
-    def __init__(self, means: Means, result: SweepResult) -> None:
+    def __init__(self, taking: Taking, means: Means, result: SweepResult) -> None:
+        self._taking = taking
         self._means = means
         self._result = result
         self._asking = means.asking
@@ -133,7 +139,7 @@ class Passage:
             remaining += renewed  # the copies are at the tail
             self._sort(chunk, messages)
             late = time.monotonic() > deadline
-            if _has_found_all(search):
+            if search.is_over:
                 remaining = 0
             chunk.may_stay = not late and not self._counts_returns(queue)
             if late or not self._asking.system_answers or self._in_hand() >= means.chunk_size:
@@ -160,7 +166,7 @@ class Passage:
         unanswered: UnansweredError | None = None
         try:
             for start in range(0, len(held), size):
-                verdicts += self._asking.verdicts(chunks[0].queue.taking.wait, held[start : start + size])
+                verdicts += self._asking.verdicts(self._taking.wait, held[start : start + size])
         except UnansweredError as error:
             unanswered = error
         seen: set[str] = set()
@@ -174,7 +180,7 @@ class Passage:
             raise unanswered
 
     def _chunk(self, queue: TakenQueue, search: Search) -> _Chunk:
-        self._chunks.append(_Chunk(queue, search, not self._counts_returns(queue)))
+        self._chunks.append(_Chunk(queue, search))
         return self._chunks[-1]
 
     def _in_hand(self) -> int:
@@ -219,7 +225,7 @@ class Passage:
             return messages, 0
         self._means.counts_returns[queue.name] = True
         queue.ensure_ours()
-        self._wait(queue, [self._responses.renew(taken, queue.name) for taken in returned])
+        self._wait([self._responses.renew(taken, queue.name) for taken in returned])
         tags = {tag for tag, _, _ in returned}
         queue.ack(tags)
         return [taken for taken in messages if taken[0] not in tags], len(returned)
@@ -233,7 +239,7 @@ class Passage:
                     raise refusal
                 header = decode_sent_header(body, properties.headers or {})
             except InvalidMessageError as error:
-                self._wait(queue, [self._responses.report_unreadable((tag, properties, body), error, self._result)])
+                self._wait([self._responses.report_unreadable((tag, properties, body), error, self._result)])
                 queue.ack([tag])
                 continue
             is_wanted = search.wanted is not None and search.wanted.note(header)
@@ -270,7 +276,7 @@ class Passage:
                 published.append((held, None, self._responses.publish(held, verdict, result)))
                 if verdict is None or isinstance(verdict, Completed):
                     answered.append(held)
-        self._wait(queue, [future for *_, future in published])
+        self._wait([future for *_, future in published])
         result.moved += sum(target is None for _, target, _ in published)
         for held in answered:
             self._means.answered[held.header.task_id] = time.monotonic()
@@ -283,7 +289,7 @@ class Passage:
         queue = chunk.queue
         if chunk.passed and not chunk.may_stay:
             queue.ensure_ours()
-            self._wait(queue, [self._responses.put(held, queue.name) for held in chunk.passed])
+            self._wait([self._responses.put(held, queue.name) for held in chunk.passed])
             queue.ack([held.tag for held in chunk.passed])
         chunk.passed = []
 
@@ -291,12 +297,8 @@ class Passage:
         if held.header.external_id is not None and HEADER_TASK_ID not in (held.properties.headers or {}):
             self._means.keyless.add(held.header.external_id)
 
-    def _wait(self, queue: TakenQueue, futures: Sequence[Future[Any]]) -> None:
+    def _wait(self, futures: Sequence[Future[Any]]) -> None:
         try:
-            queue.taking.wait(futures)
+            self._taking.wait(futures)
         finally:
             self._responses.tell_confirmed()
-
-
-def _has_found_all(search: Search) -> bool:
-    return search.wanted is not None and search.wanted.all_found and not search.is_full and not search.to_the_end

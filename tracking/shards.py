@@ -65,9 +65,10 @@ class Shards:
         Who knows of none asks for the first one: it is made after the others, and emptied after them.
         """
         self._looked_at = self._clock()
-        if not self._exist and taking.ready(self.names[0]) is None:
+        first = self.names[0]
+        if not self._exist and taking.ready([first])[first] is None:
             return
-        found = {name: taking.ready(name) for name in self.names}
+        found = taking.ready(self.names)
         self._exist = any(ready is not None for ready in found.values())
         self._held = {name: ready or 0 for name, ready in found.items()}
 
@@ -78,7 +79,7 @@ class Shards:
         """
         if self._clock() - self._refused_at < self._look_again:
             return False
-        are_new = any(taking.ready(name) is None for name in self.names)
+        are_new = None in taking.ready(self.names).values()
         try:
             if are_new:
                 taking.ensure(reversed(self.names))

@@ -138,7 +138,7 @@ class Sweeper:
         return result.taken > self.chunk_size
 
     def _ready(self, taking: Taking) -> int:
-        ready = taking.ready(self._queue)
+        ready = taking.ready([self._queue])[self._queue]
         if ready is None:
             self._means.counts_returns.pop(self._queue, None)
             taking.ensure([self._queue])
@@ -179,7 +179,10 @@ class Sweeper:
             self._asked_for.clear()  # all have been asked about
 
     def _is_spread(self, taking: Taking, ready: int) -> bool:
-        """Return whether open tasks belong into the shards; they go back when they are half of what fills a chunk."""
+        """Return whether open tasks belong into the shards, which are made when they are first needed.
+
+        They go back when they are half of what fills a chunk.
+        """
         if not self._tracked.has_shards:
             return False
         if self._shards.total:
@@ -225,7 +228,7 @@ class Sweeper:
             yield self._queue, Search(is_full=True, wanted=wanted, place=self._shards.of)
 
     def _go_through(self, taking: Taking, searches: Iterable[tuple[str, Search]], result: SweepResult) -> bool:
-        passage, opened = Passage(self._means, result), dict[str, int]()
+        passage, opened = Passage(taking, self._means, result), dict[str, int]()
         with self._undeliverable.taken_out(opened), ExitStack() as stack:
             for name, search in searches:
                 if len(opened) == MOST_OPEN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from benchmarks.faults.row import Row
 from benchmarks.faults.rows.worker import forget_earlier_deaths, on_quorum
@@ -128,17 +129,21 @@ def crash_when_a_wait_queue_appears(stage: Stage, chance: random.Random) -> None
     try:
         stage.feed(20, 0.2)
         names = [f"{stage.target.queue}.retry.{milliseconds}ms" for milliseconds in (100, 200)]
-        for _ in range(1000):
-            if any(stage.queues.exists(name) for name in names):
-                break
-            stage.pause(0.01)
-        else:
-            raise TimeoutError("no wait queue was created, although creations are refused")
+        wait_for_any(stage, names, "no wait queue was created, although creations are refused")
         stage.node.kill()
         stage.node.start()
     finally:
         stage.target.server.clear_faults()
     stage.quiesce()
+
+
+def wait_for_any(stage: Stage, queues: Sequence[str], otherwise: str) -> None:
+    """Until one of them is there. Raises TimeoutError with these words."""
+    for _ in range(1000):
+        if any(stage.queues.exists(name) for name in queues):
+            return
+        stage.pause(0.01)
+    raise TimeoutError(otherwise)
 
 
 def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:

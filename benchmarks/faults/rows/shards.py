@@ -91,12 +91,8 @@ def crash_when_shards_appear(stage: Stage, chance: random.Random) -> None:
     for shard in shards:
         stage.queues.delete(shard)
     stage.feed(60, 0.5)
-    for _ in range(1000):
-        if stage.queues.exists(shards[-1]):  # the first that is made
-            break
-        stage.pause(0.01)
-    else:
-        raise TimeoutError("no shard was made, although many tasks are open")
+    # The last one is the first that is made.
+    broker.wait_for_any(stage, shards[-1:], "no shard was made, although many tasks are open")
     stage.pause(chance.choice([0.0, chance.uniform(0, 4.0)]))
     stage.node.kill()
     stage.node.start()
