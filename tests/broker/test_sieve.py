@@ -18,7 +18,7 @@ from core.messages import HEADER_EXTERNAL_ID, HEADER_STATE, HEADER_TASK_ID
 from sandbox.broker_view import Broker
 from testbench.harness import Bench
 from tests.support.queue_types import ON_CLASSIC
-from tests.tracking.test_quiet_sweeps import bench
+from tests.tracking.conftest import bench
 from tracking.passing import passing
 
 __all__ = ["bench"]  # a fixture

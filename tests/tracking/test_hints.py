@@ -15,12 +15,10 @@ from core.events.systems import ChangesHeard, LargeQueueSwept, TrackingFailed
 from sandbox.broker_view import Broker
 from testbench.harness import RESPONSES, Bench, wait_until
 from tests.support.queue_types import ON_CLASSIC
-from tests.tracking.test_quiet_sweeps import OPEN, WatchfulTracker, bench, deliveries, sent, sweeper_for, swept
+from tests.tracking.test_quiet_sweeps import OPEN, WatchfulTracker, deliveries, sweeper_for, swept
 from tests.tracking.test_tracking import ids, put_sent
 from tracking.hints import Hints
 from tracking.tracker_thread import TrackerThread
-
-__all__ = ["bench", "sent"]  # fixtures
 
 FOREIGN = "ext-of-somebody-else"
 SENT = "bitrix24.sent.queue"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import wait
 from functools import partial
 from typing import Any
@@ -20,7 +20,6 @@ from core.errors import OutageError
 from core.events.base import EventStream, Log
 from core.messages import Limits, decode_task
 from core.results import Accepted, Done
-from sandbox.address import BrokerAddress
 from sandbox.bitrix24 import BitrixSandbox
 from sandbox.broker_view import Broker
 from testbench.harness import ERRORS, RESPONSES, Bench, camunda_message, wait_until
@@ -55,21 +54,11 @@ class WatchfulTracker(Tracker):
         return Changes(() if since is None else self.told[since:], len(self.told))
 
 
-@pytest.fixture
-def sent(broker: Broker) -> Broker:
-    broker.declare(SENT)
-    return broker
-
-
-@pytest.fixture
-def bench(vhost: BrokerAddress) -> Iterator[Bench]:
-    with Bench(vhost).running() as bench:
-        yield bench
-
-
-def sweeper_for(bench: Bench, tracker: Any, *, full_sweep_interval: float = 900.0) -> Sweeper:
-    tracked = TrackedQueue(SENT, "bitrix24", tracker, RESPONSES, ERRORS, True, full_sweep_interval)
-    return Sweeper(tracked, bench.topology, bench.parameters, bench.publisher, bench.stop.is_set, events=bench.events)
+def sweeper_for(bench: Bench, tracker: Any, *, events: EventStream | None = None, **options: Any) -> Sweeper:
+    """`options` are those of TrackedQueue."""
+    tracked = TrackedQueue(SENT, "bitrix24", tracker, RESPONSES, ERRORS, echo_variables=True, **options)
+    heard = events or bench.events
+    return Sweeper(tracked, bench.topology, bench.parameters, bench.publisher, bench.stop.is_set, events=heard)
 
 
 def swept(sweeper: Sweeper, *, woken: bool = False) -> SweepResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,27 +19,15 @@ from core.results import Done, Verdict
 from sandbox.address import BrokerAddress
 from sandbox.broker_view import Broker
 from sandbox.rabbitmq import RabbitNode
-from testbench.harness import ERRORS, RESPONSES, Bench
+from testbench.harness import RESPONSES, Bench
 from tests.support.queue_types import CLASSIC_AND_QUORUM, ON_CLASSIC
 from tests.support.users import user_with_rights
+from tests.tracking import test_quiet_sweeps as quiet_sweeps
 from tests.tracking.test_quiet_sweeps import OPEN, WatchfulTracker, asked, swept
-from tests.tracking.test_tracking import SENT, Tracker, ids, put_sent
+from tests.tracking.test_tracking import SENT, ids, put_sent
 from tracking.sweeper import Sweeper
-from tracking.tracked_queue import TrackedQueue
 
 NAMES = shard_queue_names(SENT)
-
-
-@pytest.fixture
-def sent(broker: Broker) -> Broker:
-    broker.declare(SENT)
-    return broker
-
-
-@pytest.fixture
-def bench(vhost: BrokerAddress) -> Iterator[Bench]:
-    with Bench(vhost).running() as bench:
-        yield bench
 
 
 @pytest.fixture
@@ -48,16 +36,22 @@ def told() -> list[Event]:
 
 
 def sweeper_for(
-    bench: Bench,
-    tracker: WatchfulTracker,
-    told: list[Event],
-    *,
-    has_shards: bool = True,
-    full_sweep_interval: float = 900.0,
+    bench: Bench, tracker: WatchfulTracker, told: list[Event], *, has_shards: bool = True, **options: Any
 ) -> Sweeper:
-    tracked = TrackedQueue(SENT, "bitrix24", tracker, RESPONSES, ERRORS, True, full_sweep_interval, has_shards, 0.0)
     events = EventStream([told.append])
-    return Sweeper(tracked, bench.topology, bench.parameters, bench.publisher, bench.stop.is_set, events=events)
+    new = {"has_shards": has_shards, "shard_growth": 0.0}
+    return quiet_sweeps.sweeper_for(bench, tracker, events=events, **new, **options)
+
+
+def spread_by(
+    bench: Bench, sent: Broker, tracker: WatchfulTracker, told: list[Event], tasks: Sequence[str] = OPEN, **options: Any
+) -> Sweeper:
+    """A sweeper that has put tasks into shards, and has asked about them."""
+    put_sent(sent, tasks)
+    sweeper = sweeper_for(bench, tracker, told, **options)
+    swept(sweeper)
+    tracker.asked.clear()
+    return sweeper
 
 
 def shard(task_id: str) -> str:
@@ -127,10 +121,7 @@ def test_a_large_queue_is_spread_and_its_messages_stay_what_they_are(
 @CLASSIC_AND_QUORUM
 def test_a_finished_task_is_sought_in_its_own_shard_only(bench: Bench, sent: Broker, told: list[Event]) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    sweeper = sweeper_for(bench, tracker, told)
-    swept(sweeper)
-    asked(tracker)
+    sweeper = spread_by(bench, sent, tracker, told)
     for task_id in ("task-3", "task-29"):
         tracker.finish(task_id)
         result = swept(sweeper)
@@ -146,10 +137,7 @@ def test_a_task_that_is_known_by_its_camunda_id_alone_is_sought_in_all_shards(
     bench: Bench, sent: Broker, told: list[Event]
 ) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    sweeper = sweeper_for(bench, tracker, told)
-    swept(sweeper)
-    asked(tracker)
+    sweeper = spread_by(bench, sent, tracker, told)
     tracker.finished.add("task-17")
     sweeper.look_for(ChangedTask(None, "task-17"))
     assert (swept(sweeper).completed, asked(tracker)) == (1, ["task-17"])
@@ -159,10 +147,7 @@ def test_a_task_that_is_known_by_its_camunda_id_alone_is_sought_in_all_shards(
 @CLASSIC_AND_QUORUM
 def test_tasks_of_many_shards_are_asked_about_together(bench: Bench, sent: Broker, told: list[Event]) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    sweeper = sweeper_for(bench, tracker, told, full_sweep_interval=0.0)
-    swept(sweeper)
-    tracker.asked.clear()
+    sweeper = spread_by(bench, sent, tracker, told, full_sweep_interval=0.0)
     swept(sweeper)
     assert sorted(task.task_id for tasks in tracker.asked for task in tasks) == sorted(OPEN)
     assert len(tracker.asked) <= 5, "30 tasks in 20 shards, by tens, of eight queues at the most"
@@ -179,10 +164,7 @@ def test_what_is_new_is_asked_about_once_and_follows_into_the_shards(
     bench: Bench, sent: Broker, told: list[Event]
 ) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    sweeper = sweeper_for(bench, tracker, told)
-    swept(sweeper)
-    asked(tracker)
+    sweeper = spread_by(bench, sent, tracker, told)
     put_sent(sent, ["new-1", "new-2", "new-3"])
     put_sent(sent, ["done-1"], Done({"ok": True}))
     tracker.finished.add("new-2")
@@ -197,10 +179,7 @@ def test_what_is_new_is_asked_about_once_and_follows_into_the_shards(
 @CLASSIC_AND_QUORUM
 def test_every_task_in_the_shards_is_looked_at_by_a_full_sweep(bench: Bench, sent: Broker, told: list[Event]) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    sweeper = sweeper_for(bench, tracker, told, full_sweep_interval=0.0)
-    swept(sweeper)
-    asked(tracker)
+    sweeper = spread_by(bench, sent, tracker, told, full_sweep_interval=0.0)
     tracker.deleted.add("task-7")
     result = swept(sweeper)
     assert sorted(asked(tracker)) == sorted(OPEN)
@@ -211,9 +190,7 @@ def test_every_task_in_the_shards_is_looked_at_by_a_full_sweep(bench: Bench, sen
 @CLASSIC_AND_QUORUM
 def test_few_tasks_come_back_into_the_queue(bench: Bench, sent: Broker, told: list[Event]) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    sweeper = sweeper_for(bench, tracker, told)
-    swept(sweeper)
+    sweeper = spread_by(bench, sent, tracker, told)
     for task_id in OPEN[:26]:
         tracker.finish(task_id)
     assert swept(sweeper).completed == 26
@@ -228,17 +205,14 @@ def test_few_tasks_come_back_into_the_queue(bench: Bench, sent: Broker, told: li
 def test_the_first_shard_becomes_empty_last_for_it_stands_for_all(
     bench: Bench, sent: Broker, told: list[Event]
 ) -> None:
-    tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    swept(sweeper_for(bench, tracker, told))
+    class Failing(WatchfulTracker):
+        def check(self, tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
+            self.down = bool(self.asked)  # the first question is answered, the second one is not
+            return super().check(tasks)
+
+    spread_by(bench, sent, WatchfulTracker(), told)
+    tracker = Failing()
     full = list(in_shards(sent))
-    answers = iter([False, True])  # the first question is answered, the second one is not
-
-    def check(tasks: Sequence[TrackedTask]) -> Sequence[Verdict]:
-        tracker.down = next(answers)
-        return Tracker.check(tracker, tasks)
-
-    tracker.check = check  # type: ignore[method-assign]
     with pytest.raises(OutageError):
         swept(sweeper_for(bench, tracker, told, has_shards=False))
     left = list(in_shards(sent))
@@ -250,11 +224,8 @@ def test_the_first_shard_becomes_empty_last_for_it_stands_for_all(
 def test_a_shard_that_somebody_has_deleted_hides_no_other(bench: Bench, sent: Broker, told: list[Event]) -> None:
     tracker = WatchfulTracker()
     tasks = [each for each in (f"task-{number}" for number in range(60)) if shard(each) != NAMES[0]]
-    put_sent(sent, tasks)
-    sweeper = sweeper_for(bench, tracker, told, full_sweep_interval=0.0)
-    swept(sweeper)
+    sweeper = spread_by(bench, sent, tracker, told, tasks, full_sweep_interval=0.0)
     delete_if_empty(sent, NAMES[0])
-    asked(tracker)
     assert swept(sweeper).found == len(tasks)
     assert sorted(asked(tracker)) == sorted(tasks)
 
@@ -262,9 +233,7 @@ def test_a_shard_that_somebody_has_deleted_hides_no_other(bench: Bench, sent: Br
 @CLASSIC_AND_QUORUM
 def test_shards_that_somebody_has_deleted_are_made_again(bench: Bench, sent: Broker, told: list[Event]) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    sweeper = sweeper_for(bench, tracker, told)
-    swept(sweeper)
+    sweeper = spread_by(bench, sent, tracker, told)
     for task_id in OPEN:
         tracker.finish(task_id)
     swept(sweeper)
@@ -282,10 +251,8 @@ def test_without_shards_everything_comes_back_and_nothing_is_lost(
     bench: Bench, sent: Broker, told: list[Event]
 ) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    swept(sweeper_for(bench, tracker, told))
+    spread_by(bench, sent, tracker, told)
     sweeper = sweeper_for(bench, tracker, told, has_shards=False)
-    asked(tracker)
     tracker.finished.add("task-5")
     result = swept(sweeper)
     assert (result.completed, sorted(asked(tracker))) == (1, sorted(OPEN))
@@ -313,8 +280,7 @@ def test_a_worker_killed_between_the_copy_and_the_ack_answers_once(
     bench: Bench, sent: Broker, told: list[Event]
 ) -> None:
     tracker = WatchfulTracker()
-    put_sent(sent, OPEN)
-    swept(sweeper_for(bench, tracker, told))
+    spread_by(bench, sent, tracker, told)
     put_sent(sent, OPEN[:8])  # what its channel returned
     sweeper = sweeper_for(bench, tracker, told, full_sweep_interval=0.0)
     tracker.finished.update(OPEN)

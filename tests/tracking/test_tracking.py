@@ -71,12 +71,6 @@ def ids(broker: Broker, queue: str) -> list[str]:
     return [json.loads(body)["original_message"]["task_id"] for _, body in broker.get_all(queue)]
 
 
-@pytest.fixture
-def sent(broker: Broker) -> Broker:
-    broker.declare(SENT)
-    return broker
-
-
 def sweep(vhost: BrokerAddress, tracker: Tracker, times: int = 1, **options: Any) -> list[SweepResult]:
     bench = Bench(vhost)
     results = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from benchmarks.track.stock import OpenTask, create_tasks, store
 from broker.topology import shard_queue_names
@@ -22,7 +23,7 @@ def in_the_sent_queue(place: Place) -> int | None:
     return None if depth is None else int(depth)
 
 
-def said_of_sent(done: Done) -> dict[str, object]:
+def said_of_sent(done: Done) -> dict[str, Any]:
     [found] = [each for each in done.data["places"] if each["name"] == SENT]
     return dict(found)
 
@@ -54,7 +55,7 @@ def test_an_operator_sees_a_queue_and_its_shards_as_one(
     (tmp_path / "state" / "journal.sqlite").unlink()
     found = said_of_sent(place.run("trace", f"№ {tasks[2500].bitrix_id}", "--json"))
     assert found["messages"] == OPEN - 1
-    assert [each["task_id"] for each in found["found"]] == [tasks[2500].task_id]  # type: ignore[attr-defined]
+    assert [each["task_id"] for each in found["found"]] == [tasks[2500].task_id]
 
 
 def test_a_worker_without_shards_brings_everything_back(
