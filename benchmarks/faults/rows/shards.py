@@ -70,6 +70,7 @@ def rows() -> list[Row]:
         strike=crash_when_shards_appear,
         patience=150.0,
         tasks=100,
+        people_after=15.0,  # the restart of RabbitMQ lies between the making of shards and their first task
     )
     plain = [killed, moving, shared, switched, crashed, on_openproject]
     return [
