@@ -251,7 +251,7 @@ class RabbitMQConsumer:
         subscription.unsettled[tag] = False
         subscription.delivered += 1
         if not self._arrived:
-            self._thread.call_later(0, self._hand_over)
+            self._thread.at_end_of_turn(self._hand_over)
         delivery = Delivery(
             subscription.queue,
             generation,

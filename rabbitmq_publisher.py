@@ -212,7 +212,7 @@ class RabbitMQPublisher:
     def _on_stored(self, publications: list[Publication]) -> None:
         # Not one by one: the threads that wait for them would take the interpreter's lock away at every turn.
         if not self._stored:
-            self._thread.call_later(0, self._tell_stored)
+            self._thread.at_end_of_turn(self._tell_stored)
         self._stored += publications
 
     def _tell_stored(self) -> None:

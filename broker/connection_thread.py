@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import partial
 
 import pika
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from broker.backoff import Backoff
@@ -23,6 +22,7 @@ from broker.errors import BROKER_ERRORS, describe_in_both
 from broker.nodes import Nodes, Parameters
 from broker.racing import Race
 from broker.topology import Topology
+from broker.turns import TurnLoop
 from core.events.base import EventStream
 from core.events.connections import ConnectionLost, ConnectionOpened, ConnectionUnstable, RabbitMQUnreachable
 from core.events.queues import QueueUnusable
@@ -66,8 +66,8 @@ class ConnectionThread:
         self._make_room = make_room
         self.events = events
         self._closing = threading.Event()
-        self._running_loop: IOLoop | None = None  # also while it connects
-        self._ioloop: IOLoop | None = None  # of the open connection
+        self._running_loop: TurnLoop | None = None  # also while it connects
+        self._ioloop: TurnLoop | None = None  # of the open connection
         self._race: Race | None = None
         self._opened_at: float | None = None
         self._failure: Exception | None = None  # why the loop has ended
@@ -113,6 +113,11 @@ class ConnectionThread:
         """Run `callback` after `delay` seconds unless the connection is lost before."""
         if self._ioloop is not None and not self._closing.is_set():
             self._ioloop.call_later(delay, callback)
+
+    def at_end_of_turn(self, callback: Callback) -> None:
+        """Run `callback` when all is done that the I/O loop is doing now, unless the connection is lost before."""
+        if self._ioloop is not None and not self._closing.is_set():
+            self._ioloop.at_end_of_turn(callback)
 
     def is_open(self) -> bool:
         return self.connection is not None and self.connection.is_open and not self._closing.is_set()
@@ -175,7 +180,7 @@ class ConnectionThread:
     def _connect_and_loop(self) -> None:
         self._failure = self._opened_at = None
         hosts = self._nodes.in_order()
-        ioloop = IOLoop()
+        ioloop = TurnLoop()
         race = Race(
             ioloop,
             self._nodes.resolver,
@@ -199,7 +204,7 @@ class ConnectionThread:
             self._on_lost()
             ioloop.close()
 
-    def _abandon(self, ioloop: IOLoop, race: Race) -> None:
+    def _abandon(self, ioloop: TurnLoop, race: Race) -> None:
         # A mistake in a callback has ended the loop. The socket must not stay behind: the broker would go on
         # delivering to a connection that nobody reads, and keep an exclusive queue from the next one.
         self._ioloop = None
@@ -222,7 +227,7 @@ class ConnectionThread:
             connection.close()
             return
         self._nodes.answered(parameters)
-        self._ioloop = connection.ioloop
+        self._ioloop = self._running_loop
         self._opened_at = time.monotonic()
         self._channels = Channels(connection, self._make_room, self.events)
         self.events.emit(ConnectionOpened(self._name))
@@ -235,12 +240,12 @@ class ConnectionThread:
             self._failure = reason
         connection.ioloop.stop()
 
-    def _on_unreachable(self, ioloop: IOLoop, reason: Exception | None) -> None:
+    def _on_unreachable(self, ioloop: TurnLoop, reason: Exception | None) -> None:
         if reason is not None and not self._closing.is_set():
             self._complain(reason)
         ioloop.stop()
 
-    def _tick(self, ioloop: IOLoop) -> None:
+    def _tick(self, ioloop: TurnLoop) -> None:
         self._last_tick = time.monotonic()
         ioloop.call_later(TICK, partial(self._tick, ioloop))
 

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pika
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
@@ -23,6 +22,7 @@ from broker.channels import Channels
 from broker.errors import NOT_FOUND
 from broker.nodes import Nodes
 from broker.racing import Race
+from broker.turns import TurnLoop
 from core.events.base import EventStream
 
 LIMIT = 10.0  # seconds
@@ -54,7 +54,7 @@ class QueueLook:
         self._asked: dict[Channel, str] = {}  # without an answer yet
         self._is_stopping = is_stopping
         self._deadline = time.monotonic() + limit
-        self._ioloop = IOLoop()
+        self._ioloop = TurnLoop()
         self._race = Race(
             self._ioloop, nodes.resolver, on_won=self._on_connected, on_lost=self._on_closed, on_failed=self._on_failed
         )

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 
 import pika
-from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPConnectionError
 
 from broker.frames import FramedConnection
 from broker.gathered_writes import GatheredWrites
 from broker.nodes import at_address, limit_of
 from broker.resolving import Resolver
+from broker.turns import TurnLoop
 from broker.unreachable import explain
 from settings.values import is_address
 
@@ -39,7 +39,7 @@ class Race:
 
     def __init__(
         self,
-        ioloop: IOLoop,
+        ioloop: TurnLoop,
         resolver: Resolver,
         *,
         on_won: Callable[[pika.SelectConnection, pika.ConnectionParameters], None],

@@ -12,7 +12,6 @@ from typing import Any
 
 import pika
 import pytest
-from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPConnectionError
 
 from base_handler import BaseMessageHandler
@@ -24,6 +23,7 @@ from broker.racing import Race
 from broker.resolving import Resolver
 from broker.settings import RabbitMQSettings
 from broker.topology import Topology
+from broker.turns import TurnLoop
 from core.events.base import EventStream, Log
 from core.events.connections import ConnectionUnstable
 from core.messages import IncomingMessage, OutgoingMessage, TrackedTask
@@ -213,7 +213,7 @@ class TestOneHostHangs:
 
 def run_race(parameters: Sequence[pika.ConnectionParameters], resolver: Resolver) -> pika.SelectConnection | Exception:
     """The winner, closed in order, or why there is none."""
-    ioloop = IOLoop()
+    ioloop = TurnLoop()
     ends: list[pika.SelectConnection | Exception | None] = []
 
     def on_won(connection: pika.SelectConnection, _parameters: pika.ConnectionParameters) -> None:

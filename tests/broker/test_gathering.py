@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.nbio_interface import AbstractStreamProtocol, AbstractStreamTransport
 
 from broker.gathered_writes import LIMIT, GatheredWrites
+from broker.turns import TurnLoop
 
 
 class CountedSocket(socket.socket):
@@ -31,7 +31,7 @@ class Protocol(AbstractStreamProtocol):
     transport: AbstractStreamTransport
     is_lost = False
 
-    def __init__(self, ioloop: IOLoop) -> None:
+    def __init__(self, ioloop: TurnLoop) -> None:
         self.ioloop = ioloop
         self.received = b""
         self.error: BaseException | None = None
@@ -55,7 +55,7 @@ class Wire:
     """A linked transport, its protocol, and the other end of its socket."""
 
     def __init__(self) -> None:
-        self.ioloop = IOLoop()
+        self.ioloop = TurnLoop()
         near, self.far = socket.socketpair()
         self.socket = CountedSocket(fileno=near.detach())
         self.socket.sizes = []
@@ -119,6 +119,14 @@ def test_large_data_arrives_whole_and_in_order(wire: Wire) -> None:
     assert bytes(received) == b"".join(chunks)
 
 
+def test_what_was_written_has_left_when_the_turn_ends(wire: Wire) -> None:
+    left: list[list[int]] = []
+    wire.ioloop.call_later(0, lambda: wire.protocol.transport.write(b"frame"))
+    wire.ioloop.call_later(0, lambda: wire.ioloop.at_end_of_turn(lambda: left.append(list(wire.socket.sizes))))
+    wire.run_until(lambda: bool(left))
+    assert left == [[5]], "it has waited for the next turn"
+
+
 def test_a_connection_that_is_given_up_ends_for_both_sides(wire: Wire) -> None:
     wire.protocol.transport.write(b"too late")
     wire.abort()
@@ -147,7 +155,7 @@ class ResetAfterALook(socket.socket):
 def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no_mistake(
     kind: type[socket.socket],
 ) -> None:
-    ioloop = IOLoop()
+    ioloop = TurnLoop()
     told: list[Any] = []
 
     def done(linked: Any) -> None:
@@ -163,7 +171,8 @@ def test_a_socket_that_was_reset_meanwhile_counts_as_a_lost_connection_and_as_no
     ioloop.close()
 
 
-def test_an_aborted_connection_is_told_why(wire: Wire) -> None:
+def test_an_aborted_connection_sends_nothing_more_and_is_told_why(wire: Wire) -> None:
+    wire.protocol.transport.write(b"too late")
     assert wire.services.abort(ConnectionAbortedError("another host was quicker"))
     wire.ioloop.start()  # until connection_lost
     assert str(wire.protocol.error) == "another host was quicker"
@@ -172,6 +181,6 @@ def test_an_aborted_connection_is_told_why(wire: Wire) -> None:
 
 
 def test_where_nothing_is_connected_yet_there_is_nothing_to_abort() -> None:
-    ioloop = IOLoop()
+    ioloop = TurnLoop()
     assert not GatheredWrites(ioloop).abort(ConnectionAbortedError("too early"))
     ioloop.close()
