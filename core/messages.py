@@ -53,7 +53,8 @@ class Limits:
 class CamundaTask:
     """One external task as Camunda's side published it.
 
-    `fields` is the whole JSON object, unknown keys included; `body` is the JSON text it came from (UTF-8, without BOM),
+    `fields` is the whole JSON object, unknown keys included, and each object in it a `dict`, which is told apart much
+    faster than any mapping; `body` is the JSON text it came from (UTF-8, without BOM),
     so that it can be echoed byte for byte.
     """
 
@@ -99,11 +100,11 @@ class CamundaTask:
     def metadata_section(self, name: str) -> Mapping[str, Any]:
         """Return one sub-object of `metadata` (`extensionProperties`, `inputParameters`, `activityInfo`, …) or `{}`."""
         section = self.metadata.get(name)
-        return section if isinstance(section, Mapping) else {}
+        return section if isinstance(section, dict) else {}
 
     def _object(self, name: str) -> Mapping[str, Any]:
         value = self.fields.get(name)
-        return value if isinstance(value, Mapping) else {}
+        return value if isinstance(value, dict) else {}
 
     def _text(self, *names: str) -> str | None:
         for name in names:
@@ -261,7 +262,7 @@ def _require_identifier(fields: Mapping[str, Any], name: str) -> None:
 def _require_object(fields: Mapping[str, Any], name: str, *, code: str) -> None:
     # PHP writes an empty object as [].
     value = fields.get(name)
-    if value and not isinstance(value, Mapping):
+    if value and not isinstance(value, dict):
         raise InvalidMessageError(
             Text(
                 f'{name} must be an object such as {{"title": "…"}}, not {json.dumps(value)[:200]}',
@@ -280,7 +281,7 @@ def title_of(task: CamundaTask) -> str | None:
     """Return what people call this task, as its message has it: a title among its parameters, else its step's name."""
     metadata = task.metadata
     for given in (metadata.get("inputParameters"), metadata.get("extensionProperties"), task.fields.get("variables")):
-        if isinstance(given, Mapping) and (title := _title_among(given)) is not None:
+        if given and isinstance(given, dict) and (title := _title_among(given)) is not None:
             return title
     step = task.metadata_section("activityInfo").get("name")
     return step[:TITLE_LIMIT] if isinstance(step, str) and step else None
@@ -289,7 +290,7 @@ def title_of(task: CamundaTask) -> str | None:
 def _title_among(given: Mapping[str, Any]) -> str | None:
     for name in _TITLES:
         value = given.get(name)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get("value")
         if isinstance(value, str) and value:
             return value[:TITLE_LIMIT]

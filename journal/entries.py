@@ -42,13 +42,17 @@ _PROCESSING, _TRACKING, _COMPLETING, _DONE = State.PROCESSING, State.TRACKING, S
 Detail = Mapping[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass(init=False)
 class MessageRow:
-    """What is said of one message. None where nothing is said; `state` None leaves the error of the message as well."""
+    """What is said of one message. None where nothing is said; `state` None leaves the error of the message as well.
+
+    Most of it is said of few messages and is None in the class until then: to set twenty attributes takes long.
+    """
 
     name: str
     first: int
     last: int
+    events: list[tuple[int, int, str | None]]  # when, kind, detail as JSON
     process: str | None = None
     business: str | None = None
     topic: str | None = None
@@ -65,7 +69,11 @@ class MessageRow:
     reason: str | None = None
     reason_ru: str | None = None
     error_group: str | None = None
-    events: list[tuple[int, int, str | None]] = field(default_factory=list)  # when, kind, detail as JSON
+
+    def __init__(self, name: str, moment: int) -> None:
+        self.name = name
+        self.first = self.last = moment
+        self.events = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +128,15 @@ class Batch:
         name = task_id or keepable(message_id or f"unknown:{queue}")
         row = self.messages.get(name)
         if row is None:
-            row = MessageRow(name, moment, moment, process, None, topic)
-            self.messages[name] = row
+            row = self.messages[name] = MessageRow(name, moment)
         else:
-            moment = max(moment, row.last + 1)  # what came later stands later
+            if moment <= row.last:
+                moment = row.last + 1  # what came later stands later
             row.last = moment
-            row.process = row.process or process
-            row.topic = row.topic or topic
+        if process is not None and row.process is None:
+            row.process = process
+        if topic is not None and row.topic is None:
+            row.topic = topic
         row.system = system
         if external is not None:
             row.external = external
@@ -134,20 +144,17 @@ class Batch:
             row.message_id = message_id
         if attempt is not None:
             row.attempts = attempt
-        detail = self._note(row, event, moment)
-        row.events.append((moment, NUMBERS[type(event)], None if detail is None else self._json(detail)))
-
-    def _note(self, row: MessageRow, event: MessageEvent, moment: int) -> Detail | None:
-        """Move the message to where the event has brought it; return what is kept beside the event."""
-        if isinstance(event, MessageReceived):  # those of every message first, and quickly
-            return self._received(row, event)
-        if isinstance(event, MessageProcessed):
+        kind = type(event)
+        detail: Detail | None = None
+        if isinstance(event, MessageReceived):  # what comes with every message first, and quickly
+            detail = self._received(row, event)
+        elif isinstance(event, MessageProcessed):
             _move(row, _TRACKING if event.created else _COMPLETING if event.stored else _DONE)
-            return None
-        if isinstance(event, TaskCompleted):
+        elif isinstance(event, TaskCompleted):
             _move(row, _DONE)
-            return None
-        return self._note_what_is_rarer(row, event, moment)
+        else:
+            detail = self._note_what_is_rarer(row, event, moment)
+        row.events.append((moment, NUMBERS[kind], None if detail is None else self._json(detail)))
 
     def _note_what_is_rarer(self, row: MessageRow, event: MessageEvent, moment: int) -> Detail | None:
         detail: Detail | None = None

@@ -35,6 +35,7 @@ class InFlight:
     tries: Tries
     first_seen: float
     began: float  # of a clock that does not jump
+    came_in: Trace | None  # the trace that its headers name
     task: CamundaTask | None = None
     span: Span | None = None  # of the work on it, where that is recorded
     _identity: Identity | None = None  # once the task is known: several events of a message bear it
@@ -42,7 +43,7 @@ class InFlight:
     @classmethod
     def begin(cls, delivery: Delivery, system: str) -> InFlight:
         tries, first_seen = decode_history(delivery.properties.headers or {}, time.time())
-        return cls(delivery, system, tries, first_seen, time.monotonic())
+        return cls(delivery, system, tries, first_seen, time.monotonic(), trace_of(delivery.properties.headers))
 
     @property
     def may_be_begun(self) -> bool:
@@ -84,7 +85,7 @@ class InFlight:
     @property
     def trace(self) -> Trace | None:
         """What the requests and messages that come of it belong to."""
-        return trace_of(self.delivery.properties.headers) if self.span is None else self.span.trace
+        return self.came_in if self.span is None else self.span.trace
 
     def failed(self, code: str) -> None:
         """Note in its span what the work has come to."""
@@ -137,7 +138,7 @@ class InFlight:
     def _with_properties(self, copy: OutgoingMessage) -> OutgoingMessage:
         properties = self.delivery.properties
         encoding, further, headers = properties.content_encoding, kept_properties(properties), copy.headers
-        if self.span is not None and trace_of(properties.headers) is None:
+        if self.span is not None and self.came_in is None:
             headers = {**headers, **self.span.trace.headers()}  # else each try would begin a trace of its own
         return OutgoingMessage(copy.body, copy.message_id, headers, properties.content_type, encoding, further)
 
