@@ -71,14 +71,18 @@ class BaseMessageHandler:
 
         Messages without an outcome when the iterator ends or raises are treated as if they had raised that error.
         """
+        handle = self.handle if len(messages) == 1 else self._handle_in_its_trace
         for message in messages:
             try:
-                with within(message.trace):
-                    result = self.handle(message)
+                result = handle(message)
             except OutcomeError as error:
                 yield message, error
             else:
                 yield message, result
+
+    def _handle_in_its_trace(self, message: IncomingMessage) -> Result:
+        with within(message.trace):  # what is called here is called in the traces of all
+            return self.handle(message)
 
     def handle_backlog(
         self, messages: Sequence[IncomingMessage], more: MoreMessages

@@ -249,7 +249,8 @@ class MessageProcessor:
         if self._settings.tracer is not None:
             delivery, process = work.delivery, work.task.process_instance_id if work.task else None
             way = delivery.queue, delivery.exchange, delivery.routing_key
-            work.span = self._settings.tracer.begin("process", TakenUp(*way, work.message_id, process, work.trace))
+            taken_up = TakenUp(*way, work.message_id, process, work.trace)
+            work.begin_span(self._settings.tracer.begin("process", taken_up))
 
     def _handle_suspects(self, messages: _Messages, batch: list[Delivery], slot: CrashSlot) -> None:
         """Take out of `messages` what a worker died with, and handle it in small groups, one at a time."""
@@ -298,7 +299,7 @@ class MessageProcessor:
         slot.begin([self._key(work) for work in messages.values()])
         self._begin(messages)
         try:
-            with within(*(work.trace for work in messages.values())):
+            with within(*[work.trace for work in messages.values()]):
                 for message, outcome in self.consumed.handler.handle_backlog(list(messages), more):
                     work = messages.pop(message)
                     self._settler.settle(work, outcome)

@@ -283,7 +283,8 @@ def title_of(task: CamundaTask) -> str | None:
     for given in (metadata.get("inputParameters"), metadata.get("extensionProperties"), task.fields.get("variables")):
         if given and isinstance(given, dict) and (title := _title_among(given)) is not None:
             return title
-    step = task.metadata_section("activityInfo").get("name")
+    activity = metadata.get("activityInfo")
+    step = activity.get("name") if isinstance(activity, dict) else None
     return step[:TITLE_LIMIT] if isinstance(step, str) and step else None
 
 

@@ -35,7 +35,7 @@ class InFlight:
     tries: Tries
     first_seen: float
     began: float  # of a clock that does not jump
-    came_in: Trace | None  # the trace that its headers name
+    trace: Trace | None  # what the requests and messages that come of it belong to
     task: CamundaTask | None = None
     span: Span | None = None  # of the work on it, where that is recorded
     _identity: Identity | None = None  # once the task is known: several events of a message bear it
@@ -82,10 +82,9 @@ class InFlight:
         """A hash that is the same for every delivery and copy of a message; the task id is in the body."""
         return blake2b(self.delivery.body, digest_size=16).digest()
 
-    @property
-    def trace(self) -> Trace | None:
-        """What the requests and messages that come of it belong to."""
-        return self.came_in if self.span is None else self.span.trace
+    def begin_span(self, span: Span) -> None:
+        """Have what comes of it belong to this step of the work."""
+        self.span, self.trace = span, span.trace
 
     def failed(self, code: str) -> None:
         """Note in its span what the work has come to."""
@@ -98,7 +97,7 @@ class InFlight:
             if error is not None:
                 self.span.fail(type(error).__name__)
             self.span.end()
-            self.span = None
+            self.span, self.trace = None, trace_of(self.delivery.properties.headers)
 
     def require_task(self) -> CamundaTask:
         if self.task is None:
@@ -138,7 +137,7 @@ class InFlight:
     def _with_properties(self, copy: OutgoingMessage) -> OutgoingMessage:
         properties = self.delivery.properties
         encoding, further, headers = properties.content_encoding, kept_properties(properties), copy.headers
-        if self.span is not None and self.came_in is None:
+        if self.span is not None and trace_of(properties.headers) is None:
             headers = {**headers, **self.span.trace.headers()}  # else each try would begin a trace of its own
         return OutgoingMessage(copy.body, copy.message_id, headers, properties.content_type, encoding, further)
 
