@@ -71,6 +71,7 @@ class BaseMessageHandler:
 
         Messages without an outcome when the iterator ends or raises are treated as if they had raised that error.
         """
+        # What is called here is called in the traces of all: of a single one, in its own.
         handle = self.handle if len(messages) == 1 else self._handle_in_its_trace
         for message in messages:
             try:
@@ -81,7 +82,7 @@ class BaseMessageHandler:
                 yield message, result
 
     def _handle_in_its_trace(self, message: IncomingMessage) -> Result:
-        with within(message.trace):  # what is called here is called in the traces of all
+        with within(message.trace):
             return self.handle(message)
 
     def handle_backlog(

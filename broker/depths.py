@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pika
+from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from broker.errors import NOT_FOUND
@@ -25,17 +26,22 @@ def depths_of(connection: pika.BlockingConnection, queues: Iterable[str]) -> dic
     channel = connection.channel()
     found: dict[str, Depth | None] = {}
     for queue in queues:
-        try:
-            method = channel.queue_declare(queue, passive=True).method
-        except ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise
-            found[queue] = None
+        found[queue] = depth_on(channel, queue)
+        if found[queue] is None:
             channel = connection.channel()
-        else:
-            found[queue] = Depth(int(method.message_count), int(method.consumer_count))
     channel.close()
     return found
+
+
+def depth_on(channel: BlockingChannel, queue: str) -> Depth | None:
+    """Return the depth of a queue; None where there is no such queue, which costs the channel. Raises AMQPError."""
+    try:
+        method = channel.queue_declare(queue, passive=True).method
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return None
+    return Depth(int(method.message_count), int(method.consumer_count))
 
 
 def shards_of(connection: pika.BlockingConnection, sent_queue: str) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from broker.connection import connect
-from broker.depths import depths_of
-from broker.errors import NOT_FOUND, refusal
+from broker.depths import depth_on, depths_of
+from broker.errors import refusal
 from broker.frames import FramedConnection
 from broker.nodes import Parameters
 from broker.properties import ReceivedProperties
@@ -82,11 +82,11 @@ class Taking:
     def queue(self, name: str) -> Iterator[TakenQueue]:
         """Open a queue on a channel of its own, whose end returns what is not settled. A missing queue is created."""
         channel = self.connection.channel()
-        ready = _ready_messages(channel, name)
-        if ready is None:
+        depth = depth_on(channel, name)
+        if depth is None:
             self.ensure([name])
             channel = self.connection.channel()
-        queue = TakenQueue(name, self, channel, ready)
+        queue = TakenQueue(name, self, channel, None if depth is None else depth.messages)
         yield queue
         queue.give_back()
         channel.close()
@@ -250,13 +250,3 @@ class TakenQueue:
 def _framed(connection: pika.BlockingConnection) -> FramedConnection:
     """Return what is behind the blocking connection, as broker.connection has made it."""
     return cast(FramedConnection, connection._impl)  # type: ignore[attr-defined]
-
-
-def _ready_messages(channel: BlockingChannel, name: str) -> int | None:
-    """Return how many messages are ready; None when there is no such queue, which costs the channel."""
-    try:
-        return int(channel.queue_declare(name, passive=True).method.message_count)
-    except ChannelClosedByBroker as error:
-        if error.reply_code != NOT_FOUND:
-            raise
-        return None

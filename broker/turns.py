@@ -1,7 +1,7 @@
 """pika's I/O loop, with work that is done at the end of a turn.
 
-pika's own way to say so is a timer of no seconds, which goes through a heap. Measured: together with those it was the
-tenth part of what a message costs.
+pika's own way to say so is a timer of no seconds, which goes through a heap. Counted in the relay benchmark for each
+message: 1.7 of 2.5 timers were such, and 8 of 13 comparisons in the heap.
 """
 
 from __future__ import annotations

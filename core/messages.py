@@ -53,9 +53,8 @@ class Limits:
 class CamundaTask:
     """One external task as Camunda's side published it.
 
-    `fields` is the whole JSON object, unknown keys included, and each object in it a `dict`, which is told apart much
-    faster than any mapping; `body` is the JSON text it came from (UTF-8, without BOM),
-    so that it can be echoed byte for byte.
+    `fields` is the whole JSON object, unknown keys included; each object in it is a `dict`, which is told apart faster
+    than any mapping. `body` is the JSON text it came from (UTF-8, without BOM), so that it can be echoed byte for byte.
     """
 
     body: bytes
@@ -283,8 +282,7 @@ def title_of(task: CamundaTask) -> str | None:
     for given in (metadata.get("inputParameters"), metadata.get("extensionProperties"), task.fields.get("variables")):
         if given and isinstance(given, dict) and (title := _title_among(given)) is not None:
             return title
-    activity = metadata.get("activityInfo")
-    step = activity.get("name") if isinstance(activity, dict) else None
+    step = task.metadata_section("activityInfo").get("name")
     return step[:TITLE_LIMIT] if isinstance(step, str) and step else None
 
 

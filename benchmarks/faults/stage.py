@@ -237,12 +237,12 @@ class Stage:
         if self._interrupted.wait(seconds):
             raise StageInterruptedError
 
-    def wait_for(self, condition: Callable[[], object], timeout: float) -> bool:
+    def wait_for(self, condition: Callable[[], object], timeout: float, poll: float = POLL) -> bool:
         """Whether `condition()` came true within `timeout` seconds."""
-        for _ in range(max(1, round(timeout / POLL))):
+        for _ in range(max(1, round(timeout / poll))):
             if condition():
                 return True
-            self.pause(POLL)
+            self.pause(poll)
         return bool(condition())
 
     def answered(self) -> int | None:

@@ -93,23 +93,19 @@ def counted(stats: dict[str, Any]) -> dict[str, Any]:
 
 def agrees_with_the_statistics(worker: Worker) -> None:
     """Every figure of the specification, at a moment at which nothing moves."""
-    seen: list[tuple[Figures, dict[str, Any]]] = []
-    moved: list[str] = []
+    seen: list[tuple[dict[str, Any], Figures, dict[str, Any]]] = []
 
     def stands_still() -> bool:
-        before = counted(worker.get_stats())
-        seen.append((look(worker), before))
-        after = counted(worker.get_stats())
-        moved[:] = [
-            f"{name}: {each}, then {after.get(name)}" for name, each in before.items() if each != after.get(name)
-        ]
+        seen.append((counted(worker.get_stats()), look(worker), counted(worker.get_stats())))
+        before, _, after = seen[-1]
         return before == after
 
     try:
         wait_until(stands_still, 60, "a moment without a sweep")
     except TimeoutError as error:
-        pytest.fail(f"{error}; what moved at the end: {moved}")
-    figures, stats = seen[-1]
+        before, _, after = seen[-1]
+        pytest.fail(f"{error}: at the end {before} became {after}")
+    stats, figures, _ = seen[-1]
     processed = sum(figures.total(PROCESSED, result=result) for result in ("accepted", "done", "duplicate"))
     assert figures.total("task_creator_messages_received_total") == stats["total_messages"]
     assert processed == stats["processed_messages"]

@@ -138,12 +138,9 @@ def crash_when_a_wait_queue_appears(stage: Stage, chance: random.Random) -> None
 
 
 def wait_for_any(stage: Stage, queues: Sequence[str], otherwise: str) -> None:
-    """Until one of them is there. Raises TimeoutError with these words."""
-    for _ in range(1000):
-        if any(stage.queues.exists(name) for name in queues):
-            return
-        stage.pause(0.01)
-    raise TimeoutError(otherwise)
+    """Until one of them is there, noticed at once. Raises TimeoutError with these words."""
+    if not stage.wait_for(lambda: any(map(stage.queues.exists, queues)), 10.0, poll=0.01):
+        raise TimeoutError(otherwise)
 
 
 def delete_wait_queues(stage: Stage, _chance: random.Random) -> None:
