@@ -25,7 +25,8 @@ from api.streams import Pace, Streams, Told
 from api.tokens import Tokens
 from control.client import Workers
 from core.texts import Text
-from journal.reading import JournalReader, OccurrenceRecord
+from journal.reading import JournalReader
+from journal.records import OccurrenceRecord
 from journal.store import NoJournalError
 from metrics.metric import Source
 from operation.desk import Desk

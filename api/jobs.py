@@ -16,7 +16,8 @@ from broker.errors import BROKER_ERRORS
 from core.events.base import write
 from core.events.control import QuestionFailed
 from core.texts import Text
-from journal.reading import JournalReader, MessageRecord
+from journal.reading import JournalReader
+from journal.records import MessageRecord
 from journal.store import StoreError
 from operation.error_queue import Outcome
 from operation.following import Fate, follow

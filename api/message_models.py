@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.models import Answer, Both, Moment, at, both, moment
 from core.texts import Text
-from journal.reading import EventRecord, MessageRecord, OccurrenceRecord
+from journal.records import EventRecord, MessageRecord, OccurrenceRecord
 from operation.error_groups import Group, Overview
 from operation.reports import Kind
 

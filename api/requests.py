@@ -23,7 +23,7 @@ from pydantic.json_schema import SkipJsonSchema
 from api.message_models import StateName
 from core.holds import Scope
 from journal.entries import keepable
-from journal.reading import Wanted
+from journal.records import Wanted
 from journal.states import State
 from operation.choosing import Choice
 from operation.exporting import Format

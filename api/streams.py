@@ -18,7 +18,8 @@ from api.problems import MISTAKE, Problem
 from core.events.base import write
 from core.events.control import QuestionFailed
 from core.texts import Text
-from journal.reading import MOST, JournalReader, OccurrenceRecord
+from journal.reading import MOST, JournalReader
+from journal.records import OccurrenceRecord
 from journal.store import StoreError
 
 READERS = 4  # at a time: two hundred may come at once, after a restart

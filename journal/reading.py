@@ -6,9 +6,9 @@ Only reads, and takes no lock that a writer would wait for. Times are unix secon
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from core.events.base import Event
 from core.texts import Text
 from journal.entries import MICROSECONDS, keepable
+from journal.records import ErrorGroup, EventRecord, Figures, MessageRecord, OccurrenceRecord, Wanted
 from journal.search import Find, find_in_postgresql, find_in_sqlite
 from journal.states import KINDS, NUMBERS, State
 from journal.store import StoreError
@@ -27,99 +28,6 @@ MOST = 200  # rows of one page
 
 _LONGEST = 300  # characters of a question
 _TOGETHER = 500  # messages that are asked for at once
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRecord:
-    """One message as the journal knows it; the names are those of the columns. Times in unix seconds.
-
-    `cursor` is its place in a list: when it came, in microseconds.
-    """
-
-    id: int
-    cursor: int
-    name: str
-    process: str | None
-    business: str | None
-    topic: str | None
-    system: str | None
-    queue: str | None
-    title: str | None
-    external: str | None
-    message_id: str | None
-    state: State | None
-    attempts: int | None
-    first: float
-    last: float
-    due: float | None
-    code: str | None
-    outcome: str | None
-    reason: str | None
-    reason_ru: str | None
-    error_group: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """One thing that happened to a message. `code` is that of the log, or the name of the step where it has none."""
-
-    at: float
-    code: str
-    detail: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class OccurrenceRecord:
-    """What happened, but not to one message. `level` as in logging."""
-
-    id: int
-    at: float
-    code: str
-    level: int
-    system: str | None
-    queue: str | None
-    line: str
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorGroup:
-    """Messages in the error queue that failed for the same reason; `sample` is the latest of them."""
-
-    group: str
-    count: int
-    first: float
-    last: float
-    sample: MessageRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """How much a journal holds: rows, and the times (unix seconds) of the oldest and of the latest news."""
-
-    messages: int
-    events: int
-    occurrences: int
-    first: float | None
-    last: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which messages are wanted; None leaves a choice open.
-
-    Times in unix seconds. `before` is the cursor of the last message of a page, for the next one.
-    """
-
-    states: Sequence[State] = ()
-    system: str | None = None
-    topic: str | None = None
-    code: str | None = None
-    group: str | None = None
-    since: float | None = None  # came then or later
-    until: float | None = None  # came before
-    older_than: float | None = None  # in their state since then
-    before: int | None = None
 
 
 class JournalReader:

@@ -11,7 +11,7 @@ from control.client import NoWorkerError
 from control.protocol import OTHER_VERSION, RefusedError
 from core.results import FoundTask
 from core.texts import Text
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 from journal.states import State
 from operation.desk import Desk
 from operation.systems_asked import answers_of

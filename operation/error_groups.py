@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.texts import Text
-from journal.reading import MOST, ErrorGroup, Wanted
+from journal.reading import MOST
+from journal.records import ErrorGroup, Wanted
 from journal.states import State
 from journal.store import StoreError
 from operation.choosing import Choice

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.events.messages import TaskAccepted, TaskFound
-from journal.reading import JournalReader, MessageRecord
+from journal.reading import JournalReader
+from journal.records import MessageRecord
 from journal.states import State
 
 Fate = Literal["done_anew", "already_there", "failed_again", "waiting", "unknown"]

@@ -9,7 +9,7 @@ from typing import Any
 from broker.depths import Depth
 from core.holds import Scope
 from core.texts import Text
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 from journal.states import State
 from operation.stages import error_of
 

@@ -12,7 +12,7 @@ from broker.depths import depths_of
 from broker.handing_in import Intake
 from core.messages import CamundaTask, OutgoingMessage, decode_task
 from core.texts import Text
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 from journal.states import FINISHED_STATES
 from journal.store import StoreError
 from operation.desk import Desk

@@ -28,7 +28,7 @@ from core.events.messages import (
 )
 from core.events.operator import MessageDropped, MessageRetried, MessageSeen
 from core.texts import Text
-from journal.reading import EventRecord, MessageRecord
+from journal.records import EventRecord, MessageRecord
 from journal.states import KINDS, State
 
 

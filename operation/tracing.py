@@ -10,7 +10,7 @@ from broker.depths import Depth, depths_of
 from broker.errors import BROKER_ERRORS, describe_in_both
 from control.client import NoWorkerError
 from core.texts import Text
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 from operation.desk import Desk
 from operation.prospects import Prospect, Surroundings, prospects_of, standing_of
 from operation.stages import STAGE_OF, Stage, Step, ahead_of, steps_of

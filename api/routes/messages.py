@@ -14,7 +14,7 @@ from api.problems import Problem, documented
 from api.requests import MessagesQuery, SearchQuery
 from core.texts import Text
 from journal.entries import keepable
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 
 MessageName = Annotated[
     str, Path(min_length=1, max_length=300, description="the Camunda task id, or what stands for one")

@@ -30,7 +30,8 @@ from benchmarks.record import DOCS, write_figures, write_section
 from benchmarks.tables import Table
 from benchmarks.verdict import Verdict, markdown
 from journal.engines import engine_of_file
-from journal.reading import JournalReader, Wanted
+from journal.reading import JournalReader
+from journal.records import Wanted
 from journal.settings import FILE
 from journal.sqlite_store import SqliteStore
 from journal.states import State

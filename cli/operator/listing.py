@@ -15,7 +15,8 @@ from cli.output import Cell, Output
 from cli.running import CommandError
 from core.events.control import OperatorActed
 from core.texts import Text
-from journal.reading import MOST, JournalReader, MessageRecord, OccurrenceRecord, Wanted
+from journal.reading import MOST, JournalReader
+from journal.records import MessageRecord, OccurrenceRecord, Wanted
 from journal.states import State
 from operation.desk import Desk
 

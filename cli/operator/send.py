@@ -31,7 +31,7 @@ from cli.running import CommandError
 from core.errors import InvalidMessageError
 from core.messages import CamundaTask
 from core.texts import Text
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 from journal.settings import JournalSettings
 from journal.states import FINISHED_STATES, State
 from operation.desk import Desk

@@ -10,7 +10,7 @@ from cli.files import write_new
 from cli.output import Cell, Output
 from cli.running import CommandError
 from core.texts import Text
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 from journal.store import StoreError
 from operation.bundle import bundle_of
 from operation.desk import Desk

@@ -10,7 +10,7 @@ from cli.output import Output
 from cli.running import CommandError
 from core.results import FoundTask
 from core.texts import Text
-from journal.reading import MessageRecord
+from journal.records import MessageRecord
 from journal.states import State
 from operation.asking_now import Asked, ask_now, status_of
 from operation.desk import Desk

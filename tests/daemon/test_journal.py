@@ -18,7 +18,8 @@ import pytest
 from core.version import VERSION
 from journal import migrations
 from journal.engines import engine_of_file
-from journal.reading import JournalReader, OccurrenceRecord
+from journal.reading import JournalReader
+from journal.records import OccurrenceRecord
 from journal.settings import FILE
 from journal.states import State
 from sandbox.address import BrokerAddress

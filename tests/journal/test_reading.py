@@ -17,7 +17,8 @@ from core.texts import Text
 from journal import search
 from journal.columns import OF_A_MESSAGE
 from journal.engines import engine_of_file
-from journal.reading import JournalReader, Wanted
+from journal.reading import JournalReader
+from journal.records import Wanted
 from journal.sqlite_store import SqliteStore
 from journal.states import State
 from journal.store import NoJournalError, Store, StoreError

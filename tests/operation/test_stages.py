@@ -21,7 +21,7 @@ from core.events.messages import (
     TaskRejected,
 )
 from core.texts import Text
-from journal.reading import EventRecord, MessageRecord
+from journal.records import EventRecord, MessageRecord
 from journal.states import KINDS, State
 from operation.prospects import Prospect, Surroundings, prospects_of, standing_of
 from operation.stages import STAGE_OF, Stage, ahead_of, steps_of
